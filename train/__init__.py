@@ -1,0 +1,1 @@
+"""How one cell is trained: spec, data, step, loop, schedules, checkpoints, trackers."""

@@ -1,0 +1,59 @@
+"""The shape of one model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from models.errors import UserError
+
+Mlp = Literal["swiglu", "gelu", "relu2"]
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A decoder-only transformer's shape; everything in units of features, layers, heads or tokens.
+
+    Raises `UserError`, naming the field, for a shape that can't be built.
+    """
+
+    width: int
+    depth: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    ff_width: int
+    vocab_size: int
+    context_length: int
+    mlp: Mlp = "relu2"
+    rope_base: float = 10_000.0
+    norm_eps: float = 1e-6
+    tie_embeddings: bool = False
+    architecture: str = "decoder"
+
+    def __post_init__(self) -> None:
+        positive = ("width", "depth", "heads", "kv_heads", "ff_width", "vocab_size", "context_length")
+        for name in positive:
+            if getattr(self, name) < 1:
+                raise UserError(f"model {name} is {getattr(self, name)}: it must be at least 1")
+        if self.head_dim < 2 or self.head_dim % 2:
+            raise UserError(f"model head_dim is {self.head_dim}: rotary positions need an even one")
+        if self.heads % self.kv_heads:
+            raise UserError(f"model heads {self.heads} is not a multiple of kv_heads {self.kv_heads}")
+        if self.mlp not in get_args(Mlp):
+            raise UserError(f"model mlp {self.mlp!r} is unknown: choose one of {', '.join(get_args(Mlp))}")
+
+    @property
+    def gated(self) -> bool:
+        """Whether the feed-forward layer multiplies by a gate (three matrices instead of two)."""
+        return self.mlp == "swiglu"
+
+    @property
+    def attention_width(self) -> int:
+        """Features of all query heads together."""
+        return self.heads * self.head_dim
+
+    @property
+    def qkv_width(self) -> int:
+        """Features of queries, keys and values together."""
+        return (self.heads + 2 * self.kv_heads) * self.head_dim

@@ -1,0 +1,59 @@
+"""Text by name: `NAME` or `NAME:ARGUMENT`, where NAME is a file in `train/data/`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from models import plugins
+from train.spec import Split
+
+HELDOUT_SHARE, TUNE_SHARE = 0.04, 0.02
+HELDOUT_BYTES = 4_000_000
+"""Held-out text beyond this many bytes buys no precision worth the training text it costs."""
+
+
+class Document(NamedTuple):
+    """A text, the key that decides its split, and the split the source itself puts it in, if any."""
+
+    key: str
+    text: str
+    split: Split | None = None
+
+
+@dataclass(frozen=True)
+class TextSource:
+    """A corpus as text. `fingerprint` changes whenever the text does; `n_bytes` is about its size."""
+
+    name: str
+    title: str
+    licence: str
+    fingerprint: str
+    n_bytes: int
+    documents: Callable[[], Iterable[Document]]
+
+    def split(self, split: Split) -> Iterator[str]:
+        """The texts of one split: the source's own where it has them, else by a hash of the key."""
+        for document in self.documents():
+            if (document.split or self._split_of(document.key)) == split:
+                yield document.text
+
+    def _split_of(self, key: str) -> Split:
+        scale = min(1.0, HELDOUT_BYTES / HELDOUT_SHARE / max(self.n_bytes, 1))
+        draw = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
+        if draw < HELDOUT_SHARE * scale:
+            return "heldout"
+        return "tune" if draw < (HELDOUT_SHARE + TUNE_SHARE) * scale else "train"
+
+
+def source_names() -> list[str]:
+    """Names of the sources that `train/data/` holds."""
+    return [name.replace("_", "-") for name in plugins.names("train.data", "open_source")]
+
+
+def open_source(name: str) -> TextSource:
+    """The source that `name` names. Raises `UserError` for an unknown one or one that can't be had."""
+    plugin, _, argument = name.partition(":")
+    return plugins.load("train.data", "open_source", plugin, "dataset").open_source(argument)

@@ -1,0 +1,160 @@
+"""What is trained, as values: frozen, to JSON and back, and named by a hash of their content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from models import Ledger, ModelConfig, ledger
+from models.errors import UserError
+
+RESULTS_VERSION = 1
+"""Part of every hash. Raised by any change of this code that changes the numbers a recipe gives."""
+
+T = TypeVar("T")
+Split = Literal["train", "tune", "heldout"]
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """A prepared corpus. `source` and `tokenizer` as on the command line; `digest`: of the token rows."""
+
+    source: str
+    tokenizer: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class AdamW:
+    """Loshchilov and Hutter (2019), decoupled weight decay times the current rate, as in optax.
+
+    `peak_lr`: the schedule's maximum. `weight_decay` acts on the matrices of the blocks and the head.
+    `clip`: largest global gradient norm.
+    """
+
+    peak_lr: float
+    beta1: float = 0.9
+    beta2: float = 0.99
+    eps: float = 1e-8
+    weight_decay: float = 0.1
+    clip: float = 1.0
+    name: Literal["adamw"] = "adamw"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Learning rate over steps. `decay_fraction`: of all steps, for `wsd`; `final_fraction`: of the peak."""
+
+    name: Literal["wsd", "cosine", "linear"]
+    warmup_steps: int
+    decay_fraction: float = 0.2
+    final_fraction: float = 0.0
+
+    def decay_start(self, steps: int) -> int:
+        """First step of a `steps`-step run that depends on where the run ends."""
+        return steps - round(self.decay_fraction * steps) if self.name == "wsd" else 0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that determines a run but its length. `batch_size` in windows of the model's context length."""
+
+    model: ModelConfig
+    data: DataSpec
+    optimizer: AdamW
+    schedule: Schedule
+    batch_size: int
+    init_seed: int
+    data_seed: int
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    version: int = RESULTS_VERSION
+
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens in one step."""
+        return self.batch_size * self.model.context_length
+
+    @property
+    def ledger(self) -> Ledger:
+        """The model's parameters and FLOPs."""
+        return ledger(self.model)
+
+
+@dataclass(frozen=True)
+class CellSpec:
+    """One trained model to be evaluated: a recipe, its length in steps, and what it is evaluated on."""
+
+    recipe: Recipe
+    steps: int
+    split: Split = "heldout"
+    eval_windows: int = 1024
+
+    @property
+    def cell_id(self) -> str:
+        """Hash of the canonical JSON: the same work has the same name."""
+        return content_id(self)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens trained on."""
+        return self.steps * self.recipe.batch_tokens
+
+    @property
+    def flops(self) -> int:
+        """Training FLOPs by the exact ledger."""
+        return self.tokens * self.recipe.ledger.train_flops
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Steps `start` to `stop` of a recipe, continued from the segment named `parent` (None: from init).
+
+    `total`: the steps at which the schedule ends; None on a trunk, which no budget's end has reached yet.
+    """
+
+    recipe: Recipe
+    start: int
+    stop: int
+    total: int | None
+    parent: str | None
+
+    @property
+    def segment_id(self) -> str:
+        """Hash of the canonical JSON, the parent's hash included."""
+        return content_id(self)
+
+    @property
+    def flops(self) -> int:
+        """Training FLOPs of this stretch alone."""
+        return (self.stop - self.start) * self.recipe.batch_tokens * self.recipe.ledger.train_flops
+
+
+def to_json(value: Any) -> Any:
+    """A dataclass as plain JSON values."""
+    return _adapter(type(value)).dump_python(value, mode="json")
+
+
+def from_json(cls: type[T], value: Any) -> T:
+    """The dataclass back from JSON values; `UserError` naming the field that doesn't fit."""
+    try:
+        return _adapter(cls).validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or cls.__name__
+        raise UserError(f"{cls.__name__}: {where}: {first['msg']}") from error
+
+
+def content_id(value: Any) -> str:
+    """Sixteen hexadecimal digits of the SHA-256 of the value's canonical JSON."""
+    canonical = json.dumps(to_json(value), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+@cache
+def _adapter(cls: type[T]) -> TypeAdapter[T]:
+    return TypeAdapter(cls)
