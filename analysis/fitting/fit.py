@@ -1,0 +1,78 @@
+"""One call from a run table to a `LawFit`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.errors import UserError
+from analysis.fitting.approach1 import approach1
+from analysis.fitting.approach2 import approach2
+from analysis.fitting.approach3 import approach3
+from analysis.fitting.holdout import score, split
+from analysis.fitting.outcome import Outcome
+from analysis.fitting.resampling import seed_noise
+from analysis.options import FitOptions
+from analysis.result import LawFit
+from analysis.runs import RunTable
+
+APPROACHES = {1: approach1, 2: approach2, 3: approach3}
+
+
+def fit(table: RunTable, options: FitOptions | None = None) -> LawFit:
+    """Fit `table` as `options` say; the defaults are approach 3 with the law `chinchilla`.
+
+    With a holdout the numbers are those of the runs below it, and `holdout` scores the runs above.
+
+    Raises:
+        UserError: the table cannot carry what is asked, in one line with the mend. A doubtful fit is no
+            error: see its certificate, `identified` and `warnings`.
+    """
+    options = options or FitOptions()
+    count = options.count or table.conventions["count"]
+    whole = table.counted(count, options.flops or table.conventions["flops"])
+    whole = drop_worst(whole, options.drop_worst)
+    fitted, held = (whole, None) if options.holdout is None else split(whole, options.holdout)
+    outcome = APPROACHES[options.approach](fitted, options)
+    return LawFit(
+        approach=options.approach,
+        law=outcome.law,
+        params=outcome.params,
+        exponents=outcome.exponents,
+        objective=outcome.objective,
+        intervals=outcome.intervals(options),
+        certificate=outcome.certificate,
+        identified=outcome.identified,
+        budgets=outcome.budgets,
+        holdout=None if held is None else score(outcome, whole, held, options),
+        n_runs=len(fitted),
+        excluded=fitted.excluded,
+        conventions=_conventions(fitted, outcome),
+        warnings=(*fitted.warnings, *outcome.warnings),
+    )
+
+
+def drop_worst(table: RunTable, K: int) -> RunTable:
+    """The table without its K runs of highest loss, which are listed as excluded."""
+    if K == 0:
+        return table
+    if len(table) <= K:
+        raise UserError(f"--drop-worst {K} leaves no run: {table.source} has {len(table)}")
+    keep_R = np.ones(len(table), dtype=bool)
+    keep_R[np.argsort(table.loss_R, kind="stable")[-K:]] = False
+    return table.where(keep_R, f"one of the {K} runs of highest loss, dropped as asked")
+
+
+def _conventions(table: RunTable, outcome: Outcome) -> dict[str, object]:
+    seeds = seed_noise(table)
+    return {
+        **table.conventions,
+        "flops_per_token": outcome.cost.to_json(),
+        "flops_range": [float(table.C_R.min()), float(table.C_R.max())],
+        "n_range": [float(table.N_R.min()), float(table.N_R.max())],
+        "d_range": [float(table.D_R.min()), float(table.D_R.max())],
+        "residual_log_sd": outcome.noise,
+        "seed_sd_nats": seeds.nats if seeds else None,
+        "seed_groups": seeds.groups if seeds else 0,
+        "predictive_noise": "the larger of residual spread and seed spread; no allowance for a wrong law",
+        **outcome.notes,
+    }

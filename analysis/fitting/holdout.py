@@ -1,0 +1,159 @@
+"""Fit below, score above: how well the smaller budgets predict the larger ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from analysis.compute import PerToken, per_token
+from analysis.errors import UserError
+from analysis.fitting.approach2 import parabola
+from analysis.fitting.groups import Group, isoflop_groups
+from analysis.fitting.outcome import Outcome, span
+from analysis.fitting.resampling import seed_noise
+from analysis.laws import find_law
+from analysis.options import FitOptions
+from analysis.precision import evaluate
+from analysis.result import optimal_size
+from analysis.runs import RunTable
+
+
+def split(table: RunTable, c_min: float) -> tuple[RunTable, RunTable]:
+    """The runs below `c_min` FLOPs and those at or above it, by nominal budget where a run has one.
+
+    Raises `UserError` where either side is empty.
+    """
+    size_R = table.C_R
+    if table.budget_R is not None:
+        size_R = np.where(np.isfinite(table.budget_R), table.budget_R, size_R)
+    above_R = size_R >= c_min * (1 - 1e-9)
+    if above_R.all() or not above_R.any():
+        side = "below" if above_R.all() else "at or above"
+        raise UserError(
+            f"--holdout {c_min:.3g}: no run lies {side} it; the runs span {size_R.min():.3g} to "
+            f"{size_R.max():.3g} FLOPs"
+        )
+    return table.where(~above_R), table.where(above_R)
+
+
+def score(outcome: Outcome, table: RunTable, held: RunTable, options: FitOptions) -> dict[str, Any]:
+    """The held-out runs against their predictions, and the largest held-out budget's minimum against its own.
+
+    Losses and errors in nats per token (error: measured - predicted). The interval is predictive: bootstrap
+    draws of the fit, and on each a normal error of the fit's residual spread or the seeds', whichever is
+    larger.
+    """
+    rng = np.random.default_rng([options.seed, 1])
+    seeds = seed_noise(table)
+    noise = max(outcome.noise, seeds.log_sd if seeds else 0.0)
+    rows = [] if outcome.law is None else _rows(outcome, held, noise, options, rng)
+    errors = np.array([row["error"] for row in rows])
+    inside = [
+        row["interval"][0] <= row["loss"] <= row["interval"][1]
+        for row in rows
+        if row["interval"][0] is not None
+    ]
+    return {
+        "c_min": options.holdout,
+        "n_fit": len(table) - len(held),
+        "n_held_out": len(held),
+        "rows": rows,
+        "mean_abs_error": float(np.abs(errors).mean()) if rows else None,
+        "bias": float(errors.mean()) if rows else None,
+        "coverage": float(np.mean(inside)) if inside else None,
+        "noise_log_sd": noise,
+        "optimum": _optimum(outcome, per_token(table), held, noise, options, rng),
+    }
+
+
+def _rows(
+    outcome: Outcome, held: RunTable, noise: float, options: FitOptions, rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    law = find_law(outcome.law or "")
+    params_P = np.array(list(outcome.params.values()), dtype=float)
+    predicted_R = evaluate(law, params_P, held.N_R, held.D_R)
+    draws = np.full((0, len(held)), np.nan)
+    if outcome.draws_BxP is not None:
+        draws = evaluate(law, outcome.draws_BxP, held.N_R, held.D_R)
+        draws = draws * np.exp(noise * rng.standard_normal(draws.shape))
+    return [
+        {
+            "row": int(held.frame.index[r]),
+            "n_params": float(held.N_R[r]),
+            "n_tokens": float(held.D_R[r]),
+            "flops": float(held.C_R[r]),
+            "loss": float(held.loss_R[r]),
+            "predicted": float(predicted_R[r]),
+            "interval": span(draws[:, r], options.level) if len(draws) else (None, None),
+            "error": float(held.loss_R[r] - predicted_R[r]),
+        }
+        for r in range(len(held))
+    ]
+
+
+def _optimum(
+    outcome: Outcome,
+    cost: PerToken,
+    held: RunTable,
+    noise: float,
+    options: FitOptions,
+    rng: np.random.Generator,
+) -> dict[str, Any] | None:
+    """The minimum of the largest held-out budget's own parabola, and what the smaller budgets said of it."""
+    groups = isoflop_groups(held)
+    if not groups:
+        return None
+    group = groups[-1]
+    B = options.bootstrap
+    measured = _measured(held, group, noise, B, rng)
+    predicted = _predicted(outcome, group.flops, cost, B)
+    known = measured["valid"]
+    error = float(measured["loss"][0] - predicted["loss"][0]) if known else None
+    wobble = {key: measured[key][1:] / measured[key][0] if known else 1.0 for key in ("n", "loss")}
+    return {
+        "flops": group.flops,
+        "interior": measured["interior"],
+        "convex": measured["convex"],
+        "n_opt": float(measured["n"][0]) if known else None,
+        "n_opt_predicted": float(predicted["n"][0]),
+        "n_opt_interval": span(predicted["n"][1:] * wobble["n"], options.level) if B else None,
+        "loss_opt": float(measured["loss"][0]) if known else None,
+        "loss_opt_predicted": float(predicted["loss"][0]),
+        "loss_opt_interval": span(predicted["loss"][1:] * wobble["loss"], options.level) if B else None,
+        "error": error,
+    }
+
+
+def _measured(held: RunTable, group: Group, noise: float, B: int, rng: np.random.Generator) -> dict[str, Any]:
+    """The group's own minimum (first) and its B redraws under the noise."""
+    fitted = parabola(held, group, held.loss_R[None])
+    x = np.log(held.N_R[group.rows]) - fitted.x0
+    smooth_R = held.loss_R.copy()
+    smooth_R[group.rows] = np.vander(x, 3, increasing=True) @ fitted.coefficients_Bx3[0]
+    redrawn_BxR = smooth_R * np.exp(noise * rng.standard_normal((B, len(held))))
+    curves = parabola(held, group, np.concatenate([held.loss_R[None], redrawn_BxR]))
+    convex = bool(curves.convex_B[0])
+    return {
+        "n": np.exp(curves.vertex_B),
+        "loss": curves.minimum_B,
+        "interior": curves.interior,
+        "convex": convex,
+        "valid": convex and curves.interior,
+    }
+
+
+def _predicted(outcome: Outcome, C: float, cost: PerToken, B: int) -> dict[str, np.ndarray]:
+    """N_opt and the loss there from the fit (first) and from its bootstrap draws."""
+    params_BxP = np.array(list(outcome.params.values()), dtype=float)[None]
+    if B and outcome.draws_BxP is not None:
+        params_BxP = np.concatenate([params_BxP, outcome.draws_BxP])
+    if outcome.law is None:
+        coefficient, exponent, _, _, E, K, gamma = params_BxP.T
+        return {"n": coefficient * C**exponent, "loss": E + K * C**-gamma}
+    n_B = optimal_size(outcome.law, params_BxP, np.array([C]), cost)[:, 0]
+    d_B = C / cost(n_B)
+    loss_B = np.array(
+        [evaluate(find_law(outcome.law), p, n, d) for p, n, d in zip(params_BxP, n_B, d_B, strict=True)]
+    )
+    return {"n": n_B, "loss": loss_B}

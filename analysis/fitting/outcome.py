@@ -1,0 +1,67 @@
+"""What each approach hands back, before it becomes a `LawFit`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from analysis.compute import PerToken
+from analysis.options import FitOptions
+from analysis.result import Budget, Certificate, Intervals, Objective
+
+KEPT_DRAWS = 400
+"""Bootstrap draws that stay with a fit: enough for percentiles of what is predicted from it."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One approach's answer on one table. `draws_BxP`: bootstrap draws of the values of `params`, in
+    order.
+    """
+
+    law: str | None
+    params: dict[str, float | None]
+    exponents: dict[str, float | None]
+    cost: PerToken
+    objective: Objective | None = None
+    certificate: Certificate | None = None
+    identified: dict[str, bool] = field(default_factory=dict)
+    budgets: tuple[Budget, ...] | None = None
+    draws_BxP: np.ndarray | None = None
+    exponent_draws_Bx2: np.ndarray | None = None
+    resampling: str = ""
+    noise: float = 0.0
+    """Standard deviation of the log loss about the fit, over its degrees of freedom."""
+    warnings: tuple[str, ...] = ()
+    notes: dict[str, object] = field(default_factory=dict)
+    """Further conventions to keep with the fit."""
+
+    def intervals(self, options: FitOptions) -> Intervals | None:
+        """Percentile intervals of the draws, or None without a bootstrap."""
+        if self.draws_BxP is None or self.exponent_draws_Bx2 is None:
+            return None
+        kept = self.draws_BxP[:: max(1, -(-len(self.draws_BxP) // KEPT_DRAWS))]
+        return Intervals(
+            level=options.level,
+            method="bootstrap",
+            B=options.bootstrap,
+            resampling=self.resampling,
+            params=dict(zip(self.params, spans(self.draws_BxP, options.level), strict=True)),
+            exponents=dict(zip(("a", "b"), spans(self.exponent_draws_Bx2, options.level), strict=True)),
+            draws=tuple(tuple(float(f"{x:.9g}") for x in draw) for draw in kept),
+        )
+
+
+def span(draws_B: np.ndarray, level: float) -> tuple[float | None, float | None]:
+    """The central percentile interval of the finite draws; (None, None) where fewer than half are finite."""
+    finite = draws_B[np.isfinite(draws_B)]
+    if len(finite) < max(2, len(draws_B) / 2):
+        return None, None
+    low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def spans(draws_BxP: np.ndarray, level: float) -> list[tuple[float | None, float | None]]:
+    """`span` of each column."""
+    return [span(column, level) for column in draws_BxP.T]

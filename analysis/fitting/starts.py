@@ -1,0 +1,54 @@
+"""Where the search begins."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+from scipy.optimize import nnls
+from scipy.stats import qmc
+
+from analysis.fitting.solver import Design
+from analysis.precision import evaluate, float64_on_cpu
+
+RIDGE = 0.3
+"""Pull of the amplitudes towards equal shares of the loss, relative to one standard row of the table:
+keeps every term alive where a start's exponents make two terms collinear."""
+
+
+def box_starts(design: Design, loss_R: np.ndarray, count: int) -> np.ndarray:
+    """`count` starting points theta, shape SxP: an unscrambled Sobol sequence over the law's box.
+
+    The box is the law's own (Hoffmann et al. (2022), appendix D.3, for theirs), not placed near an answer.
+    In a
+    law with linear amplitudes these are then fixed, given the start's other parameters, by nonnegative least
+    squares on the relative loss.
+    """
+    law = design.law
+    low, high = np.array(law.start_box).T
+    sequence = qmc.Sobol(len(low), scramble=False).random_base2(int(np.ceil(np.log2(count))))[:count]
+    n0, d0 = design.centre
+    with float64_on_cpu():
+        params_SxP = np.asarray(jax.vmap(law.from_box)(low + sequence * (high - low)))
+    if law.linear:
+        params_SxP = _with_fitted_amplitudes(design, params_SxP, loss_R)
+    with float64_on_cpu():
+        return np.asarray(jax.vmap(lambda params: law.encode(params, n0, d0))(params_SxP))
+
+
+def _with_fitted_amplitudes(design: Design, params_SxP: np.ndarray, loss_R: np.ndarray) -> np.ndarray:
+    linear = list(design.law.linear)
+    K, R = len(linear), len(loss_R)
+    basis = []
+    for index in linear:
+        unit = params_SxP.copy()
+        unit[:, linear] = 0.0
+        unit[:, index] = 1.0
+        basis.append(evaluate(design.law, unit, design.N_R, design.D_R))
+    found = params_SxP.copy()
+    for s, basis_RxK in enumerate(np.stack(basis, axis=-1)):
+        size_K = np.exp(np.log(np.maximum(basis_RxK, 1e-300)).mean(axis=0))
+        ridge = RIDGE * np.sqrt(R)
+        rows = np.vstack([basis_RxK / size_K / loss_R[:, None], ridge * np.eye(K) / np.median(loss_R)])
+        share_K, _ = nnls(rows, np.concatenate([np.ones(R), np.full(K, ridge / K)]))
+        found[s, linear] = np.maximum(share_K, 1e-2 * np.median(loss_R)) / size_K
+    return found

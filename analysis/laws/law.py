@@ -1,0 +1,48 @@
+"""What a scaling law has to say about itself to be fitted, judged and extrapolated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Array = Any
+"""A numpy or a JAX array: a law's functions are traced by JAX and also called on numpy arrays."""
+
+
+@dataclass(frozen=True)
+class Law:
+    """A parametric form L(N, D), in nats per token, and what is known of it in closed form.
+
+    The fit moves `theta`, an unconstrained vector of the same length as `parameters`. `n0` and `d0` are
+    the geometric means of N and D over the table: a law that writes its amplitudes at that point
+    instead of at N = D = 1 makes the fit well conditioned, whatever the units.
+    """
+
+    name: str
+    parameters: tuple[str, ...]
+    """Names of the P natural parameters, in the order of every parameter vector."""
+    equation: str
+    """The form in plain text, for people."""
+    source: str
+    """Paper, section and equation."""
+    predict: Callable[[Array, Array, Array], Array]
+    """`predict(params_P, N, D) -> loss`, nats per token; jax-traceable, N and D broadcast."""
+    encode: Callable[[Array, float, float], Array]
+    """`encode(params_P, n0, d0) -> theta_P`."""
+    decode: Callable[[Array, Any, Any], Array]
+    """`decode(theta_P, n0, d0) -> params_P`, the inverse of `encode`; jax-traceable."""
+    start_box: tuple[tuple[float, float], ...]
+    """P intervals that starting points are spread over, in the coordinates of `from_box`."""
+    from_box: Callable[[Array], Array]
+    """`from_box(x_P) -> params_P`: natural parameters at a point of the box."""
+    linear: tuple[int, ...] = ()
+    """Indices of nonnegative amplitudes that `predict` is linear in: the rest of a starting point then fixes
+    them by linear least squares, and no start is lost on a plateau where a term has no weight."""
+    exponents: Callable[[Array], tuple[Array, Array]] | None = None
+    """`exponents(params_P) -> (a, b)` with N_opt ~ C^a, D_opt ~ C^b under C = 6ND, if in closed form."""
+    allocate: Callable[[Array, Array], Array] | None = None
+    """`allocate(params_P, C) -> N_opt` under C = 6ND, if in closed form; numeric otherwise."""
+    mirror: Callable[[Array, float, float], Array] | None = None
+    """`mirror(params_P, c, k)`: other parameters with the same loss along log D = c + k log N, if any.
+    The fit visits them, since a design on such a line cannot tell the two apart."""

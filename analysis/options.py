@@ -1,0 +1,74 @@
+"""What a fit may be asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from analysis.counts import COUNTS, FLOPS
+from analysis.errors import UserError
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How to fit; the defaults are those of Hoffmann et al. (2022), approach 3, appendix D.3."""
+
+    approach: int = 3
+    """1: envelope, 2: IsoFLOP parabolas, 3: parametric law."""
+    law: str = "chinchilla"
+    """A law's name, or the path of a file that defines one."""
+    loss: str = "huber"
+    """`huber` or `mse`."""
+    space: str = "log"
+    """`log`: residuals of log loss; `raw`: of the loss, nats."""
+    delta: float = 1e-3
+    """Half-width of the Huber loss's quadratic zone, in units of the residual."""
+    drop_worst: int = 0
+    """Leave out this many runs of highest loss."""
+    count: str | None = None
+    """`total`, `non_embedding` or `body`; None: as the table was loaded."""
+    flops: str | None = None
+    """`exact` or `6nd`; None: as the table was loaded."""
+    bootstrap: int = 1000
+    """Resamples for the intervals; 0: none."""
+    level: float = 0.95
+    """Coverage the intervals aim at."""
+    seed: int = 0
+    """Of the resampling; the starts are fixed."""
+    starts: int = 512
+    """Starting points, a Sobol sequence over the law's box."""
+    holdout: float | None = None
+    """Fit the runs below this many FLOPs (nominal budget, where the table has it), score those at or
+    above.
+    """
+
+    def __post_init__(self) -> None:
+        """Raises `UserError` for a choice that does not exist or a number out of range."""
+        _choose("approach", self.approach, (1, 2, 3))
+        _choose("loss", self.loss, ("huber", "mse"))
+        _choose("space", self.space, ("log", "raw"))
+        _choose("count", self.count, (None, *COUNTS))
+        _choose("flops", self.flops, (None, *FLOPS))
+        _check(
+            "delta",
+            self.delta,
+            self.delta > 0 and self.delta < float("inf"),
+            "a positive number, such as 1e-3",
+        )
+        _check("drop_worst", self.drop_worst, self.drop_worst >= 0, "zero or more")
+        _check("bootstrap", self.bootstrap, self.bootstrap == 0 or self.bootstrap >= 20, "0, or at least 20")
+        _check("level", self.level, 0 < self.level < 1, "between 0 and 1, such as 0.95")
+        _check("starts", self.starts, self.starts >= 2, "at least 2")
+        _check("seed", self.seed, self.seed >= 0, "zero or more")
+        held = self.holdout
+        _check("holdout", held, held is None or 0 < held < float("inf"), "a positive number of FLOPs")
+
+
+def _choose(name: str, value: object, known: tuple[object, ...]) -> None:
+    if value not in known:
+        names = ", ".join(str(item) for item in known if item is not None)
+        raise UserError(f"{name} {value!r} is not known: choose {names}")
+
+
+def _check(name: str, value: object, right: bool, wanted: str) -> None:
+    if not right:
+        raise UserError(f"{name} is {value}: it must be {wanted}")

@@ -1,0 +1,170 @@
+"""What a fit says about budgets: the best split, the loss there, and a model that is to serve many tokens."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from analysis.errors import UserError
+from analysis.fitting.outcome import span
+from analysis.result import Interval, LawFit
+
+FURTHER = 1.01
+"""A budget beyond the runs' range by more than this factor is extrapolation."""
+GRID = 4001
+
+
+@dataclass(frozen=True)
+class Lifetime:
+    """A smaller model, trained longer to the same loss, that costs less with its use counted.
+
+    Sardana et al. (2024): minimize training plus inference FLOPs, a third of the training FLOPs per token
+    each
+    token served (6 N D + 2 N T), at the loss that the compute-optimal model has. N in parameters, D and T in
+    tokens, the rest in FLOPs.
+    """
+
+    inference_tokens: float
+    n: float
+    d: float
+    training_flops: float
+    total_flops: float
+    optimal_total_flops: float
+    """What the compute-optimal model costs with the same use."""
+    saving: float
+    """Share of that saved."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The best N (parameters) and D (tokens) at a training budget (FLOPs), and the loss there (nats per
+    token).
+    """
+
+    flops: float
+    n_opt: float
+    d_opt: float
+    tokens_per_parameter: float
+    loss: float
+    level: float | None
+    n_interval: Interval | None
+    d_interval: Interval | None
+    loss_interval: Interval | None
+    extrapolation: float
+    """Budget over the nearest end of the fitted runs' range; 1 within it."""
+    lifetime: Lifetime | None
+    conventions: dict[str, Any]
+    warnings: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return dataclasses.asdict(self)
+
+
+def predict(
+    fit: LawFit, flops: float, inference_tokens: float | None = None, force: bool = False
+) -> Prediction:
+    """The allocation of `flops` training FLOPs, with the fit's bootstrap intervals.
+
+    Raises `UserError` for a budget that is no positive number, for extrapolation from a fit that is not
+    certified or
+    not identified (unless forced), and where the law has no interior optimum there.
+    """
+    if not (np.isfinite(flops) and flops > 0):
+        raise UserError(f"--flops {flops}: give a positive number of FLOPs, such as 1e18")
+    if inference_tokens is not None and not (np.isfinite(inference_tokens) and inference_tokens >= 0):
+        raise UserError(f"--inference-tokens {inference_tokens}: give zero or more tokens, such as 1e12")
+    low, high = fit.conventions["flops_range"]
+    beyond = max(flops / high, low / flops, 1.0)
+    warnings = _doubts(fit, beyond, force)
+    C_K = np.array([flops])
+    params = np.vstack([fit.params_P, fit.draws_BxP]) if len(fit.draws_BxP) else fit.params_P[None]
+    n_B = fit.optimum(C_K, params)[:, 0]
+    if not np.isfinite(n_B[0]):
+        raise UserError(
+            f"the fit has no interior optimum at {flops:.3g} FLOPs: its loss falls to an end of the sizes"
+        )
+    d_B = flops / fit.cost(n_B)
+    loss_B = _losses(fit, params, n_B, d_B, flops)
+    level = None if fit.intervals is None else fit.intervals.level
+    ranges = [None if level is None else span(x[1:], level) for x in (n_B, d_B, loss_B)]
+    return Prediction(
+        flops=float(flops),
+        n_opt=float(n_B[0]),
+        d_opt=float(d_B[0]),
+        tokens_per_parameter=float(d_B[0] / n_B[0]),
+        loss=float(loss_B[0]),
+        level=level,
+        n_interval=ranges[0],
+        d_interval=ranges[1],
+        loss_interval=ranges[2],
+        extrapolation=float(beyond),
+        lifetime=None if inference_tokens is None else lifetime(fit, flops, inference_tokens),
+        conventions=fit.conventions,
+        warnings=warnings,
+    )
+
+
+def lifetime(fit: LawFit, flops: float, inference_tokens: float) -> Lifetime:
+    """The cheapest model over training and use that is as good as the compute-optimal one at `flops`.
+
+    Approach 3 only (`UserError` otherwise): the trade needs the surface.
+    """
+    if fit.law is None:
+        raise UserError("--inference-tokens needs the surface L(N, D): fit with --approach 3")
+    n_opt, d_opt = fit.allocate(flops)
+    target = float(fit.predict(n_opt, d_opt))
+    n = np.exp(np.linspace(np.log(n_opt) - 5, np.log(n_opt) + 1, GRID))
+    d = tokens_for(fit, n, target)
+    train = fit.cost(n) * d
+    total = train + fit.cost(n) / 3 * inference_tokens
+    best = int(np.nanargmin(total))
+    plain = float(flops + fit.cost(n_opt) / 3 * inference_tokens)
+    return Lifetime(
+        inference_tokens=float(inference_tokens),
+        n=float(n[best]),
+        d=float(d[best]),
+        training_flops=float(train[best]),
+        total_flops=float(total[best]),
+        optimal_total_flops=plain,
+        saving=1 - float(total[best]) / plain,
+    )
+
+
+def tokens_for(fit: LawFit, N: np.ndarray, loss: float) -> np.ndarray:
+    """Tokens that bring N parameters to `loss`, by bisection; NaN where none within 1e18 do."""
+    low, high = np.zeros(np.shape(N)), np.full(np.shape(N), np.log(1e18))
+    reachable = fit.predict(N, np.exp(high)) <= loss
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        enough = fit.predict(N, np.exp(middle)) <= loss
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    return np.where(reachable, np.exp(high), np.nan)
+
+
+def _doubts(fit: LawFit, beyond: float, force: bool) -> tuple[str, ...]:
+    warnings = []
+    if beyond > FURTHER:
+        warnings.append(
+            f"{beyond:.3g} times beyond the fitted budgets: the intervals assume that the law holds there"
+        )
+    if fit.trusted:
+        return tuple(warnings)
+    failed = [name for name, known in fit.identified.items() if not known]
+    certified = fit.certificate is None or fit.certificate.status == "certified"
+    doubt = "the fit is not certified" if not certified else f"{', '.join(failed)} not identified"
+    if beyond > FURTHER and not force:
+        raise UserError(
+            f"{doubt}: no extrapolation from it; add runs, or use --force to have the numbers all the same"
+        )
+    return (*warnings, f"{doubt}: read these numbers as a guess")
+
+
+def _losses(fit: LawFit, params: np.ndarray, n_B: np.ndarray, d_B: np.ndarray, flops: float) -> np.ndarray:
+    if fit.law is None:
+        E, K, gamma = params.T[4:7]
+        return E + K * flops**-gamma
+    return np.array([float(fit.losses(p, n, d)) for p, n, d in zip(params, n_B, d_B, strict=True)])

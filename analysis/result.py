@@ -1,0 +1,220 @@
+"""`LawFit`: what a fit found, how sure it is, and what it was counted in; to JSON and back."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from analysis.compute import PerToken, allocate
+from analysis.errors import UserError
+from analysis.laws import find_law
+from analysis.precision import evaluate
+from analysis.runs import Excluded
+
+Interval = tuple[float | None, float | None]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What was minimized: `value` is the sum over runs of the Huber loss, or of squared residuals for
+    `mse`.
+    """
+
+    loss: str
+    space: str
+    delta: float | None
+    reduction: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Percentile intervals of the bootstrap."""
+
+    level: float
+    method: str
+    B: int
+    resampling: str
+    """What was resampled: runs, shared trunks, or residuals with a trunk effect."""
+    params: dict[str, Interval]
+    exponents: dict[str, Interval]
+    draws: tuple[tuple[float, ...], ...] = ()
+    """Some of the resampled parameter vectors, in the order of `params`, for intervals on predictions."""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Evidence that the numbers are the optimum of the objective, whatever the data can tell.
+
+    `gradient_norm`: Euclidean, of the objective in the law's unconstrained, centred parameters.
+    `starts_at_optimum`: how many of `starts` ended within 1e-6 (relative) of the best objective.
+    `condition_number`: of the weighted Jacobian's cross product there, columns scaled to unit length.
+    """
+
+    status: str
+    gradient_norm: float
+    starts: int
+    starts_at_optimum: int
+    condition_number: float | None
+    why: str | None = None
+    """What keeps a fit from being certified."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """One IsoFLOP curve (approach 2) or one point of the envelope (approach 1).
+
+    `flops`: FLOPs; `n_opt`: parameters, `d_opt`: tokens, `loss_opt`: nats per token at the minimum, None
+    where the
+    runs do not bracket one; `n_interval`: its bootstrap interval.
+    """
+
+    flops: float
+    n_opt: float | None
+    d_opt: float | None
+    loss_opt: float | None
+    interior: bool | None
+    convex: bool | None
+    runs: int
+    n_interval: Interval | None = None
+    curve: tuple[float, float, float] | None = None
+    """Approach 2: the parabola c0 + c1 x + c2 x^2, nats, in x = log N."""
+
+
+@dataclass(frozen=True)
+class LawFit:
+    """A fitted law. `to_json` is the object that `isoflop fit --json` prints."""
+
+    approach: int
+    law: str | None
+    params: dict[str, float | None]
+    exponents: dict[str, float | None]
+    objective: Objective | None
+    intervals: Intervals | None
+    certificate: Certificate | None
+    identified: dict[str, bool]
+    budgets: tuple[Budget, ...] | None
+    holdout: dict[str, Any] | None
+    n_runs: int
+    excluded: tuple[Excluded, ...]
+    conventions: dict[str, Any]
+    warnings: tuple[str, ...]
+
+    @property
+    def trusted(self) -> bool:
+        """Certified (where that applies) and every parameter identified."""
+        certified = self.certificate is None or self.certificate.status == "certified"
+        return certified and all(self.identified.values())
+
+    @property
+    def cost(self) -> PerToken:
+        """Training FLOPs per token, by the fit's own convention."""
+        return PerToken.from_json(self.conventions["flops_per_token"])
+
+    def predict(self, N: Any, D: Any) -> np.ndarray:
+        """Loss in nats per token at N parameters and D tokens (broadcast). Approach 3 only."""
+        return self.losses(self.params_P, N, D)
+
+    def losses(self, params: np.ndarray, N: Any, D: Any) -> np.ndarray:
+        """`predict` at other parameters: one vector, or one row a draw (the result's first dimension)."""
+        if self.law is None:
+            raise UserError(f"approach {self.approach} fits no surface L(N, D): use --approach 3")
+        return evaluate(find_law(self.law), params, N, D)
+
+    def allocate(self, flops: Any) -> tuple[np.ndarray, np.ndarray]:
+        """(N_opt, D_opt), parameters and tokens, for each training budget in FLOPs."""
+        C_K = np.atleast_1d(np.asarray(flops, dtype=float))
+        N_K = self.optimum(C_K, self.params_P)
+        D_K = C_K / self.cost(N_K)
+        return (N_K[0], D_K[0]) if np.ndim(flops) == 0 else (N_K, D_K)
+
+    def optimum(self, C_K: np.ndarray, params: np.ndarray) -> np.ndarray:
+        """N_opt at K budgets for one parameter vector (K) or a row a draw (BxK)."""
+        if self.law is not None:
+            return optimal_size(self.law, params, C_K, self.cost)
+        coefficient, exponent = np.asarray(params).T[:2, ..., None]
+        return coefficient * np.asarray(C_K) ** exponent
+
+    @property
+    def params_P(self) -> np.ndarray:
+        """The parameter vector, in the law's order."""
+        return np.array([np.nan if value is None else value for value in self.params.values()], dtype=float)
+
+    @property
+    def draws_BxP(self) -> np.ndarray:
+        """Kept bootstrap draws of the parameters, Bx(number of params); empty without a bootstrap."""
+        draws = () if self.intervals is None else self.intervals.draws
+        return np.array(draws, dtype=float).reshape(len(draws), -1)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values: NaN and infinity become null."""
+        return _plain(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> LawFit:
+        """The inverse of `to_json`. Raises `UserError` for an object that is no fit."""
+        try:
+            return _restore(data)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise UserError(
+                f"not a fit as `isoflop fit --json` prints it: {type(error).__name__} {error}"
+            ) from error
+
+
+def optimal_size(name: str, params: np.ndarray, C_K: np.ndarray, cost: PerToken) -> np.ndarray:
+    """N_opt at K budgets, FLOPs, for one parameter vector (shape K) or for B of them (BxK)."""
+    law = find_law(name)
+    C_K = np.asarray(C_K, dtype=float)
+    with np.errstate(all="ignore"):
+        if cost.six_n and law.allocate is not None:
+            return np.asarray(law.allocate(np.asarray(params).T[..., None], C_K), dtype=float)
+        return allocate(lambda N, D: evaluate(law, params, N, D), C_K, cost)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, int | np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    return value
+
+
+def _restore(data: dict[str, Any]) -> LawFit:
+    def optional(kind: Any, value: dict[str, Any] | None, **changes: Any) -> Any:
+        return None if value is None else kind(**{**value, **changes})
+
+    spans = data["intervals"]
+    changed: dict[str, Any] = {}
+    if spans is not None:
+        changed = {group: {k: tuple(v) for k, v in spans[group].items()} for group in ("params", "exponents")}
+        changed["draws"] = tuple(
+            tuple(float("nan") if x is None else x for x in draw) for draw in spans.get("draws", ())
+        )
+    pairs = ("n_interval", "curve")
+    budgets = data["budgets"]
+    return LawFit(
+        **{
+            **data,
+            "objective": optional(Objective, data["objective"]),
+            "intervals": optional(Intervals, spans, **changed),
+            "certificate": optional(Certificate, data["certificate"]),
+            "budgets": None
+            if budgets is None
+            else tuple(
+                Budget(**{**b, **{p: tuple(b[p]) for p in pairs if b.get(p) is not None}}) for b in budgets
+            ),
+            "excluded": tuple(Excluded(**item) for item in data["excluded"]),
+            "warnings": tuple(data["warnings"]),
+        }
+    )

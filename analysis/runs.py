@@ -1,0 +1,174 @@
+"""The run table: one row a trained model, checked, with its counting conventions named."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.counts import COUNTS, Counted, count_rows
+from analysis.errors import UserError
+from analysis.pooling import pool
+from analysis.readers import locate, parse_columns, read_table, rename
+
+ONE_KIND = ("schedule", "dataset", "tokenizer", "vocab_size", "context_length")
+"""Columns that should hold one value in a table that is fitted as a whole."""
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """A row left out of the fit. `row`: its number in the table, from 0."""
+
+    row: int
+    why: str
+
+
+@dataclass(frozen=True)
+class RunTable:
+    """Runs that can be fitted, R of them, and what was left out.
+
+    Arrays have one entry per usable run: `N_R` parameters and `C_R` training FLOPs under the conventions
+    asked for, `D_R` training tokens, `loss_R` held-out nats per token.
+    """
+
+    frame: pd.DataFrame
+    """The usable rows with all their columns; the index is the row's number in the source."""
+    N_R: np.ndarray
+    D_R: np.ndarray
+    C_R: np.ndarray
+    loss_R: np.ndarray
+    excluded: tuple[Excluded, ...]
+    conventions: dict[str, Any]
+    warnings: tuple[str, ...]
+    source: str
+    folder: Path | None = None
+    rows: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+    """Every row of the source, the excluded ones included."""
+
+    def __len__(self) -> int:
+        return len(self.loss_R)
+
+    def column(self, name: str) -> np.ndarray | None:
+        """A column's values over the usable rows, or None where the table hasn't got it (or it is empty)."""
+        if name not in self.frame.columns or bool(np.all(self.frame[name].isna())):
+            return None
+        return self.frame[name].to_numpy()
+
+    @property
+    def budget_R(self) -> np.ndarray | None:
+        """Nominal C of each run's IsoFLOP, FLOPs by the table's own count; NaN for runs of other designs."""
+        budget = self.column("budget")
+        return None if budget is None else budget.astype(float)
+
+    def where(self, keep_R: np.ndarray, why: str | None = None) -> RunTable:
+        """The runs marked True; the others are listed as excluded if `why` is given."""
+        dropped = () if why is None else tuple(Excluded(int(i), why) for i in self.frame.index[~keep_R])
+        return dataclasses.replace(
+            self,
+            frame=self.frame.loc[keep_R],
+            N_R=self.N_R[keep_R],
+            D_R=self.D_R[keep_R],
+            C_R=self.C_R[keep_R],
+            loss_R=self.loss_R[keep_R],
+            excluded=self.excluded + dropped,
+        )
+
+    def counted(self, count: str, flops: str) -> RunTable:
+        """The same runs under other counting conventions. Raises `UserError` where the table lacks them."""
+        if (count, flops) == (self.conventions["count"], self.conventions["flops"]):
+            return self
+        return _table(self.rows, count, flops, self.source, self.folder, ())
+
+
+def load_runs(
+    source: str | Path | Sequence[str | Path],
+    *,
+    columns: Mapping[str, str] | str | None = None,
+    count: str = "non_embedding",
+    flops: str = "exact",
+) -> RunTable:
+    """Read a run table, or several that agree.
+
+    Args:
+        source: a CSV, JSON, JSON Lines or Parquet file, a sweep's folder, or several of these.
+        columns: `{new: old}` or `"new=old,..."`, to rename a foreign table's columns. Such a table needs
+        `loss`
+            and two of `n_params`, `n_tokens`, `flops`; the third follows from C = 6ND.
+        count: `total`, `non_embedding` or `body`: which parameters N counts. A table with a plain
+            `n_params` is taken as given.
+        flops: `exact`: the table's own `flops`; `6nd`: 6 N D.
+
+    Raises:
+        UserError: one line that names what is wrong and how to mend it.
+    """
+    sources = [source] if isinstance(source, str | Path) else list(source)
+    if not sources:
+        raise UserError("no table named: give a file or a sweep's folder")
+    names = parse_columns(columns) if isinstance(columns, str) else columns
+    located = [locate(item) for item in sources]
+    frames = [rename(read_table(path), names, str(path)) for path, _ in located]
+    frame, notes = pool(frames, [str(item) for item in sources])
+    folder = located[0][1] if len(located) == 1 else None
+    return _table(frame, count, flops, ", ".join(map(str, sources)), folder, notes)
+
+
+def table_of(frame: pd.DataFrame, *, count: str = "non_embedding", flops: str = "exact") -> RunTable:
+    """A run table from a data frame already in memory; the rules are those of `load_runs`."""
+    return _table(frame.reset_index(drop=True), count, flops, "a data frame", None, ())
+
+
+def _table(
+    frame: pd.DataFrame, count: str, flops: str, source: str, folder: Path | None, notes: tuple[str, ...]
+) -> RunTable:
+    finished, excluded = _finished(frame)
+    if finished.empty:
+        raise UserError(f"{source} has no finished run: {len(frame)} rows, none with status 'finished'")
+    counted: Counted = count_rows(finished, count, flops, source)
+    warnings = (*notes, *counted.warnings, *_mixtures(finished))
+    if excluded:
+        warnings += (f"{len(excluded)} of {len(frame)} rows are not finished and are left out",)
+    return RunTable(
+        frame=finished,
+        N_R=counted.N_R,
+        D_R=counted.D_R,
+        C_R=counted.C_R,
+        loss_R=counted.loss_R,
+        excluded=excluded,
+        conventions=counted.conventions,
+        warnings=warnings,
+        source=source,
+        folder=folder,
+        rows=frame,
+    )
+
+
+def _finished(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[Excluded, ...]]:
+    if "status" not in frame.columns:
+        return frame, ()
+    status = frame["status"].astype("string").str.strip().str.lower().fillna("finished")
+    keep = (status == "finished").to_numpy()
+    reasons = frame["reason"] if "reason" in frame.columns else pd.Series(pd.NA, index=frame.index)
+    excluded = []
+    for row in np.flatnonzero(~keep):
+        reason = reasons.iloc[row]
+        detail = "" if pd.isna(reason) or not str(reason).strip() else f": {reason}"
+        excluded.append(Excluded(int(row), f"status {status.iloc[row]}{detail}"))
+    return frame.loc[keep], tuple(excluded)
+
+
+def _mixtures(frame: pd.DataFrame) -> tuple[str, ...]:
+    warnings = []
+    for name in ONE_KIND:
+        if name in frame.columns and (kinds := sorted(map(str, frame[name].dropna().unique())))[1:]:
+            warnings.append(
+                f"the table mixes {len(kinds)} kinds of {name} ({', '.join(kinds[:4])}) in one fit"
+            )
+    return tuple(warnings)
+
+
+__all__ = ["COUNTS", "Excluded", "RunTable", "load_runs", "table_of"]
