@@ -143,8 +143,8 @@ def _rivals(design: Design, solutions: Solutions, best: int) -> set[str]:
 
 
 def _differing(design: Design, params_P: np.ndarray, others_SxP: np.ndarray) -> set[str]:
-    away = np.atleast_2d(np.abs(others_SxP - params_P) > MOVED * np.abs(params_P))
-    return {name for name, moved in zip(design.law.parameters, away.any(axis=0), strict=True) if moved}
+    away = np.abs(np.atleast_2d(others_SxP) - params_P) > MOVED * np.abs(params_P)
+    return {name for name, moved in zip(design.law.parameters, np.any(away, axis=0), strict=True) if moved}
 
 
 def _negligible(loss_R: np.ndarray) -> float:

@@ -1,0 +1,44 @@
+"""Figures of a report: one module a figure, each drawn twice, by matplotlib for print and by plotly for the page.
+
+A figure's module has `TITLE`, `caption(story)`, `static(story)` and `interactive(story)`; the last two return None
+where the story has nothing for it to show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import plotly.graph_objects as go
+from matplotlib.figure import Figure
+
+from analysis.plots import allocation, curves, heldout, isoflop, residuals, surface, tuning
+
+if TYPE_CHECKING:
+    from analysis.reporting.story import Story
+
+__all__ = ["FIGURES", "FigureModule"]
+
+
+class FigureModule(Protocol):
+    """What a figure's module offers."""
+
+    TITLE: str
+    caption: Callable[[Story], str]
+    static: Callable[[Story], Figure | None]
+    interactive: Callable[[Story], go.Figure | None]
+
+
+FIGURES: dict[str, FigureModule] = {
+    name: cast(Any, module)
+    for name, module in {
+        "isoflop": isoflop,
+        "allocation": allocation,
+        "heldout": heldout,
+        "surface": surface,
+        "residuals": residuals,
+        "curves": curves,
+        "tuning": tuning,
+    }.items()
+}
+"""By file name, in the order of the page."""

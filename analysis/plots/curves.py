@@ -1,0 +1,108 @@
+"""Training loss against tokens, run by run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from matplotlib.figure import Figure
+
+from analysis.plots.style import (
+    NEUTRAL,
+    budget_colours,
+    canvas,
+    layout,
+    log_axis,
+    logarithmic,
+    plain,
+    power,
+    short,
+    spread,
+)
+
+if TYPE_CHECKING:
+    from analysis.reporting.story import Story
+
+TITLE = "Training curves"
+X = "Training tokens"
+Y = "Training loss (nats per token)"
+WARM = 0.02
+"""Share of a run at its start that is left out of the vertical range: it is far above the rest."""
+POINTS = 150
+
+
+def caption(story: Story) -> str:
+    """What the figure shows."""
+    return (
+        "Training loss against tokens for every run that kept its curve, in the colour of its budget, each point a mean "
+        "over neighbouring steps. The drop at the end of each is the decay of the learning rate: only decayed ends enter "
+        "the fits."
+    )
+
+
+def _lines(story: Story) -> list[tuple[int, str, np.ndarray, np.ndarray]]:
+    """(group number, label, tokens, loss), thinned to means over equal stretches of log tokens."""
+    lines = []
+    for g, cell, N in zip(story.group_R, story.table.frame.get("cell_id", []), story.table.N_R, strict=False):
+        curve = story.sweep.curves.get(str(cell))
+        if curve is None or len(curve) < 3:
+            continue
+        curve = curve[(curve["tokens"] > 0) & np.isfinite(curve["train_loss"])]
+        place = pd.cut(np.log(curve["tokens"]), POINTS, labels=False)
+        means = curve.groupby(place).mean()
+        label = f"N = {short(N)}" + ("" if g < 0 else f", C = {power(story.groups[g].flops)}")
+        lines.append((int(g), label, means["tokens"].to_numpy(), means["train_loss"].to_numpy()))
+    return lines
+
+
+def _range(lines: list[tuple[int, str, np.ndarray, np.ndarray]]) -> tuple[float, float]:
+    low = min(float(loss.min()) for *_, loss in lines)
+    settled = [loss[tokens > WARM * tokens[-1]] for *_, tokens, loss in lines]
+    high = max(float(loss.max()) for loss in settled if len(loss))
+    return low - 0.04 * (high - low), high + 0.04 * (high - low)
+
+
+def static(story: Story) -> Figure | None:
+    """For print; None where no curve was kept."""
+    lines = _lines(story)
+    if not lines:
+        return None
+    colours = [*budget_colours(len(story.groups)), NEUTRAL]
+    figure, (axes,) = canvas(7.4, 4.2)
+    seen: set[int] = set()
+    for g, _, tokens, loss in lines:
+        label = None if g in seen or g < 0 else power(story.groups[g].flops)
+        seen.add(g)
+        axes.plot(tokens, loss, color=colours[g], lw=0.9, alpha=0.8, label=label)
+    log_axis(axes, "x", *spread(np.concatenate([line[2] for line in lines]), 0.02), X)
+    axes.set_ylim(*_range(lines))
+    axes.set_ylabel(Y)
+    if story.groups:
+        axes.legend(title="Budget C (FLOPs)", loc="upper left", bbox_to_anchor=(1.0, 1.0), alignment="left")
+    return figure
+
+
+def interactive(story: Story) -> go.Figure | None:
+    """For the page; None where no curve was kept."""
+    lines = _lines(story)
+    if not lines:
+        return None
+    colours = [*budget_colours(len(story.groups)), NEUTRAL]
+    figure = go.Figure()
+    seen: set[int] = set()
+    for g, label, tokens, loss in lines:
+        name = "other runs" if g < 0 else f"{power(story.groups[g].flops)} FLOPs"
+        figure.add_scatter(
+            x=np.round(tokens), y=np.round(loss, 4), mode="lines", name=name, legendgroup=name, showlegend=g not in seen,
+            line={"color": colours[g], "width": 1.3}, opacity=0.8,
+            hovertemplate="loss %{y:.3f}<extra>" + label + "</extra>",
+        )  # fmt: skip
+        seen.add(g)
+    tokens = spread(np.concatenate([line[2] for line in lines]), 0.02)
+    figure.update_layout(
+        layout(430, xaxis=logarithmic(X, *tokens), yaxis=plain(Y, range=list(_range(lines)))),
+        legend={"title": {"text": "Training budget C"}, "x": 1.01, "y": 1},
+    )
+    return figure

@@ -1,0 +1,139 @@
+"""The largest budget, predicted from the smaller ones alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import plotly.graph_objects as go
+from matplotlib.figure import Figure
+
+from analysis.plots.style import (
+    ACCENT,
+    INK,
+    band,
+    budget_colours,
+    canvas,
+    layout,
+    log_axis,
+    logarithmic,
+    plain,
+    short,
+    spread,
+)
+
+if TYPE_CHECKING:
+    from analysis.reporting.story import Story
+
+TITLE = "Held out and predicted"
+X = "Parameters N"
+Y = "Held-out loss (nats per token)"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Held-out runs, and the prediction for their budget over sizes N_K with its predictive band."""
+
+    N_R: np.ndarray
+    loss_R: np.ndarray
+    N_K: np.ndarray
+    loss_K: np.ndarray
+    low_K: np.ndarray
+    high_K: np.ndarray
+    optimum: dict[str, Any]
+    colour: str
+
+
+def caption(story: Story) -> str:
+    """What the figure shows, with the error in nats."""
+    held = story.held.holdout if story.held else None
+    if held is None:
+        return ""
+    scored = f"mean absolute error over its {held['n_held_out']} runs {held['mean_abs_error']:.4f} nats"
+    if held["coverage"] is not None:
+        inside = round(held["coverage"] * held["n_held_out"])
+        scored += f", {inside} of {held['n_held_out']} within their 95% predictive interval"
+    return (
+        f"The surface fitted to the {held['n_fit']} runs below the largest budget (line, with its 95% predictive band: "
+        f"bootstrap of the fit plus run noise) against the runs of that budget, which it has not seen: {scored}. "
+        "Diamonds: the predicted minimum (open) and the runs' own (filled)."
+    )
+
+
+def _shown(story: Story) -> Shown | None:
+    held = story.held.holdout if story.held else None
+    if story.held is None or held is None or not held["rows"] or held["optimum"] is None:
+        return None
+    top = held["optimum"]["flops"]
+    rows = [row for row in held["rows"] if abs(np.log(row["flops"] / top)) < 0.05]
+    N_R, loss_R = (np.array([row[key] for row in rows]) for key in ("n_params", "loss"))
+    N_K = np.geomspace(*spread(N_R, 0.08), num=80)
+    D_K = top / story.fit.cost(N_K)
+    loss_K = story.held.predict(N_K, D_K)
+    draws = story.held.draws_BxP
+    low, high = loss_K, loss_K
+    if len(draws):
+        rng = np.random.default_rng(story.options.seed)
+        noise = held["noise_log_sd"] * rng.standard_normal((len(draws), 1))
+        drawn = story.held.losses(draws, N_K, D_K) * np.exp(noise)
+        low, high = np.quantile(drawn, [(1 - story.options.level) / 2, (1 + story.options.level) / 2], axis=0)
+    colour = budget_colours(len(story.groups))[-1] if story.groups else INK
+    return Shown(N_R, loss_R, N_K, loss_K, low, high, held["optimum"], colour)
+
+
+def static(story: Story) -> Figure | None:
+    """For print; None without a held-out IsoFLOP."""
+    shown = _shown(story)
+    if shown is None:
+        return None
+    figure, (axes,) = canvas(6.2, 4.2)
+    axes.fill_between(
+        shown.N_K, shown.low_K, shown.high_K, color=ACCENT, alpha=0.14, lw=0, label="95% predictive"
+    )
+    axes.plot(shown.N_K, shown.loss_K, color=ACCENT, lw=1.8, label="predicted from smaller budgets")
+    axes.plot(
+        shown.N_R, shown.loss_R, "o", color=shown.colour, mec=INK, mew=0.6, ms=6, label="runs, held out"
+    )
+    best = shown.optimum
+    axes.plot(
+        best["n_opt_predicted"], best["loss_opt_predicted"], "D", mfc="white", mec=ACCENT, mew=1.6, ms=7
+    )
+    if best["n_opt"] is not None:
+        axes.plot(best["n_opt"], best["loss_opt"], "D", color=INK, ms=7, mec="white", mew=0.8)
+    log_axis(axes, "x", float(shown.N_K[0]), float(shown.N_K[-1]), X)
+    axes.set_ylabel(Y)
+    axes.legend(loc="upper center")
+    return figure
+
+
+def interactive(story: Story) -> go.Figure | None:
+    """For the page; None without a held-out IsoFLOP."""
+    shown = _shown(story)
+    if shown is None:
+        return None
+    best = shown.optimum
+    figure = go.Figure()
+    figure.add_trace(band(shown.N_K, shown.low_K, shown.high_K, ACCENT, 0.14, name="95% predictive"))
+    figure.add_scatter(x=shown.N_K, y=shown.loss_K, mode="lines", name="predicted from smaller budgets",
+                       line={"color": ACCENT, "width": 2.2}, hoverinfo="skip")  # fmt: skip
+    figure.add_scatter(
+        x=shown.N_R, y=shown.loss_R, mode="markers", name="runs, held out",
+        marker={"size": 10, "color": shown.colour, "line": {"color": INK, "width": 1}},
+        customdata=[short(n) for n in shown.N_R], hovertemplate="N = %{customdata}<br>loss %{y:.4f}<extra>run</extra>",
+    )  # fmt: skip
+    figure.add_scatter(
+        x=[best["n_opt_predicted"]], y=[best["loss_opt_predicted"]], mode="markers", name="predicted minimum",
+        marker={"symbol": "diamond", "size": 12, "color": "white", "line": {"color": ACCENT, "width": 2}},
+        hovertemplate="predicted minimum<br>loss %{y:.4f}<extra></extra>",
+    )  # fmt: skip
+    if best["n_opt"] is not None:
+        figure.add_scatter(
+            x=[best["n_opt"]], y=[best["loss_opt"]], mode="markers", name="the runs' own minimum",
+            marker={"symbol": "diamond", "size": 12, "color": INK, "line": {"color": "white", "width": 1}},
+            hovertemplate="own minimum<br>loss %{y:.4f}<extra></extra>",
+        )  # fmt: skip
+    axis = logarithmic(X, float(shown.N_K[0]), float(shown.N_K[-1]))
+    figure.update_layout(layout(430, xaxis=axis, yaxis=plain(Y)))
+    figure.update_layout(legend={"x": 0.5, "xanchor": "center", "y": 1, "yanchor": "top"})
+    return figure

@@ -1,0 +1,179 @@
+"""One look for every figure: colours by budget, ticks that can be read, quiet axes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+import plotly.graph_objects as go
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+
+INK = "#1d2433"
+SOFT = "#5d6678"
+GRID = "#e6e8ee"
+ACCENT = "#b4411f"
+"""Predictions and the fitted law's frontier."""
+NEUTRAL = "#9aa1af"
+FONT = "Inter, 'Helvetica Neue', Helvetica, 'Liberation Sans', Arial, sans-serif"
+RC = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["Inter", "Helvetica Neue", "Helvetica", "Liberation Sans", "Arial", "DejaVu Sans"],
+    "font.size": 9.5,
+    "axes.edgecolor": SOFT,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "text.color": INK,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "figure.facecolor": "white",
+    "pdf.fonttype": 42,
+}
+SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+
+
+def budget_colours(count: int) -> list[str]:
+    """One colour a budget, dark to light with compute, told apart by colour-blind readers too."""
+    scale = matplotlib.colormaps["viridis"]
+    return [to_hex(scale(x)) for x in (np.linspace(0.02, 0.86, count) if count > 1 else [0.3])]
+
+
+def faded(colour: str, alpha: float) -> str:
+    """`#rrggbb` as an rgba() that plotly takes."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha:g})"
+
+
+def short(x: float) -> str:
+    """A count for people: 12.3k, 4.5M, 70B."""
+    for size, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(x) >= size * 0.9995:
+            return f"{x / size:.3g}{suffix}"
+    return f"{x:.3g}"
+
+
+def power(x: float) -> str:
+    """FLOPs for people: 1.3×10¹²."""
+    exponent = int(np.floor(np.log10(x) + 1e-9))
+    mantissa = f"{x / 10.0**exponent:.2g}"
+    tens = "10" + str(exponent).translate(SUPERSCRIPT)
+    return tens if mantissa == "1" else f"{mantissa}×{tens}"
+
+
+def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
+    """Round values between `low` and `high`: 1-2-5 steps, or whole decades where those would crowd."""
+    first, last = int(np.floor(np.log10(low))), int(np.ceil(np.log10(high)))
+    for steps in ((1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
+        ticks = [m * 10.0**k for k in range(first, last + 1) for m in steps]
+        ticks = [t for t in ticks if low * 0.999 <= t <= high * 1.001]
+        if len(ticks) <= most:
+            return ticks
+    stride = int(np.ceil(len(ticks) / most))
+    return ticks[::stride]
+
+
+def spread(values: Sequence[float] | np.ndarray, margin: float = 0.06) -> tuple[float, float]:
+    """The range of positive values with a margin, in log."""
+    x = np.log(np.asarray(values, dtype=float))
+    pad = max(margin * float(np.ptp(x)), 0.03)
+    return float(np.exp(x.min() - pad)), float(np.exp(x.max() + pad))
+
+
+def canvas(width: float = 7.4, height: float = 4.5, columns: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure with axes side by side, inches, without touching matplotlib's global state."""
+    with matplotlib.rc_context(RC):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = [figure.add_subplot(1, columns, k + 1) for k in range(columns)]
+    return figure, axes
+
+
+def log_axis(
+    axes: Axes, which: str, low: float, high: float, label: str, text: Callable[[float], str] = short
+) -> None:
+    """Logarithmic, with readable ticks. `which`: x or y."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    getattr(axes, f"set_{which}scale")("log")
+    getattr(axes, f"set_{which}lim")(low, high)
+    getattr(axes, f"set_{which}label")(label)
+    ticks = log_ticks(low, high, 6)
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_major_formatter(FixedFormatter([text(t) for t in ticks]))
+    axis.set_minor_locator(NullLocator())
+
+
+def layout(height: int = 460, **changes: Any) -> dict[str, Any]:
+    """Plotly's layout in the page's look; the width is the container's."""
+    base: dict[str, Any] = {
+        "height": height,
+        "autosize": True,
+        "template": None,
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": FONT, "size": 13, "color": INK},
+        "margin": {"l": 64, "r": 24, "t": 16, "b": 58},
+        "hoverlabel": {"font": {"family": FONT, "size": 12}, "bgcolor": "white", "bordercolor": NEUTRAL},
+        "legend": {"font": {"size": 12}, "bgcolor": "rgba(255,255,255,0.75)", "tracegroupgap": 4},
+        "hovermode": "closest",
+    }
+    return {**base, **changes}
+
+
+def plain(label: str, **changes: Any) -> dict[str, Any]:
+    """A linear plotly axis."""
+    base = {
+        "title": {"text": label, "standoff": 10, "font": {"size": 13}},
+        "gridcolor": GRID,
+        "linecolor": NEUTRAL,
+        "tickcolor": NEUTRAL,
+        "tickfont": {"size": 12, "color": SOFT},
+        "showline": True,
+        "ticks": "outside",
+        "ticklen": 4,
+        "zeroline": False,
+    }
+    return {**base, **changes}
+
+
+def logarithmic(
+    label: str, low: float, high: float, text: Callable[[float], str] = short, **changes: Any
+) -> dict[str, Any]:
+    """A logarithmic plotly axis with readable ticks."""
+    ticks = log_ticks(low, high, 7)
+    return plain(
+        label,
+        type="log",
+        range=[float(np.log10(low)), float(np.log10(high))],
+        tickvals=ticks,
+        ticktext=[text(t) for t in ticks],
+        **changes,
+    )
+
+
+def band(
+    x: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str, alpha: float, **changes: Any
+) -> go.Scatter:
+    """A filled band, plotly."""
+    return go.Scatter(
+        x=np.concatenate([x, x[::-1]]),
+        y=np.concatenate([high, low[::-1]]),
+        fill="toself",
+        fillcolor=faded(colour, alpha),
+        line={"width": 0},
+        mode="lines",
+        hoverinfo="skip",
+        **changes,
+    )

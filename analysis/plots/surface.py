@@ -1,0 +1,133 @@
+"""The fitted surface L(N, D): contours, the efficient frontier across them, and where the runs were."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import plotly.graph_objects as go
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+
+from analysis.plots.style import (
+    ACCENT,
+    INK,
+    NEUTRAL,
+    budget_colours,
+    canvas,
+    layout,
+    log_axis,
+    logarithmic,
+    power,
+    short,
+    spread,
+)
+
+if TYPE_CHECKING:
+    from analysis.reporting.story import Story
+
+TITLE = "The fitted surface"
+X = "Parameters N"
+Y = "Training tokens D"
+POINTS = 90
+SCALE = [[0.0, "#27406b"], [0.35, "#6c8fb8"], [0.7, "#c3d3e4"], [1.0, "#f4f6f9"]]
+"""Dark where the loss is low."""
+
+
+def caption(story: Story) -> str:
+    """What the figure shows."""
+    return (
+        "Contours of the fitted loss in nats per token over size and data, runs as dots in their budget's colour. "
+        "Red: the efficient frontier, the lowest loss at each compute; dotted grey: lines of equal compute."
+    )
+
+
+def _grid(story: Story) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    x = np.geomspace(*spread(story.table.N_R, 0.12), num=POINTS)
+    y = np.geomspace(*spread(story.table.D_R, 0.12), num=POINTS)
+    return x, y, story.fit.predict(x[None, :], y[:, None])
+
+
+def _frontier(story: Story) -> tuple[np.ndarray, np.ndarray]:
+    low, high = story.fit.conventions["flops_range"]
+    N_K, D_K = story.fit.allocate(np.geomspace(low / 20, high * 20, 60))
+    known = np.isfinite(N_K) & np.isfinite(D_K)
+    return N_K[known], D_K[known]
+
+
+def _levels(loss: np.ndarray) -> np.ndarray:
+    """Contour levels spaced by equal shares of the surface, rounded to a hundredth."""
+    levels = np.quantile(loss, np.linspace(0.03, 0.97, 11))
+    digits = 2 if np.ptp(levels) > 0.2 else 3
+    return np.unique(np.round(levels, digits))
+
+
+def static(story: Story) -> Figure | None:
+    """For print."""
+    x, y, loss = _grid(story)
+    figure, (axes,) = canvas(6.4, 4.9)
+    axes.grid(False)
+    levels = _levels(loss)
+    filled = [loss.min(), *levels[(levels > loss.min()) & (levels < loss.max())], loss.max()]
+    axes.contourf(x, y, loss, levels=filled, cmap="Blues_r", alpha=0.75)
+    lines = axes.contour(x, y, loss, levels=levels, colors=INK, linewidths=0.5, alpha=0.55)
+    labels = axes.clabel(lines, levels[::2], fmt="%.2f", fontsize=8)
+    for text in labels:
+        text.set_path_effects([withStroke(linewidth=2, foreground="white", alpha=0.8)])
+    for group in story.groups:
+        axes.plot(x, group.flops / story.fit.cost(x), ls=":", lw=0.9, color=NEUTRAL)
+    axes.plot(*_frontier(story), color=ACCENT, lw=2.0, label="efficient frontier")
+    colours = [*budget_colours(len(story.groups)), NEUTRAL]
+    axes.scatter(story.table.N_R, story.table.D_R, s=26, c=[colours[g] for g in story.group_R], edgecolors="white",
+                 linewidths=0.7, zorder=4)  # fmt: skip
+    log_axis(axes, "x", x[0], x[-1], X)
+    log_axis(axes, "y", y[0], y[-1], Y)
+    axes.legend(loc="lower left", frameon=True, facecolor="white", framealpha=0.85, edgecolor="none")
+    return figure
+
+
+def interactive(story: Story) -> go.Figure | None:
+    """For the page."""
+    x, y, loss = _grid(story)
+    levels = _levels(loss)
+    figure = go.Figure()
+    figure.add_contour(
+        x=x, y=y, z=loss, colorscale=SCALE, ncontours=14, line={"width": 0.7, "color": "rgba(29,36,51,0.45)"},
+        contours={"showlabels": True, "labelfont": {"size": 11, "color": INK}, "start": float(levels[0]),
+                  "end": float(levels[-1]), "size": _step(levels)},
+        colorbar={"title": {"text": "loss (nats)", "side": "right"}, "thickness": 12, "outlinewidth": 0},
+        hovertemplate="loss %{z:.3f}<extra>fitted</extra>",
+    )  # fmt: skip
+    for group in story.groups:
+        D = group.flops / story.fit.cost(x)
+        inside = (y[0] <= D) & (y[-1] >= D)
+        figure.add_scatter(x=x[inside], y=D[inside], mode="lines", line={"dash": "dot", "width": 1.2, "color": "#6b7383"},
+                           hoverinfo="skip", showlegend=False)  # fmt: skip
+    N_K, D_K = _frontier(story)
+    figure.add_scatter(x=N_K, y=D_K, mode="lines", line={"color": ACCENT, "width": 3}, name="efficient frontier",
+                       hoverinfo="skip")  # fmt: skip
+    colours = [*budget_colours(len(story.groups)), NEUTRAL]
+    figure.add_scatter(
+        x=story.table.N_R, y=story.table.D_R, mode="markers", name="runs",
+        marker={"size": 8, "color": [colours[g] for g in story.group_R], "line": {"color": "white", "width": 1}},
+        customdata=[[short(n), short(d), power(c), f"{value:.4f}"] for n, d, c, value in
+                    zip(story.table.N_R, story.table.D_R, story.table.C_R, story.table.loss_R, strict=True)],
+        hovertemplate="N = %{customdata[0]}, D = %{customdata[1]}<br>C = %{customdata[2]}<br>loss %{customdata[3]}<extra>run</extra>",
+    )  # fmt: skip
+    figure.update_layout(
+        layout(
+            500,
+            xaxis=logarithmic(X, x[0], x[-1], showgrid=False),
+            yaxis=logarithmic(Y, y[0], y[-1], showgrid=False),
+        ),
+        legend={"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"},
+    )
+    figure.update_layout(margin={"t": 40})
+    return figure
+
+
+def _step(levels: np.ndarray) -> float:
+    """A round spacing for about a dozen contours."""
+    raw = float(np.ptp(levels)) / 12 or 0.01
+    scale = 10.0 ** np.floor(np.log10(raw))
+    return float(scale * min((1, 2, 2.5, 5, 10), key=lambda m: abs(m - raw / scale)))

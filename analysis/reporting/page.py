@@ -1,0 +1,157 @@
+"""The page: one HTML file that needs nothing else and may fetch nothing.
+
+Its Content-Security-Policy names the hash of each script and forbids every request, so what opens from a USB stick
+is what opens from a server.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+from collections.abc import Mapping
+from importlib import resources
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+from analysis.plots import FIGURES
+from analysis.reporting.tables import Table, tables
+from analysis.reporting.words import NONE, cards, headline, subtitle
+
+if TYPE_CHECKING:
+    from analysis.reporting.story import Story
+
+PAIRED = {"Compute spent": "Seconds per stage"}
+"""Narrow tables that stand side by side."""
+TEXT_COLUMNS = {"remark", "why", "unit", "check", "cell_id"}
+
+
+def page(story: Story, figures: Mapping[str, go.Figure]) -> str:
+    """The whole document. `figures`: by name, as in `analysis.plots.FIGURES`."""
+    drawn = json.dumps({name: json.loads(figure.to_json() or "{}") for name, figure in figures.items()})
+    data = drawn.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    scripts = [get_plotlyjs().replace("</script", "<\\/script"), _asset("page.js")]
+    policy = (
+        "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; font-src data:; "
+        f"script-src {' '.join(map(_hash, scripts))}; base-uri 'none'; form-action 'none'"
+    )
+    return "\n".join([
+        "<!DOCTYPE html>", '<html lang="en">', "<head>", '<meta charset="utf-8">',
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        '<link rel="icon" href="data:,">',
+        f"<title>{html.escape(story.title)}</title>", f"<style>{_asset('page.css')}</style>", "</head>", "<body>",
+        _header(story), "<main>", _figures(story, figures), _tables(story), _conventions(story), "</main>",
+        _footer(story), f'<script type="application/json" id="figures">{data}</script>',
+        *(f"<script>{script}</script>" for script in scripts), "</body>", "</html>", "",
+    ])  # fmt: skip
+
+
+def _asset(name: str) -> str:
+    return resources.files("analysis.reporting").joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(script: str) -> str:
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def _header(story: Story) -> str:
+    title = re.sub(r"\^(−?[\d.]+\d)", r"<sup>\1</sup>", html.escape(headline(story)))
+    boxes = "".join(
+        f'<div class="card"><p class="label">{html.escape(card.label)}</p><p class="value">{html.escape(card.value)}</p>'
+        f'<p class="detail">{html.escape(card.detail)}</p></div>'
+        for card in cards(story)
+    )
+    return (
+        f'<header><p class="kicker">{html.escape(story.title)}</p><h1>{title}</h1>'
+        f'<p class="sub">{html.escape(subtitle(story))}</p><div class="cards">{boxes}</div>{_warnings(story)}</header>'
+    )
+
+
+def _warnings(story: Story) -> str:
+    parabolas = story.parabolas.warnings if story.parabolas else ()
+    lines = dict.fromkeys([*story.fit.warnings, *parabolas, *story.notes])
+    if not lines:
+        return ""
+    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+    return f'<div class="warn"><b>To keep in mind</b><ul>{items}</ul></div>'
+
+
+def _figures(story: Story, figures: Mapping[str, go.Figure]) -> str:
+    parts = []
+    for number, name in enumerate(figures, start=1):
+        module = FIGURES[name]
+        parts.append(
+            f'<figure id="{name}"><h3>{html.escape(module.TITLE)}</h3><div class="plot" id="plot-{name}" '
+            f'style="min-height:{figures[name].layout.height or 400}px"></div>'
+            f"<figcaption><b>Figure {number}.</b> {html.escape(module.caption(story))}</figcaption></figure>"
+        )
+    return "\n".join(parts)
+
+
+def _tables(story: Story) -> str:
+    made = {table.title: table for table in tables(story)}
+    parts = ["<h2>The numbers</h2>"]
+    while made:
+        table = made.pop(next(iter(made)))
+        partner = made.pop(PAIRED.get(table.title, ""), None)
+        both = _table(table) if partner is None else f'<div class="pair">{_table(table)}{_table(partner)}</div>'
+        parts.append(both)
+    return "\n".join(parts)
+
+
+def _table(table: Table) -> str:
+    text = [name in TEXT_COLUMNS for name in table.headers]
+    head = "".join(_cell("th", name, wide) for name, wide in zip(table.headers, text, strict=True))
+    rows = []
+    for k, row in enumerate(table.rows):
+        cells = "".join(_cell("td", value, wide) for value, wide in zip(row, text, strict=True))
+        rows.append(f"<tr{' class=own' if k in table.own else ''}>{cells}</tr>")
+    body = (
+        f'<p class="caption">{html.escape(table.caption)}</p><div class="scroll"><table class="sortable">'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+    if table.folded:
+        count = f"{len(table.rows)} row{'s' if len(table.rows) > 1 else ''}"
+        return f"<details><summary>{html.escape(table.title)} ({count})</summary>{body}</details>"
+    return f'<section class="table"><h3>{html.escape(table.title)}</h3>{body}</section>'
+
+
+def _cell(tag: str, value: str | tuple[str, float], wide: bool) -> str:
+    shown, data = (value, "") if isinstance(value, str) else (value[0], f' data-v="{value[1]:.17g}"')
+    return f"<{tag}{data}{' class=text' if wide else ''}>{html.escape(shown)}</{tag}>"
+
+
+def _conventions(story: Story) -> str:
+    notes = story.fit.conventions
+    cost = notes["flops_per_token"]["form"]
+    seeds = notes["seed_sd_nats"]
+    lines = {
+        "Law": f"{story.fit.law}",
+        "N counts": notes["count_meaning"],
+        "C counts": notes["flops_meaning"],
+        "FLOPs per token": "6N" if cost == "6N" else "interpolated between the table's own sizes",
+        "Exponents": notes.get("exponents", NONE),
+        "Loss": notes["loss"],
+        "Seed noise": NONE if seeds is None else f"{seeds:.4f} nats, pooled over {notes['seed_groups']} repeated cells",
+        "Residual spread": f"{100 * notes['residual_log_sd']:.2f}% of the loss",
+        "Predictive intervals": notes["predictive_noise"],
+        "Source": story.table.source,
+    }
+    data = story.sweep.summary.get("dataset")
+    if isinstance(data, dict):
+        lines["Data"] = ", ".join(str(data[key]) for key in ("name", "licence") if data.get(key))
+    items = "".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(str(v))}</dd>" for k, v in lines.items())
+    return f"<h2>Conventions</h2><dl>{items}</dl>"
+
+
+def _footer(story: Story) -> str:
+    return (
+        "<footer>Methods: Hoffmann et al. (2022), Training Compute-Optimal Large Language Models, approaches 1 to 3. "
+        "This page is one file and fetches nothing.</footer>"
+    )

@@ -1,0 +1,90 @@
+"""`report`: a table or a sweep's folder in, figures, `fit.json` and one page out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+
+from analysis.errors import UserError
+from analysis.options import FitOptions
+from analysis.plots import FIGURES
+from analysis.plots.style import RC
+from analysis.reporting.page import page
+from analysis.reporting.story import Story, tell
+from analysis.reporting.words import headline
+from analysis.result import LawFit
+from analysis.runs import RunTable, load_runs
+
+DPI = 200
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where everything went, and the answer. `held`: the same fit with the largest budget held out, if any."""
+
+    html: Path
+    fit_json: Path
+    figures: tuple[Path, ...]
+    headline: str
+    fit: LawFit
+    held: LawFit | None
+    story: Story
+
+
+def report(
+    source: str | Path | Sequence[str | Path] | RunTable,
+    out: str | Path | None = None,
+    options: FitOptions | None = None,
+) -> Report:
+    """Fit a table every way the page shows, draw the figures and write the page.
+
+    Args:
+        source: what `load_runs` takes, or a table already loaded.
+        out: the folder to write `report.html`, `fit.json` and `figures/` to; by default the sweep's own folder,
+            or `outputs/NAME` for the table NAME.csv.
+        options: of the fit (approach 3); the other fits of the page follow them.
+
+    Raises:
+        UserError: the table cannot be read or fitted, or the folder not written, in one line.
+    """
+    table = source if isinstance(source, RunTable) else load_runs(source)
+    folder = Path(out) if out is not None else _default_folder(table)
+    story = tell(table, options)
+    try:
+        (folder / "figures").mkdir(parents=True, exist_ok=True)
+        figures = _static(story, folder / "figures")
+        fit_json = folder / "fit.json"
+        fit_json.write_text(json.dumps(story.fit.to_json(), indent=1) + "\n", encoding="utf-8")
+        html = folder / "report.html"
+        html.write_text(page(story, _interactive(story)), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write the report to {folder}: {error.strerror or error}") from error
+    return Report(html, fit_json, figures, headline(story), story.fit, story.held, story)
+
+
+def _default_folder(table: RunTable) -> Path:
+    return table.folder or Path("outputs") / Path(table.source.split(", ")[0]).stem
+
+
+def _static(story: Story, folder: Path) -> tuple[Path, ...]:
+    written = []
+    for name, module in FIGURES.items():
+        with matplotlib.rc_context(RC):
+            figure = module.static(story)
+            if figure is None:
+                continue
+            for suffix in ("png", "pdf"):
+                path = folder / f"{name}.{suffix}"
+                # A date in the file would make two identical reports differ.
+                figure.savefig(path, dpi=DPI, metadata={"CreationDate": None} if suffix == "pdf" else None)
+                written.append(path)
+    return tuple(written)
+
+
+def _interactive(story: Story) -> dict:
+    drawn = {name: module.interactive(story) for name, module in FIGURES.items()}
+    return {name: figure for name, figure in drawn.items() if figure is not None}
