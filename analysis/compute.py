@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 
 from analysis.runs import RunTable
 
@@ -19,7 +20,7 @@ class PerToken:
     """Training FLOPs per token at a parameter count.
 
     `six_n`: 6N. Otherwise the table's own sizes and costs: between them the ratio to 6N is interpolated
-    linearly in log N; beyond the ends its distance from 1 falls as N^-1/2, since what 6N misses (attention
+    smoothly and monotonically in log N (PCHIP); beyond the ends its distance from 1 falls as N^-1/2, since what 6N misses (attention
     scores, the head, embeddings) grows with the width and N with its square.
     """
 
@@ -37,7 +38,9 @@ class PerToken:
             return 6.0 * N
         sizes = np.array(self.sizes)
         ratios = np.array(self.costs) / (6.0 * sizes)
-        inside = np.interp(np.log(N), np.log(sizes), ratios)
+        within = np.clip(np.log(N), np.log(sizes[0]), np.log(sizes[-1]))
+        smooth = len(sizes) > 1 and PchipInterpolator(np.log(sizes), ratios)
+        inside = smooth(within) if smooth else np.full(N.shape, ratios[0])
         end = np.where(sizes[-1] < N, sizes[-1], sizes[0])
         beyond = (sizes[0] > N) | (sizes[-1] < N)
         faded = np.maximum(1.0 + (inside - 1.0) * np.sqrt(end / N), 0.05)

@@ -14,6 +14,8 @@ from analysis.laws import Law
 
 CHUNK = 64
 """Parameter vectors evaluated in one call."""
+POINTS = 64
+"""Points (N, D) are padded to a power of two times this: shapes of nearly one size share a program."""
 
 
 @contextlib.contextmanager
@@ -27,19 +29,26 @@ def float64_on_cpu() -> Iterator[None]:
 
 
 def evaluate(law: Law, params: np.ndarray, N: Any, D: Any) -> np.ndarray:
-    """The law at one parameter vector (shape P), or at each of B (BxP): loss in nats, shape (B,) + N and
-    D's.
+    """The law at one parameter vector (shape P), or at each of B (BxP).
+
+    Loss in nats per token; its shape is that of N and D broadcast, after a first dimension B if there is one.
     """
     params = np.asarray(params, dtype=float)
     N, D = np.broadcast_arrays(np.asarray(N, dtype=float), np.asarray(D, dtype=float))
+    size = POINTS * 2 ** int(np.ceil(np.log2(max(N.size / POINTS, 1.0))))
+    N_M, D_M = (np.pad(x.ravel(), (0, size - x.size), constant_values=1.0) for x in (N, D))
+    rows = np.atleast_2d(params)
+    chunk = 1 if params.ndim == 1 else CHUNK
+    parts = []
     with float64_on_cpu():
-        if params.ndim == 1:
-            return np.asarray(law.predict(params, N, D), dtype=float)
-        many = _vectorized(law.predict)
-        chunks = [params[first : first + CHUNK] for first in range(0, len(params), CHUNK)]
-        return np.concatenate([np.asarray(many(chunk, N, D)) for chunk in chunks])
+        for first in range(0, len(rows), chunk):
+            take = np.minimum(np.arange(first, first + chunk), len(rows) - 1)
+            parts.append(np.asarray(vectorized(law.predict, (0, None, None))(rows[take], N_M, D_M)))
+    loss = np.concatenate(parts)[: len(rows), : N.size]
+    return loss.reshape(N.shape if params.ndim == 1 else (len(rows), *N.shape))
 
 
 @functools.cache
-def _vectorized(predict: Callable) -> Callable:
-    return jax.jit(jax.vmap(predict, in_axes=(0, None, None)))
+def vectorized(function: Callable, in_axes: tuple[int | None, ...] = (0,)) -> Callable:
+    """The function compiled over a batch of its arguments; traced once a shape, not at every call."""
+    return jax.jit(jax.vmap(function, in_axes=in_axes))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from analysis.fitting.solver import Design, Solutions
-from analysis.precision import float64_on_cpu
+from analysis.precision import evaluate, float64_on_cpu
 from analysis.result import Certificate
 
 AGREEMENT = 1e-6
@@ -30,8 +30,7 @@ def same_optimum(objective_S: np.ndarray, rows: int) -> np.ndarray:
 
 def residuals(design: Design, params_P: np.ndarray, loss_R: np.ndarray) -> np.ndarray:
     """log(loss / predicted) or loss - predicted, by the design's space."""
-    with float64_on_cpu():
-        predicted_R = np.asarray(design.law.predict(np.asarray(params_P), design.N_R, design.D_R))
+    predicted_R = evaluate(design.law, params_P, design.N_R, design.D_R)
     if design.space == "log":
         return np.log(loss_R) - np.log(predicted_R)
     return loss_R - predicted_R
@@ -69,8 +68,7 @@ def _vanished(design: Design, params_P: np.ndarray, loss_R: np.ndarray) -> list[
     for index in design.law.linear:
         alone = np.where(np.isin(np.arange(len(params_P)), design.law.linear), 0.0, params_P)
         alone[index] = params_P[index]
-        with float64_on_cpu():
-            term_R = np.asarray(design.law.predict(alone, design.N_R, design.D_R))
+        term_R = evaluate(design.law, alone, design.N_R, design.D_R)
         if not np.nanmax(np.abs(term_R) / loss_R) > VANISHED:
             lost.append(design.law.parameters[index])
     return lost

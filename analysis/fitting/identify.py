@@ -6,13 +6,12 @@ Jacobian keeps its rank, and a flat profile shows only away from the optimum.
 
 from __future__ import annotations
 
-import jax
 import numpy as np
 from scipy.stats import f as f_distribution
 
 from analysis.fitting.certificate import NEGLIGIBLE_RESIDUAL, residuals, same_optimum
 from analysis.fitting.solver import LEAST_SQUARES, Design, Solutions, solve
-from analysis.precision import float64_on_cpu
+from analysis.precision import float64_on_cpu, vectorized
 
 FACTOR = 3.0
 """A parameter is identified if its 95% profile interval lies within this factor of the estimate, both
@@ -105,7 +104,7 @@ def _coordinates(design: Design, params_P: np.ndarray, factor: float) -> np.ndar
     scaled[np.arange(P), np.arange(P)] *= factor
     n0, d0 = design.centre
     with float64_on_cpu():
-        theta = np.asarray(jax.vmap(lambda params: design.law.encode(params, n0, d0))(scaled))
+        theta = np.asarray(vectorized(design.law.encode, (0, None, None))(scaled, n0, d0))
     return np.diagonal(theta)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from analysis.laws import Law
 from analysis.precision import float64_on_cpu
 
-CHUNK = 128
+CHUNK = 64
 """Problems per call of the compiled program: small enough for the cache, and stragglers hold up few."""
 ROWS = 64
 """Rows are padded, at weight zero, to a multiple of this: tables of nearly one size share a program."""
@@ -135,8 +135,11 @@ def _newton(objective, theta, free, deltas) -> _State:
     last = deltas.shape[0] - 1
 
     def evaluate(x, delta):
-        value, gradient = jax.value_and_grad(objective)(x, delta)
-        hessian = jax.hessian(objective)(x, delta)
+        def slope(y):
+            value, gradient = jax.value_and_grad(objective)(y, delta)
+            return gradient, (value, gradient)
+
+        hessian, (value, gradient) = jax.jacfwd(slope, has_aux=True)(x)
         fixed = 1.0 - free
         return value, gradient * free, hessian * jnp.outer(free, free) + jnp.diag(fixed)
 
@@ -154,21 +157,23 @@ def _newton(objective, theta, free, deltas) -> _State:
         damping = jnp.where(
             advance, 1e-3, jnp.where(accept, jnp.maximum(s.damping * 0.2, 1e-14), s.damping * 6.0)
         )
+        value = keep(value, s.value)
         return _State(
-            keep(trial, s.theta), keep(value, s.value), keep(gradient, s.gradient), keep(hessian, s.hessian),
-            damping, s.stage + advance, s.iteration + 1, settled & final,
+            keep(trial, s.theta), value, keep(gradient, s.gradient), keep(hessian, s.hessian),
+            damping, s.stage + advance, s.iteration + 1, (settled & final) | ~jnp.isfinite(value),
         )  # fmt: skip
 
-    value, gradient, hessian = evaluate(theta, deltas[0])
+    # A first state that counts as settled: the first step then evaluates at theta, in the one place that does.
+    nothing = jnp.asarray(0.0)
     start = _State(
-        theta,
-        value,
-        gradient,
-        hessian,
-        jnp.asarray(1e-3),
-        jnp.asarray(0),
-        jnp.asarray(0),
-        ~jnp.isfinite(value),
+        theta=theta,
+        value=nothing + jnp.inf,
+        gradient=jnp.zeros_like(theta),
+        hessian=jnp.eye(len(theta)),
+        damping=nothing + 1e-3,
+        stage=jnp.asarray(-1),
+        iteration=jnp.asarray(0),
+        done=jnp.asarray(False),
     )
     return jax.lax.while_loop(lambda s: ~s.done & (s.iteration < MAX_ITERATIONS), step, start)
 

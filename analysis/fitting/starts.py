@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import jax
 import numpy as np
 from scipy.optimize import nnls
 from scipy.stats import qmc
 
 from analysis.fitting.solver import Design
-from analysis.precision import evaluate, float64_on_cpu
+from analysis.precision import evaluate, float64_on_cpu, vectorized
 
 RIDGE = 0.3
 """Pull of the amplitudes towards equal shares of the loss, relative to one standard row of the table:
@@ -28,11 +27,11 @@ def box_starts(design: Design, loss_R: np.ndarray, count: int) -> np.ndarray:
     sequence = qmc.Sobol(len(low), scramble=False).random_base2(int(np.ceil(np.log2(count))))[:count]
     n0, d0 = design.centre
     with float64_on_cpu():
-        params_SxP = np.asarray(jax.vmap(law.from_box)(low + sequence * (high - low)))
+        params_SxP = np.asarray(vectorized(law.from_box)(low + sequence * (high - low)))
     if law.linear:
         params_SxP = _with_fitted_amplitudes(design, params_SxP, loss_R)
     with float64_on_cpu():
-        return np.asarray(jax.vmap(lambda params: law.encode(params, n0, d0))(params_SxP))
+        return np.asarray(vectorized(law.encode, (0, None, None))(params_SxP, n0, d0))
 
 
 def _with_fitted_amplitudes(design: Design, params_SxP: np.ndarray, loss_R: np.ndarray) -> np.ndarray:

@@ -67,7 +67,7 @@ def short(x: float) -> str:
 
 def power(x: float) -> str:
     """FLOPs for people: 1.3×10¹²."""
-    exponent = int(np.floor(np.log10(x) + 1e-9))
+    exponent = int(f"{x:.1e}".partition("e")[2])
     mantissa = f"{x / 10.0**exponent:.2g}"
     tens = "10" + str(exponent).translate(SUPERSCRIPT)
     return tens if mantissa == "1" else f"{mantissa}×{tens}"

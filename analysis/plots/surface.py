@@ -30,7 +30,7 @@ TITLE = "The fitted surface"
 X = "Parameters N"
 Y = "Training tokens D"
 POINTS = 90
-SCALE = [[0.0, "#27406b"], [0.35, "#6c8fb8"], [0.7, "#c3d3e4"], [1.0, "#f4f6f9"]]
+SCALE = [[0.0, "#7f9fc6"], [0.35, "#a9bfda"], [0.7, "#d5e0ec"], [1.0, "#f7f9fb"]]
 """Dark where the loss is low."""
 
 
@@ -90,11 +90,13 @@ def interactive(story: Story) -> go.Figure | None:
     """For the page."""
     x, y, loss = _grid(story)
     levels = _levels(loss)
+    step = _step(levels)
+    start = float(np.round(np.ceil(levels[0] / step) * step, 6))
     figure = go.Figure()
     figure.add_contour(
         x=x, y=y, z=loss, colorscale=SCALE, ncontours=14, line={"width": 0.7, "color": "rgba(29,36,51,0.45)"},
-        contours={"showlabels": True, "labelfont": {"size": 11, "color": INK}, "start": float(levels[0]),
-                  "end": float(levels[-1]), "size": _step(levels)},
+        contours={"showlabels": True, "labelfont": {"size": 11, "color": INK}, "start": start, "end": float(levels[-1]),
+                  "size": step},
         colorbar={"title": {"text": "loss (nats)", "side": "right"}, "thickness": 12, "outlinewidth": 0},
         hovertemplate="loss %{z:.3f}<extra>fitted</extra>",
     )  # fmt: skip

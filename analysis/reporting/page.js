@@ -1,7 +1,7 @@
 "use strict";
 (() => {
   const figures = JSON.parse(document.getElementById("figures").textContent);
-  const config = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+  const config = { displayModeBar: false, responsive: true };
   for (const [name, figure] of Object.entries(figures)) {
     Plotly.newPlot("plot-" + name, figure.data, figure.layout, config);
   }

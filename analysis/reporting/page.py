@@ -100,7 +100,9 @@ def _tables(story: Story) -> str:
     while made:
         table = made.pop(next(iter(made)))
         partner = made.pop(PAIRED.get(table.title, ""), None)
-        both = _table(table) if partner is None else f'<div class="pair">{_table(table)}{_table(partner)}</div>'
+        both = (
+            _table(table) if partner is None else f'<div class="pair">{_table(table)}{_table(partner)}</div>'
+        )
         parts.append(both)
     return "\n".join(parts)
 
@@ -138,7 +140,9 @@ def _conventions(story: Story) -> str:
         "FLOPs per token": "6N" if cost == "6N" else "interpolated between the table's own sizes",
         "Exponents": notes.get("exponents", NONE),
         "Loss": notes["loss"],
-        "Seed noise": NONE if seeds is None else f"{seeds:.4f} nats, pooled over {notes['seed_groups']} repeated cells",
+        "Seed noise": NONE
+        if seeds is None
+        else f"{seeds:.4f} nats, pooled over {notes['seed_groups']} repeated cells",
         "Residual spread": f"{100 * notes['residual_log_sd']:.2f}% of the loss",
         "Predictive intervals": notes["predictive_noise"],
         "Source": story.table.source,
@@ -153,5 +157,6 @@ def _conventions(story: Story) -> str:
 def _footer(story: Story) -> str:
     return (
         "<footer>Methods: Hoffmann et al. (2022), Training Compute-Optimal Large Language Models, approaches 1 to 3. "
-        "This page is one file and fetches nothing.</footer>"
+        "In the figures, drag to zoom and double-click to go back; click a legend entry to hide it, a table heading to "
+        "sort. This page is one file and fetches nothing.</footer>"
     )

@@ -40,7 +40,13 @@ def tables(story: Story) -> list[Table]:
 
 def _fit(story: Story) -> Table:
     fit = story.fit
-    units = {"E": "nats per token", "alpha": "", "beta": "", "A": "nats × params^alpha", "B": "nats × tokens^beta"}
+    units = {
+        "E": "nats per token",
+        "alpha": "",
+        "beta": "",
+        "A": "nats × params^alpha",
+        "B": "nats × tokens^beta",
+    }
     rows = []
     for name, value in fit.params.items():
         span = fit.intervals.params.get(name) if fit.intervals else None
@@ -48,9 +54,20 @@ def _fit(story: Story) -> Table:
         rows.append((name, number(value, 4), between(span, 3), verdict, units.get(name, "")))
     for name, value in fit.exponents.items():
         span = fit.intervals.exponents.get(name) if fit.intervals else None
-        rows.append((f"exponent {name}", number(value, 3), between(span, 3), "", "N ∝ Cᵃ" if name == "a" else "D ∝ Cᵇ"))
+        rows.append(
+            (
+                f"exponent {name}",
+                number(value, 3),
+                between(span, 3),
+                "",
+                "N ∝ Cᵃ" if name == "a" else "D ∝ Cᵇ",
+            )
+        )
     return Table(
-        "The fit", _fit_caption(story), ("parameter", "estimate", "95% interval", "identified", "unit"), tuple(rows)
+        "The fit",
+        _fit_caption(story),
+        ("parameter", "estimate", "95% interval", "identified", "unit"),
+        tuple(rows),
     )
 
 
@@ -60,7 +77,9 @@ def _fit_caption(story: Story) -> str:
     if objective is not None:
         how = f"Huber, delta {objective.delta:g}" if objective.delta else "least squares"
         space = "log loss" if objective.space == "log" else "loss in nats"
-        parts.append(f"{fit.law}: {how} on {space}, summed over {fit.n_runs} runs (value {objective.value:.3e}).")
+        parts.append(
+            f"{fit.law}: {how} on {space}, summed over {fit.n_runs} runs (value {objective.value:.3e})."
+        )
     if seal is not None:
         parts.append(
             f"{seal.status.replace('_', ' ').capitalize()}: gradient norm {seal.gradient_norm:.1e}, "
@@ -93,7 +112,11 @@ def _exponent_row(variant: Variant) -> tuple[str, ...]:
     if fit is None:
         return variant.name, NONE, NONE, NONE, NONE, variant.why
     spans = fit.intervals.exponents if fit.intervals else {}
-    doubt = "" if fit.trusted else "not settled: " + (", ".join(k for k, v in fit.identified.items() if not v) or "optimum")
+    doubt = (
+        ""
+        if fit.trusted
+        else "not settled: " + (", ".join(k for k, v in fit.identified.items() if not v) or "optimum")
+    )
     return (
         variant.name, number(fit.exponents["a"], 3), between(spans.get("a"), 3), number(fit.exponents["b"], 3),
         between(spans.get("b"), 3), doubt,
@@ -210,7 +233,9 @@ def _cost(story: Story) -> Table:
         for key, name in names.items()
         if flops.get(key)
     ]
-    return Table("Compute spent", "Training FLOPs by the exact ledger.", ("for", "FLOPs", "of fresh runs"), tuple(rows))
+    return Table(
+        "Compute spent", "Training FLOPs by the exact ledger.", ("for", "FLOPs", "of fresh runs"), tuple(rows)
+    )
 
 
 def _stages(story: Story) -> Table:
@@ -226,7 +251,11 @@ def _stages(story: Story) -> Table:
 def _runs(story: Story) -> Table:
     table = story.table
     fitted_R = story.fit.predict(table.N_R, table.D_R)
-    extra = [name for name in ("cell_id", "init_seed", "d_model", "n_layers", "lr", "steps", "schedule") if table.column(name) is not None]
+    extra = [
+        name
+        for name in ("cell_id", "init_seed", "d_model", "n_layers", "lr", "steps", "schedule")
+        if table.column(name) is not None
+    ]
     rows = []
     for r, record in enumerate(table.frame[extra].to_dict("records")):
         rows.append((

@@ -53,13 +53,17 @@ def headline(story: Story) -> str:
     fit = story.fit
     if not fit.trusted:
         failed = [name for name, known in fit.identified.items() if not known]
-        why = "the optimum is not certified" if not failed else f"{', '.join(failed)} cannot be told from them"
+        why = (
+            "the optimum is not certified" if not failed else f"{', '.join(failed)} cannot be told from them"
+        )
         return f"These {fit.n_runs} runs do not settle the law: {why}."
     a, b = fit.exponents["a"], fit.exponents["b"]
     answer = f"Compute-optimal size grows as C^{number(a, 2)} and data as C^{number(b, 2)}"
     best = (story.held.holdout or {}).get("optimum") if story.held else None
     if best and best["error"] is not None:
-        return f"{answer}; the largest budget, held out, is predicted to within {abs(best['error']):.3f} nats."
+        return (
+            f"{answer}; the largest budget, held out, is predicted to within {abs(best['error']):.3f} nats."
+        )
     return f"{answer}."
 
 
@@ -76,7 +80,10 @@ def subtitle(story: Story) -> str:
 
 def cards(story: Story) -> list[Card]:
     """The numbers to remember, each with what it stands on."""
-    found = [_exponent(story.fit, "a", "Optimal size, N ∝ Cᵃ"), _exponent(story.fit, "b", "Optimal data, D ∝ Cᵇ")]
+    found = [
+        _exponent(story.fit, "a", "Optimal size, N ∝ Cᵃ"),
+        _exponent(story.fit, "b", "Optimal data, D ∝ Cᵇ"),
+    ]
     best = (story.held.holdout or {}).get("optimum") if story.held else None
     if best and best["error"] is not None:
         low, high = best["loss_opt_interval"] or (None, None)
@@ -95,14 +102,18 @@ def cards(story: Story) -> list[Card]:
     else:
         span = story.fit.intervals.params.get("E") if story.fit.intervals else None
         if "E" in story.fit.params:
-            found.append(Card("Irreducible loss E", f"{number(story.fit.params['E'])} nats", f"95% {between(span)}"))
+            found.append(
+                Card("Irreducible loss E", f"{number(story.fit.params['E'])} nats", f"95% {between(span)}")
+            )
     return found
 
 
 def _exponent(fit: LawFit, name: str, label: str) -> Card:
     span = fit.intervals.exponents.get(name) if fit.intervals else None
     level = "" if fit.intervals is None else f"{fit.intervals.level:.0%} "
-    return Card(label, f"{name} = {number(fit.exponents[name], 2)}", f"{level}{between(span, 2)}, fitted surface")
+    return Card(
+        label, f"{name} = {number(fit.exponents[name], 2)}", f"{level}{between(span, 2)}, fitted surface"
+    )
 
 
 def _saving(story: Story) -> Card | None:
