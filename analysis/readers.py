@@ -60,9 +60,9 @@ def _read(path: Path, kind: str) -> pd.DataFrame:
     if kind == "CSV":
         return pd.read_csv(path)
     if kind == "JSON":
-        return pd.read_json(path, convert_dates=False)
+        return pd.read_json(path, dtype=False)
     if kind == "JSON Lines":
-        return pd.read_json(path, lines=True, convert_dates=False)
+        return pd.read_json(path, lines=True, dtype=False)
     return pd.read_parquet(path)
 
 

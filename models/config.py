@@ -25,7 +25,7 @@ class ModelConfig:
     ff_width: int
     vocab_size: int
     context_length: int
-    mlp: Mlp = "relu2"
+    mlp: Mlp = "swiglu"
     rope_base: float = 10_000.0
     norm_eps: float = 1e-6
     tie_embeddings: bool = False

@@ -75,7 +75,7 @@ class Corpus:
         per_row = ROW // context
         index = np.asarray(index, dtype=np.int64)
         needed, where = np.unique(index // per_row, return_inverse=True)
-        records = self._source(split).__getitems__(needed.tolist())
+        records = self._sources[split].__getitems__(needed.tolist())
         rows = np.stack([record["tokens"] for record in records])
         column = (index % per_row)[:, None] * context + np.arange(context + 1)
         return rows[where[:, None], column]
@@ -97,11 +97,8 @@ class Corpus:
     def _sources(self) -> dict[Split, Any]:
         import tensorflow_datasets as tfds
 
-        builder = tfds.builder_from_directory(str(next(self.folder.glob("token_rows/*/1.0.0"))))
+        builder: Any = tfds.builder_from_directory(str(next(self.folder.glob("token_rows/*/1.0.0"))))
         return {split: builder.as_data_source(split=split) for split in SPLITS}
-
-    def _source(self, split: Split) -> Any:
-        return self._sources[split]
 
 
 def prepare(source_name: str, tokenizer_name: str) -> Corpus:
@@ -119,10 +116,18 @@ def prepare(source_name: str, tokenizer_name: str) -> Corpus:
     return load(folder, DataSpec(source_name, tokenizer_name, digest=""))
 
 
+def prepared() -> list[Corpus]:
+    """The corpora in the cache, under the names they were first prepared by."""
+    found = sorted(cache_dir("corpora").glob(f"*/{META}"))
+    asked = [json.loads(path.read_text())["asked"] for path in found]
+    return [load(path.parent, DataSpec(s, t, "")) for path, (s, t) in zip(found, asked, strict=True)]
+
+
 def load(folder: Path, spec: DataSpec) -> Corpus:
     """The corpus in `folder`, under the name it is asked for by."""
     meta = json.loads((folder / META).read_text())
     digest = meta.pop("digest")
+    del meta["asked"]
     return Corpus(spec=DataSpec(spec.source, spec.tokenizer, digest), folder=folder, **meta)
 
 
@@ -140,12 +145,14 @@ def _write(builder: TokenRows, folder: Path, source_name: str) -> None:
     if short:
         raise UserError(f"dataset {source_name} is too small: no row of {ROW} tokens for {', '.join(short)}")
     digest = hashlib.sha256(builder.tokenizer.digest.encode())
+    prepared: Any = builder
     for split in SPLITS:
-        source = builder.as_data_source(split=split)
+        source = prepared.as_data_source(split=split)
         for start in range(0, rows[split], 10_000):
             part = source.__getitems__(range(start, min(start + 10_000, rows[split])))
             digest.update(np.stack([record["tokens"] for record in part]).tobytes())
     meta = {
+        "asked": [source_name, builder.tokenizer.name],
         "title": builder.source.title,
         "licence": builder.source.licence,
         "vocab_size": builder.tokenizer.vocab_size,

@@ -25,11 +25,13 @@ Progress = Callable[[int, float], None]
 @dataclass(frozen=True)
 class Trained:
     """A segment's outcome. `losses` (steps run,): training loss of each step, nats per token; shorter than
-    the segment if the loss stopped being finite. `seconds`: of training, compilation included."""
+    the segment if the loss stopped being finite. `seconds`: of training, compilation included.
+    `step_seconds`: of one step once compiled, None for a segment too short to tell."""
 
     state: State
     losses: NDArray[np.float32]
     seconds: float
+    step_seconds: float | None
 
     @property
     def diverged(self) -> bool:
@@ -47,17 +49,25 @@ def run_segment(
     state = program.init(recipe.init_seed) if parent is None else checkpoint.restore(recipe, parent)
     decay = np.float32(recipe.optimizer.weight_decay)
     losses: list[NDArray[np.float32]] = []
+    paces: list[float] = []
     for chunk in chunks(corpus, recipe, segment.start, segment.stop):
         peak, total = recipe.optimizer.peak_lr, segment.total
         rates = np.zeros(CHUNK, dtype=np.float32)
         steps = chunk.stop - chunk.start
+        called = time.perf_counter()
         rates[:steps] = learning_rates(recipe.schedule, peak, chunk.start, chunk.stop, total)
         state, chunk_losses = program.train(state, chunk.windows, chunk.rows, rates, decay, steps)
         losses.append(np.asarray(chunk_losses)[:steps])
+        paces.append((time.perf_counter() - called) / steps)
         progress(chunk.stop - segment.start, float(losses[-1][-1]))
         if not np.isfinite(losses[-1]).all():
             break
-    return Trained(state, _until_not_finite(np.concatenate(losses)), time.perf_counter() - began)
+    return Trained(
+        state=state,
+        losses=_until_not_finite(np.concatenate(losses)),
+        seconds=time.perf_counter() - began,
+        step_seconds=float(np.median(paces[1:])) if len(paces) > 1 else None,
+    )
 
 
 def evaluate(cell: CellSpec, state: State, corpus: Corpus) -> NDArray[np.float32]:

@@ -82,7 +82,9 @@ def _programs(recipe: Recipe) -> Programs:
         batches = windows_ExT1.reshape(-1, EVAL_BATCH, windows_ExT1.shape[-1])
         return jax.lax.map(partial(losses_of, params), batches).reshape(-1)
 
-    return Programs(jax.jit(init), jax.jit(train, donate_argnums=0), jax.jit(evaluate))
+    # Initialization runs once: half of its time was LLVM polishing it.
+    once = {"xla_backend_optimization_level": 0}
+    return Programs(jax.jit(init, compiler_options=once), jax.jit(train, donate_argnums=0), jax.jit(evaluate))
 
 
 def _step(

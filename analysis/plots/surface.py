@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 
 from analysis.plots.style import (
     ACCENT,
@@ -30,6 +30,8 @@ TITLE = "The fitted surface"
 X = "Parameters N"
 Y = "Training tokens D"
 POINTS = 90
+EQUAL = "#6b7383"
+"""Lines of equal compute."""
 SCALE = [[0.0, "#7f9fc6"], [0.35, "#a9bfda"], [0.7, "#d5e0ec"], [1.0, "#f7f9fb"]]
 """Dark where the loss is low."""
 
@@ -55,11 +57,17 @@ def _frontier(story: Story) -> tuple[np.ndarray, np.ndarray]:
     return N_K[known], D_K[known]
 
 
-def _levels(loss: np.ndarray) -> np.ndarray:
-    """Contour levels spaced by equal shares of the surface, rounded to a hundredth."""
-    levels = np.quantile(loss, np.linspace(0.03, 0.97, 11))
-    digits = 2 if np.ptp(levels) > 0.2 else 3
-    return np.unique(np.round(levels, digits))
+def _levels(loss: np.ndarray) -> tuple[float, float, float]:
+    """First and last contour and a round spacing, for about a dozen of them over most of the surface."""
+    low, high = np.quantile(loss, [0.02, 0.97])
+    raw = float(high - low) / 12 or 0.01
+    scale = 10.0 ** np.floor(np.log10(raw))
+    step = float(scale * min((1, 2, 2.5, 5, 10), key=lambda m: abs(m - raw / scale)))
+    return round(float(np.ceil(low / step) * step), 6), float(high), step
+
+
+def _colours() -> LinearSegmentedColormap:
+    return LinearSegmentedColormap.from_list("loss", [(float(at), str(colour)) for at, colour in SCALE])
 
 
 def static(story: Story) -> Figure | None:
@@ -67,15 +75,13 @@ def static(story: Story) -> Figure | None:
     x, y, loss = _grid(story)
     figure, (axes,) = canvas(6.4, 4.9)
     axes.grid(False)
-    levels = _levels(loss)
-    filled = [loss.min(), *levels[(levels > loss.min()) & (levels < loss.max())], loss.max()]
-    axes.contourf(x, y, loss, levels=filled, cmap="Blues_r", alpha=0.75)
-    lines = axes.contour(x, y, loss, levels=levels, colors=INK, linewidths=0.5, alpha=0.55)
-    labels = axes.clabel(lines, levels[::2], fmt="%.2f", fontsize=8)
-    for text in labels:
-        text.set_path_effects([withStroke(linewidth=2, foreground="white", alpha=0.8)])
+    start, end, step = _levels(loss)
+    levels = np.arange(start, end + step / 2, step)
+    axes.contourf(x, y, loss, levels=[loss.min() - step, *levels, loss.max() + step], cmap=_colours())
+    lines = axes.contour(x, y, loss, levels=levels, colors=INK, linewidths=0.5, alpha=0.5)
+    axes.clabel(lines, levels[::2], fmt="%.4g", fontsize=8, colors=INK)
     for group in story.groups:
-        axes.plot(x, group.flops / story.fit.cost(x), ls=":", lw=0.9, color=NEUTRAL)
+        axes.plot(x, group.flops / story.fit.cost(x), ls=":", lw=1.0, color=EQUAL)
     axes.plot(*_frontier(story), color=ACCENT, lw=2.0, label="efficient frontier")
     colours = [*budget_colours(len(story.groups)), NEUTRAL]
     axes.scatter(story.table.N_R, story.table.D_R, s=26, c=[colours[g] for g in story.group_R], edgecolors="white",
@@ -89,13 +95,11 @@ def static(story: Story) -> Figure | None:
 def interactive(story: Story) -> go.Figure | None:
     """For the page."""
     x, y, loss = _grid(story)
-    levels = _levels(loss)
-    step = _step(levels)
-    start = float(np.round(np.ceil(levels[0] / step) * step, 6))
+    start, end, step = _levels(loss)
     figure = go.Figure()
     figure.add_contour(
         x=x, y=y, z=loss, colorscale=SCALE, ncontours=14, line={"width": 0.7, "color": "rgba(29,36,51,0.45)"},
-        contours={"showlabels": True, "labelfont": {"size": 11, "color": INK}, "start": start, "end": float(levels[-1]),
+        contours={"showlabels": True, "labelfont": {"size": 11, "color": INK}, "start": start, "end": end,
                   "size": step},
         colorbar={"title": {"text": "loss (nats)", "side": "right"}, "thickness": 12, "outlinewidth": 0},
         hovertemplate="loss %{z:.3f}<extra>fitted</extra>",
@@ -103,7 +107,7 @@ def interactive(story: Story) -> go.Figure | None:
     for group in story.groups:
         D = group.flops / story.fit.cost(x)
         inside = (y[0] <= D) & (y[-1] >= D)
-        figure.add_scatter(x=x[inside], y=D[inside], mode="lines", line={"dash": "dot", "width": 1.2, "color": "#6b7383"},
+        figure.add_scatter(x=x[inside], y=D[inside], mode="lines", line={"dash": "dot", "width": 1.2, "color": EQUAL},
                            hoverinfo="skip", showlegend=False)  # fmt: skip
     N_K, D_K = _frontier(story)
     figure.add_scatter(x=N_K, y=D_K, mode="lines", line={"color": ACCENT, "width": 3}, name="efficient frontier",
@@ -126,10 +130,3 @@ def interactive(story: Story) -> go.Figure | None:
     )
     figure.update_layout(margin={"t": 40})
     return figure
-
-
-def _step(levels: np.ndarray) -> float:
-    """A round spacing for about a dozen contours."""
-    raw = float(np.ptp(levels)) / 12 or 0.01
-    scale = 10.0 ** np.floor(np.log10(raw))
-    return float(scale * min((1, 2, 2.5, 5, 10), key=lambda m: abs(m - raw / scale)))

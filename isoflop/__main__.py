@@ -1,0 +1,73 @@
+"""The command line: `isoflop COMMAND ...`."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import sys
+import traceback
+
+COMMANDS = {
+    "demo": "the CPU sweep on real text, end to end, with the report",
+    "data": "datasets and tokenizers: what is on disk, what it costs",
+    "plan": "a sweep's grid and its price; trains nothing",
+    "sweep": "trains a sweep; run it again to go on",
+    "status": "what of a sweep is done, failed or missing",
+    "fit": "fits a scaling law to a table of runs",
+    "predict": "the best size, and its loss, at a budget",
+    "compare": "two sweeps or fits side by side",
+    "report": "figures and one self-contained page",
+}
+
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Runs one command. Exit status: 0; 2 the caller's mistake, in one line; 1 unexpected failure."""
+    sys.exit(_run(sys.argv[1:]))
+
+
+def _run(argv: list[str]) -> int:
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_usage())
+        return 0
+    command, rest = argv[0], argv[1:]
+    if command not in COMMANDS:
+        return _complain(f"unknown command {command!r}: known are {', '.join(COMMANDS)}")
+    from analysis.errors import UserError as AnalysisError
+    from models.errors import UserError
+
+    try:
+        return importlib.import_module(f"isoflop.commands.{command}").run(rest) or 0
+    except (UserError, AnalysisError) as error:
+        return _complain(str(error))
+    except KeyboardInterrupt:
+        print("stopped; what was finished is kept: run the same command again to go on", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        return 0
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            return _complain("no disk space left: make room and run the same command again")
+        traceback.print_exc()
+        return 1
+    except Exception:
+        traceback.print_exc()
+        return 1
+
+
+def _complain(text: str) -> int:
+    print(f"isoflop: {' '.join(text.split())}", file=sys.stderr)
+    return 2
+
+
+def _usage() -> str:
+    lines = "\n".join(f"  {name:<9} {what}" for name, what in COMMANDS.items())
+    return (
+        "usage: isoflop COMMAND ...\n\nSmall-scale scaling laws: train a grid, draw its IsoFLOP curves, "
+        f"fit the law, and say how sure you are.\n\n{lines}\n\n`isoflop COMMAND --help` tells more."
+    )
+
+
+if __name__ == "__main__":
+    main()

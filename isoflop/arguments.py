@@ -1,0 +1,44 @@
+"""Command lines as dataclasses, by tyro; a wrong one is a `UserError` of one line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from typing import Any, TypeVar
+
+import tyro
+
+from models.errors import UserError
+
+T = TypeVar("T")
+
+
+def parse(cls: type[T], argv: list[str], command: str, default: Any = None) -> T:
+    """The value that `argv` spells; `--help` prints and exits as usual."""
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            if default is not None:
+                return tyro.cli(cls, args=argv, prog=f"isoflop {command}", default=default)
+            return tyro.cli(cls, args=argv, prog=f"isoflop {command}")
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise UserError(f"{_one_line(complaint.getvalue())}: see isoflop {command} --help") from None
+
+
+def _one_line(box: str) -> str:
+    """The first paragraph of tyro's box, and what it thinks was meant."""
+    lines = [re.sub(r"^[│|]\s?|\s*[│|]$", "", line).strip() for line in box.splitlines()]
+    paragraphs: list[list[str]] = [[]]
+    for line in lines:
+        if re.match(r"[╭╰─]", line):
+            paragraphs.append([])
+        elif line:
+            paragraphs[-1].append(line)
+    texts = [" ".join(p) for p in paragraphs if p]
+    meant = re.search(r"Perhaps you meant: (--[\w.-]+)", " ".join(texts))
+    return (texts[0] if texts else "wrong arguments").rstrip(".") + (
+        f" (perhaps {meant[1]})" if meant else ""
+    )

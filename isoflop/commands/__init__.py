@@ -1,0 +1,1 @@
+"""One file a command: `run(argv)` returns the exit status."""

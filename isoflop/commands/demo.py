@@ -1,0 +1,28 @@
+"""isoflop demo"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from isoflop.arguments import parse
+from isoflop.commands.sweep import run_config
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Trains the CPU demo's grid on real text, fits it, and draws the report.
+
+    It takes about ten minutes on two cores. Interrupt it at will: run again, it goes on where it was.
+    """
+
+    out: Path | None = None
+    """Folder of the sweep; outputs/cpu-demo unless given."""
+
+
+def run(argv: list[str]) -> int:
+    """Sweep and report of `sweeps/configs/cpu_demo.py`."""
+    from sweeps.config import load_config
+
+    arguments = parse(Demo, argv, "demo")
+    return run_config(load_config("cpu-demo"), arguments.out, "local")

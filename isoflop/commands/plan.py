@@ -1,0 +1,128 @@
+"""isoflop plan"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from isoflop.arguments import parse
+from isoflop.commands.sweep import split_options, take_config
+from sweeps.config import SweepConfig, load_config
+from sweeps.plan import Plan, Price
+from train.spec import to_json
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a plan is told with."""
+
+    as_json: Annotated[bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff] = False
+    """Print one JSON object and nothing else."""
+    no_calibration: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Skip the short runs that the price in seconds needs."""
+
+
+def run(argv: list[str]) -> int:
+    """Prints the grid and its price."""
+    name, rest = take_config(argv, "plan", "[--json] [--no-calibration] [overrides]")
+    ours, overrides = split_options(rest, (), ("--json", "--no-calibration"))
+    options = parse(Options, ours, "plan")
+    config = parse(SweepConfig, overrides, f"plan {name}", default=load_config(name))
+    from isoflop.running import plan as make
+
+    planned = make(config)
+    price = _price(planned, calibrated=not options.no_calibration)
+    if options.as_json:
+        print(json.dumps(_as_json(planned, price)))
+    else:
+        _print(planned, price)
+    return 0
+
+
+def _price(planned: Plan, calibrated: bool) -> Price:
+    if not calibrated:
+        return planned.price()
+    from sweeps.calibrate import calibrate
+    from sweeps.launchers import load_launcher
+
+    return planned.price(*calibrate(planned, load_launcher("local")))
+
+
+def _as_json(planned: Plan, price: Price) -> dict[str, Any]:
+    cells = [
+        {
+            "cell_id": p.cell.cell_id,
+            "role": p.role,
+            "budget": p.budget,
+            "d_model": p.cell.recipe.model.width,
+            "n_params_non_embedding": p.cell.recipe.ledger.params(),
+            "n_tokens": p.cell.tokens,
+            "steps": p.cell.steps,
+            "flops": p.cell.flops,
+        }
+        for p in (*planned.tuning, *planned.grid, *planned.replicates, *planned.checks)
+    ]
+    price_json = asdict(price) | {"total_flops": price.total_flops}
+    return {
+        "config": to_json(planned.config),
+        "price": price_json,
+        "warnings": list(planned.warnings),
+        "cells": cells,
+    }
+
+
+def _print(planned: Plan, price: Price) -> None:
+    console = Console(highlight=False)
+    config, corpus = planned.config, planned.corpus
+    console.print(f"[bold]{config.title}[/bold]")
+    console.print(
+        f"{corpus.title} ({corpus.licence}), {config.tokenizer}: {corpus.n_tokens('train'):,} training tokens"
+    )
+    table = Table("budget (FLOPs)", "width", "N non-embedding", "D (tokens)", "D/N", "steps", "epochs")
+    for column in table.columns:
+        column.justify = "right"
+    for previous, p in zip([None, *planned.grid], planned.grid, strict=False):
+        if previous and previous.budget != p.budget:
+            table.add_section()
+        n = p.cell.recipe.ledger.params()
+        table.add_row(
+            f"{p.budget:.3g}",
+            str(p.cell.recipe.model.width),
+            f"{n:,}",
+            f"{p.cell.tokens:,}",
+            f"{p.cell.tokens / n:.0f}",
+            f"{p.cell.steps:,}",
+            f"{p.cell.tokens / corpus.n_tokens('train'):.2f}",
+        )
+    console.print(table)
+    for line in price_lines(planned, price):
+        console.print(line)
+    for warning in planned.warnings:
+        console.print(f"[yellow]warning:[/yellow] {warning}")
+
+
+def price_lines(planned: Plan, price: Price) -> list[str]:
+    """The price in words."""
+    saved = 1 - (price.grid_flops + price.replicate_flops) / price.fresh_flops
+    keep = {
+        "none": "no checkpoint is kept",
+        "trunks": "the trunks' checkpoints are kept, for further budgets to branch from",
+        "all": "every checkpoint is kept",
+    }[planned.config.keep]
+    lines = [
+        f"cells: {len(planned.grid)} in the grid, {len(planned.tuning)} to tune the learning rate, "
+        f"{len(planned.replicates)} replicates, {len(planned.checks)} checks",
+        f"FLOPs: {price.total_flops:.3g} = grid {price.grid_flops:.3g} + tuning {price.tuning_flops:.3g} "
+        f"+ replicates {price.replicate_flops:.3g} + checks {price.check_flops:.3g}",
+        f"shared trunks: grid and replicates cost {saved:.0%} less than fresh runs ({price.fresh_flops:.3g})",
+        f"disk: {price.disk_peak / 1e6:.1f} MB of checkpoints at most, {price.disk_kept / 1e6:.1f} MB at the "
+        f"end: {keep}",
+    ]
+    if price.seconds is not None:
+        lines.insert(2, f"time: about {price.seconds / 60:.1f} minutes on this machine, compilation included")
+    return lines

@@ -1,0 +1,103 @@
+"""isoflop sweep"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isoflop.arguments import parse
+from models.errors import UserError
+from sweeps.config import SweepConfig, config_names, load_config
+from sweeps.progress import Reporter
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where a sweep runs and what it leaves."""
+
+    launcher: str = "local"
+    """Who trains: a file in sweeps/launchers, or a .py file of your own."""
+    out: Path | None = None
+    """Folder of the sweep; outputs/NAME unless given."""
+    no_report: bool = False
+    """Stop after training."""
+
+
+def run(argv: list[str]) -> int:
+    """Trains a sweep, then fits it and draws its report."""
+    name, rest = take_config(argv, "sweep", "[--launcher NAME] [--out DIR] [--no-report] [overrides]")
+    ours, overrides = split_options(rest, ("--launcher", "--out"), ("--no-report",))
+    where = parse(Where, ours, "sweep")
+    config = parse(SweepConfig, overrides, f"sweep {name}", default=load_config(name))
+    return run_config(config, where.out, where.launcher, draw=not where.no_report)
+
+
+def run_config(config: SweepConfig, out: Path | None, launcher: str, draw: bool = True) -> int:
+    """Trains a config and draws its report, telling a person of it."""
+    from isoflop.running import sweep
+
+    reporter = Reporter()
+    began = time.monotonic()
+    folder = sweep(config, out, launcher, reporter)
+    if draw:
+        with reporter.stage("fit and draw the report"):
+            headline, page = draw_report(folder)
+        _file_stages(folder, reporter)
+        print(f"\n{headline}\n\nreport: {page}")
+    reporter.say(f"done in {time.monotonic() - began:.0f} s; the folder is {folder}")
+    return 0
+
+
+def draw_report(folder: Path) -> tuple[str, Path]:
+    """The report's headline and where its page is."""
+    from analysis import report
+
+    drawn = report(folder)
+    return drawn.headline, drawn.html
+
+
+def _file_stages(folder: Path, reporter: Reporter) -> None:
+    path = folder / "summary.json"
+    if path.exists():
+        summary: dict[str, Any] = json.loads(path.read_text())
+        summary["stages"] = [{"name": name, "seconds": seconds} for name, seconds in reporter.seconds]
+        path.write_text(json.dumps(summary, indent=1) + "\n")
+
+
+def take_config(argv: list[str], command: str, options: str) -> tuple[str, list[str]]:
+    """The config's name and the rest; help and a missing name are answered here."""
+    known = ", ".join(config_names())
+    if argv and argv[0] in ("-h", "--help"):
+        fields = "\n".join(f"  --{f.name.replace('_', '-')}" for f in dataclasses.fields(SweepConfig))
+        print(
+            f"usage: isoflop {command} CONFIG {options}\n\nCONFIG is one of {known}, or a .py file that "
+            "defines SWEEP.\nOverrides replace fields of the config, as in --budgets 1e11 2e11 --seed 1:\n\n"
+            f"{fields}\n\n`isoflop {command} CONFIG --help` explains each and shows the config's values."
+        )
+        raise SystemExit(0)
+    if not argv or argv[0].startswith("-"):
+        raise UserError(
+            f"isoflop {command} CONFIG: which one? Known are {known}; or name a .py file of your own"
+        )
+    return argv[0], argv[1:]
+
+
+def split_options(
+    argv: list[str], valued: tuple[str, ...], flags: tuple[str, ...]
+) -> tuple[list[str], list[str]]:
+    """The options of the command itself, and those left: the config's overrides."""
+    own: list[str] = []
+    rest: list[str] = []
+    words = iter(argv)
+    for word in words:
+        if word in flags or (word.split("=")[0] in valued and "=" in word):
+            own.append(word)
+        elif word in valued:
+            own += [word, *[value for value in [next(words, None)] if value is not None]]
+        else:
+            rest.append(word)
+    return own, rest

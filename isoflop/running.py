@@ -1,0 +1,51 @@
+"""Data, plans, sweeps and reports for notebooks and commands; heavy imports wait for the first call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sweeps.config import SweepConfig
+    from sweeps.plan import Plan
+    from train.corpus import Corpus
+
+
+def prepare(source: str, tokenizer: str = "bytes") -> Corpus:
+    """Downloads and tokenizes a dataset, or finds it prepared in the cache."""
+    from train.corpus import prepare as prepare_corpus
+
+    return prepare_corpus(source, tokenizer)
+
+
+def plan(config: str | SweepConfig) -> Plan:
+    """The plan of a sweep, by its config's name, path or value; trains nothing."""
+    from sweeps.config import load_config
+    from sweeps.plan import make_plan
+
+    config = load_config(config) if isinstance(config, str) else config
+    return make_plan(config, prepare(config.data, config.tokenizer))
+
+
+def sweep(
+    config: str | SweepConfig, out: str | Path | None = None, launcher: str = "local", reporter: Any = None
+) -> Path:
+    """Trains what the sweep's folder still lacks; returns the folder (`outputs/NAME` unless `out` says)."""
+    from sweeps.launchers import load_launcher
+    from sweeps.progress import Reporter
+    from sweeps.run import run_sweep
+
+    where = load_launcher(launcher)
+    reporter = reporter or Reporter()
+    with reporter.stage("prepare the data"):
+        planned = plan(config)
+    for warning in planned.warnings:
+        reporter.warn(warning)
+    return run_sweep(planned, Path(out or Path("outputs") / planned.config.name), where, reporter)
+
+
+def report(runs: Any, out: str | Path | None = None, **options: Any) -> Any:
+    """Fits a table and draws its report; see `analysis.report`."""
+    from analysis import report as draw
+
+    return draw(runs, out, **options)

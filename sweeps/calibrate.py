@@ -1,0 +1,88 @@
+"""A short calibration: seconds a step takes on this machine, measured at a few widths."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from models.errors import UserError
+from sweeps.execute import Task
+from sweeps.launchers import OpenLauncher
+from sweeps.plan import Plan, StepSeconds
+from sweeps.store import Store
+from train.batches import CHUNK
+from train.cache import cache_dir
+from train.spec import Recipe, Segment, content_id
+
+MEASURED_WIDTHS = 3
+STEPS = 2 * CHUNK
+"""One stretch to compile, one to time."""
+
+
+def calibrate(plan: Plan, open_launcher: OpenLauncher) -> tuple[StepSeconds, int]:
+    """Seconds of a step as a function of the recipe, interpolated in logs over FLOPs a step; and how many
+    workers train at the same time.
+
+    The smallest, middle and largest widths are measured once a machine and remembered in the cache.
+    """
+    recipes = {p.cell.recipe.model.width: p.cell.recipe for p in (*plan.grid, *plan.tuning)}
+    widths = sorted(recipes)
+    chosen = sorted({widths[round(i)] for i in np.linspace(0, len(widths) - 1, MEASURED_WIDTHS)})
+    measured = {
+        _step_flops(recipes[w]): s for w, s in _measure(plan, open_launcher, [recipes[w] for w in chosen])
+    }
+    x, y = np.log(list(measured)), np.log(list(measured.values()))
+    order = np.argsort(x)
+
+    def step_seconds(recipe: Recipe) -> float:
+        return math.exp(float(np.interp(math.log(_step_flops(recipe)), x[order], y[order])))
+
+    with contextlib.closing(open_launcher(Store(Path()))) as launcher:
+        return step_seconds, launcher.worker_count
+
+
+def _measure(plan: Plan, open_launcher: OpenLauncher, recipes: Sequence[Recipe]) -> list[tuple[int, float]]:
+    remembered = cache_dir("calibration")
+    files = {r.model.width: remembered / f"{content_id(_shape(r))}.json" for r in recipes}
+    missing = [r for r in recipes if not files[r.model.width].exists()]
+    if missing:
+        with tempfile.TemporaryDirectory() as folder:
+            store = Store(Path(folder))
+            segments = [Segment(_shape(r), 0, STEPS, None, None) for r in missing]
+            tasks = [Task(s, (s.segment_id,), None, False, str(plan.corpus.folder)) for s in segments]
+            with contextlib.closing(open_launcher(store)) as launcher:
+                launcher.run(tasks, _Listener())
+            for segment in segments:
+                facts = store.read_json(f"segments/{segment.segment_id}/segment.json")
+                file = files[segment.recipe.model.width]
+                file.write_text(json.dumps({"step_seconds": facts["step_seconds"]}))
+    return [(r.model.width, json.loads(files[r.model.width].read_text())["step_seconds"]) for r in recipes]
+
+
+class _Listener:
+    def progress(self, task: Task, steps: int, loss: float) -> None:
+        pass
+
+    def done(self, task: Task) -> None:
+        pass
+
+    def failed(self, task: Task, reason: str) -> None:
+        raise UserError(f"the calibration of width {task.segment.recipe.model.width} failed: {reason}")
+
+
+def _shape(recipe: Recipe) -> Recipe:
+    """The recipe with all that doesn't move its speed set to one value."""
+    optimizer = replace(recipe.optimizer, peak_lr=1e-3, weight_decay=0.0)
+    schedule = replace(recipe.schedule, name="wsd", warmup_steps=1)
+    return replace(recipe, optimizer=optimizer, schedule=schedule, init_seed=0, data_seed=0)
+
+
+def _step_flops(recipe: Recipe) -> int:
+    return recipe.batch_tokens * recipe.ledger.train_flops

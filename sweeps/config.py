@@ -1,0 +1,134 @@
+"""What a sweep is: one frozen value, from which everything else follows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from models import ModelConfig, family, ledger, plugins
+from models.config import Mlp
+from models.errors import UserError
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How the learning rate is found: a rate for each width, `coefficient` * width ** -`exponent`.
+
+    With `tried`, the coefficient and exponent are fitted to the best rates at the `anchors`, each a
+    (width, budget in FLOPs) pair trained at every rate `coefficient * width ** -exponent * factor` for the
+    factors in `tried`, on evaluation windows of their own. Without, the rule is taken as it stands.
+    """
+
+    coefficient: float
+    exponent: float = 0.5
+    tried: tuple[float, ...] = ()
+    anchors: tuple[tuple[int, float], ...] = ()
+
+    def at(self, width: int) -> float:
+        """The rule's peak learning rate for a width."""
+        return self.coefficient * width**-self.exponent
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """A grid of model sizes and compute budgets on one corpus, and how each cell is trained.
+
+    Each budget (FLOPs, by the exact ledger) is spent on `sizes` neighbours of the `ladder` of widths,
+    centred on the width whose parameter count is nearest to N(centre_width) * (budget / centre_budget) **
+    centre_exponent, so that the sizes slide along with the budget's minimum.
+    """
+
+    name: str
+    title: str
+    budgets: tuple[float, ...]
+    ladder: tuple[int, ...]
+    centre_width: int
+    centre_budget: float
+    rates: Rates
+    sizes: int = 5
+    centre_exponent: float = 0.5
+    data: str = "wiki-intro"
+    tokenizer: str = "bytes"
+    context_length: int = 128
+    batch_size: int = 4
+    mlp: Mlp = "swiglu"
+    tie_embeddings: bool = False
+    schedule: Literal["wsd", "cosine", "linear"] = "wsd"
+    warmup_share: float = 0.05
+    """Warm-up, as a share of the steps of a width's smallest cell."""
+    decay_fraction: float = 0.2
+    beta2: float = 0.99
+    weight_decay: float = 0.1
+    clip: float = 1.0
+    replicates: int = 1
+    """Further seeds of the best size of each budget."""
+    checks: bool = True
+    """Whether to test the schedule and the rate rule at the largest budget's minimum, by four runs more."""
+    max_epochs: float = 1.0
+    """Passes over the corpus that a cell may make; more than one repeats tokens."""
+    eval_windows: int = 1024
+    tune_windows: int = 512
+    seed: int = 0
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    keep: Literal["none", "trunks", "all"] = "trunks"
+    """Checkpoints kept: none; the trunks', from which further budgets can branch; and the finished models."""
+    checkpoint_steps: int = 20_000
+    """The longest stretch trained between two checkpoints."""
+    trackers: tuple[str, ...] = ("jsonl", "wandb")
+
+    def __post_init__(self) -> None:
+        _require(len(self.budgets) > 0, f"sweep {self.name}: budgets is empty: name at least one, in FLOPs")
+        _require(
+            all(math.isfinite(c) and c > 0 for c in self.budgets),
+            f"sweep {self.name}: budgets {self.budgets} must be positive numbers of FLOPs",
+        )
+        _require(list(self.budgets) == sorted(set(self.budgets)), "budgets must rise and not repeat")
+        _require(list(self.ladder) == sorted(set(self.ladder)), "ladder must rise and not repeat")
+        _require(
+            1 <= self.sizes <= len(self.ladder), f"sizes {self.sizes}: the ladder has {len(self.ladder)}"
+        )
+        _require(self.centre_width in self.ladder, f"centre_width {self.centre_width} is not on the ladder")
+        _require(self.batch_size >= 1, f"batch_size {self.batch_size} must be at least 1")
+        _require(0 < self.decay_fraction < 1, f"decay_fraction {self.decay_fraction} must be within 0 and 1")
+        _require(0 <= self.warmup_share < 1, f"warmup_share {self.warmup_share} must be from 0 to below 1")
+        _require(self.rates.coefficient > 0, "rates.coefficient must be positive")
+        _require(self.max_epochs > 0, f"max_epochs {self.max_epochs} must be positive")
+        _require(self.checkpoint_steps >= 1, "checkpoint_steps must be at least 1")
+
+    def model(self, width: int, vocab_size: int) -> ModelConfig:
+        """The family's member of this width."""
+        return family(
+            width,
+            vocab_size=vocab_size,
+            context_length=self.context_length,
+            mlp=self.mlp,
+            tie_embeddings=self.tie_embeddings,
+        )
+
+    def widths_at(self, budget: float, vocab_size: int) -> tuple[int, ...]:
+        """The `sizes` widths of a budget, ascending."""
+        counts = [ledger(self.model(w, vocab_size)).params() for w in self.ladder]
+        centre = counts[self.ladder.index(self.centre_width)]
+        wanted = math.log(centre * (budget / self.centre_budget) ** self.centre_exponent)
+        nearest = min(range(len(counts)), key=lambda i: abs(math.log(counts[i]) - wanted))
+        first = min(max(nearest - self.sizes // 2, 0), len(counts) - self.sizes)
+        return self.ladder[first : first + self.sizes]
+
+
+def load_config(name: str) -> SweepConfig:
+    """The sweep of `sweeps/configs/NAME.py`, or of the `.py` file that `name` is the path of."""
+    config = plugins.load("sweeps.configs", "SWEEP", name, "sweep config").SWEEP
+    if not isinstance(config, SweepConfig):
+        raise UserError(f"sweep config {name}: SWEEP is a {type(config).__name__}, not a SweepConfig")
+    return config
+
+
+def config_names() -> list[str]:
+    """Names of the sweeps that `sweeps/configs/` holds."""
+    return [name.replace("_", "-") for name in plugins.names("sweeps.configs", "SWEEP")]
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise UserError(message)

@@ -1,0 +1,156 @@
+"""The plan: a sweep's cells and segments, and their price before anything runs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.errors import UserError
+from sweeps.config import SweepConfig
+from sweeps.grid import PlannedCell, check_cells, grid_cells, replicate_cells, tuning_cells
+from sweeps.segments import Tree, build_tree
+from train.checkpoint import BYTES_PER_PARAMETER
+from train.corpus import Corpus
+from train.spec import Recipe, Segment
+
+StepSeconds = Callable[[Recipe], float]
+"""Seconds one step of a recipe takes in one worker."""
+
+COMPILE_SECONDS = 7.0
+"""Compiling one width's programs for the first time, on one CPU core; measured, 6 to 8."""
+
+STARVED_STEPS = 200
+STARVED_TOKENS_PER_PARAMETER = 1.0
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a sweep costs. FLOPs by the exact ledger; `fresh_flops`: the grid and its replicates, each cell
+    trained alone from initialization; `seconds` None where no calibration was asked for; disk in bytes,
+    `disk_peak` with every checkpoint there at once, `disk_kept` at the end."""
+
+    tuning_flops: int
+    grid_flops: int
+    replicate_flops: int
+    check_flops: int
+    fresh_flops: int
+    seconds: float | None
+    disk_peak: int
+    disk_kept: int
+
+    @property
+    def total_flops(self) -> int:
+        """All that will be spent."""
+        return self.tuning_flops + self.grid_flops + self.replicate_flops + self.check_flops
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells by stage. Replicates and checks stand at the sizes that the grid's centre guesses: the sweep
+    puts them at the minima it finds."""
+
+    config: SweepConfig
+    corpus: Corpus
+    tuning: tuple[PlannedCell, ...]
+    grid: tuple[PlannedCell, ...]
+    replicates: tuple[PlannedCell, ...]
+    checks: tuple[PlannedCell, ...]
+    warnings: tuple[str, ...]
+
+    def tree(self, *stages: Sequence[PlannedCell]) -> Tree:
+        """The segments of some stages' cells."""
+        return build_tree((p.cell for stage in stages for p in stage), self.config.checkpoint_steps)
+
+    def price(self, step_seconds: StepSeconds | None = None, workers: int = 1) -> Price:
+        """The price, in time as well where the seconds of a step are known."""
+        stages = (self.tuning, self.grid, self.replicates, self.checks)
+        trees = [self.tree(stage) for stage in stages]
+        segments = [s for tree in trees for s in tree.segments.values()]
+        return Price(
+            *(tree.flops for tree in trees),
+            fresh_flops=sum(p.cell.flops for p in (*self.grid, *self.replicates)),
+            seconds=_seconds(segments, step_seconds, workers) if step_seconds else None,
+            disk_peak=sum(_checkpoint_bytes(s) for s in segments),
+            disk_kept=sum(_checkpoint_bytes(s) for s in segments if is_kept(self.config, s)),
+        )
+
+
+def make_plan(config: SweepConfig, corpus: Corpus) -> Plan:
+    """The plan of a sweep. Raises `UserError` for a budget under one step or a corpus that is too small."""
+    grid = grid_cells(config, corpus, config.rates)
+    minima = [_centre(grid, budget) for budget in config.budgets]
+    tuning = tuning_cells(config, corpus)
+    _refuse_small_corpus(config, corpus, [*grid, *tuning])
+    return Plan(
+        config=config,
+        corpus=corpus,
+        tuning=tuple(tuning),
+        grid=tuple(grid),
+        replicates=tuple(replicate_cells(config, minima)),
+        checks=tuple(check_cells(config, minima[-1])),
+        warnings=tuple(_warnings(grid, corpus)),
+    )
+
+
+def is_kept(config: SweepConfig, segment: Segment) -> bool:
+    """Whether the segment's checkpoint stays when nothing waits for it any more."""
+    return config.keep == "all" or (config.keep == "trunks" and segment.total is None)
+
+
+def refuse_full_disk(path: Path, price: Price) -> None:
+    """Raises `UserError` if the checkpoints don't fit on the disk of `path`."""
+    existing = next(p for p in (path, *path.absolute().parents) if p.exists())
+    free = shutil.disk_usage(existing).free
+    if free < price.disk_peak:
+        raise UserError(
+            f"no disk space: the sweep's checkpoints take up to {price.disk_peak / 1e9:.2f} GB and "
+            f"{path} has {free / 1e9:.2f} GB free: make room, choose another --out, or trim budgets and sizes"
+        )
+
+
+def _centre(cells: Sequence[PlannedCell], budget: float) -> PlannedCell:
+    own = [p for p in cells if p.budget == budget]
+    return own[len(own) // 2]
+
+
+def _refuse_small_corpus(config: SweepConfig, corpus: Corpus, cells: Sequence[PlannedCell]) -> None:
+    context = config.context_length
+    corpus.evaluation_windows("heldout", context, config.eval_windows)
+    if config.rates.tried:
+        corpus.evaluation_windows("tune", context, config.tune_windows)
+    have = corpus.n_tokens("train")
+    worst = max(cells, key=lambda p: p.cell.tokens)
+    if worst.cell.tokens > have * config.max_epochs:
+        raise UserError(
+            f"{corpus.spec.source} is too small: it has {have:,} training tokens, and width "
+            f"{worst.cell.recipe.model.width} at {worst.budget:.3g} FLOPs wants {worst.cell.tokens:,}: "
+            f"lower the budgets, raise the widths, take a larger corpus, or allow repeats with --max-epochs "
+            f"{worst.cell.tokens / have:.2g}"
+        )
+
+
+def _warnings(cells: Sequence[PlannedCell], corpus: Corpus) -> list[str]:
+    warnings = []
+    for planned in cells:
+        cell = planned.cell
+        ratio = cell.tokens / cell.recipe.ledger.params()
+        where = f"width {cell.recipe.model.width} at {planned.budget:.3g} FLOPs"
+        if cell.steps < STARVED_STEPS:
+            warnings.append(f"{where} is starved of steps: {cell.steps}")
+        if ratio < STARVED_TOKENS_PER_PARAMETER:
+            warnings.append(f"{where} is starved of data: {ratio:.2f} tokens a parameter")
+        if cell.tokens > corpus.n_tokens("train"):
+            warnings.append(f"{where} repeats tokens: {cell.tokens / corpus.n_tokens('train'):.2f} passes")
+    return warnings
+
+
+def _seconds(segments: Sequence[Segment], step_seconds: StepSeconds, workers: int) -> float:
+    training = sum((s.stop - s.start) * step_seconds(s.recipe) for s in segments)
+    widths = {s.recipe.model for s in segments}
+    return (training + COMPILE_SECONDS * len(widths)) / workers
+
+
+def _checkpoint_bytes(segment: Segment) -> int:
+    return BYTES_PER_PARAMETER * segment.recipe.ledger.params("total")
