@@ -1,0 +1,53 @@
+"""isoflop compare"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from analysis import LawFit, RunTable, compare, load_runs
+from isoflop.arguments import parse
+from isoflop.commands.predict import read_fit
+from isoflop.commands.words import number, span
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Two sweeps or fits side by side."""
+
+    first: tyro.conf.Positional[Path]
+    """A table of runs, a sweep's folder, or a fit.json."""
+    second: tyro.conf.Positional[Path]
+    """Another."""
+    as_json: Annotated[bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff] = False
+    """Print one JSON object and nothing else."""
+
+
+def run(argv: list[str]) -> int:
+    """Prints parameters and exponents of both."""
+    arguments = parse(Compare, argv, "compare")
+    comparison = compare(_open(arguments.first), _open(arguments.second))
+    if arguments.as_json:
+        print(json.dumps(comparison.to_json()))
+        return 0
+    table = Table("", str(arguments.first), "", str(arguments.second), "", "intervals overlap")
+    for line in comparison.lines:
+        overlap = {True: "yes", False: "no", None: "-"}[line.overlap]
+        table.add_row(
+            line.name, number(line.a), span(line.a_interval), number(line.b), span(line.b_interval), overlap
+        )
+    Console(highlight=False).print(table)
+    for warning in comparison.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return 0
+
+
+def _open(path: Path) -> RunTable | LawFit:
+    return read_fit(path) if path.name.endswith("fit.json") else load_runs(path)

@@ -1,0 +1,96 @@
+"""isoflop fit"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from rich.console import Console
+
+from analysis import FitOptions, LawFit, fit, load_runs
+from isoflop.arguments import parse
+from isoflop.commands.words import fit_lines
+
+NOT_TRUSTED = 3
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Fits a scaling law to a table of runs, and says how sure it is."""
+
+    runs: tyro.conf.Positional[tuple[str, ...]]
+    """Tables (CSV, JSON, JSON Lines, Parquet) or sweep folders, pooled."""
+    approach: Literal[1, 2, 3] = 3
+    """Of Hoffmann et al. (2022): 1 envelope, 2 IsoFLOP parabolas, 3 parametric law."""
+    law: str = "chinchilla"
+    """The law of approach 3, or a .py file of your own."""
+    loss: Literal["huber", "mse"] = "huber"
+    """What is summed over the runs."""
+    space: Literal["log", "raw"] = "log"
+    """Residuals of the log loss, or of the loss in nats."""
+    delta: float = 1e-3
+    """The Huber loss's threshold, in units of the residual."""
+    drop_worst: int = 0
+    """Leave out this many runs of highest loss."""
+    count: Literal["total", "non_embedding", "body"] = "non_embedding"
+    """What N counts."""
+    flops: Literal["exact", "6nd"] = "exact"
+    """What C counts."""
+    bootstrap: int = 1000
+    """Resamples for the intervals; 0: none."""
+    seed: int = 0
+    """Of the resampling."""
+    holdout: float | None = None
+    """Fit the runs below this many FLOPs, score those at or above."""
+    columns: str | None = None
+    """Rename columns: new=old,..."""
+    strict: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Exit with status 3 where the fit is not certified or not identified."""
+    as_json: Annotated[bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff] = False
+    """Print one JSON object and nothing else."""
+    out: Path | None = None
+    """Also write fit.json into this folder."""
+
+    def options(self) -> FitOptions:
+        """What the fitter is asked for."""
+        return FitOptions(
+            approach=self.approach,
+            law=self.law,
+            loss=self.loss,
+            space=self.space,
+            delta=self.delta,
+            drop_worst=self.drop_worst,
+            count=self.count,
+            flops=self.flops,
+            bootstrap=self.bootstrap,
+            seed=self.seed,
+            holdout=self.holdout,
+        )
+
+
+def run(argv: list[str]) -> int:
+    """Fits, prints, and marks a doubtful fit."""
+    arguments = parse(Fit, argv, "fit")
+    table = load_runs(arguments.runs, columns=arguments.columns, count=arguments.count, flops=arguments.flops)
+    fitted = fit(table, arguments.options())
+    text = json.dumps(fitted.to_json(), indent=None if arguments.as_json else 1)
+    if arguments.out:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        (arguments.out / "fit.json").write_text(text + "\n")
+    if arguments.as_json:
+        print(text)
+    else:
+        _print(fitted)
+    for warning in fitted.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return NOT_TRUSTED if arguments.strict and not fitted.trusted else 0
+
+
+def _print(fitted: LawFit) -> None:
+    console = Console(highlight=False)
+    for line in fit_lines(fitted):
+        console.print(line, soft_wrap=True)

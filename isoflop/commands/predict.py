@@ -1,0 +1,66 @@
+"""isoflop predict"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from analysis import LawFit, predict
+from isoflop.arguments import parse
+from isoflop.commands.words import number, span
+from models.errors import UserError
+
+
+@dataclass(frozen=True)
+class Predict:
+    """The best size and token budget, and the loss to expect, at a compute budget."""
+
+    fit: tyro.conf.Positional[Path]
+    """A fit.json."""
+    flops: float
+    """Training FLOPs."""
+    inference_tokens: float | None = None
+    """Tokens to be served: also the cheapest model over training and use (Sardana et al. 2024)."""
+    force: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Extrapolate even from a fit that is not certified or not identified."""
+    as_json: Annotated[bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff] = False
+    """Print one JSON object and nothing else."""
+
+
+def run(argv: list[str]) -> int:
+    """Prints the prediction."""
+    arguments = parse(Predict, argv, "predict")
+    fitted = read_fit(arguments.fit)
+    answer = predict(fitted, arguments.flops, arguments.inference_tokens, arguments.force)
+    if arguments.as_json:
+        print(json.dumps(answer.to_json()))
+    else:
+        print(f"at {number(answer.flops)} FLOPs ({number(answer.extrapolation)} times the fitted range):")
+        print(f"  N_opt {number(answer.n_opt)} {span(answer.n_interval)}")
+        print(f"  D_opt {number(answer.d_opt)} {span(answer.d_interval)}")
+        print(f"  loss  {number(answer.loss)} {span(answer.loss_interval)} nats per token")
+        if answer.lifetime:
+            life = answer.lifetime
+            print(
+                f"  serving {number(life.inference_tokens)} tokens: N {number(life.n)}, D {number(life.d)}, "
+                f"{life.saving:.1%} of {number(life.optimal_total_flops)} FLOPs saved"
+            )
+    for warning in answer.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return 0
+
+
+def read_fit(path: Path) -> LawFit:
+    """The fit in a file. Raises `UserError` for a file that isn't one."""
+    path = path / "fit.json" if path.is_dir() else path
+    try:
+        return LawFit.from_json(json.loads(path.read_text()))
+    except FileNotFoundError as error:
+        raise UserError(f"no fit {path}: make one with isoflop fit RUNS --out DIR") from error
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is not a fit: make one with isoflop fit RUNS --out DIR") from error

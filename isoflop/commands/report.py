@@ -1,0 +1,33 @@
+"""isoflop report"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from isoflop.arguments import parse
+from isoflop.running import report
+
+
+@dataclass(frozen=True)
+class Report:
+    """Draws the figures (PNG and PDF) and one self-contained report.html."""
+
+    runs: tyro.conf.Positional[tuple[str, ...]]
+    """Tables or sweep folders, pooled."""
+    out: Path | None = None
+    """Folder to write to; the sweep's own, or outputs/NAME for NAME.csv, unless given."""
+
+
+def run(argv: list[str]) -> int:
+    """Draws, and prints the headline."""
+    arguments = parse(Report, argv, "report")
+    runs = arguments.runs[0] if len(arguments.runs) == 1 else arguments.runs
+    drawn = report(runs, arguments.out)
+    print(f"{drawn.headline}\n\nreport: {drawn.html}")
+    for warning in drawn.fit.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return 0
