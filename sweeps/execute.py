@@ -47,6 +47,8 @@ def execute(task: Task, store: Store, progress: Progress) -> None:
     trained = run_segment(segment, corpus, parent, progress)
     if task.cell and not trained.diverged:
         _file_cell(task, task.cell, store, corpus, trained)
+    if task.save and not store.has_checkpoint(segment.segment_id):
+        store.drop_segment(segment.segment_id)  # trained before, but its checkpoint was freed since
     with new_folder(store.segment(segment.segment_id)) as folder:
         if task.save and not trained.diverged:
             checkpoint.save(trained.state, folder / "checkpoint")

@@ -72,6 +72,9 @@ class Sweep:
         for row in rows:
             if row["status"] == "finished":
                 self.mirror.put(row)
+            else:
+                where = f"width {row['d_model']} at {row['budget']:.3g} FLOPs"
+                self.reporter.warn(f"{where} is {row['status']}: {row['reason'] or 'see worker.log'}")
         return rows
 
     def rows(self, planned: Sequence[PlannedCell], tree: Tree) -> list[dict[str, Any]]:

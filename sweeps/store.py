@@ -82,6 +82,10 @@ class Store:
         """Frees the segment's checkpoint; what else is known of the segment stays."""
         shutil.rmtree(self.segment(segment_id) / "checkpoint", ignore_errors=True)
 
+    def drop_segment(self, segment_id: str) -> None:
+        """Forgets that the segment was trained."""
+        shutil.rmtree(self.segment(segment_id), ignore_errors=True)
+
     def failure(self, segment_id: str) -> Path:
         """Where the reason is kept why the segment could not be trained."""
         return self.path / "failures" / f"{segment_id}.json"

@@ -49,10 +49,15 @@ def holdout_lines(holdout: Mapping[str, Any] | None) -> Iterator[str]:
     """How the fit did on runs it had not seen."""
     if holdout is None:
         return
-    yield f"  held out    {holdout['n']} runs from {number(holdout['c_min'])} FLOPs"
-    for key in ("mae", "rmse", "coverage"):
-        if holdout.get(key) is not None:
-            yield f"    {key:<9} {number(holdout[key])}"
+    yield f"  held out    {holdout['n_held_out']} runs from {number(holdout['c_min'])} FLOPs"
+    yield f"    mean absolute error {number(holdout['mean_abs_error'])} nats, bias {number(holdout['bias'])}"
+    best = holdout["optimum"]
+    if best and best["error"] is not None:
+        yield (
+            f"    minimum at {number(best['flops'])} FLOPs: loss {number(best['loss_opt'])}, predicted "
+            f"{number(best['loss_opt_predicted'])} {span(best['loss_opt_interval'])}, "
+            f"error {best['error']:+.4f} nats"
+        )
 
 
 def _values(
