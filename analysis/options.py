@@ -35,7 +35,7 @@ class FitOptions:
     seed: int = 0
     """Of the resampling; the starts are fixed."""
     starts: int = 512
-    """Starting points, a Sobol sequence over the law's box."""
+    """Starting points, a fixed Latin hypercube over the law's box."""
     holdout: float | None = None
     """Fit the runs below this many FLOPs (nominal budget, where the table has it), score those at or
     above.

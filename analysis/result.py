@@ -147,7 +147,7 @@ class LawFit:
     def draws_BxP(self) -> np.ndarray:
         """Kept bootstrap draws of the parameters, Bx(number of params); empty without a bootstrap."""
         draws = () if self.intervals is None else self.intervals.draws
-        return np.array(draws, dtype=float).reshape(len(draws), -1)
+        return np.array(draws, dtype=float).reshape(len(draws), len(self.params))
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values: NaN and infinity become null."""

@@ -25,18 +25,17 @@ class Group:
 
 
 def isoflop_groups(table: RunTable) -> list[Group]:
-    """Groups of at least three distinct sizes, by `budget` where the table has it, else by nearly equal
-    FLOPs.
+    """Groups of at least three distinct sizes, by `budget` where the table has it, else by nearly equal FLOPs.
 
-    Sorted by FLOPs. The budget is an IsoFLOP in the table's own FLOPs: under 6ND the runs are grouped by 6ND.
+    Sorted by FLOPs. A budget whose runs differ in the FLOPs that the fit counts is no IsoFLOP there: budgets equal in
+    the table's own FLOPs are none under 6ND.
     """
     budget_R = table.budget_R
-    own = table.conventions["flops_meaning"] != "6 N D" or "flops" not in table.rows.columns
-    if budget_R is not None and own:
-        label_R = np.where(np.isfinite(budget_R), budget_R, -1.0)
-        members = [np.flatnonzero(label_R == value) for value in np.unique(label_R) if value > 0]
-    else:
+    if budget_R is None:
         members = _nearly_equal(table.C_R)
+    else:
+        members = [np.flatnonzero(budget_R == value) for value in np.unique(budget_R[np.isfinite(budget_R)])]
+        members = [rows for rows in members if np.ptp(np.log(table.C_R[rows])) <= np.log1p(NEARLY)]
     kept = [rows for rows in members if len(np.unique(table.N_R[rows])) >= SIZES]
     groups = [Group(float(np.exp(np.log(table.C_R[rows]).mean())), rows) for rows in kept]
     return sorted(groups, key=lambda group: group.flops)

@@ -7,7 +7,7 @@ Jacobian keeps its rank, and a flat profile shows only away from the optimum.
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import f as f_distribution
+from scipy.special import fdtri
 
 from analysis.fitting.certificate import NEGLIGIBLE_RESIDUAL, residuals, same_optimum
 from analysis.fitting.solver import LEAST_SQUARES, Design, Solutions, solve
@@ -67,7 +67,7 @@ def threshold(design: Design, loss_R: np.ndarray, params_P: np.ndarray) -> float
     """
     residual_R = residuals(design, params_P, loss_R)
     freedom = max(len(loss_R) - len(params_P), 1)
-    quantile = float(f_distribution.ppf(LEVEL, 1, freedom))
+    quantile = float(fdtri(1, freedom, LEVEL))
     slope_R = np.clip(residual_R, -design.delta, design.delta)
     spread = 1.4826 * float(np.median(np.abs(residual_R)))
     window = max(min(design.delta, LEAST_SQUARES), 0.5 * spread)

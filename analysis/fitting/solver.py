@@ -144,7 +144,7 @@ def _newton(objective, theta, free, deltas) -> _State:
         return value, gradient * free, hessian * jnp.outer(free, free) + jnp.diag(fixed)
 
     def step(s: _State) -> _State:
-        move = _damped_step(s.gradient, s.hessian, s.damping)
+        move = _damped_step(s.gradient, s.hessian, s.damping) * free
         gain = -jnp.dot(s.gradient, move)
         final = s.stage == last
         settled = (gain <= jnp.where(final, 1e-15, 1e-3) * s.value + 1e-30) | (s.damping > 1e10)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.optimize import nnls
-from scipy.stats import qmc
 
 from analysis.fitting.solver import Design
 from analysis.precision import evaluate, float64_on_cpu, vectorized
@@ -15,7 +14,7 @@ keeps every term alive where a start's exponents make two terms collinear."""
 
 
 def box_starts(design: Design, loss_R: np.ndarray, count: int) -> np.ndarray:
-    """`count` starting points theta, shape SxP: an unscrambled Sobol sequence over the law's box.
+    """`count` starting points theta, shape SxP: a fixed Latin hypercube over the law's box.
 
     The box is the law's own (Hoffmann et al. (2022), appendix D.3, for theirs), not placed near an answer.
     In a
@@ -24,10 +23,11 @@ def box_starts(design: Design, loss_R: np.ndarray, count: int) -> np.ndarray:
     """
     law = design.law
     low, high = np.array(law.start_box).T
-    sequence = qmc.Sobol(len(low), scramble=False).random_base2(int(np.ceil(np.log2(count))))[:count]
+    strata_PxS = np.random.default_rng(0).permuted(np.tile(np.arange(count), (len(low), 1)), axis=1)
+    share_SxP = (strata_PxS.T + 0.5) / count
     n0, d0 = design.centre
     with float64_on_cpu():
-        params_SxP = np.asarray(vectorized(law.from_box)(low + sequence * (high - low)))
+        params_SxP = np.asarray(vectorized(law.from_box)(low + share_SxP * (high - low)))
     if law.linear:
         params_SxP = _with_fitted_amplitudes(design, params_SxP, loss_R)
     with float64_on_cpu():

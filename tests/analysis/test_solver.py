@@ -1,0 +1,115 @@
+"""The batched solver: true gradients, exact recovery, masks, and no trace left in JAX's settings."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+from analysis import find_law
+from analysis.fitting.certificate import same_optimum
+from analysis.fitting.solver import LEAST_SQUARES, Design, huber, solve
+from analysis.fitting.starts import box_starts
+from analysis.precision import evaluate, float64_on_cpu
+from tests.analysis.conftest import BESIROGLU, spread_runs
+
+
+def design(
+    R: int = 40, sd: float = 0.01, space: str = "log", delta: float = 1e-3
+) -> tuple[Design, np.ndarray]:
+    """Spread runs as a design and its losses."""
+    frame = spread_runs(R, sd)
+    columns = (frame[name].to_numpy() for name in ("n_params", "n_tokens"))
+    return Design(find_law("chinchilla"), *columns, space, delta), frame["loss"].to_numpy()
+
+
+def objective(d: Design, theta: np.ndarray, loss_R: np.ndarray) -> float:
+    """The sum of Huber losses, written out in numpy."""
+    n0, d0 = d.centre
+    with float64_on_cpu():
+        params = np.asarray(d.law.decode(theta, n0, d0))
+    predicted_R = evaluate(d.law, params, d.N_R, d.D_R)
+    size = np.abs(np.log(loss_R / predicted_R) if d.space == "log" else loss_R - predicted_R)
+    return float(np.where(size <= d.delta, size**2 / 2, d.delta * (size - d.delta / 2)).sum())
+
+
+def test_huber_joins_smoothly() -> None:
+    with float64_on_cpu():
+        slope = jax.grad(lambda r: huber(r, jnp.asarray(0.1)))
+        assert float(slope(0.1 - 1e-9)) == pytest.approx(float(slope(0.1 + 1e-9)), abs=1e-7)
+        assert float(huber(jnp.asarray(0.3), jnp.asarray(0.1))) == pytest.approx(0.1 * (0.3 - 0.05))
+
+
+@pytest.mark.parametrize(("space", "delta"), [("log", 1e-3), ("log", LEAST_SQUARES), ("raw", 1e-2)])
+def test_the_optimum_is_one_by_finite_differences(space: str, delta: float) -> None:
+    d, loss_R = design(space=space, delta=delta)
+    end = solve(d, box_starts(d, loss_R, 16), loss_R[None], np.ones((1, len(loss_R))))
+    best = int(np.argmin(end.objective_S))
+    value = objective(d, end.theta_SxP[best], loss_R)
+    assert end.objective_S[best] == pytest.approx(value, rel=1e-10)
+    for p in range(5):
+        for step in (1e-4, -1e-4):
+            moved = end.theta_SxP[best].copy()
+            moved[p] += step
+            assert objective(d, moved, loss_R) > value
+
+
+def test_no_other_optimizer_does_better() -> None:
+    d, loss_R = design()
+    end = solve(d, box_starts(d, loss_R, 16), loss_R[None], np.ones((1, len(loss_R))))
+    best = int(np.argmin(end.objective_S))
+    rival = minimize(lambda theta: objective(d, theta, loss_R), end.theta_SxP[best] + 0.01, method="Nelder-Mead",
+                     options={"maxiter": 4000, "maxfev": 4000, "xatol": 1e-10, "fatol": 1e-14})  # fmt: skip
+    assert end.objective_S[best] <= rival.fun * (1 + 1e-9)
+
+
+def test_every_start_of_the_box_reaches_the_optimum() -> None:
+    d, loss_R = design(80)
+    end = solve(d, box_starts(d, loss_R, 256), loss_R[None], np.ones((1, len(loss_R))))
+    assert same_optimum(end.objective_S, len(loss_R)).mean() > 0.95
+
+
+def test_weights_count_rows_and_masks_hold_coordinates() -> None:
+    d, loss_R = design()
+    start = box_starts(d, loss_R, 2)[:1]
+    twice = np.ones((1, 40))
+    twice[0, 7] = 2.0
+    weighted = solve(d, start, loss_R[None], twice)
+    doubled = Design(d.law, np.append(d.N_R, d.N_R[7]), np.append(d.D_R, d.D_R[7]), "log", 1e-3)
+    repeated = solve(doubled, box_starts(doubled, np.append(loss_R, loss_R[7]), 2)[:1],
+                     np.append(loss_R, loss_R[7])[None], np.ones((1, 41)))  # fmt: skip
+    np.testing.assert_allclose(weighted.params_SxP, repeated.params_SxP, rtol=1e-6)
+    free = np.array([[1, 1, 0, 1, 1]])
+    held = solve(d, start, loss_R[None], np.ones((1, 40)), free)
+    assert held.theta_SxP[0, 2] == start[0, 2]
+    assert held.objective_S[0] >= solve(d, start, loss_R[None], np.ones((1, 40))).objective_S[0]
+
+
+def test_exact_data_give_back_the_truth() -> None:
+    d, loss_R = design(sd=0.0)
+    end = solve(d, box_starts(d, loss_R, 8), loss_R[None], np.ones((1, len(loss_R))))
+    np.testing.assert_allclose(end.params_SxP[int(np.argmin(end.objective_S))], BESIROGLU, rtol=1e-6)
+
+
+def test_importing_and_fitting_change_no_setting_of_jax() -> None:
+    code = (
+        "import jax, sys; before = dict(jax.config.values)\n"
+        "import analysis, pandas as pd\n"
+        "unwanted = [m for m in ('flax', 'wandb', 'tensorflow_datasets', 'optax', 'matplotlib', 'plotly') if m in sys.modules]\n"
+        "assert not unwanted, unwanted\n"
+        "own = [m for m in ('models', 'train', 'sweeps', 'isoflop') if m in sys.modules]\n"
+        "assert not own, own\n"
+        "N = [1e6, 2e6, 4e6, 8e6, 3e6, 5e6, 7e6]; D = [1e8, 9e8, 2e8, 4e8, 8e8, 3e8, 1e9]\n"
+        "L = [1.7 + 400 / n**.34 + 410 / d**.28 for n, d in zip(N, D)]\n"
+        "t = analysis.table_of(pd.DataFrame({'n_params': N, 'n_tokens': D, 'loss': L}))\n"
+        "analysis.fit(t, analysis.FitOptions(bootstrap=0, starts=4))\n"
+        "after = dict(jax.config.values); assert before == after, [k for k in after if before.get(k) != after[k]]\n"
+        "assert jax.numpy.ones(1).dtype == 'float32'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
