@@ -15,12 +15,16 @@ import numpy as np
 import tensorflow_datasets as tfds
 from numpy.typing import NDArray
 
+from models.errors import UserError
 from train.sources import TextSource
 from train.spec import Split
 from train.tokenizers import Tokenizer
 
 ROW = 1024
 SPLITS: tuple[Split, ...] = ("train", "tune", "heldout")
+NEEDED_TOKENS = 100_000
+"""A corpus of this many tokens gives each split a row, most likely: the smallest has 2% of the documents."""
+
 BATCH = 1000
 """Documents tokenized at a time."""
 
@@ -58,8 +62,14 @@ class TokenRows(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, split: Split) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
         dtype = token_dtype(self.tokenizer.vocab_size)
+        key = -1
         for key, row in enumerate(_rows(self._documents(split))):
             yield key, {"tokens": row.astype(dtype)}
+        if key < 0:
+            raise UserError(
+                f"dataset {self.source.name} is too small: its {split} split has {self.text_tokens[split]:,} "
+                f"tokens and needs {ROW + 1:,}: take a larger corpus, about {NEEDED_TOKENS:,} tokens at least"
+            )
 
     def _documents(self, split: Split) -> Iterator[NDArray[np.int64]]:
         self.text_bytes[split] = self.text_tokens[split] = 0

@@ -10,10 +10,10 @@ SWEEP = SweepConfig(
     name="cpu-demo",
     title="IsoFLOP curves of byte-level transformers on Wikipedia introductions",
     budgets=(1e11, 1.6e11, 2.5e11, 4e11, 6.3e11, 1e12),
-    ladder=(12, 16, 20, 28, 40, 56, 80, 112),
+    ladder=(12, 16, 20, 28, 36, 48, 64, 88),
     centre_width=20,
     centre_budget=1e11,
-    centre_exponent=0.72,
+    centre_exponent=0.65,
     rates=Rates(
         coefficient=0.15, exponent=1.0, tried=(0.35, 0.7, 1.4, 2.8), anchors=((16, 1e11), (28, 3e11))
     ),
