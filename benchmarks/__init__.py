@@ -1,0 +1,1 @@
+"""Side-by-side timings against named peers, one command each: `python -m benchmarks.NAME [--json]`."""
