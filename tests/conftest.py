@@ -1,0 +1,58 @@
+"""What every test shares: a cache of its own, one small corpus, and no way out to W&B."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.pseudo_english import pseudo_english
+
+if TYPE_CHECKING:
+    from train.corpus import Corpus
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+HERMETIC = {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}
+UNSET = ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_PROJECT", "WANDB_ENTITY")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache folder of this session's own, also for the compiled programs."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in HERMETIC.items():
+            patch.setenv(name, value)
+        for name in UNSET:
+            patch.delenv(name, raising=False)
+        patch.setenv("ISOFLOP_CACHE", str(folder))
+        from train.device import set_up
+
+        set_up()
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def text_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of 300 KB of made-up English; always the same."""
+    path = tmp_path_factory.mktemp("text") / "words.txt"
+    path.write_text(pseudo_english(300_000), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def source_name(text_file: Path) -> str:
+    """The dataset name of that file."""
+    return f"text:{text_file}"
+
+
+@pytest.fixture(scope="session")
+def corpus(source_name: str) -> Corpus:
+    """That file as bytes."""
+    from train.corpus import prepare
+
+    return prepare(source_name, "bytes")

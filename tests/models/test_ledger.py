@@ -1,0 +1,143 @@
+"""The ledger against the real parameter tree, and against the products of a compiled step."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from models import ModelConfig, build, family, ledger
+from train.step import window_losses
+
+BATCH = 3
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "swiglu": {},
+    "wide": {"width": 24},
+    "deep": {"depth": 3},
+    "gelu": {"mlp": "gelu"},
+    "relu2": {"mlp": "relu2"},
+    "tied": {"tie_embeddings": True},
+    "grouped": {"heads": 4, "kv_heads": 2, "head_dim": 6},
+    "one-kv-head-tied": {"heads": 4, "kv_heads": 1, "head_dim": 2, "tie_embeddings": True},
+}
+
+
+@pytest.fixture(params=SHAPES.values(), ids=list(SHAPES))
+def config(request: pytest.FixtureRequest) -> ModelConfig:
+    """Shapes whose sizes differ along every axis, so that no two can be mistaken for each other."""
+    overrides = {"width": 8} | request.param
+    return family(vocab_size=40, context_length=10, **overrides)
+
+
+def abstract_params(config: ModelConfig) -> Any:
+    """The parameter tree's shapes, without building it."""
+    return nnx.state(nnx.eval_shape(lambda: build(config, seed=0)), nnx.Param)
+
+
+def size_of(tree: Any) -> int:
+    """Numbers in a tree of arrays."""
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
+
+
+def test_parameters_are_those_of_the_real_tree(config: ModelConfig) -> None:
+    params = abstract_params(config)
+    counted = ledger(config)
+    body = size_of(params["blocks"])
+    head = size_of(params["embedding"]) if config.tie_embeddings else size_of(params["head"])
+    assert counted.params("total") == counted.params_active == size_of(params)
+    assert counted.params("body") == body
+    assert counted.params("non_embedding") == body + head + size_of(params["final_norm"])
+
+
+def test_components_are_those_of_the_real_tree(config: ModelConfig) -> None:
+    params, counted = abstract_params(config), ledger(config).parameters
+    blocks = [params["blocks"][i] for i in range(config.depth)]
+    assert counted["qkv"] == size_of([b["attention"]["qkv"] for b in blocks])
+    assert counted["out"] == size_of([b["attention"]["out"] for b in blocks])
+    assert counted["mlp"] == size_of([b["mlp"] for b in blocks])
+    assert sum(counted.values()) == size_of(params)
+
+
+def dot_flops(stablehlo: str) -> int:
+    """FLOPs of every dot_general in a StableHLO text: two for each multiply-add."""
+    pattern = re.compile(
+        r"stablehlo\.dot_general .*?"
+        r"(?:batching_dims = \[[\d, ]*\] x \[[\d, ]*\], )?contracting_dims = \[([\d, ]*)\] x .*?"
+        r": \(tensor<([\dx]+)x\w+>, tensor<[\dx]+x\w+>\) -> tensor<([\dx]+)x\w+>"
+    )
+    total = 0
+    for contracting, left, out in pattern.findall(stablehlo):
+        sizes = [int(n) for n in left.split("x")]
+        summed = math.prod(sizes[int(axis)] for axis in contracting.split(","))
+        total += 2 * summed * math.prod(int(n) for n in out.split("x"))
+    return total
+
+
+def lowered_step(config: ModelConfig) -> str:
+    """The StableHLO of one unrolled loss and its gradient."""
+    model = nnx.eval_shape(lambda: build(config, seed=0))
+    graph, params = nnx.split(model)
+    tokens = jax.ShapeDtypeStruct((BATCH, config.context_length + 1), jnp.int32)
+
+    def loss(params: Any, tokens: jax.Array) -> jax.Array:
+        logits = nnx.merge(graph, params)(tokens[:, :-1])  # pyright: ignore[reportCallIssue]  # a module is callable
+        return window_losses(logits, tokens[:, 1:]).mean()
+
+    text = jax.jit(jax.value_and_grad(loss)).lower(params, tokens).as_text()
+    assert text.count("dot_general") == len(re.findall(r"dot_general .*contracting_dims", text))
+    assert "stablehlo.while" not in text
+    return text
+
+
+def test_flops_are_the_matrix_products_of_a_step(config: ModelConfig) -> None:
+    tokens = BATCH * config.context_length
+    assert dot_flops(lowered_step(config)) == tokens * ledger(config).train_flops
+
+
+@pytest.mark.slow
+def test_flops_are_what_the_compiler_counts_but_for_what_is_free() -> None:
+    """XLA's own count also has the elementwise work, which shrinks beside the products as they grow."""
+    config = family(128, vocab_size=256, context_length=32, depth=1)
+    model = nnx.eval_shape(lambda: build(config, seed=0))
+    graph, params = nnx.split(model)
+
+    def loss(params: Any, tokens: jax.Array) -> jax.Array:
+        logits = nnx.merge(graph, params)(tokens[:, :-1])  # pyright: ignore[reportCallIssue]  # a module is callable
+        return window_losses(logits, tokens[:, 1:]).mean()
+
+    tokens = jax.ShapeDtypeStruct((4, 33), jnp.int32)
+    analysis: Any = jax.jit(jax.value_and_grad(loss)).lower(params, tokens).compile().cost_analysis()
+    ours = 4 * 32 * ledger(config).train_flops
+    assert ours <= analysis["flops"] <= 1.1 * ours
+
+
+def test_by_hand() -> None:
+    """One block of width 8 with one head of 8 features, written out."""
+    config = family(8, vocab_size=40, context_length=10, depth=1)
+    counted = ledger(config)
+    assert config.ff_width == 24
+    matrices = 3 * 8 * 8 + 8 * 8 + 3 * 8 * 24
+    assert counted.params("body") == matrices + 2 * 8 + 2 * 8
+    assert counted.params("non_embedding") == counted.params("body") + 8 + 8 * 40
+    assert counted.params("total") == counted.params("non_embedding") + 8 * 40
+    attention = 2 * (2 * 10 * 8)
+    assert counted.forward_flops == 2 * (matrices + 8 * 40) + attention
+    assert counted.train_flops == 3 * counted.forward_flops
+    assert counted.causal_half == 3 * attention // 2
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_the_same_seed_builds_the_same_parameters(seed: int) -> None:
+    config = family(8, vocab_size=40, context_length=10)
+    first, second, other = (
+        nnx.to_pure_dict(nnx.state(build(config, seed=s), nnx.Param)) for s in (seed, seed, seed + 1)
+    )
+    assert jax.tree.all(jax.tree.map(np.array_equal, first, second))
+    assert not np.array_equal(first["embedding"], other["embedding"])

@@ -1,0 +1,95 @@
+"""Which package may know of which."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+MAY_IMPORT = {
+    "models": set[str](),
+    "train": {"models"},
+    "sweeps": {"train", "models"},
+    "analysis": set[str](),
+    "labs": {"sweeps", "train", "models", "analysis"},
+    "isoflop": {"labs", "sweeps", "train", "models", "analysis"},
+}
+PACKAGES = sorted(name for name in MAY_IMPORT if (ROOT / name / "__init__.py").exists())
+SOURCES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
+MOST_LINES = 450
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Top-level names of all that a file imports, at any depth of its code."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.split(".")[0]
+
+
+def test_the_packages_are_those_of_the_design() -> None:
+    assert {"models", "train", "sweeps", "analysis", "isoflop"} <= set(PACKAGES)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_go_one_way(package: str) -> None:
+    forbidden = set(MAY_IMPORT) - MAY_IMPORT[package] - {package}
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in SOURCES
+        if path.is_relative_to(ROOT / package)
+        for name in imported(path)
+        if name in forbidden
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_relative_imports_hide_from_these_rules(package: str) -> None:
+    relative = [
+        path
+        for path in (ROOT / package).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
+    assert not relative
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_each_package_is_this_checkouts(package: str) -> None:
+    file = importlib.import_module(package).__file__
+    assert file is not None
+    assert Path(file).is_relative_to(ROOT)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_stay_readable_at_a_sitting(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= MOST_LINES
+
+
+@pytest.mark.parametrize("x64", ["0", "1"])
+def test_importing_analysis_is_light_and_leaves_jax_alone(x64: str) -> None:
+    code = (
+        "import sys, analysis\n"
+        "heavy = {'flax', 'wandb', 'tensorflow_datasets', 'optax', 'orbax'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "import jax\n"
+        f"assert jax.config.jax_enable_x64 is bool({x64})\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={"JAX_ENABLE_X64": x64, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
