@@ -65,7 +65,7 @@ class Corpus:
 
     def n_windows(self, split: Split, context: int) -> int:
         """Windows of `context` tokens in the split. Raises `UserError` if `context` doesn't divide a row."""
-        if ROW % context:
+        if context < 1 or ROW % context:
             raise UserError(f"context length {context} doesn't divide {ROW}: take a power of two up to {ROW}")
         return self.rows[split] * (ROW // context)
 

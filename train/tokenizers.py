@@ -94,6 +94,7 @@ def _load_or_train(name: str, size: int, source: TextSource) -> Bpe:
             _train(size, source.split("train")).save(str(scratch / "tokenizer.json"))
     text = (folder / "tokenizer.json").read_text(encoding="utf-8")
     inner = HfTokenizer.from_str(text)
+    inner.encode_special_tokens = True  # a text that spells the end of text doesn't end there
     digest = hashlib.sha256(text.encode()).hexdigest()
     eos = inner.token_to_id(END_OF_TEXT)
     if eos is None:
