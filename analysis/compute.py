@@ -11,59 +11,84 @@ from scipy.interpolate import PchipInterpolator
 
 from analysis.runs import RunTable
 
+LEAST_RATIO = 0.05
+"""Floor of the ratio to 6N, far beyond the sizes it was seen at."""
 SIX_ND_TOLERANCE = 1e-3
 """A table whose FLOPs are 6ND to this relative accuracy is counted by 6ND: its closed forms hold."""
 
 
+FAMILY_TOLERANCE = 0.03
+"""A smooth family rule stands for the table's sizes if it meets each of them to this relative accuracy."""
+
+
 @dataclass(frozen=True)
 class PerToken:
-    """Training FLOPs per token at a parameter count.
+    """Training FLOPs per token at a parameter count, in one of three forms.
 
-    `six_n`: 6N. Otherwise the table's own sizes and costs: between them the ratio to 6N is interpolated
-    smoothly and monotonically in log N (PCHIP); beyond the ends its distance from 1 falls as N^-1/2, since what 6N misses (attention
-    scores, the head, embeddings) grows with the width and N with its square.
+    - 6N, the default.
+    - `family`: 6N (1 + k N^-s). What 6N misses (attention scores, the head, embeddings) grows with the
+    width, N with
+      about its square, so one power law serves a family of models, and its optimum moves smoothly.
+    - `sizes` and `costs`: the table's own, for a table that no such rule fits; the ratio to 6N is
+    interpolated in log N
+      (PCHIP), and beyond the ends its distance from 1 falls as N^-1/2.
     """
 
+    family: tuple[float, float] | None = None
+    """(k, s)."""
     sizes: tuple[float, ...] = ()
     costs: tuple[float, ...] = ()
 
     @property
     def six_n(self) -> bool:
-        return not self.sizes
+        return self.family is None and not self.sizes
 
     def __call__(self, N: np.ndarray) -> np.ndarray:
         """FLOPs per token of training at N parameters; any shape."""
         N = np.asarray(N, dtype=float)
-        if self.six_n:
+        if self.family is not None:
+            k, s = self.family
+            return 6.0 * N * np.maximum(1.0 + k * N**-s, LEAST_RATIO)
+        if not self.sizes:
             return 6.0 * N
         sizes = np.array(self.sizes)
         ratios = np.array(self.costs) / (6.0 * sizes)
         within = np.clip(np.log(N), np.log(sizes[0]), np.log(sizes[-1]))
-        smooth = len(sizes) > 1 and PchipInterpolator(np.log(sizes), ratios)
-        inside = smooth(within) if smooth else np.full(N.shape, ratios[0])
-        end = np.where(sizes[-1] < N, sizes[-1], sizes[0])
-        beyond = (sizes[0] > N) | (sizes[-1] < N)
-        faded = np.maximum(1.0 + (inside - 1.0) * np.sqrt(end / N), 0.05)
-        return 6.0 * N * np.where(beyond, faded, inside)
+        inside = (
+            PchipInterpolator(np.log(sizes), ratios)(within)
+            if len(sizes) > 1
+            else np.full(N.shape, ratios[0])
+        )
+        end = np.exp(within)
+        return 6.0 * N * np.maximum(1.0 + (inside - 1.0) * np.sqrt(np.minimum(end / N, N / end)), LEAST_RATIO)
 
     def to_json(self) -> dict[str, Any]:
-        if self.six_n:
+        if self.family is not None:
+            return {"form": "6N (1 + k N^-s)", "k": self.family[0], "s": self.family[1]}
+        if not self.sizes:
             return {"form": "6N"}
         return {"form": "table", "n_params": list(self.sizes), "flops_per_token": list(self.costs)}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> PerToken:
-        return cls(tuple(data.get("n_params", ())), tuple(data.get("flops_per_token", ())))
+        family = (data["k"], data["s"]) if "k" in data else None
+        return cls(family, tuple(data.get("n_params", ())), tuple(data.get("flops_per_token", ())))
 
 
 def per_token(table: RunTable) -> PerToken:
-    """The table's FLOPs per token at each of its sizes: the geometric mean where runs of a size differ."""
+    """The table's FLOPs per token: 6N, a family's rule, or each of its sizes, whichever first fits."""
     ratio_R = table.C_R / (6.0 * table.N_R * table.D_R)
     if np.all(np.abs(ratio_R - 1.0) <= SIX_ND_TOLERANCE):
         return PerToken()
     sizes, member_R = np.unique(table.N_R, return_inverse=True)
-    mean = np.bincount(member_R, np.log(ratio_R)) / np.bincount(member_R)
-    return PerToken(tuple(map(float, sizes)), tuple(map(float, 6.0 * sizes * np.exp(mean))))
+    ratio = np.exp(np.bincount(member_R, np.log(ratio_R)) / np.bincount(member_R))
+    excess = ratio - 1.0
+    if len(sizes) > 2 and (np.all(excess > 0) or np.all(excess < 0)):
+        slope, level = np.polyfit(np.log(sizes), np.log(np.abs(excess)), 1)
+        rule = PerToken(family=(float(np.sign(excess[0]) * np.exp(level)), float(-slope)))
+        if slope < 0 and np.all(np.abs(rule(sizes) / (6.0 * sizes * ratio) - 1.0) <= FAMILY_TOLERANCE):
+            return rule
+    return PerToken(None, tuple(map(float, sizes)), tuple(map(float, 6.0 * sizes * ratio)))
 
 
 def allocate(

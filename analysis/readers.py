@@ -60,9 +60,9 @@ def _read(path: Path, kind: str) -> pd.DataFrame:
     if kind == "CSV":
         return pd.read_csv(path)
     if kind == "JSON":
-        return pd.read_json(path, dtype=False)
+        return pd.read_json(path, dtype=False)  # pyright: ignore[reportArgumentType]
     if kind == "JSON Lines":
-        return pd.read_json(path, lines=True, dtype=False)
+        return pd.read_json(path, lines=True, dtype=False)  # pyright: ignore[reportArgumentType]
     return pd.read_parquet(path)
 
 

@@ -31,17 +31,22 @@ def sweep(
     config: str | SweepConfig, out: str | Path | None = None, launcher: str = "local", reporter: Any = None
 ) -> Path:
     """Trains what the sweep's folder still lacks; returns the folder (`outputs/NAME` unless `out` says)."""
+    from sweeps.config import load_config
     from sweeps.launchers import load_launcher
     from sweeps.progress import Reporter
     from sweeps.run import run_sweep
+    from sweeps.store import Store
 
+    config = load_config(config) if isinstance(config, str) else config
+    folder = Path(out or Path("outputs") / config.name)
     where = load_launcher(launcher)
+    Store(folder).refuse(config)  # before anything is downloaded
     reporter = reporter or Reporter()
     with reporter.stage("prepare the data"):
         planned = plan(config)
     for warning in planned.warnings:
         reporter.warn(warning)
-    return run_sweep(planned, Path(out or Path("outputs") / planned.config.name), where, reporter)
+    return run_sweep(planned, folder, where, reporter)
 
 
 def report(runs: Any, out: str | Path | None = None, **options: Any) -> Any:

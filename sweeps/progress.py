@@ -56,8 +56,10 @@ class Reporter:
         with self._bar or contextlib.nullcontext():
             yield
         self._bar = None
-        self.seconds.append((name, time.monotonic() - self._began))
-        self.say(f"{name}: {self.seconds[-1][1]:.0f} s")
+        seconds = time.monotonic() - self._began
+        self.seconds.append((name, seconds))
+        if seconds >= 1:
+            self.say(f"{name}: {seconds:.0f} s")
 
     def at(self, flops: float, note: str) -> None:
         """The stage has done `flops` of its work; `note`: what is being trained."""

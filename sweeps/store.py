@@ -28,25 +28,28 @@ class Store:
 
     @classmethod
     def open(cls, path: Path, config: SweepConfig) -> Store:
-        """The folder of this very sweep, made if need be. `UserError` if it holds another one."""
+        """The folder of this very sweep, made if need be; `UserError` as `refuse` gives it."""
         store = cls(path)
+        store.refuse(config)
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(
-                f"can't make the folder {path}: {error.strerror}: choose another with --out"
-            ) from error
-        if not os.access(path, os.W_OK):
-            raise UserError(f"can't write to the folder {path}: choose another with --out")
-        if (path / "sweep.json").exists():
-            store._refuse_another(config)
-        elif any(path.iterdir()):
-            raise UserError(
-                f"the folder {path} holds something that is not a sweep: choose another with --out"
-            )
-        else:
+            why = error.strerror or "it failed"
+            raise UserError(f"can't make the folder {path}: {why}: choose another with --out") from error
+        if not (path / "sweep.json").exists():
             store.write_json("sweep.json", {"format": 1, "name": config.name, "config": to_json(config)})
         return store
+
+    def refuse(self, config: SweepConfig) -> None:
+        """Raises `UserError` if the folder holds another sweep or something else, or can't be written to."""
+        if (self.path / "sweep.json").exists():
+            self._refuse_another(config)
+        elif self.path.is_dir() and any(self.path.iterdir()):
+            raise UserError(
+                f"{self.path} holds something that is not a sweep: choose another folder with --out"
+            )
+        if self.path.exists() and not (self.path.is_dir() and os.access(self.path, os.W_OK)):
+            raise UserError(f"can't write to {self.path}: choose another folder with --out")
 
     def config(self) -> SweepConfig:
         """The config that the folder was made for."""

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from analysis.fitting.solver import Design, Solutions
+from analysis.fitting.solver import ROWS, Design, Solutions
 from analysis.precision import evaluate, float64_on_cpu
 from analysis.result import Certificate
 
@@ -76,8 +76,11 @@ def _vanished(design: Design, params_P: np.ndarray, loss_R: np.ndarray) -> list[
 
 def _jacobian(design: Design, theta_P: np.ndarray) -> np.ndarray:
     n0, d0 = design.centre
+    rows = -len(design.N_R) % ROWS
+    N_R, D_R = (np.pad(x, (0, rows), constant_values=1.0) for x in (design.N_R, design.D_R))
     with float64_on_cpu():
-        return np.asarray(_jacobian_of(design.law, design.space)(theta_P, design.N_R, design.D_R, n0, d0))
+        jacobian_RxP = np.asarray(_jacobian_of(design.law, design.space)(theta_P, N_R, D_R, n0, d0))
+    return jacobian_RxP[: len(design.N_R)]
 
 
 @functools.cache

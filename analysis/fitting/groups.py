@@ -25,9 +25,11 @@ class Group:
 
 
 def isoflop_groups(table: RunTable) -> list[Group]:
-    """Groups of at least three distinct sizes, by `budget` where the table has it, else by nearly equal FLOPs.
+    """Groups of at least three distinct sizes, by `budget` where the table has it, else by nearly equal
+    FLOPs.
 
-    Sorted by FLOPs. A budget whose runs differ in the FLOPs that the fit counts is no IsoFLOP there: budgets equal in
+    Sorted by FLOPs. A budget whose runs differ in the FLOPs that the fit counts is no IsoFLOP there:
+    budgets equal in
     the table's own FLOPs are none under 6ND.
     """
     budget_R = table.budget_R

@@ -21,7 +21,7 @@ CHUNK = 64
 """Problems per call of the compiled program: small enough for the cache, and stragglers hold up few."""
 ROWS = 64
 """Rows are padded, at weight zero, to a multiple of this: tables of nearly one size share a program."""
-MAX_ITERATIONS = 300
+MAX_ITERATIONS = 150
 LEAST_SQUARES = 1e30
 """A Huber delta that no residual reaches: the loss is then half the squared residual."""
 
@@ -163,7 +163,8 @@ def _newton(objective, theta, free, deltas) -> _State:
             damping, s.stage + advance, s.iteration + 1, (settled & final) | ~jnp.isfinite(value),
         )  # fmt: skip
 
-    # A first state that counts as settled: the first step then evaluates at theta, in the one place that does.
+    # A first state that counts as settled: the first step then evaluates at theta, in the one place that
+    # does.
     nothing = jnp.asarray(0.0)
     start = _State(
         theta=theta,

@@ -1,6 +1,8 @@
-"""Figures of a report: one module a figure, each drawn twice, by matplotlib for print and by plotly for the page.
+"""Figures of a report: one module a figure, each drawn twice, by matplotlib for print and by plotly for
+the page.
 
-A figure's module has `TITLE`, `caption(story)`, `static(story)` and `interactive(story)`; the last two return None
+A figure's module has `TITLE`, `caption(story)`, `static(story)` and `interactive(story)`; the last two
+return None
 where the story has nothing for it to show.
 """
 

@@ -1,4 +1,6 @@
-"""N_opt and D_opt against compute: the minima, the power laws through them, and how far they can be drawn out."""
+"""N_opt and D_opt against compute: the minima, the power laws through them, and how far they can be drawn
+out.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +40,12 @@ DRAWS = 150
 def caption(story: Story) -> str:
     """What the figure shows."""
     return (
-        "The best size (left) and the best number of tokens (right) at each budget. Diamonds: IsoFLOP minima with 95% "
-        "intervals. Dark line: the power law through them (approach 2). Red dashed line: the fitted surface's own "
-        f"optimum (approach 3). Bands are 95% bootstrap intervals; right of the dotted rule, up to {BEYOND:g} times "
+        "The best size (left) and the best number of tokens (right) at each budget. Diamonds: "
+        "IsoFLOP minima with 95% "
+        "intervals. Dark line: the power law through them (approach 2). Red dashed line: the fitted "
+        "surface's own "
+        "optimum (approach 3). Bands are 95% bootstrap intervals; right of the dotted rule, up to "
+        f"{BEYOND:g} times "
         "the largest budget, everything is extrapolation."
     )
 
@@ -155,12 +160,33 @@ def _add_minima(figure: go.Figure, story: Story) -> None:
             (2, np.array([m[3] for m in minima]), C / cost(high_n), C / cost(low_n)))  # fmt: skip
     for column, value, low, high in sets:
         figure.add_scatter(
-            x=C, y=value, mode="markers", name="IsoFLOP minimum", showlegend=column == 1, legendgroup="minima",
-            marker={"symbol": "diamond", "size": 11, "color": [colours[m[0]] for m in minima],
-                    "line": {"color": "white", "width": 1.2}},
-            error_y={"type": "data", "symmetric": False, "array": high - value, "arrayminus": value - low,
-                     "thickness": 1.4, "width": 0, "color": INK},
-            customdata=[[power(c), short(v), short(a), short(b)] for c, v, a, b in zip(C, value, low, high, strict=True)],
-            hovertemplate="C = %{customdata[0]}<br>%{customdata[1]} (%{customdata[2]} to %{customdata[3]})<extra></extra>",
-            row=1, col=column,
-        )  # fmt: skip
+            x=C,
+            y=value,
+            mode="markers",
+            name="IsoFLOP minimum",
+            showlegend=column == 1,
+            legendgroup="minima",
+            marker={
+                "symbol": "diamond",
+                "size": 11,
+                "color": [colours[m[0]] for m in minima],
+                "line": {"color": "white", "width": 1.2},
+            },
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": high - value,
+                "arrayminus": value - low,
+                "thickness": 1.4,
+                "width": 0,
+                "color": INK,
+            },
+            customdata=[
+                [power(c), short(v), short(a), short(b)]
+                for c, v, a, b in zip(C, value, low, high, strict=True)
+            ],
+            hovertemplate="C = %{customdata[0]}<br>%{customdata[1]} (%{customdata[2]} to %{customdata[3]})"
+            "<extra></extra>",
+            row=1,
+            col=column,
+        )

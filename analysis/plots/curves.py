@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
@@ -36,8 +35,10 @@ POINTS = 150
 def caption(story: Story) -> str:
     """What the figure shows."""
     return (
-        "Training loss against tokens for every run that kept its curve, in the colour of its budget, each point a mean "
-        "over neighbouring steps. The drop at the end of each is the decay of the learning rate: only decayed ends enter "
+        "Training loss against tokens for every run that kept its curve, in the colour of its "
+        "budget, each point a mean "
+        "over neighbouring steps. The drop at the end of each is the decay of the learning rate: "
+        "only decayed ends enter "
         "the fits."
     )
 
@@ -45,15 +46,23 @@ def caption(story: Story) -> str:
 def _lines(story: Story) -> list[tuple[int, str, np.ndarray, np.ndarray]]:
     """(group number, label, tokens, loss), thinned to means over equal stretches of log tokens."""
     lines = []
-    for g, cell, N in zip(story.group_R, story.table.frame.get("cell_id", []), story.table.N_R, strict=False):
+    cells = story.table.column("cell_id")
+    for g, cell, N in zip(
+        story.group_R, () if cells is None else cells, story.table.N_R, strict=cells is not None
+    ):
         curve = story.sweep.curves.get(str(cell))
-        if curve is None or len(curve) < 3:
+        if curve is None:
             continue
-        curve = curve[(curve["tokens"] > 0) & np.isfinite(curve["train_loss"])]
-        place = pd.cut(np.log(curve["tokens"]), POINTS, labels=False)
-        means = curve.groupby(place).mean()
+        tokens, loss = curve[:, (curve[0] > 0) & np.isfinite(curve[1])]
+        if len(tokens) < 3:
+            continue
+        edges = np.linspace(np.log(tokens[0]), np.log(tokens[-1]), POINTS)
+        place = np.digitize(np.log(tokens), edges)
+        count = np.maximum(np.bincount(place), 1)
+        kept = np.bincount(place) > 0
         label = f"N = {short(N)}" + ("" if g < 0 else f", C = {power(story.groups[g].flops)}")
-        lines.append((int(g), label, means["tokens"].to_numpy(), means["train_loss"].to_numpy()))
+        means = [(np.bincount(place, values) / count)[kept] for values in (tokens, loss)]
+        lines.append((int(g), label, *means))
     return lines
 
 
@@ -95,10 +104,16 @@ def interactive(story: Story) -> go.Figure | None:
     for g, label, tokens, loss in lines:
         name = "other runs" if g < 0 else f"{power(story.groups[g].flops)} FLOPs"
         figure.add_scatter(
-            x=np.round(tokens), y=np.round(loss, 4), mode="lines", name=name, legendgroup=name, showlegend=g not in seen,
-            line={"color": colours[g], "width": 1.3}, opacity=0.8,
+            x=np.round(tokens),
+            y=np.round(loss, 4),
+            mode="lines",
+            name=name,
+            legendgroup=name,
+            showlegend=g not in seen,
+            line={"color": colours[g], "width": 1.3},
+            opacity=0.8,
             hovertemplate="loss %{y:.3f}<extra>" + label + "</extra>",
-        )  # fmt: skip
+        )
         seen.add(g)
     tokens = spread(np.concatenate([line[2] for line in lines]), 0.02)
     figure.update_layout(

@@ -55,8 +55,10 @@ def caption(story: Story) -> str:
         inside = round(held["coverage"] * held["n_held_out"])
         scored += f", {inside} of {held['n_held_out']} within their 95% predictive interval"
     return (
-        f"The surface fitted to the {held['n_fit']} runs below the largest budget (line, with its 95% predictive band: "
-        f"bootstrap of the fit plus run noise) against the runs of that budget, which it has not seen: {scored}. "
+        f"The surface fitted to the {held['n_fit']} runs below the largest budget (line, with its 95% "
+        "predictive band: "
+        "bootstrap of the fit plus run noise) against the runs of that budget, which it has not "
+        f"seen: {scored}. "
         "Diamonds: the predicted minimum (open) and the runs' own (filled)."
     )
 
@@ -118,10 +120,14 @@ def interactive(story: Story) -> go.Figure | None:
     figure.add_scatter(x=shown.N_K, y=shown.loss_K, mode="lines", name="predicted from smaller budgets",
                        line={"color": ACCENT, "width": 2.2}, hoverinfo="skip")  # fmt: skip
     figure.add_scatter(
-        x=shown.N_R, y=shown.loss_R, mode="markers", name="runs, held out",
+        x=shown.N_R,
+        y=shown.loss_R,
+        mode="markers",
+        name="runs, held out",
         marker={"size": 10, "color": shown.colour, "line": {"color": INK, "width": 1}},
-        customdata=[short(n) for n in shown.N_R], hovertemplate="N = %{customdata}<br>loss %{y:.4f}<extra>run</extra>",
-    )  # fmt: skip
+        customdata=[short(n) for n in shown.N_R],
+        hovertemplate="N = %{customdata}<br>loss %{y:.4f}<extra>run</extra>",
+    )
     figure.add_scatter(
         x=[best["n_opt_predicted"]], y=[best["loss_opt_predicted"]], mode="markers", name="predicted minimum",
         marker={"symbol": "diamond", "size": 12, "color": "white", "line": {"color": ACCENT, "width": 2}},

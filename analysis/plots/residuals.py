@@ -34,12 +34,19 @@ Y = "Measured over fitted loss − 1 (%)"
 def caption(story: Story) -> str:
     """What the figure shows, with the spread beside the seeds'."""
     notes = story.fit.conventions
-    seeds = "" if notes["seed_sd_nats"] is None else (
-        f"; seeds alone differ by {notes['seed_sd_nats']:.4f} nats (pooled over {notes['seed_groups']} repeated cells)"
-    )  # fmt: skip
+    seeds = (
+        ""
+        if notes["seed_sd_nats"] is None
+        else (
+            f"; seeds alone differ by {notes['seed_sd_nats']:.4f} nats (pooled over "
+            f"{notes['seed_groups']} repeated cells)"
+        )
+    )
     return (
-        "Each run's loss relative to the surface, against size (left) and tokens per parameter (right). Shaded: two "
-        f"standard deviations of the residuals, ±{200 * notes['residual_log_sd']:.2f}%{seeds}. A pattern here is what "
+        "Each run's loss relative to the surface, against size (left) and tokens per parameter "
+        "(right). Shaded: two "
+        f"standard deviations of the residuals, ±{200 * notes['residual_log_sd']:.2f}%{seeds}. A "
+        "pattern here is what "
         "the law gets wrong."
     )
 
@@ -78,18 +85,41 @@ def interactive(story: Story) -> go.Figure | None:
     text = [[short(n), short(d), power(c)] for n, d, c in zip(table.N_R, table.D_R, table.C_R, strict=True)]
     for k, (x, label) in enumerate(zip(across, LABELS, strict=True), start=1):
         figure.add_scatter(
-            x=x, y=percent_R, mode="markers", row=1, col=k, customdata=text, showlegend=False,
+            x=x,
+            y=percent_R,
+            mode="markers",
+            row=1,
+            col=k,
+            customdata=text,
+            showlegend=False,
             marker={"size": 9, "color": colours, "line": {"color": "white", "width": 1}},
-            hovertemplate="N = %{customdata[0]}, D = %{customdata[1]}<br>C = %{customdata[2]}<br>%{y:.2f}%<extra></extra>",
-        )  # fmt: skip
+            hovertemplate="N = %{customdata[0]}, D = %{customdata[1]}<br>C = %{customdata[2]}<br>%{y:.2f}%"
+            "<extra></extra>",
+        )
         low, high = spread(x)
         ends = np.array([low, high])
-        figure.add_scatter(x=ends, y=[0, 0], mode="lines", line={"color": INK, "width": 1.2}, hoverinfo="skip",
-                           showlegend=False, row=1, col=k)  # fmt: skip
         figure.add_scatter(
-            x=[low, high, high, low], y=[-spread_of, -spread_of, spread_of, spread_of], fill="toself", mode="lines",
-            line={"width": 0}, fillcolor="rgba(154,161,175,0.16)", hoverinfo="skip", showlegend=False, row=1, col=k,
-        )  # fmt: skip
+            x=ends,
+            y=[0, 0],
+            mode="lines",
+            line={"color": INK, "width": 1.2},
+            hoverinfo="skip",
+            showlegend=False,
+            row=1,
+            col=k,
+        )
+        figure.add_scatter(
+            x=[low, high, high, low],
+            y=[-spread_of, -spread_of, spread_of, spread_of],
+            fill="toself",
+            mode="lines",
+            line={"width": 0},
+            fillcolor="rgba(154,161,175,0.16)",
+            hoverinfo="skip",
+            showlegend=False,
+            row=1,
+            col=k,
+        )
         figure.update_xaxes(logarithmic(label, low, high), row=1, col=k)
         figure.update_yaxes(plain(Y if k == 1 else ""), row=1, col=k)
     figure.update_layout(layout(380))

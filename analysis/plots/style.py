@@ -21,10 +21,9 @@ ACCENT = "#b4411f"
 """Predictions and the fitted law's frontier."""
 NEUTRAL = "#9aa1af"
 FONT = "Inter, 'Helvetica Neue', Helvetica, 'Liberation Sans', Arial, sans-serif"
-RC = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["Inter", "Helvetica Neue", "Helvetica", "Liberation Sans", "Arial", "DejaVu Sans"],
-    "font.size": 9.5,
+RC: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: every machine draws the same figure
+    "font.size": 9,
     "axes.edgecolor": SOFT,
     "axes.labelcolor": INK,
     "axes.linewidth": 0.8,
@@ -38,7 +37,7 @@ RC = {
     "xtick.color": SOFT,
     "ytick.color": SOFT,
     "legend.frameon": False,
-    "legend.fontsize": 8.5,
+    "legend.fontsize": 8,
     "figure.facecolor": "white",
     "pdf.fonttype": 42,
 }

@@ -39,7 +39,8 @@ SCALE = [[0.0, "#7f9fc6"], [0.35, "#a9bfda"], [0.7, "#d5e0ec"], [1.0, "#f7f9fb"]
 def caption(story: Story) -> str:
     """What the figure shows."""
     return (
-        "Contours of the fitted loss in nats per token over size and data, runs as dots in their budget's colour. "
+        "Contours of the fitted loss in nats per token over size and data, runs as dots in their "
+        "budget's colour. "
         "Red: the efficient frontier, the lowest loss at each compute; dotted grey: lines of equal compute."
     )
 
@@ -84,8 +85,15 @@ def static(story: Story) -> Figure | None:
         axes.plot(x, group.flops / story.fit.cost(x), ls=":", lw=1.0, color=EQUAL)
     axes.plot(*_frontier(story), color=ACCENT, lw=2.0, label="efficient frontier")
     colours = [*budget_colours(len(story.groups)), NEUTRAL]
-    axes.scatter(story.table.N_R, story.table.D_R, s=26, c=[colours[g] for g in story.group_R], edgecolors="white",
-                 linewidths=0.7, zorder=4)  # fmt: skip
+    axes.scatter(
+        story.table.N_R,
+        story.table.D_R,
+        s=26,
+        c=[colours[g] for g in story.group_R],
+        edgecolors="white",
+        linewidths=0.7,
+        zorder=4,
+    )
     log_axis(axes, "x", x[0], x[-1], X)
     log_axis(axes, "y", y[0], y[-1], Y)
     axes.legend(loc="lower left", frameon=True, facecolor="white", framealpha=0.85, edgecolor="none")
@@ -107,19 +115,43 @@ def interactive(story: Story) -> go.Figure | None:
     for group in story.groups:
         D = group.flops / story.fit.cost(x)
         inside = (y[0] <= D) & (y[-1] >= D)
-        figure.add_scatter(x=x[inside], y=D[inside], mode="lines", line={"dash": "dot", "width": 1.2, "color": EQUAL},
-                           hoverinfo="skip", showlegend=False)  # fmt: skip
+        figure.add_scatter(
+            x=x[inside],
+            y=D[inside],
+            mode="lines",
+            line={"dash": "dot", "width": 1.2, "color": EQUAL},
+            hoverinfo="skip",
+            showlegend=False,
+        )
     N_K, D_K = _frontier(story)
-    figure.add_scatter(x=N_K, y=D_K, mode="lines", line={"color": ACCENT, "width": 3}, name="efficient frontier",
-                       hoverinfo="skip")  # fmt: skip
+    figure.add_scatter(
+        x=N_K,
+        y=D_K,
+        mode="lines",
+        line={"color": ACCENT, "width": 3},
+        name="efficient frontier",
+        hoverinfo="skip",
+    )
     colours = [*budget_colours(len(story.groups)), NEUTRAL]
     figure.add_scatter(
-        x=story.table.N_R, y=story.table.D_R, mode="markers", name="runs",
-        marker={"size": 8, "color": [colours[g] for g in story.group_R], "line": {"color": "white", "width": 1}},
-        customdata=[[short(n), short(d), power(c), f"{value:.4f}"] for n, d, c, value in
-                    zip(story.table.N_R, story.table.D_R, story.table.C_R, story.table.loss_R, strict=True)],
-        hovertemplate="N = %{customdata[0]}, D = %{customdata[1]}<br>C = %{customdata[2]}<br>loss %{customdata[3]}<extra>run</extra>",
-    )  # fmt: skip
+        x=story.table.N_R,
+        y=story.table.D_R,
+        mode="markers",
+        name="runs",
+        marker={
+            "size": 8,
+            "color": [colours[g] for g in story.group_R],
+            "line": {"color": "white", "width": 1},
+        },
+        customdata=[
+            [short(n), short(d), power(c), f"{value:.4f}"]
+            for n, d, c, value in zip(
+                story.table.N_R, story.table.D_R, story.table.C_R, story.table.loss_R, strict=True
+            )
+        ],
+        hovertemplate="N = %{customdata[0]}, D = %{customdata[1]}<br>C = %{customdata[2]}<br>"
+        "loss %{customdata[3]}<extra>run</extra>",
+    )
     figure.update_layout(
         layout(
             500,

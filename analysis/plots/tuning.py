@@ -31,7 +31,9 @@ Y = "Loss above the width's best (nats)"
 
 @dataclass(frozen=True)
 class Width:
-    """Rates tried at one width, ascending, and the loss of each above the lowest; the rule's rate where known."""
+    """Rates tried at one width, ascending, and the loss of each above the lowest; the rule's rate where
+    known.
+    """
 
     name: str
     rate_K: np.ndarray
@@ -46,7 +48,8 @@ def caption(story: Story) -> str:
     edges = [a["d_model"] for a in about.get("anchors", []) if a.get("at_edge")]
     flagged = f" At the edge of what was tried: width {', '.join(map(str, edges))}." if edges else ""
     return (
-        "Loss on tuning windows (not the reported ones) against the peak learning rate, by width, above each width's "
+        "Loss on tuning windows (not the reported ones) against the peak learning rate, by width, "
+        "above each width's "
         f"best; vertical ticks mark the rule's rate.{rule}{flagged}"
     )
 
@@ -64,10 +67,12 @@ def _widths(story: Story) -> list[Width]:
     about = story.sweep.summary.get("learning_rate") or {}
     widths = []
     for width, rows in tuning.groupby("d_model"):
-        means = rows.groupby("lr")["loss"].mean().sort_index()
+        rate_K = np.unique(rows["lr"].to_numpy(dtype=float))
+        loss_K = np.array(
+            [np.mean(rows["loss"].to_numpy()[rows["lr"].to_numpy() == rate]) for rate in rate_K]
+        )
         known = about.get("c") is not None and about.get("p") is not None
         rule = about["c"] * float(str(width)) ** -about["p"] if known else None
-        rate_K, loss_K = means.index.to_numpy(dtype=float), means.to_numpy()
         widths.append(Width(f"width {float(str(width)):g}", rate_K, loss_K - loss_K.min(), rule))
     return widths
 

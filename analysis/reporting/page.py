@@ -1,6 +1,7 @@
 """The page: one HTML file that needs nothing else and may fetch nothing.
 
-Its Content-Security-Policy names the hash of each script and forbids every request, so what opens from a USB stick
+Its Content-Security-Policy names the hash of each script and forbids every request, so what opens from a
+USB stick
 is what opens from a server.
 """
 
@@ -20,7 +21,7 @@ from plotly.offline import get_plotlyjs
 
 from analysis.plots import FIGURES
 from analysis.reporting.tables import Table, tables
-from analysis.reporting.words import NONE, cards, headline, subtitle
+from analysis.reporting.words import NONE, cards, headline, number, subtitle
 
 if TYPE_CHECKING:
     from analysis.reporting.story import Story
@@ -39,16 +40,33 @@ def page(story: Story, figures: Mapping[str, go.Figure]) -> str:
         "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; font-src data:; "
         f"script-src {' '.join(map(_hash, scripts))}; base-uri 'none'; form-action 'none'"
     )
-    return "\n".join([
-        "<!DOCTYPE html>", '<html lang="en">', "<head>", '<meta charset="utf-8">',
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        '<link rel="icon" href="data:,">',
-        f"<title>{html.escape(story.title)}</title>", f"<style>{_asset('page.css')}</style>", "</head>", "<body>",
-        _header(story), "<main>", _figures(story, figures), _tables(story), _conventions(story), "</main>",
-        _footer(story), f'<script type="application/json" id="figures">{data}</script>',
-        *(f"<script>{script}</script>" for script in scripts), "</body>", "</html>", "",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            "<!DOCTYPE html>",
+            '<html lang="en">',
+            "<head>",
+            '<meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            '<link rel="icon" href="data:,">',
+            f"<title>{html.escape(story.title)}</title>",
+            f"<style>{_asset('page.css')}</style>",
+            "</head>",
+            "<body>",
+            _header(story),
+            "<main>",
+            _figures(story, figures),
+            _tables(story),
+            _conventions(story),
+            "</main>",
+            _footer(story),
+            f'<script type="application/json" id="figures">{data}</script>',
+            *(f"<script>{script}</script>" for script in scripts),
+            "</body>",
+            "</html>",
+            "",
+        ]
+    )
 
 
 def _asset(name: str) -> str:
@@ -63,13 +81,15 @@ def _hash(script: str) -> str:
 def _header(story: Story) -> str:
     title = re.sub(r"\^(−?[\d.]+\d)", r"<sup>\1</sup>", html.escape(headline(story)))
     boxes = "".join(
-        f'<div class="card"><p class="label">{html.escape(card.label)}</p><p class="value">{html.escape(card.value)}</p>'
+        f'<div class="card"><p class="label">{html.escape(card.label)}</p>'
+        f'<p class="value">{html.escape(card.value)}</p>'
         f'<p class="detail">{html.escape(card.detail)}</p></div>'
         for card in cards(story)
     )
     return (
         f'<header><p class="kicker">{html.escape(story.title)}</p><h1>{title}</h1>'
-        f'<p class="sub">{html.escape(subtitle(story))}</p><div class="cards">{boxes}</div>{_warnings(story)}</header>'
+        f'<p class="sub">{html.escape(subtitle(story))}</p><div class="cards">{boxes}</div>'
+        f"{_warnings(story)}</header>"
     )
 
 
@@ -84,12 +104,12 @@ def _warnings(story: Story) -> str:
 
 def _figures(story: Story, figures: Mapping[str, go.Figure]) -> str:
     parts = []
-    for number, name in enumerate(figures, start=1):
+    for place, name in enumerate(figures, start=1):
         module = FIGURES[name]
         parts.append(
             f'<figure id="{name}"><h3>{html.escape(module.TITLE)}</h3><div class="plot" id="plot-{name}" '
             f'style="min-height:{figures[name].layout.height or 400}px"></div>'
-            f"<figcaption><b>Figure {number}.</b> {html.escape(module.caption(story))}</figcaption></figure>"
+            f"<figcaption><b>Figure {place}.</b> {html.escape(module.caption(story))}</figcaption></figure>"
         )
     return "\n".join(parts)
 
@@ -131,13 +151,18 @@ def _cell(tag: str, value: str | tuple[str, float], wide: bool) -> str:
 
 def _conventions(story: Story) -> str:
     notes = story.fit.conventions
-    cost = notes["flops_per_token"]["form"]
+    cost = notes["flops_per_token"]
+    rule = (
+        f"6N (1 + {number(cost['k'])} N^−{number(cost['s'])}), fitted to the table's sizes"
+        if "k" in cost
+        else ("6N" if cost["form"] == "6N" else "interpolated between the table's own sizes")
+    )
     seeds = notes["seed_sd_nats"]
     lines = {
         "Law": f"{story.fit.law}",
         "N counts": notes["count_meaning"],
         "C counts": notes["flops_meaning"],
-        "FLOPs per token": "6N" if cost == "6N" else "interpolated between the table's own sizes",
+        "FLOPs per token": rule,
         "Exponents": notes.get("exponents", NONE),
         "Loss": notes["loss"],
         "Seed noise": NONE
@@ -156,7 +181,9 @@ def _conventions(story: Story) -> str:
 
 def _footer(story: Story) -> str:
     return (
-        "<footer>Methods: Hoffmann et al. (2022), Training Compute-Optimal Large Language Models, approaches 1 to 3. "
-        "In the figures, drag to zoom and double-click to go back; click a legend entry to hide it, a table heading to "
+        "<footer>Methods: Hoffmann et al. (2022), Training Compute-Optimal Large Language Models, "
+        "approaches 1 to 3. "
+        "In the figures, drag to zoom and double-click to go back; click a legend entry to hide it, "
+        "a table heading to "
         "sort. This page is one file and fetches nothing.</footer>"
     )

@@ -24,7 +24,9 @@ DPI = 200
 
 @dataclass(frozen=True)
 class Report:
-    """Where everything went, and the answer. `held`: the same fit with the largest budget held out, if any."""
+    """Where everything went, and the answer. `held`: the same fit with the largest budget held out, if
+    any.
+    """
 
     html: Path
     fit_json: Path
@@ -44,7 +46,8 @@ def report(
 
     Args:
         source: what `load_runs` takes, or a table already loaded.
-        out: the folder to write `report.html`, `fit.json` and `figures/` to; by default the sweep's own folder,
+        out: the folder to write `report.html`, `fit.json` and `figures/` to; by default the sweep's own
+        folder,
             or `outputs/NAME` for the table NAME.csv.
         options: of the fit (approach 3); the other fits of the page follow them.
 

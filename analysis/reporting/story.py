@@ -27,7 +27,9 @@ ENOUGH_RUNS = 12
 
 @dataclass(frozen=True)
 class Variant:
-    """One refit: its name, whether it is the report's own, and the fit (None with the reason where it fails)."""
+    """One refit: its name, whether it is the report's own, and the fit (None with the reason where it
+    fails).
+    """
 
     name: str
     own: bool
@@ -70,7 +72,9 @@ class Story:
 
 
 def tell(table: RunTable, options: FitOptions | None = None) -> Story:
-    """Fit the table every way the report shows. Raises `UserError` where approach 3 cannot be fitted at all."""
+    """Fit the table every way the report shows. Raises `UserError` where approach 3 cannot be fitted at
+    all.
+    """
     options = dataclasses.replace(options or FitOptions(), approach=3)
     table = table.counted(
         options.count or table.conventions["count"], options.flops or table.conventions["flops"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.errors import UserError
@@ -16,13 +17,15 @@ from analysis.runs import RunTable
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep's extras. `curves`: by cell, columns tokens and train_loss (nats per token), as far as they exist."""
+    """A sweep's extras. `curves`: by cell, tokens and training loss (nats per token), rows of 2xT, as far
+    as kept.
+    """
 
     title: str | None = None
     tuning: pd.DataFrame | None = None
     checks: pd.DataFrame | None = None
     summary: dict[str, Any] = field(default_factory=dict)
-    curves: dict[str, pd.DataFrame] = field(default_factory=dict)
+    curves: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def read_sweep(table: RunTable) -> Sweep:
@@ -32,7 +35,7 @@ def read_sweep(table: RunTable) -> Sweep:
         return Sweep()
     about = _json(folder / "sweep.json")
     return Sweep(
-        title=about.get("title") or about.get("name"),
+        title=about.get("title") or (about.get("config") or {}).get("title") or about.get("name"),
         tuning=_table(folder / "tuning.csv"),
         checks=_table(folder / "checks.csv"),
         summary=_json(folder / "summary.json"),
@@ -64,13 +67,13 @@ def _table(path: Path) -> pd.DataFrame | None:
     return None if kept.empty else kept
 
 
-def _curves(table: RunTable, cells: Path) -> dict[str, pd.DataFrame]:
-    curves: dict[str, pd.DataFrame] = {}
+def _curves(table: RunTable, cells: Path) -> dict[str, np.ndarray]:
+    curves: dict[str, np.ndarray] = {}
     for cell in table.frame["cell_id"].astype(str) if "cell_id" in table.frame.columns else ():
         path = cells / cell / "curve.jsonl"
         if not path.is_file() or path.stat().st_size == 0:
             continue
         curve = read_table(path)
         if {"tokens", "train_loss"} <= set(curve.columns):
-            curves[cell] = curve[["tokens", "train_loss"]].dropna()
+            curves[cell] = np.asarray(curve[["tokens", "train_loss"]].dropna(), dtype=float).T
     return curves

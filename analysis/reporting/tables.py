@@ -32,9 +32,18 @@ class Table:
 def tables(story: Story) -> list[Table]:
     """All tables that the story has rows for, in the page's order."""
     made = [
-        _fit(story), _minima(story), _conventions(story), _approaches(story), _sensitivity(story), _heldout(story),
-        _checks(story), _cost(story), _stages(story), _runs(story), _excluded(story),
-    ]  # fmt: skip
+        _fit(story),
+        _minima(story),
+        _conventions(story),
+        _approaches(story),
+        _sensitivity(story),
+        _heldout(story),
+        _checks(story),
+        _cost(story),
+        _stages(story),
+        _runs(story),
+        _excluded(story),
+    ]
     return [table for table in made if table.rows]
 
 
@@ -118,9 +127,13 @@ def _exponent_row(variant: Variant) -> tuple[str, ...]:
         else "not settled: " + (", ".join(k for k, v in fit.identified.items() if not v) or "optimum")
     )
     return (
-        variant.name, number(fit.exponents["a"], 3), between(spans.get("a"), 3), number(fit.exponents["b"], 3),
-        between(spans.get("b"), 3), doubt,
-    )  # fmt: skip
+        variant.name,
+        number(fit.exponents["a"], 3),
+        between(spans.get("a"), 3),
+        number(fit.exponents["b"], 3),
+        between(spans.get("b"), 3),
+        doubt,
+    )
 
 
 EXPONENTS = ("a (N ∝ Cᵃ)", "95% interval", "b (D ∝ Cᵇ)", "95% interval", "remark")
@@ -129,7 +142,8 @@ EXPONENTS = ("a (N ∝ Cᵃ)", "95% interval", "b (D ∝ Cᵇ)", "95% interval",
 def _conventions(story: Story) -> Table:
     return Table(
         "Exponents under each convention",
-        "The same runs and the same fit (approach 3), with parameters and FLOPs counted in other ways. Under the table's "
+        "The same runs and the same fit (approach 3), with parameters and FLOPs counted in other "
+        "ways. Under the table's "
         "own FLOPs the exponents are slopes of the allocation over these budgets, and need not sum to 1.",
         ("convention", *EXPONENTS),
         tuple(_exponent_row(v) for v in story.conventions),
@@ -182,10 +196,13 @@ def _heldout(story: Story) -> Table:
     headers = ("N", "D", "C", "measured", "predicted", "error (nats)", "95% predictive", "inside")
     return Table(
         "Held-out runs",
-        "Approach 3 fitted below the largest budget; predictive intervals take in the bootstrap of the fit and run noise, "
+        "Approach 3 fitted below the largest budget; predictive intervals take in the bootstrap of "
+        "the fit and run noise, "
         "and assume that the law is right.",
-        headers, tuple(rows), folded=True,
-    )  # fmt: skip
+        headers,
+        tuple(rows),
+        folded=True,
+    )
 
 
 def _checks(story: Story) -> Table:
@@ -198,14 +215,20 @@ def _checks(story: Story) -> Table:
     if checks is not None and "role" in checks.columns:
         for check in checks.to_dict("records"):
             twin = _twin(story, check)
-            rows.append((
-                names.get(str(check["role"]), str(check["role"])), short(check.get("n_params_non_embedding", np.nan)),
-                f"{check.get('lr', np.nan):.4g}", f"{check['loss']:.4f}", NONE if twin is None else f"{twin:.4f}",
-                NONE if twin is None else signed(check["loss"] - twin),
-            ))  # fmt: skip
+            rows.append(
+                (
+                    names.get(str(check["role"]), str(check["role"])),
+                    short(check.get("n_params_non_embedding", np.nan)),
+                    f"{check.get('lr', np.nan):.4g}",
+                    f"{check['loss']:.4f}",
+                    NONE if twin is None else f"{twin:.4f}",
+                    NONE if twin is None else signed(check["loss"] - twin),
+                )
+            )
     return Table(
         "Checks at the largest budget's minimum",
-        "Runs outside the grid at one of its cells: what the shared trunk costs against a fresh run, and whether another "
+        "Runs outside the grid at one of its cells: what the shared trunk costs against a fresh run, "
+        "and whether another "
         "learning rate would have done better.",
         ("check", "N", "learning rate", "loss", "grid's loss", "difference (nats)"),
         tuple(rows),
@@ -257,12 +280,18 @@ def _runs(story: Story) -> Table:
         if table.column(name) is not None
     ]
     rows = []
-    for r, record in enumerate(table.frame[extra].to_dict("records")):
-        rows.append((
-            (str(table.frame.index[r]), float(r)), *(_cell(record[name]) for name in extra),
-            (short(table.N_R[r]), float(table.N_R[r])), (short(table.D_R[r]), float(table.D_R[r])),
-            (power(table.C_R[r]), float(table.C_R[r])), f"{table.loss_R[r]:.4f}", signed(table.loss_R[r] - fitted_R[r]),
-        ))  # fmt: skip
+    for r, record in enumerate(table.frame.loc[:, extra].to_dict("records")):
+        rows.append(
+            (
+                (str(table.frame.index[r]), float(r)),
+                *(_cell(record[name]) for name in extra),
+                (short(table.N_R[r]), float(table.N_R[r])),
+                (short(table.D_R[r]), float(table.D_R[r])),
+                (power(table.C_R[r]), float(table.C_R[r])),
+                f"{table.loss_R[r]:.4f}",
+                signed(table.loss_R[r] - fitted_R[r]),
+            )
+        )
     headers = ("row", *extra, "N", "D", "C", "loss", "loss − fit")
     return Table("Runs", "Every run in the fit. Click a heading to sort.", headers, tuple(rows), folded=True)
 

@@ -61,9 +61,10 @@ def headline(story: Story) -> str:
     answer = f"Compute-optimal size grows as C^{number(a, 2)} and data as C^{number(b, 2)}"
     best = (story.held.holdout or {}).get("optimum") if story.held else None
     if best and best["error"] is not None:
-        return (
-            f"{answer}; the largest budget, held out, is predicted to within {abs(best['error']):.3f} nats."
-        )
+        missed = f"{abs(best['error']):.3f} nats"
+        if _inside(best) is False:
+            return f"{answer}; held out, the largest budget is missed by {missed}, outside its interval."
+        return f"{answer}; the largest budget, held out, is predicted to within {missed}."
     return f"{answer}."
 
 
@@ -89,10 +90,11 @@ def cards(story: Story) -> list[Card]:
         low, high = best["loss_opt_interval"] or (None, None)
         if low is not None and high is not None:
             predicted = best["loss_opt_predicted"]
-            inside = low <= best["loss_opt"] <= high
             detail = (
-                f"measured {best['loss_opt']:.3f}, predicted {predicted:.3f}; 95% predictive interval of the error "
-                f"{signed(low - predicted, 3)} to {signed(high - predicted, 3)}: {'inside' if inside else 'outside'}"
+                f"measured {best['loss_opt']:.3f}, predicted {predicted:.3f}; 95% predictive interval "
+                "of the error "
+                f"{signed(low - predicted, 3)} to {signed(high - predicted, 3)}: "
+                f"{'inside' if _inside(best) else 'outside'}"
             )
         else:
             detail = f"measured {best['loss_opt']:.3f}, predicted {best['loss_opt_predicted']:.3f}"
@@ -106,6 +108,11 @@ def cards(story: Story) -> list[Card]:
                 Card("Irreducible loss E", f"{number(story.fit.params['E'])} nats", f"95% {between(span)}")
             )
     return found
+
+
+def _inside(best: dict) -> bool | None:
+    low, high = best["loss_opt_interval"] or (None, None)
+    return None if low is None or high is None else low <= best["loss_opt"] <= high
 
 
 def _exponent(fit: LawFit, name: str, label: str) -> Card:

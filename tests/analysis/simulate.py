@@ -70,18 +70,44 @@ def _cell(C: float, size: Size, init: int, log_noise: float) -> dict[str, object
     tokens = steps * BATCH_TOKENS
     loss = loss_at(size.non_embedding, tokens) * np.exp(log_noise)
     return {
-        "cell_id": f"{size.width:03d}-{C:.2e}-{init}", "trunk_id": f"trunk-{size.width}-{init}", "sweep": "simulated",
-        "init_seed": init, "data_seed": init, "status": "finished", "reason": "", "budget": C,
-        "n_params_total": size.total, "n_params_non_embedding": size.non_embedding, "n_params_body": size.body,
-        "n_params_active": size.total, "n_tokens": tokens, "n_tokens_unique": min(tokens, 4_700_000),
-        "flops": size.flops_per_token * tokens, "flops_6nd": 6.0 * size.non_embedding * tokens,
-        "flops_spent": 0.65 * size.flops_per_token * tokens, "loss": loss, "loss_stderr": 0.008,
-        "bits_per_byte": loss / np.log(2), "train_loss": loss - 0.02, "lr": 0.03 * (16 / size.width) ** 0.5,
-        "batch_tokens": BATCH_TOKENS, "steps": steps, "schedule": "wsd", "optimizer": "adamw",
-        "d_model": size.width, "n_layers": size.layers, "n_heads": max(1, size.width // 8),
-        "vocab_size": VOCABULARY, "context_length": CONTEXT, "dataset": "simulated", "tokenizer": "bytes",
-        "wall_seconds": C / 1.4e10, "tokens_per_second": 1.4e10 / size.flops_per_token, "mfu": 0.2, "device": "cpu",
-    }  # fmt: skip
+        "cell_id": f"{size.width:03d}-{C:.2e}-{init}",
+        "trunk_id": f"trunk-{size.width}-{init}",
+        "sweep": "simulated",
+        "init_seed": init,
+        "data_seed": init,
+        "status": "finished",
+        "reason": "",
+        "budget": C,
+        "n_params_total": size.total,
+        "n_params_non_embedding": size.non_embedding,
+        "n_params_body": size.body,
+        "n_params_active": size.total,
+        "n_tokens": tokens,
+        "n_tokens_unique": min(tokens, 4_700_000),
+        "flops": size.flops_per_token * tokens,
+        "flops_6nd": 6.0 * size.non_embedding * tokens,
+        "flops_spent": 0.65 * size.flops_per_token * tokens,
+        "loss": loss,
+        "loss_stderr": 0.008,
+        "bits_per_byte": loss / np.log(2),
+        "train_loss": loss - 0.02,
+        "lr": 0.03 * (16 / size.width) ** 0.5,
+        "batch_tokens": BATCH_TOKENS,
+        "steps": steps,
+        "schedule": "wsd",
+        "optimizer": "adamw",
+        "d_model": size.width,
+        "n_layers": size.layers,
+        "n_heads": max(1, size.width // 8),
+        "vocab_size": VOCABULARY,
+        "context_length": CONTEXT,
+        "dataset": "simulated",
+        "tokenizer": "bytes",
+        "wall_seconds": C / 1.4e10,
+        "tokens_per_second": 1.4e10 / size.flops_per_token,
+        "mfu": 0.2,
+        "device": "cpu",
+    }
 
 
 def write_folder(folder: Path, seed: int = 0, noise: float = 0.006) -> Path:
@@ -106,7 +132,7 @@ def write_folder(folder: Path, seed: int = 0, noise: float = 0.006) -> Path:
 def _tuning(runs: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     rows = []
     for width in (8, 16, 32):
-        base = runs[runs["d_model"] == width].iloc[0]
+        base = runs.loc[runs["d_model"] == width].to_dict("records")[0]
         best = 0.03 * (16 / width) ** 0.5
         for factor in (0.25, 0.5, 1.0, 2.0, 4.0):
             extra = 0.03 * np.log2(factor) ** 2 + 0.004 * rng.standard_normal()
@@ -115,7 +141,8 @@ def _tuning(runs: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
 
 
 def _checks(runs: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    at = runs[runs["budget"] == runs["budget"].max()].sort_values("loss").iloc[0]
+    largest = runs.loc[runs["budget"] == runs["budget"].max()]
+    at = largest.to_dict("records")[int(largest["loss"].argmin())]
     roles = {"fresh_cosine": (1.0, -0.004), "rate_half": (0.5, 0.006), "rate_double": (2.0, 0.012)}
     rows = []
     for role, (factor, extra) in roles.items():
@@ -127,7 +154,7 @@ def _checks(runs: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
 
 
 def _summary(runs: pd.DataFrame) -> dict[str, object]:
-    fresh = float(runs["flops"].sum())
+    fresh = float(np.sum(runs["flops"].to_numpy()))
     return {
         "stages": [
             {"name": "prepare data", "seconds": 8.1},

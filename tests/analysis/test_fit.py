@@ -18,9 +18,21 @@ from tests.analysis.simulate import TRUTH
 FAST = FitOptions(bootstrap=0, starts=32)
 NAMES = ("E", "A", "alpha", "B", "beta")
 FIELDS = [
-    "approach", "law", "params", "exponents", "objective", "intervals", "certificate", "identified", "budgets",
-    "holdout", "n_runs", "excluded", "conventions", "warnings",
-]  # fmt: skip
+    "approach",
+    "law",
+    "params",
+    "exponents",
+    "objective",
+    "intervals",
+    "certificate",
+    "identified",
+    "budgets",
+    "holdout",
+    "n_runs",
+    "excluded",
+    "conventions",
+    "warnings",
+]
 
 
 def quick(**changes) -> FitOptions:
@@ -53,7 +65,8 @@ def test_outliers_move_huber_less_than_least_squares() -> None:
     frame = spread_runs(80, 0.002)
     frame.loc[::16, "loss"] *= 1.15
     errors = {
-        loss: abs(fit(table_of(frame), quick(loss=loss)).exponents["a"] - 0.5126) for loss in ("huber", "mse")
+        loss: abs((fit(table_of(frame), quick(loss=loss)).exponents["a"] or 0) - 0.5126)
+        for loss in ("huber", "mse")
     }
     assert errors["huber"] < 0.01
     assert errors["huber"] < errors["mse"]
@@ -68,7 +81,7 @@ def test_sweep_on_shared_trunks(table: RunTable) -> None:
     assert found.params["alpha"] == pytest.approx(TRUTH["alpha"], abs=0.12)
     assert found.conventions["seed_groups"] == 6
     assert 0.001 < found.conventions["seed_sd_nats"] < 0.05
-    assert found.conventions["flops_per_token"]["form"] == "table"
+    assert found.conventions["flops_per_token"]["form"].startswith("6N (1 + k")
 
 
 def test_row_order_does_not_matter(wide: RunTable) -> None:
@@ -172,10 +185,8 @@ def test_every_convention_of_a_sweep(folder) -> None:
         (count, flops): fit(load_runs(folder, count=count, flops=flops), FAST)
         for count in ("total", "body") for flops in ("exact", "6nd")
     }  # fmt: skip
-    assert found["body", "6nd"].exponents["a"] > found["total", "6nd"].exponents["a"] + 0.05
-    a, b = (found["body", "6nd"].exponents[name] for name in ("a", "b"))
-    assert a is not None
-    assert b is not None
+    a, b = (found["body", "6nd"].exponents[name] or 0 for name in ("a", "b"))
+    assert a > (found["total", "6nd"].exponents["a"] or 0) + 0.05
     assert a + b == pytest.approx(1.0)
     asked = fit(load_runs(folder), quick(count="body", flops="6nd"))
     assert asked.params == found["body", "6nd"].params
@@ -201,7 +212,9 @@ def test_bad_options_are_refused(changes: dict, says: str) -> None:
 
 @pytest.mark.slow
 def test_coverage_of_the_intervals_on_a_known_truth() -> None:
-    """95% intervals over 40 tables of 60 independent runs: at least 85% hold the truth (the binomial's 1% tail)."""
+    """95% intervals over 40 tables of 60 independent runs: at least 85% hold the truth (the binomial's 1%
+    tail).
+    """
     hits = np.zeros(5)
     for seed in range(40):
         found = fit(table_of(spread_runs(60, 0.01, seed)), FitOptions(bootstrap=200, starts=8, seed=seed))

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from analysis import FitOptions, RunTable, UserError, fit, load_runs, table_of
-from analysis.compute import PerToken, allocate
+from analysis.compute import PerToken, allocate, per_token
 from analysis.fitting.frontier import loss_curve, power_law
 from analysis.fitting.groups import isoflop_groups
 from analysis.fitting.resampling import seed_noise, trunk_noise
@@ -75,7 +75,7 @@ def test_equal_exact_budgets_are_no_isoflop_in_6nd(folder) -> None:
     with pytest.raises(UserError, match="equal in the table's own FLOPs, not in 6ND"):
         fit(load_runs(folder, flops="6nd"), TWO)
     with pytest.raises(UserError, match="approach 2 needs two"):
-        fit(table_of(parabolas()[:5]), TWO)
+        fit(table_of(parabolas().iloc[:5]), TWO)
 
 
 @pytest.mark.parametrize("approach", [1, 2])
@@ -100,7 +100,7 @@ def test_approaches_1_and_2_agree_with_the_truth_of_a_sweep(table: RunTable, app
 def test_the_envelope_holds_only_runs_that_no_cheaper_run_beats(table: RunTable) -> None:
     found = fit(table, FitOptions(approach=1, bootstrap=0))
     for point in found.budgets or ():
-        beaten = (table.C_R <= point.flops) & (table.loss_R < (point.loss_opt or 0) - 1e-12)
+        beaten = (point.flops >= table.C_R) & (table.loss_R < (point.loss_opt or 0) - 1e-12)
         assert not beaten.any()
     assert [b.flops for b in found.budgets or ()] == sorted(b.flops for b in found.budgets or ())
 
@@ -139,7 +139,7 @@ def test_seed_spread_is_pooled_over_repeated_cells() -> None:
     assert found is not None
     assert (found.groups, found.freedom) == (2, 2)
     assert found.nats == pytest.approx(np.sqrt((0.02**2 / 2 + 0.04**2 / 2) / 2))
-    assert seed_noise(table_of(frame[::2])) is None
+    assert seed_noise(table_of(frame.iloc[::2])) is None
 
 
 def test_trunk_noise_has_the_spread_it_is_given() -> None:
@@ -154,7 +154,7 @@ def test_trunk_noise_has_the_spread_it_is_given() -> None:
 
 def test_flops_per_token_of_the_table_are_interpolated_and_fade_to_6N() -> None:
     sizes = np.array([1e4, 3e4, 1e5])
-    cost = PerToken(tuple(sizes), tuple(6 * sizes * np.array([2.0, 1.6, 1.3])))
+    cost = PerToken(None, tuple(sizes), tuple(6 * sizes * np.array([2.0, 1.6, 1.3])))
     np.testing.assert_allclose(cost(sizes), 6 * sizes * np.array([2.0, 1.6, 1.3]))
     assert 1.3 < float(cost(np.array(5e4))) / (6 * 5e4) < 1.6
     assert float(cost(np.array(1e7))) / 6e7 == pytest.approx(1.03)
@@ -177,3 +177,13 @@ def test_simulated_grid_is_a_fair_one() -> None:
     ]
     np.testing.assert_allclose(frame["loss"], expected)
     assert np.allclose(frame["flops"] / frame["budget"], 1, atol=0.01)
+
+
+def test_a_family_rule_stands_for_the_sizes_of_a_sweep(table: RunTable) -> None:
+    cost = per_token(table)
+    assert cost.family is not None
+    np.testing.assert_allclose(cost(table.N_R), table.C_R / table.D_R, rtol=0.03)
+    assert float(cost(np.array(1e9))) == pytest.approx(6e9, rel=0.02)
+    assert PerToken.from_json(cost.to_json()) == cost
+    odd = table.frame.assign(flops=table.C_R * np.where(table.N_R > 2e4, 1.3, 1.0))
+    assert per_token(table_of(odd)).sizes

@@ -97,7 +97,7 @@ class TestContract:
 
 
 def test_unknown_law_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(UserError, match="unknown law 'chinchila': known are .*chinchilla"):
+    with pytest.raises(UserError, match=r"unknown law 'chinchila': known are .*chinchilla"):
         find_law("chinchila")
 
 
@@ -122,7 +122,8 @@ def test_a_law_from_a_file(tmp_path: Path) -> None:
 def test_hoffmann_table_a3(C: float, N: float, D: float) -> None:
     """Hoffmann et al. (2022), table A3 (approach 3): parameters and tokens at three of its budgets.
 
-    From the unrounded coefficients that Besiroglu et al. (2024) print (E, A, B of appendix D.3 as e^0.5267228,
+    From the unrounded coefficients that Besiroglu et al. (2024) print (E, A, B of appendix D.3 as
+    e^0.5267228,
     e^6.0073404, e^6.0179186; alpha .33917084, beta .2849083); the table's own figures have two digits.
     """
     params = np.array([np.exp(0.5267228), np.exp(6.0073404), 0.33917084, np.exp(6.0179186), 0.2849083])
@@ -134,7 +135,9 @@ def test_hoffmann_table_a3(C: float, N: float, D: float) -> None:
 
 
 def test_besiroglu_exponent_and_allocation() -> None:
-    """Besiroglu et al. (2024): exponent a .5126, and 72.3B parameters, 1.33T tokens at Chinchilla's 5.76e23 FLOPs."""
+    """Besiroglu et al. (2024): exponent a .5126, and 72.3B parameters, 1.33T tokens at Chinchilla's
+    5.76e23 FLOPs.
+    """
     params = np.array([1.8172, 482.01, 0.3478, 2085.43, 0.3658])
     law = find_law("chinchilla")
     assert law.exponents is not None

@@ -184,9 +184,12 @@ def test_any_positive_table_loads_and_keeps_its_numbers(rows: list, order) -> No
 
 @settings(max_examples=30, deadline=None)
 @given(
-    row=st.integers(0, 4), column=st.sampled_from(["n_params", "n_tokens", "loss"]),
-    value=st.one_of(st.floats(max_value=0), st.just(float("nan")), st.just(float("inf")), st.just("x"), st.none()),
-)  # fmt: skip
+    row=st.integers(0, 4),
+    column=st.sampled_from(["n_params", "n_tokens", "loss"]),
+    value=st.one_of(
+        st.floats(max_value=0), st.just(float("nan")), st.just(float("inf")), st.just("x"), st.none()
+    ),
+)
 def test_any_bad_cell_is_named_by_row_and_column(row: int, column: str, value: object) -> None:
     frame = spread_runs(5, 0.0).astype(object)
     frame.loc[row, column] = value

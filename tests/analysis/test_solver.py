@@ -24,8 +24,8 @@ def design(
 ) -> tuple[Design, np.ndarray]:
     """Spread runs as a design and its losses."""
     frame = spread_runs(R, sd)
-    columns = (frame[name].to_numpy() for name in ("n_params", "n_tokens"))
-    return Design(find_law("chinchilla"), *columns, space, delta), frame["loss"].to_numpy()
+    N_R, D_R = (frame[name].to_numpy() for name in ("n_params", "n_tokens"))
+    return Design(find_law("chinchilla"), N_R, D_R, space, delta), frame["loss"].to_numpy()
 
 
 def objective(d: Design, theta: np.ndarray, loss_R: np.ndarray) -> float:
@@ -63,8 +63,12 @@ def test_no_other_optimizer_does_better() -> None:
     d, loss_R = design()
     end = solve(d, box_starts(d, loss_R, 16), loss_R[None], np.ones((1, len(loss_R))))
     best = int(np.argmin(end.objective_S))
-    rival = minimize(lambda theta: objective(d, theta, loss_R), end.theta_SxP[best] + 0.01, method="Nelder-Mead",
-                     options={"maxiter": 4000, "maxfev": 4000, "xatol": 1e-10, "fatol": 1e-14})  # fmt: skip
+    rival = minimize(
+        lambda theta: objective(d, theta, loss_R),
+        end.theta_SxP[best] + 0.01,
+        method="Nelder-Mead",
+        options={"maxiter": 4000, "maxfev": 4000, "xatol": 1e-10, "fatol": 1e-14},
+    )
     assert end.objective_S[best] <= rival.fun * (1 + 1e-9)
 
 
@@ -100,7 +104,8 @@ def test_importing_and_fitting_change_no_setting_of_jax() -> None:
     code = (
         "import jax, sys; before = dict(jax.config.values)\n"
         "import analysis, pandas as pd\n"
-        "unwanted = [m for m in ('flax', 'wandb', 'tensorflow_datasets', 'optax', 'matplotlib', 'plotly') if m in sys.modules]\n"
+        "unwanted = [m for m in ('flax', 'wandb', 'tensorflow_datasets', 'optax', 'matplotlib', "
+        "'plotly') if m in sys.modules]\n"
         "assert not unwanted, unwanted\n"
         "own = [m for m in ('models', 'train', 'sweeps', 'isoflop') if m in sys.modules]\n"
         "assert not own, own\n"
@@ -108,7 +113,8 @@ def test_importing_and_fitting_change_no_setting_of_jax() -> None:
         "L = [1.7 + 400 / n**.34 + 410 / d**.28 for n, d in zip(N, D)]\n"
         "t = analysis.table_of(pd.DataFrame({'n_params': N, 'n_tokens': D, 'loss': L}))\n"
         "analysis.fit(t, analysis.FitOptions(bootstrap=0, starts=4))\n"
-        "after = dict(jax.config.values); assert before == after, [k for k in after if before.get(k) != after[k]]\n"
+        "after = dict(jax.config.values); assert before == after, [k for k in after if before.get(k) "
+        "!= after[k]]\n"
         "assert jax.numpy.ones(1).dtype == 'float32'\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
