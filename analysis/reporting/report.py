@@ -84,6 +84,7 @@ def _static(story: Story, folder: Path) -> tuple[Path, ...]:
                 path = folder / f"{name}.{suffix}"
                 # A date in the file would make two identical reports differ.
                 figure.savefig(path, dpi=DPI, metadata={"CreationDate": None} if suffix == "pdf" else None)
+                figure.set_layout_engine("none")  # laid out by the first, and costly to do again
                 written.append(path)
     return tuple(written)
 

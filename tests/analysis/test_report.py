@@ -1,0 +1,161 @@
+"""The report: files, words, and a real browser that opens the page."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis import FitOptions, LawFit, Report, UserError, load_runs, report, table_of
+from analysis.plots import FIGURES
+from analysis.plots.style import log_ticks, power, short
+from analysis.reporting.tables import tables
+from analysis.reporting.words import between, number
+from tests.analysis.conftest import spread_runs
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-logging=stderr",
+    "--virtual-time-budget=20000", "--window-size=1280,4000", "--dump-dom",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """The report of a simulated sweep."""
+    return report(folder, tmp_path_factory.mktemp("report"), FitOptions(bootstrap=60, starts=32))
+
+
+def browser() -> str:
+    """A chromium's path; without one the test skips, or fails where ISOFLOP_REQUIRE_CHROMIUM=1."""
+    for name in BROWSERS:
+        if path := shutil.which(name):
+            return path
+    if os.environ.get("ISOFLOP_REQUIRE_CHROMIUM") == "1":
+        pytest.fail(f"none of {', '.join(BROWSERS)} is installed, and ISOFLOP_REQUIRE_CHROMIUM=1")
+    pytest.skip(f"none of {', '.join(BROWSERS)} is installed")
+
+
+def opened(page: Path, profile: Path) -> tuple[str, str]:
+    """The page's DOM after its scripts ran, and the browser's console lines."""
+    command = [browser(), *FLAGS, f"--user-data-dir={profile}", page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    console = "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
+    return done.stdout, console
+
+
+def test_a_browser_draws_every_figure_and_complains_of_nothing(made: Report, tmp_path: Path) -> None:
+    dom, console = opened(made.html, tmp_path / "profile")
+    assert console == ""
+    for name in FIGURES:
+        plot = re.search(rf'id="plot-{name}".*?</figure>', dom, re.DOTALL)
+        assert plot is not None, name
+        assert 'class="main-svg"' in plot.group(), name
+        assert plot.group().count("<path") > 3, name
+
+
+def test_the_policy_forbids_a_fetch_and_an_injected_script(made: Report, tmp_path: Path) -> None:
+    """The guard itself is tested: a page that tries both is stopped, and the console says so."""
+    page = tmp_path / "tampered.html"
+    attempt = '<img src="https://example.org/x.png"><script>document.title = "taken"</script></body>'
+    page.write_text(made.html.read_text(encoding="utf-8").replace("</body>", attempt), encoding="utf-8")
+    dom, console = opened(page, tmp_path / "profile")
+    assert "Content Security Policy" in console
+    assert "<title>taken" not in dom
+
+
+def test_the_page_names_no_address_to_fetch(made: Report) -> None:
+    text = made.html.read_text(encoding="utf-8")
+    markup = re.sub(r"<script\b.*?</script>", "", text, flags=re.DOTALL)
+    assert not re.search(r'(src|href)="(?!data:)', markup)
+    assert "default-src 'none'" in markup
+    assert "unsafe-inline" not in re.findall(r"script-src ([^;]*);", markup)[0]
+
+
+def test_every_figure_is_written_twice(made: Report) -> None:
+    assert {path.name for path in made.figures} == {
+        f"{name}.{kind}" for name in FIGURES for kind in ("png", "pdf")
+    }
+    assert all(path.stat().st_size > 5000 for path in made.figures)
+    assert LawFit.from_json(json.loads(made.fit_json.read_text())).to_json() == made.fit.to_json()
+
+
+def test_the_page_says_what_was_found(made: Report) -> None:
+    assert made.held is not None
+    assert made.held.holdout is not None
+    error = made.held.holdout["optimum"]["error"]
+    assert f"{abs(error):.3f} nats" in made.headline
+    text = made.html.read_text(encoding="utf-8")
+    for table in tables(made.story):
+        assert html.escape(table.title) in text
+    titles = {table.title for table in tables(made.story)}
+    assert {
+        "The fit",
+        "Exponents under each convention",
+        "Sensitivity",
+        "Compute spent",
+        "Seconds per stage",
+    } <= titles
+    conventions = next(t for t in tables(made.story) if t.title == "Exponents under each convention")
+    assert len(conventions.rows) == 6
+
+
+def test_two_reports_of_one_table_are_the_same(folder: Path, made: Report, tmp_path: Path) -> None:
+    again = report(folder, tmp_path, FitOptions(bootstrap=60, starts=32))
+    assert again.html.read_text(encoding="utf-8") == made.html.read_text(encoding="utf-8")
+    for mine, theirs in zip(again.figures, made.figures, strict=True):
+        assert mine.read_bytes() == theirs.read_bytes(), mine.name
+
+
+def test_a_foreign_table_gets_the_figures_it_can(tmp_path: Path) -> None:
+    frame = spread_runs(30, 0.01)
+    frame.loc[3, "name"] = "<script>alert(1)</script>"
+    path = tmp_path / "runs.csv"
+    frame.to_csv(path, index=False)
+    found = report(path, tmp_path / "out", FitOptions(bootstrap=40, starts=16))
+    names = {item.stem for item in found.figures}
+    assert {"surface", "residuals", "allocation"} <= names
+    assert not {"isoflop", "curves", "tuning"} & names
+    assert any("approach 2 needs two" in line for line in found.story.notes)
+    assert "<script>alert" not in found.html.read_text(encoding="utf-8")
+
+
+def test_an_unidentified_table_says_so_first(tmp_path: Path) -> None:
+    N = np.geomspace(5e7, 1e10, 20)
+    loss = 1.8 + 480 / N**0.35 + 2000 / (20 * N) ** 0.37
+    frame = pd.DataFrame({"n_params": N, "n_tokens": 20 * N, "loss": loss})
+    found = report(table_of(frame), tmp_path, FitOptions(bootstrap=0, starts=16))
+    assert "do not settle the law" in found.headline
+
+
+def test_an_unwritable_folder_is_one_line(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match="cannot write the report to"):
+        report(load_runs(folder), tmp_path / "file" / "out", FitOptions(bootstrap=0, starts=8))
+
+
+def test_numbers_read_well() -> None:
+    assert [short(x) for x in (12, 1234, 999_999, 4.5e6, 7e10, 1.3e12)] == [
+        "12",
+        "1.23k",
+        "1M",
+        "4.5M",
+        "70B",
+        "1.3T",
+    ]
+    assert [power(x) for x in (1e11, 1.3e12, 9.999e11, 2.5e-3)] == ["10¹¹", "1.3×10¹²", "10¹²", "2.5×10⁻³"]
+    assert number(0.4756, 3) == "0.476"
+    assert number(None) == "–"
+    assert number(-1234567.0, 3) == "−1.23e6"
+    assert between((0.1, 0.25), 2) == "[0.10, 0.25]"
+    assert log_ticks(3e3, 7e4) == [3e3, 5e3, 1e4, 2e4, 3e4, 5e4]
