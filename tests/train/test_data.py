@@ -1,0 +1,237 @@
+"""Text into splits, tokens, rows and windows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.errors import UserError
+from tests.pseudo_english import pseudo_english
+from train import corpus as corpora
+from train.corpus import Corpus, prepare, prepared
+from train.sources import Document, TextSource, open_source, source_names
+from train.spec import Split
+from train.token_rows import ROW, SPLITS, _rows, token_dtype
+from train.tokenizers import Bytes, open_tokenizer
+
+BPE = "bpe-320"
+
+
+def tokens_of(corpus: Corpus, split: Split, context: int) -> np.ndarray:
+    """All targets of a split, in order."""
+    count = corpus.n_windows(split, context)
+    return corpus.windows(split, context, np.arange(count))[:, 1:].ravel()
+
+
+@pytest.fixture(scope="session")
+def bpe_corpus(source_name: str) -> Corpus:
+    """The small corpus under a byte-pair encoding trained on it."""
+    return prepare(source_name, BPE)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_bytes_come_back_as_the_text_they_were(corpus: Corpus, source_name: str, split: Split) -> None:
+    text = b"\0".join(t.encode() for t in open_source(source_name).split(split))
+    tokens = tokens_of(corpus, split, ROW)
+    assert tokens.dtype == np.uint8
+    assert len(tokens) == corpus.n_tokens(split) > len(text) - ROW - 1
+    assert tokens.tobytes() == text[1 : len(tokens) + 1]
+
+
+@pytest.mark.parametrize("context", [1, 32, 256])
+def test_windows_of_every_context_predict_each_token_once(corpus: Corpus, context: int) -> None:
+    np.testing.assert_array_equal(tokens_of(corpus, "tune", context), tokens_of(corpus, "tune", ROW))
+
+
+def test_windows_overlap_by_one_token(corpus: Corpus) -> None:
+    windows = corpus.windows("train", 64, np.arange(200))
+    assert windows.shape == (200, 65)
+    np.testing.assert_array_equal(windows[1:, 0], windows[:-1, -1])
+
+
+def test_windows_come_in_any_order_asked_for(corpus: Corpus) -> None:
+    index = [70, 3, 70, 31, 32]
+    in_order = corpus.windows("train", 32, np.arange(71))
+    np.testing.assert_array_equal(corpus.windows("train", 32, index), in_order[index])
+
+
+@pytest.mark.parametrize("context", [0, 3, 96, 2048])
+def test_a_context_that_does_not_divide_a_row_is_refused(corpus: Corpus, context: int) -> None:
+    with pytest.raises(UserError, match=f"context length {context} doesn't divide {ROW}"):
+        corpus.n_windows("train", context)
+
+
+@pytest.mark.parametrize(
+    ("vocab_size", "dtype"),
+    [(256, np.uint8), (257, np.uint16), (65_536, np.uint16), (65_537, np.uint32)],
+)
+def test_the_integer_type_follows_the_vocabulary(vocab_size: int, dtype: type[np.generic]) -> None:
+    assert token_dtype(vocab_size) is dtype
+
+
+@pytest.mark.parametrize("lengths", [[5], [1025], [1024], [3000, 1, 1, 2000], [400] * 13, []])
+def test_rows_overlap_by_one_and_leave_out_only_the_tail(lengths: list[int]) -> None:
+    stream = np.arange(sum(lengths))
+    rows = list(_rows(np.split(stream, np.cumsum(lengths)[:-1])))
+    assert len(rows) == max(0, (len(stream) - 1) // ROW)
+    for i, row in enumerate(rows):
+        np.testing.assert_array_equal(row, np.arange(i * ROW, (i + 1) * ROW + 1))
+
+
+def test_splits_are_disjoint_and_cover_the_text(source_name: str) -> None:
+    source = open_source(source_name)
+    parts = {split: list(source.split(split)) for split in SPLITS}
+    whole = [document.text for document in source.documents()]
+    assert sorted(text for part in parts.values() for text in part) == sorted(whole)
+    assert sum(map(len, map(set, parts.values()))) == len(set(whole))
+    shares = {split: sum(map(len, part)) / sum(map(len, whole)) for split, part in parts.items()}
+    assert 0.01 < shares["tune"] < 0.04
+    assert 0.02 < shares["heldout"] < 0.08
+
+
+def test_a_larger_text_moves_no_document_to_another_split() -> None:
+    def splits(n: int) -> dict[str, str]:
+        texts = [Document(str(i), f"text {i}") for i in range(n)]
+        source = TextSource("s", "s", "", "", 1000, lambda: texts)
+        return {text: split for split in SPLITS for text in source.split(split)}
+
+    few, many = splits(300), splits(600)
+    assert set(few.values()) == set(SPLITS)
+    assert {text: many[text] for text in few} == few
+
+
+def test_held_out_text_stops_growing_with_a_huge_corpus() -> None:
+    texts = [Document(str(i), "") for i in range(20_000)]
+    source = TextSource("s", "s", "", "", 10**9, lambda: texts)
+    assert len(list(source.split("heldout"))) == pytest.approx(20_000 * 4e6 / 1e9, rel=0.5)
+
+
+def test_a_source_keeps_its_own_split() -> None:
+    texts = [Document(str(i), str(i), "heldout" if i < 5 else "train") for i in range(50)]
+    source = TextSource("s", "s", "", "", 1000, lambda: texts)
+    assert list(source.split("heldout")) == list("01234")
+    assert len(list(source.split("train"))) == 45
+
+
+def test_a_second_preparation_reads_the_cache(
+    corpus: Corpus, source_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpora, "_write", lambda *arguments: pytest.fail("tokenized again"))
+    again = prepare(source_name, "bytes")
+    assert again.spec == corpus.spec
+    assert again.folder in {found.folder for found in prepared()}
+
+
+def test_the_same_text_elsewhere_has_the_same_digest(corpus: Corpus, text_file: Path, tmp_path: Path) -> None:
+    (tmp_path / text_file.name).write_bytes(text_file.read_bytes())
+    other = prepare(f"text:{tmp_path}/*.txt", "bytes")
+    assert other.spec.digest == corpus.spec.digest
+    with (tmp_path / text_file.name).open("a") as file:
+        file.write("\n\nOne more paragraph." * 100)
+    assert prepare(f"text:{tmp_path}/*.txt", "bytes").spec.digest != corpus.spec.digest
+
+
+def test_evaluation_windows_are_fixed_and_spread_evenly(corpus: Corpus) -> None:
+    available = corpus.n_windows("heldout", 32)
+    chosen = corpus.evaluation_windows("heldout", 32, 50)
+    everything = corpus.windows("heldout", 32, np.arange(available))
+    where = [int(np.flatnonzero((everything == window).all(axis=1))[0]) for window in chosen]
+    gaps = np.diff(where)
+    assert where[0] == 0
+    assert set(gaps) <= {available // 50, available // 50 + 1}
+    np.testing.assert_array_equal(chosen, corpus.evaluation_windows("heldout", 32, 50))
+
+
+def test_too_many_evaluation_windows_are_refused_with_what_there_is(corpus: Corpus) -> None:
+    available = corpus.n_windows("tune", 32)
+    with pytest.raises(UserError, match=f"has {available} tune windows .* at most {available}"):
+        corpus.evaluation_windows("tune", 32, available + 1)
+
+
+def test_bpe_is_stored_and_reloaded_with_its_hash(bpe_corpus: Corpus, source_name: str, cache: Path) -> None:
+    source = open_source(source_name)
+    first, again = (open_tokenizer(BPE, source) for _ in range(2))
+    assert first.digest == again.digest
+    assert first.vocab_size == bpe_corpus.vocab_size == 320
+    stored = next(cache.glob(f"tokenizers/{BPE}-*/tokenizer.json"))
+    text = "Ritheto kalo mi.\n\n Ünïcode 🙂 \t"
+    [ids] = first.encode([text])
+    assert first.inner.decode(ids.tolist()) == text  # pyright: ignore[reportAttributeAccessIssue]  # of a Bpe
+    assert first.eos not in ids
+    stored.write_text(stored.read_text().replace("<|endoftext|>", "<|end|>"))
+    with pytest.raises(UserError, match="is damaged: delete that folder"):
+        open_tokenizer(BPE, source)
+    stored.write_text(stored.read_text().replace("<|end|>", "<|endoftext|>"))
+
+
+def test_bpe_rows_hold_the_encoded_text(bpe_corpus: Corpus, source_name: str) -> None:
+    source = open_source(source_name)
+    tokenizer = open_tokenizer(BPE, source)
+    stream = np.concatenate(
+        [np.append(ids, tokenizer.eos) for ids in tokenizer.encode(list(source.split("tune")))]
+    )
+    tokens = tokens_of(bpe_corpus, "tune", 128)
+    assert bpe_corpus.dtype is np.uint16
+    np.testing.assert_array_equal(tokens, stream[1 : len(tokens) + 1])
+    assert bpe_corpus.bytes_per_token > 1.3
+
+
+def test_end_of_text_typed_in_a_text_ends_nothing(source_name: str) -> None:
+    tokenizer = open_tokenizer(BPE, open_source(source_name))
+    [ids] = tokenizer.encode(["before <|endoftext|> after"])
+    assert tokenizer.eos not in ids
+
+
+def test_a_zero_byte_ends_a_document_and_stands_in_none() -> None:
+    [ids] = Bytes().encode(["a\0b"])
+    assert ids.tolist() == [97, 98]
+
+
+@pytest.mark.parametrize("name", ["gpt2", "bpe", "bpe-256", "bpe-99999", "bpe-x", ""])
+def test_an_unknown_tokenizer_is_refused(name: str, source_name: str) -> None:
+    with pytest.raises(UserError, match="tokenizer"):
+        open_tokenizer(name, open_source(source_name))
+
+
+def test_no_file_matches(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="matches no file"):
+        open_source(f"text:{tmp_path}/*.txt")
+
+
+def test_text_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9 " * 10_000)
+    with pytest.raises(UserError, match=r"latin\.txt is not UTF-8 text \(byte 3\)"):
+        prepare(f"text:{tmp_path}/latin.txt", "bytes")
+
+
+@pytest.mark.parametrize("n_bytes", [0, 500, 5000])
+def test_too_little_text_is_refused_and_leaves_nothing(tmp_path: Path, cache: Path, n_bytes: int) -> None:
+    (tmp_path / "few.txt").write_text(pseudo_english(n_bytes))
+    before = set(cache.glob("corpora/*")) | set(cache.glob("corpora/.*"))
+    with pytest.raises(UserError, match="too small"):
+        prepare(f"text:{tmp_path}/few.txt", "bytes")
+    assert set(cache.glob("corpora/*")) | set(cache.glob("corpora/.*")) == before
+
+
+def test_an_unknown_dataset_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(UserError, match=f"unknown dataset 'imagenet': known are {', '.join(source_names())}"):
+        open_source("imagenet")
+
+
+def test_the_demos_text_takes_no_argument() -> None:
+    with pytest.raises(UserError, match="takes no argument: drop ':small'"):
+        open_source("wiki-intro:small")
+
+
+@pytest.mark.slow
+def test_the_demos_text_is_what_it_was() -> None:
+    try:
+        corpus = prepare("wiki-intro", "bytes")
+    except UserError as error:
+        pytest.skip(str(error))
+    assert corpus.n_tokens("train") > 4_500_000
+    assert corpus.n_windows("heldout", 128) > 1024
+    text = corpus.windows("train", 1024, [0])[0].tobytes().decode(errors="ignore")
+    assert " the " in text
