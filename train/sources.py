@@ -16,11 +16,15 @@ HELDOUT_BYTES = 4_000_000
 
 
 class Document(NamedTuple):
-    """A text, the key that decides its split, and the split the source itself puts it in, if any."""
+    """A text, the key that decides its split, and the split the source itself puts it in, if any.
+
+    `held_out_elsewhere`: the source has held-out text of its own, so that this is for training or tuning.
+    """
 
     key: str
     text: str
     split: Split | None = None
+    held_out_elsewhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,14 +41,14 @@ class TextSource:
     def split(self, split: Split) -> Iterator[str]:
         """The texts of one split: the source's own where it has them, else by a hash of the key."""
         for document in self.documents():
-            if (document.split or self._split_of(document.key)) == split:
+            if (document.split or self._split_of(document.key, document.held_out_elsewhere)) == split:
                 yield document.text
 
-    def _split_of(self, key: str) -> Split:
+    def _split_of(self, key: str, held_out_elsewhere: bool) -> Split:
         scale = min(1.0, HELDOUT_BYTES / HELDOUT_SHARE / max(self.n_bytes, 1))
         draw = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
         if draw < HELDOUT_SHARE * scale:
-            return "heldout"
+            return "train" if held_out_elsewhere else "heldout"
         return "tune" if draw < (HELDOUT_SHARE + TUNE_SHARE) * scale else "train"
 
 

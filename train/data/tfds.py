@@ -76,14 +76,16 @@ def _documents(builder: Any, name: str, feature: str) -> Iterator[Document]:
         for number, record in enumerate(builder.as_data_source(split=split)):
             text = record[feature]
             text = text.decode("utf-8", errors="replace") if isinstance(text, bytes) else str(text)
-            yield from _paragraphs(f"{split}/{number}", text, SPLITS.get(split))
+            own = SPLITS.get(split)
+            for start, part in _parts(text):
+                yield Document(f"{split}/{number}/{start}", part, own, own_heldout in builder.info.splits)
 
 
-def _paragraphs(key: str, text: str, split: Split | None) -> Iterator[Document]:
-    """One document a record; a record that holds a whole corpus is cut, so that it can be split."""
+def _parts(text: str) -> Iterator[tuple[int, str]]:
+    """One part a record; a record that holds a whole corpus is cut, so that it can be split."""
     size = 100_000
     for start in range(0, max(len(text), 1), size):
-        yield Document(key=f"{key}/{start}", text=text[start : start + size], split=split)
+        yield start, text[start : start + size]
 
 
 def _first_line(error: BaseException) -> str:
