@@ -1,0 +1,108 @@
+"""Sweeps trained inside the test's own process, and one by the local launcher that many tests look at."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweeps.config import SweepConfig
+from sweeps.execute import Task, execute
+from sweeps.launchers import Listener, OpenLauncher
+from sweeps.plan import make_plan
+from sweeps.progress import Reporter
+from sweeps.run import run_sweep
+from sweeps.store import Store
+from tests.small import small_sweep
+from train.corpus import Corpus
+
+Refuse = Callable[[Task], str | None]
+
+
+class InProcess:
+    """A launcher without processes. `given`: the tasks it has done; `refuse` may give a reason to fail one."""
+
+    def __init__(self, store: Store, given: list[Task], refuse: Refuse) -> None:
+        self.store, self.given, self.refuse = store, given, refuse
+
+    @property
+    def worker_count(self) -> int:
+        return 1
+
+    def run(self, tasks: Sequence[Task], listener: Listener) -> None:
+        for task in tasks:
+            parent = task.segment.parent
+            if parent and not self.store.has_checkpoint(parent):
+                continue
+            self.given.append(task)
+            if reason := self.refuse(task):
+                listener.failed(task, reason)
+            else:
+                execute(task, self.store, lambda steps, loss, task=task: listener.progress(task, steps, loss))
+                listener.done(task)
+
+    def close(self) -> None:
+        pass
+
+
+class Runner:
+    """Runs sweeps on the small corpus and remembers what was trained and what was said."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self.corpus = corpus
+        self.given: list[Task] = []
+        self.said: list[str] = []
+
+    def __call__(
+        self, config: SweepConfig, out: Path, refuse: Refuse = lambda task: None, open_launcher: Any = None
+    ) -> list[dict[str, str]]:
+        """The rows of runs.csv of the sweep, trained here unless another launcher is named."""
+        self.given.clear()
+        self.said.clear()
+        reporter = Reporter()
+        reporter.say = lambda text, style="": self.said.append(text)
+        here: OpenLauncher = lambda store: InProcess(store, self.given, refuse)  # noqa: E731  # typed
+        run_sweep(make_plan(config, self.corpus), out, open_launcher or here, reporter)
+        return read_rows(out)
+
+
+def read_rows(folder: Path, name: str = "runs.csv") -> list[dict[str, str]]:
+    """A table of a sweep's folder."""
+    with (folder / name).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+CLOCK = ("wall_seconds", "tokens_per_second", "mfu")
+
+
+def timeless(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Rows without the columns that say how fast the machine was."""
+    return [{key: value for key, value in row.items() if key not in CLOCK} for row in rows]
+
+
+@pytest.fixture
+def run(corpus: Corpus) -> Runner:
+    """Runs a sweep in this process."""
+    return Runner(corpus)
+
+
+@pytest.fixture(scope="session")
+def config(source_name: str) -> SweepConfig:
+    """Two budgets by three widths."""
+    return small_sweep(source_name)
+
+
+@pytest.fixture(scope="session")
+def narrow(source_name: str) -> SweepConfig:
+    """One width, three budgets on a shared trunk."""
+    return small_sweep(
+        source_name,
+        budgets=(1e8, 2e8, 4e8),
+        ladder=(8,),
+        sizes=1,
+        centre_width=8,
+        replicates=0,
+    )
