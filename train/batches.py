@@ -45,7 +45,7 @@ def chunks(corpus: Corpus, recipe: Recipe, start: int, stop: int) -> Iterator[Ch
         (a, b, batch_windows(recipe.data_seed, a, b, batch_size=recipe.batch_size, n_windows=n_windows))
         for a, b in itertools.pairwise(edges)
     ]
-    if n_windows * (context + 1) <= RESIDENT_BYTES:
+    if n_windows * (context + 1) * np.dtype(corpus.dtype).itemsize <= RESIDENT_BYTES:
         windows = _resident(corpus, context)
         yield from (Chunk(a, b, windows, _padded(index)) for a, b, index in plan)
     else:
