@@ -51,7 +51,7 @@ class SweepConfig:
     data: str = "wiki-intro"
     tokenizer: str = "bytes"
     context_length: int = 128
-    batch_size: int = 4
+    batch_size: int = 1
     mlp: Mlp = "swiglu"
     tie_embeddings: bool = False
     schedule: Literal["wsd", "cosine", "linear"] = "wsd"
@@ -64,7 +64,7 @@ class SweepConfig:
     replicates: int = 1
     """Further seeds of the best size of each budget."""
     checks: bool = True
-    """Whether to test the schedule and the rate rule at the largest budget's minimum, by four runs more."""
+    """Whether to test the schedule and the rate rule at the largest budget's minimum, by three runs more."""
     max_epochs: float = 1.0
     """Passes over the corpus that a cell may make; more than one repeats tokens."""
     eval_windows: int = 1024

@@ -10,7 +10,7 @@ from sweeps.config import Rates, SweepConfig
 from train.corpus import Corpus
 from train.spec import AdamW, CellSpec, Recipe, Schedule, Split
 
-Role = Literal["grid", "replicate", "tune", "fresh_cosine", "fresh_cosine_double", "rate_half", "rate_double"]
+Role = Literal["grid", "replicate", "tune", "fresh_cosine", "rate_half", "rate_double"]
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,13 @@ def replicate_cells(config: SweepConfig, minima: list[PlannedCell]) -> list[Plan
 
 
 def check_cells(config: SweepConfig, largest: PlannedCell) -> list[PlannedCell]:
-    """At the largest budget's minimum: fresh cosine runs, and the rule's rate halved and doubled."""
+    """At the largest budget's minimum: a fresh cosine run, and the rule's rate halved and doubled."""
     if not config.checks:
         return []
     recipe = largest.cell.recipe
     cosine = replace(recipe, schedule=replace(recipe.schedule, name="cosine"))
     changed: list[tuple[Role, Recipe]] = [
         ("fresh_cosine", cosine),
-        ("fresh_cosine_double", _at_rate(cosine, 2 * recipe.optimizer.peak_lr)),
         ("rate_half", _at_rate(recipe, recipe.optimizer.peak_lr / 2)),
         ("rate_double", _at_rate(recipe, 2 * recipe.optimizer.peak_lr)),
     ]
