@@ -96,9 +96,8 @@ def allocate(
 ) -> np.ndarray:
     """The size that minimizes `loss(N, D)` at each of K budgets, D = C / cost(N): numerically, for any law.
 
-    `loss` maps N_KxM and D_KxM to losses of shape ...xKxM. Returns N_opt of shape ...xK; NaN where the
-    loss falls
-    to an end of the range searched, from one parameter per 1e9 tokens to 1e6 parameters a token.
+    `loss` maps N_KxM and D_KxM to losses of shape ...xKxM. Returns N_opt of shape ...xK; NaN where the loss
+    falls to an end of the range searched, from one parameter per 1e9 tokens to 1e6 parameters a token.
     """
     C_Kx1 = np.asarray(C_K, dtype=float)[:, None]
     low, high = np.log(np.sqrt(C_Kx1 / 6e9)), np.log(np.sqrt(C_Kx1 * 1e6 / 6.0))

@@ -22,9 +22,8 @@ class Lifetime:
     """A smaller model, trained longer to the same loss, that costs less with its use counted.
 
     Sardana et al. (2024): minimize training plus inference FLOPs, a third of the training FLOPs per token
-    each
-    token served (6 N D + 2 N T), at the loss that the compute-optimal model has. N in parameters, D and T in
-    tokens, the rest in FLOPs.
+    each token served (6 N D + 2 N T), at the loss that the compute-optimal model has. N in parameters, D
+    and T in tokens, the rest in FLOPs.
     """
 
     inference_tokens: float
@@ -70,8 +69,7 @@ def predict(
     """The allocation of `flops` training FLOPs, with the fit's bootstrap intervals.
 
     Raises `UserError` for a budget that is no positive number, for extrapolation from a fit that is not
-    certified or
-    not identified (unless forced), and where the law has no interior optimum there.
+    certified or not identified (unless forced), and where the law has no interior optimum there.
     """
     if not (np.isfinite(flops) and flops > 0):
         raise UserError(f"--flops {flops}: give a positive number of FLOPs, such as 1e18")

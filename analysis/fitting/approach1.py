@@ -1,8 +1,8 @@
 """Approach 1: the envelope of the lowest loss at each compute. Hoffmann et al. (2022), section 3.1.
 
 Only runs that ended their schedule enter it. The paper reads its envelope off whole training curves; a
-point of an
-unfinished schedule has a loss that no finished run of its length would have, so here it never counts.
+point of an unfinished schedule has a loss that no finished run of its length would have, so here it never
+counts.
 """
 
 from __future__ import annotations

@@ -10,8 +10,7 @@ from analysis.runs import RunTable
 
 MANY_TRUNKS = 20
 """With at least this many shared trunks they are resampled whole; with fewer, a resample would lose whole
-sizes
-of the grid, and residuals with a trunk effect are resampled instead."""
+sizes of the grid, and residuals with a trunk effect are resampled instead."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,8 @@ def trunk_noise(
     """B draws of noise, BxR: a normal effect a trunk, and the runs' own residuals drawn with replacement.
 
     The variances are those of a one-way layout by moments (Searle, Casella and McCulloch 1992, chapter 3),
-    scaled
-    by R/(R - P) for the P parameters already fitted: residuals are smaller than the noise that made them.
+    scaled by R/(R - P) for the P parameters already fitted: residuals are smaller than the noise that made
+    them.
     """
     R, T = len(residual_R), int(member_R.max()) + 1
     size_T = np.bincount(member_R, minlength=T)

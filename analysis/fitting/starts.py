@@ -17,9 +17,8 @@ def box_starts(design: Design, loss_R: np.ndarray, count: int) -> np.ndarray:
     """`count` starting points theta, shape SxP: a fixed Latin hypercube over the law's box.
 
     The box is the law's own (Hoffmann et al. (2022), appendix D.3, for theirs), not placed near an answer.
-    In a
-    law with linear amplitudes these are then fixed, given the start's other parameters, by nonnegative least
-    squares on the relative loss.
+    In a law with linear amplitudes these are then fixed, given the start's other parameters, by nonnegative
+    least squares on the relative loss.
     """
     law = design.law
     low, high = np.array(law.start_box).T

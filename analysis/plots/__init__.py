@@ -2,8 +2,7 @@
 the page.
 
 A figure's module has `TITLE`, `caption(story)`, `static(story)` and `interactive(story)`; the last two
-return None
-where the story has nothing for it to show.
+return None where the story has nothing for it to show.
 """
 
 from __future__ import annotations

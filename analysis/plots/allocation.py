@@ -116,7 +116,7 @@ def static(story: Story) -> Figure | None:
         panel.axvline(edge, color=INK, lw=0.9, ls=":")
         log_axis(panel, "x", C_K[0], C_K[-1], X, power)
         log_axis(panel, "y", *spread(spans[k], 0.1), LABELS[k])
-    panels[0].legend(loc="upper left")
+    panels[0].legend(loc="lower right")
     return figure
 
 

@@ -1,8 +1,7 @@
 """The page: one HTML file that needs nothing else and may fetch nothing.
 
 Its Content-Security-Policy names the hash of each script and forbids every request, so what opens from a
-USB stick
-is what opens from a server.
+USB stick is what opens from a server.
 """
 
 from __future__ import annotations

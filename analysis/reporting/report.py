@@ -56,17 +56,33 @@ def report(
     """
     table = source if isinstance(source, RunTable) else load_runs(source)
     folder = Path(out) if out is not None else _default_folder(table)
-    story = tell(table, options)
+    _make(folder)  # before the fits, which take longer than finding out that it can't be written
+    return write(tell(table, options), folder)
+
+
+def write(story: Story, folder: Path) -> Report:
+    """Draw a story that is already told. Raises `UserError` where the folder can't be written."""
+    _make(folder)
     try:
-        (folder / "figures").mkdir(parents=True, exist_ok=True)
         figures = _static(story, folder / "figures")
         fit_json = folder / "fit.json"
         fit_json.write_text(json.dumps(story.fit.to_json(), indent=1) + "\n", encoding="utf-8")
         html = folder / "report.html"
         html.write_text(page(story, _interactive(story)), encoding="utf-8")
     except OSError as error:
-        raise UserError(f"cannot write the report to {folder}: {error.strerror or error}") from error
+        raise _unwritable(folder, error) from error
     return Report(html, fit_json, figures, headline(story), story.fit, story.held, story)
+
+
+def _make(folder: Path) -> None:
+    try:
+        (folder / "figures").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> UserError:
+    return UserError(f"cannot write the report to {folder}: {error.strerror or error}")
 
 
 def _default_folder(table: RunTable) -> Path:

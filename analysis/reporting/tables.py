@@ -209,6 +209,7 @@ def _checks(story: Story) -> Table:
     checks, rows = story.sweep.checks, []
     names = {
         "fresh_cosine": "fresh run, cosine schedule",
+        "fresh_cosine_double": "fresh run, cosine schedule, twice the learning rate",
         "rate_half": "half the rule's learning rate",
         "rate_double": "twice the rule's learning rate",
     }

@@ -123,8 +123,8 @@ def test_hoffmann_table_a3(C: float, N: float, D: float) -> None:
     """Hoffmann et al. (2022), table A3 (approach 3): parameters and tokens at three of its budgets.
 
     From the unrounded coefficients that Besiroglu et al. (2024) print (E, A, B of appendix D.3 as
-    e^0.5267228,
-    e^6.0073404, e^6.0179186; alpha .33917084, beta .2849083); the table's own figures have two digits.
+    e^0.5267228, e^6.0073404, e^6.0179186; alpha .33917084, beta .2849083); the table's own figures have two
+    digits.
     """
     params = np.array([np.exp(0.5267228), np.exp(6.0073404), 0.33917084, np.exp(6.0179186), 0.2849083])
     law = find_law("chinchilla")

@@ -11,13 +11,11 @@ import pytest
 from analysis import FitOptions, fit, load_runs, table_of
 
 
-def test_besiroglu_like_recovery_on_datablations(reference: Path) -> None:
-    """Muennighoff et al. (2023) runs of one epoch or less: their fixed exponents, alpha = beta = .35266.
-
-    Their a, b, e come from another form (alpha tied to beta); the untied fit has to be certified and near.
-    """
+def test_the_fit_of_a_public_table_is_certified(reference: Path) -> None:
+    """Runs of one epoch or less of Muennighoff et al. (2023): starts agree on the untied law's optimum."""
     runs = pd.read_csv(reference / "datablations" / "runs_182.csv")
-    fresh = runs[runs["D"] <= runs["U"]].rename(columns={"N": "n_params", "D": "n_tokens"})
+    once = (runs["D"] <= runs["U"]).to_numpy()
+    fresh = runs.loc[once].rename(columns={"N": "n_params", "D": "n_tokens"})
     found = fit(table_of(fresh), FitOptions(bootstrap=0, starts=128))
     assert found.certificate is not None
     assert found.certificate.status == "certified"
@@ -25,12 +23,12 @@ def test_besiroglu_like_recovery_on_datablations(reference: Path) -> None:
 
 
 def test_gadre_default_subset_is_too_thin(reference: Path) -> None:
-    """Gadre et al. (2024) fit four parameters to five runs: no parameter of a five-parameter law is identified."""
+    """Gadre et al. (2024) fit four parameters to five runs: those identify no five-parameter law."""
     path = reference / "gadre" / "overtrained_104.csv"
     table = load_runs(path, columns="n_params=N,n_tokens=D,loss=loss_c4_val")
     c4 = table.where((table.frame["dataset_name"] == "c4_original").to_numpy())
     ratio = c4.D_R / c4.N_R
-    smallest = c4.N_R == c4.N_R.min()
+    smallest = c4.N_R.min() == c4.N_R
     keep = (np.isclose(ratio, 20, rtol=0.05) & (c4.N_R < 5e8)) | (
         smallest & np.isclose(ratio, 320, rtol=0.05)
     )
@@ -39,20 +37,20 @@ def test_gadre_default_subset_is_too_thin(reference: Path) -> None:
     assert not any(found.identified.values())
 
 
-@pytest.mark.parametrize(("setting", "exponent"), [(("kaplan", "long", "kaplan", "train"), 0.835)])
-def test_porian_kaplan_exponent_from_isoflop_points(reference: Path, setting: tuple, exponent: float) -> None:
-    """Porian et al. (2024), RefinedWeb with Kaplan's counting: N_opt ~ C^.835, theirs by interpolation of each curve
-    (Akima) and weights; parabolas over whole curves come within .06."""
+def test_porian_kaplan_exponent_from_isoflop_points(reference: Path) -> None:
+    """Porian et al. (2024), RefinedWeb under Kaplan's counting: N_opt ~ C^.835.
+
+    Theirs interpolates each curve (Akima) and weighs its minima; parabolas over whole curves come within .06.
+    """
     points = pd.read_csv(reference / "porian" / "isoflop_points.csv")
-    count, warmup, decay, val = setting[2], setting[1], "kaplan", setting[3]
-    chosen = points[
-        (points["dataset"] == "rw") & (points["hparams"] == "base") & (points["warmup"] == warmup)
-        & (points["decay"] == decay) & (points["param_count"] == count) & (points["val"] == val)
-    ]  # fmt: skip
+    setting = {
+        "dataset": "rw", "hparams": "base", "warmup": "long", "decay": "kaplan", "param_count": "kaplan",
+        "val": "train",
+    }  # fmt: skip
+    chosen = points.loc[np.logical_and.reduce([points[name] == value for name, value in setting.items()])]
     assert len(chosen) > 20
-    frame = chosen.rename(columns={"N": "n_params", "D": "n_tokens"}).assign(budget=chosen["flops"])
-    found = fit(
-        table_of(frame[["n_params", "n_tokens", "flops", "loss", "budget"]]),
-        FitOptions(approach=2, bootstrap=0),
+    frame = pd.DataFrame(
+        {"n_params": chosen["N"], "n_tokens": chosen["D"], "flops": chosen["flops"], "loss": chosen["loss"]}
     )
-    assert found.exponents["a"] == pytest.approx(exponent, abs=0.06)
+    found = fit(table_of(frame.assign(budget=chosen["flops"])), FitOptions(approach=2, bootstrap=0))
+    assert found.exponents["a"] == pytest.approx(0.835, abs=0.06)
