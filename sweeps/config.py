@@ -95,6 +95,14 @@ class SweepConfig:
         _require(self.rates.coefficient > 0, "rates.coefficient must be positive")
         _require(self.max_epochs > 0, f"max_epochs {self.max_epochs} must be positive")
         _require(self.checkpoint_steps >= 1, "checkpoint_steps must be at least 1")
+        _require(
+            bool(self.rates.tried) == bool(self.rates.anchors),
+            "rates.tried and rates.anchors go together: give both, or neither",
+        )
+        for name in ("eval_windows", "tune_windows"):  # a standard error takes two
+            _require(getattr(self, name) >= 2, f"{name} {getattr(self, name)} must be at least 2")
+        _require(self.replicates >= 0, f"replicates {self.replicates} must not be negative")
+        _require(0 <= self.seed < 2**31 - self.replicates, f"seed {self.seed} must be from 0 to below 2^31")
 
     def model(self, width: int, vocab_size: int) -> ModelConfig:
         """The family's member of this width."""

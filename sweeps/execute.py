@@ -39,23 +39,25 @@ class Task:
 def execute(task: Task, store: Store, progress: Progress) -> None:
     """Does the task and files its results; each folder appears whole or not at all.
 
-    A segment whose loss stops being finite is filed as diverged, without a checkpoint.
+    A segment whose training or evaluation loss stops being finite is filed as diverged, without a checkpoint.
     """
     segment = task.segment
     corpus = load(Path(task.corpus), segment.recipe.data)
     parent = store.segment(segment.parent) / "checkpoint" if segment.parent else None
     trained = run_segment(segment, corpus, parent, progress)
-    if task.cell and not trained.diverged:
-        _file_cell(task, task.cell, store, corpus, trained)
+    windows = evaluate(task.cell, trained.state, corpus) if task.cell and not trained.diverged else None
+    diverged = trained.diverged or (windows is not None and not np.isfinite(windows).all())
+    if task.cell and windows is not None and not diverged:
+        _file_cell(task, task.cell, store, corpus, trained, windows)
     if task.save and not store.has_checkpoint(segment.segment_id):
         store.drop_segment(segment.segment_id)  # trained before, but its checkpoint was freed since
     with new_folder(store.segment(segment.segment_id)) as folder:
-        if task.save and not trained.diverged:
+        if task.save and not diverged:
             checkpoint.save(trained.state, folder / "checkpoint")
         np.save(folder / "train_loss.npy", trained.losses)
         facts = {
             "segment": to_json(segment),
-            "diverged_at": segment.start + len(trained.losses) if trained.diverged else None,
+            "diverged_at": segment.start + len(trained.losses) if diverged else None,
             "flops": segment.flops,
             "seconds": trained.seconds,
             "step_seconds": trained.step_seconds,
@@ -74,8 +76,9 @@ def task_from_json(value: Any) -> Task:
     return from_json(Task, value)
 
 
-def _file_cell(task: Task, cell: CellSpec, store: Store, corpus: Corpus, trained: Trained) -> None:
-    windows = evaluate(cell, trained.state, corpus)
+def _file_cell(
+    task: Task, cell: CellSpec, store: Store, corpus: Corpus, trained: Trained, windows: NDArray[np.float32]
+) -> None:
     before = [store.segment(s) for s in task.path[:-1]]
     losses = np.concatenate([*(np.load(f / "train_loss.npy") for f in before), trained.losses])
     seconds = trained.seconds + sum(json.loads((f / "segment.json").read_text())["seconds"] for f in before)

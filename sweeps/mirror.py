@@ -6,6 +6,7 @@ import json
 import queue
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from sweeps.progress import Reporter
@@ -17,7 +18,7 @@ CLOSE_SECONDS = 60.0
 
 
 class Mirror:
-    """Tells each tracker of each finished cell once a sweep's folder; `mirrored/ID` marks a cell as told."""
+    """Tells each tracker of each finished cell once a folder; `mirrored/TRACKER/ID` marks it as told."""
 
     def __init__(self, names: Sequence[str], sweep: str, store: Store, reporter: Reporter) -> None:
         self.store, self.reporter = store, reporter
@@ -28,9 +29,8 @@ class Mirror:
         self.thread.start()
 
     def put(self, row: dict[str, Any]) -> None:
-        """Mirrors a finished cell's row, unless that was done before."""
-        if not (self.marks / row["cell_id"]).exists():
-            self.queue.put(row)
+        """Mirrors a finished cell's row to the trackers that were not told of it before."""
+        self.queue.put(row)
 
     def close(self) -> None:
         """Waits for what is queued, but not for ever: an unmirrored cell is mirrored by the next run."""
@@ -42,18 +42,25 @@ class Mirror:
     def _work(self, names: list[str], sweep: str) -> None:
         trackers = {name: t for name in names if (t := self._open(name, sweep)) is not None}
         while (row := self.queue.get()) is not None:
-            folder = self.store.cell(row["cell_id"])
-            config = json.loads((folder / "cell.json").read_text())["cell"]
-            curve = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
             for name, tracker in list(trackers.items()):
                 try:
-                    tracker.cell(config, curve, row)
+                    self._tell(name, tracker, row)
                 except Exception as error:  # whatever a tracker raises, the sweep goes on
                     self._warn(name, error)
                     del trackers[name]
-            (self.marks / row["cell_id"]).touch()
         for tracker in trackers.values():
             tracker.close()
+
+    def _tell(self, name: str, tracker: Tracker, row: dict[str, Any]) -> None:
+        mark = self.marks / Path(name).stem / row["cell_id"]
+        if mark.exists():
+            return
+        folder = self.store.cell(row["cell_id"])
+        config = json.loads((folder / "cell.json").read_text())["cell"]
+        curve = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
+        tracker.cell(config, curve, row)
+        mark.parent.mkdir(exist_ok=True)
+        mark.touch()
 
     def _open(self, name: str, sweep: str) -> Tracker | None:
         try:

@@ -22,12 +22,13 @@ def read_status(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise UserError(f"no folder {folder}: name a sweep's folder, such as outputs/cpu-demo")
     store = Store(folder)
-    sweep = store.read_json("sweep.json")
+    sweep = store.facts()
+    plan = sweep.get("plan", {"total_flops": 0, "workers": 1})  # not there yet if it was stopped at once
     facts = [json.loads(p.read_text()) for p in sorted(folder.glob("segments/*/segment.json"))]
     done = sum(f["flops"] for f in facts)
-    total = max(sweep["plan"]["total_flops"], done)
+    total = max(plan["total_flops"], done)
     seconds = sum(f["seconds"] for f in facts)
-    workers = sweep["plan"]["workers"]
+    workers = plan["workers"]
     finished = (folder / "summary.json").exists()
     return {
         "name": sweep["name"],

@@ -53,11 +53,18 @@ class Store:
 
     def config(self) -> SweepConfig:
         """The config that the folder was made for."""
-        return from_json(SweepConfig, self.read_json("sweep.json")["config"])
+        return from_json(SweepConfig, self.facts()["config"])
+
+    def facts(self) -> dict[str, Any]:
+        """What sweep.json holds. `UserError` if it isn't there or isn't a sweep's."""
+        facts = self.read_json("sweep.json")
+        if not (isinstance(facts, dict) and isinstance(facts.get("config"), dict)):
+            raise UserError(f"{self.path / 'sweep.json'} is not a sweep's: choose another folder with --out")
+        return facts
 
     def note(self, key: str, value: Any) -> None:
         """Adds a fact to sweep.json, or brings it up to date."""
-        facts = self.read_json("sweep.json")
+        facts = self.facts()
         if facts.get(key) != value:
             self.write_json("sweep.json", facts | {key: value})
 
@@ -72,6 +79,12 @@ class Store:
     def segment_done(self, segment_id: str) -> bool:
         """Whether the segment was trained (its checkpoint may be gone since)."""
         return (self.segment(segment_id) / "segment.json").exists()
+
+    def diverged_at(self, segment_id: str) -> int | None:
+        """The step at which the segment's loss stopped being finite, if it was trained and did."""
+        if not self.segment_done(segment_id):
+            return None
+        return self.read_json(f"segments/{segment_id}/segment.json")["diverged_at"]
 
     def has_checkpoint(self, segment_id: str) -> bool:
         """Whether training can go on from this segment."""
@@ -119,7 +132,7 @@ class Store:
         scratch.replace(path)
 
     def _refuse_another(self, config: SweepConfig) -> None:
-        ours, theirs = to_json(config), self.read_json("sweep.json")["config"]
+        ours, theirs = to_json(config), self.facts()["config"]
         differing = sorted(k for k in ours | theirs if ours.get(k) != theirs.get(k))
         if differing:
             key = differing[0]

@@ -48,10 +48,9 @@ def result_of(planned: PlannedCell, tree: Tree, store: Store, corpus: Corpus) ->
         if store.failure(segment_id).exists():
             reason = store.read_json(f"failures/{segment_id}.json")["reason"]
             return unfinished(cell, corpus, "failed", reason)
-        if store.segment_done(segment_id):
-            at = store.read_json(f"segments/{segment_id}/segment.json")["diverged_at"]
-            if at is not None:
-                return unfinished(cell, corpus, "diverged", f"loss not finite at step {at}")
+        at = store.diverged_at(segment_id)
+        if at is not None:
+            return unfinished(cell, corpus, "diverged", f"loss not finite at step {at}")
     return unfinished(cell, corpus, "pending", "")
 
 

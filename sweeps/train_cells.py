@@ -38,12 +38,17 @@ def train_cells(
 
 
 def _missing(tree: Tree, cells: dict[str, CellSpec], store: Store) -> set[str]:
-    """The segments to train: of each unfinished cell's path, all past its last usable checkpoint."""
+    """The segments to train: of each unfinished cell's path, all past its last usable checkpoint.
+
+    A cell that diverged is finished: trained again it would diverge again.
+    """
     needed: set[str] = set()
     for cell_id in cells:
         if store.cell_done(cell_id):
             continue
         path = tree.paths[cell_id]
+        if any(store.diverged_at(s) is not None for s in path):
+            continue
         usable = [i for i, s in enumerate(path[:-1]) if store.has_checkpoint(s)]
         needed.update(path[usable[-1] + 1 if usable else 0 :])
     return needed

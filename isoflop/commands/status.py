@@ -38,7 +38,7 @@ def run(argv: list[str]) -> int:
         counts = ", ".join(f"{n} {what}" for what, n in stage["cells"].items()) or "not begun"
         console.print(f"  {stage['name']:<11} {counts}")
     done, total = status["flops_done"], status["flops_total"]
-    console.print(f"  FLOPs       {done:.3g} of {total:.3g} ({done / total:.0%})")
+    console.print(f"  FLOPs       {done:.3g} of {total:.3g} ({done / max(total, 1):.0%})")
     if status["seconds_left"] is not None and status["state"] != "finished":
         console.print(f"  time left   about {status['seconds_left'] / 60:.1f} minutes at the pace so far")
     for failure in status["failures"]:
