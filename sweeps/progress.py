@@ -16,6 +16,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+SURE = 0.03
+"""Share of a stage before which the time left is a guess not worth telling: it is mostly compilation."""
+
 LINE_SECONDS = 20.0
 """Without a terminal, at most one line in this time."""
 
@@ -67,7 +70,7 @@ class Reporter:
         now = time.monotonic()
         if self._bar:
             self._bar.update(self._bar.task_ids[0], completed=flops, note=note)
-        elif now - self._told > LINE_SECONDS and flops:
+        elif now - self._told > LINE_SECONDS and flops > SURE * self._total:
             self._told = now
             left = (now - self._began) * (self._total / flops - 1)
             self.say(f"{self._name}: {flops / self._total:.0%}, about {left:.0f} s left; {note}")
