@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,7 @@ from analysis.plots.style import (
 
 if TYPE_CHECKING:
     from analysis.reporting.story import Story
+    from analysis.result import Budget
 
 TITLE = "IsoFLOP curves"
 X = "Parameters N"
@@ -122,7 +124,16 @@ def interactive(story: Story) -> go.Figure | None:
             + name
             + "</extra>",
         )
-    minima = [b for b in story.parabolas.budgets or () if b.n_opt is not None]
+    _add_minima(figure, story.parabolas.budgets or ())
+    figure.update_layout(
+        layout(480, xaxis=logarithmic(X, *spread(story.table.N_R)), yaxis=plain(Y)),
+        legend={"title": {"text": "Training budget C"}, "x": 1.01, "y": 1},
+    )
+    return figure
+
+
+def _add_minima(figure: go.Figure, budgets: Sequence[Budget]) -> None:
+    minima = [b for b in budgets if b.n_opt is not None]
     spans = [b.n_interval if b.n_interval and b.n_interval[0] else (b.n_opt, b.n_opt) for b in minima]
     figure.add_scatter(
         x=[b.n_opt for b in minima],
@@ -147,8 +158,3 @@ def interactive(story: Story) -> go.Figure | None:
         ],
         hovertemplate="N_opt = %{customdata}<br>loss %{y:.4f}<extra>minimum</extra>",
     )
-    figure.update_layout(
-        layout(480, xaxis=logarithmic(X, *spread(story.table.N_R)), yaxis=plain(Y)),
-        legend={"title": {"text": "Training budget C"}, "x": 1.01, "y": 1},
-    )
-    return figure

@@ -132,6 +132,20 @@ def interactive(story: Story) -> go.Figure | None:
         name="efficient frontier",
         hoverinfo="skip",
     )
+    _add_runs(figure, story)
+    figure.update_layout(
+        layout(
+            500,
+            xaxis=logarithmic(X, x[0], x[-1], showgrid=False),
+            yaxis=logarithmic(Y, y[0], y[-1], showgrid=False),
+        ),
+        legend={"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"},
+    )
+    figure.update_layout(margin={"t": 40})
+    return figure
+
+
+def _add_runs(figure: go.Figure, story: Story) -> None:
     colours = [*budget_colours(len(story.groups)), NEUTRAL]
     figure.add_scatter(
         x=story.table.N_R,
@@ -152,13 +166,3 @@ def interactive(story: Story) -> go.Figure | None:
         hovertemplate="N = %{customdata[0]}, D = %{customdata[1]}<br>C = %{customdata[2]}<br>"
         "loss %{customdata[3]}<extra>run</extra>",
     )
-    figure.update_layout(
-        layout(
-            500,
-            xaxis=logarithmic(X, x[0], x[-1], showgrid=False),
-            yaxis=logarithmic(Y, y[0], y[-1], showgrid=False),
-        ),
-        legend={"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"},
-    )
-    figure.update_layout(margin={"t": 40})
-    return figure

@@ -17,9 +17,9 @@ from analysis.reporting.sweep import Sweep, read_sweep
 from analysis.result import LawFit
 from analysis.runs import RunTable
 
-QUICK = {"bootstrap": 0, "starts": 64}
+QUICK = {"bootstrap": 0, "starts": 16}
 """For the many refits of the sensitivity table."""
-FEWER = {"bootstrap": 300, "starts": 128}
+FEWER = {"bootstrap": 200, "starts": 32}
 ENOUGH_GROUPS = 4
 """Budgets needed before one is held out."""
 ENOUGH_RUNS = 12
