@@ -23,7 +23,7 @@ Refuse = Callable[[Task], str | None]
 
 
 class InProcess:
-    """A launcher without processes. `given`: the tasks it has done; `refuse` may give a reason to fail one."""
+    """A launcher without processes. `given`: the tasks it has done; `refuse` may say why to fail one."""
 
     def __init__(self, store: Store, given: list[Task], refuse: Refuse) -> None:
         self.store, self.given, self.refuse = store, given, refuse

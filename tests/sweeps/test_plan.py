@@ -1,0 +1,175 @@
+"""The plan: its cells, its price, and what it refuses."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.errors import UserError
+from sweeps.config import Rates, SweepConfig, load_config
+from sweeps.plan import COMPILE_SECONDS, is_kept, make_plan, refuse_full_disk
+from tests.small import small_sweep
+from train.corpus import Corpus
+
+
+def test_every_budget_gets_its_sizes(config: SweepConfig, corpus: Corpus) -> None:
+    plan = make_plan(config, corpus)
+    assert [(p.budget, p.cell.recipe.model.width) for p in plan.grid] == [
+        (budget, width) for budget in config.budgets for width in config.ladder
+    ]
+    assert len(plan.replicates) == len(config.budgets)
+    assert plan.tuning == plan.checks == ()
+
+
+def test_each_cell_spends_its_budget_to_within_half_a_step(config: SweepConfig, corpus: Corpus) -> None:
+    for planned in make_plan(config, corpus).grid:
+        step = planned.cell.flops / planned.cell.steps
+        assert abs(planned.cell.flops - planned.budget) <= step / 2
+
+
+def test_sizes_slide_with_the_budget(corpus: Corpus) -> None:
+    config = load_config("cpu-demo")
+    starts = [config.ladder.index(config.widths_at(b, 256)[0]) for b in config.budgets]
+    assert starts == sorted(starts)
+    assert starts[-1] > starts[0]
+    assert config.centre_width == config.widths_at(config.centre_budget, 256)[config.sizes // 2]
+
+
+def test_cells_of_one_width_share_warm_up_and_rate(config: SweepConfig, corpus: Corpus) -> None:
+    grid = make_plan(config, corpus).grid
+    recipes = {p.cell.recipe for p in grid}
+    assert len(recipes) == len(config.ladder)
+    assert {r.optimizer.peak_lr for r in recipes} == {
+        float(f"{config.rates.at(width):.6g}") for width in config.ladder
+    }
+    for recipe in recipes:
+        smallest = min(p.cell.steps for p in grid if p.cell.recipe == recipe)
+        assert recipe.schedule.warmup_steps == pytest.approx(config.warmup_share * smallest, abs=1)
+
+
+def test_the_price_is_the_sum_of_its_segments(config: SweepConfig, corpus: Corpus) -> None:
+    plan = make_plan(replace(config, checks=True), corpus)
+    price = plan.price(lambda recipe: 0.5, workers=2)
+    cells = sum(p.cell.flops for p in (*plan.grid, *plan.replicates))
+    assert price.fresh_flops == cells
+    assert 0.6 * cells < price.grid_flops + price.replicate_flops < cells
+    assert price.check_flops > 0 == price.tuning_flops
+    assert price.total_flops == price.grid_flops + price.replicate_flops + price.check_flops
+    segments = [
+        s for stage in (plan.grid, plan.replicates, plan.checks) for s in plan.tree(stage).segments.values()
+    ]
+    steps = sum(s.stop - s.start for s in segments)
+    assert price.seconds == pytest.approx((0.5 * steps + 3 * COMPILE_SECONDS) / 2)
+    assert price.disk_peak == sum(12 * s.recipe.ledger.params("total") for s in segments)
+
+
+def test_what_is_kept_is_part_of_the_price(config: SweepConfig, corpus: Corpus) -> None:
+    kept = {}
+    for keep in ("none", "trunks", "all"):
+        plan = make_plan(replace(config, keep=keep), corpus)
+        price = plan.price()
+        kept[keep] = price.disk_kept
+        segments = plan.tree(plan.grid).segments.values()
+        assert {is_kept(plan.config, s) for s in segments if s.total is None} == {keep != "none"}
+        assert {is_kept(plan.config, s) for s in segments if s.total} == {keep == "all"}
+    assert 0 == kept["none"] < kept["trunks"] < kept["all"] == price.disk_peak
+
+
+def test_tuning_and_checks_are_planned(config: SweepConfig, corpus: Corpus) -> None:
+    rates = Rates(0.06, 0.5, (0.5, 1.0, 2.0), ((8, 1e8), (16, 2e8)))
+    plan = make_plan(replace(config, rates=rates, checks=True), corpus)
+    assert [(p.cell.recipe.model.width, p.budget) for p in plan.tuning[::3]] == [(8, 1e8), (16, 2e8)]
+    assert {p.cell.split for p in plan.tuning} == {"tune"}
+    assert {p.cell.split for p in plan.grid} == {"heldout"}
+    lrs = [p.cell.recipe.optimizer.peak_lr for p in plan.tuning[:3]]
+    assert lrs == pytest.approx([rates.at(8) * factor for factor in (0.5, 1.0, 2.0)], rel=1e-5)
+    assert [p.role for p in plan.checks] == [
+        "fresh_cosine",
+        "rate_half",
+        "rate_double",
+    ]
+
+
+def test_a_corpus_too_small_says_how_small(config: SweepConfig, corpus: Corpus) -> None:
+    tokens = corpus.n_tokens("train")
+    with pytest.raises(
+        UserError, match=rf"is too small: it has {tokens:,} training tokens, and width 8 at 1e\+11"
+    ):
+        make_plan(replace(config, budgets=(1e8, 1e11)), corpus)
+
+
+def test_repeats_are_allowed_if_asked_for_and_told(config: SweepConfig, corpus: Corpus) -> None:
+    plan = make_plan(replace(config, budgets=(1e10, 2e10), max_epochs=5), corpus)
+    assert any("repeats tokens" in warning for warning in plan.warnings)
+    assert not any("repeats tokens" in warning for warning in make_plan(config, corpus).warnings)
+
+
+def test_starved_cells_are_warned_of_and_kept(config: SweepConfig, corpus: Corpus) -> None:
+    plan = make_plan(replace(config, budgets=(2e7,)), corpus)
+    assert len(plan.grid) == 3
+    assert sum("starved of steps" in warning for warning in plan.warnings) == 3
+    assert any("starved of data" in warning for warning in plan.warnings)
+
+
+def test_a_budget_under_one_step_is_refused(config: SweepConfig, corpus: Corpus) -> None:
+    with pytest.raises(
+        UserError, match=r"budget 1e\+06 FLOPs is under one step of width 8 \(.* FLOPs\): raise"
+    ):
+        make_plan(replace(config, budgets=(1e6,)), corpus)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"budgets": ()}, "budgets is empty"),
+        ({"budgets": (0.0,)}, "positive"),
+        ({"budgets": (-1e9,)}, "positive"),
+        ({"budgets": (float("nan"),)}, "positive"),
+        ({"budgets": (2e8, 1e8)}, "budgets must rise"),
+        ({"ladder": (12, 12, 16)}, "ladder must rise"),
+        ({"sizes": 4}, "sizes 4"),
+        ({"sizes": 0}, "sizes 0"),
+        ({"centre_width": 20}, "centre_width 20"),
+        ({"batch_size": 0}, "batch_size 0"),
+        ({"decay_fraction": 1.0}, "decay_fraction"),
+        ({"warmup_share": -0.1}, "warmup_share"),
+        ({"max_epochs": 0.0}, "max_epochs"),
+        ({"checkpoint_steps": 0}, "checkpoint_steps"),
+        ({"rates": Rates(0.0)}, "coefficient"),
+        ({"rates": Rates(0.1, tried=(0.5, 1.0, 2.0))}, "anchors"),
+        ({"eval_windows": 1}, "eval_windows"),
+        ({"tune_windows": 0}, "tune_windows"),
+        ({"replicates": -1}, "replicates"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**31}, "seed"),
+    ],
+)
+def test_a_config_that_makes_no_sense_is_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        small_sweep("text:nowhere", **wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"eval_windows": 100_000}, {"context_length": 48}, {"ladder": (8, 12, 18)}]
+)
+def test_a_config_that_does_not_fit_its_corpus_is_refused(
+    config: SweepConfig, corpus: Corpus, wrong: dict[str, Any]
+) -> None:
+    with pytest.raises(UserError):
+        make_plan(replace(config, **wrong), corpus)
+
+
+def test_a_full_disk_is_refused_before_anything_runs(
+    config: SweepConfig, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    price = make_plan(config, corpus).price()
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=price.disk_peak))
+    refuse_full_disk(tmp_path / "not" / "there" / "yet", price)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=price.disk_peak - 1))
+    with pytest.raises(UserError, match="no disk space: the sweep's checkpoints take up to"):
+        refuse_full_disk(tmp_path / "not" / "there" / "yet", price)

@@ -1,0 +1,321 @@
+"""Sweeps from end to end, in this process."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.errors import UserError
+from sweeps.config import Rates, SweepConfig
+from sweeps.execute import Task
+from sweeps.launchers import Launcher
+from sweeps.plan import make_plan
+from sweeps.progress import Reporter
+from sweeps.run import run_sweep
+from sweeps.status import read_status
+from sweeps.store import Store
+from tests.sweeps.conftest import Runner, read_rows, timeless
+from train.loop import run_segment
+from train.spec import Segment
+
+
+def losses(rows: list[dict[str, str]]) -> dict[str, str]:
+    """Loss by cell, as written."""
+    return {row["cell_id"]: row["loss"] for row in rows}
+
+
+@pytest.fixture
+def finished(run: Runner, narrow: SweepConfig, tmp_path: Path) -> list[dict[str, str]]:
+    """The rows of a small sweep in `tmp_path`."""
+    return run(narrow, tmp_path)
+
+
+@pytest.mark.usefixtures("finished")
+def test_a_finished_sweep_run_again_trains_nothing(run: Runner, narrow: SweepConfig, tmp_path: Path) -> None:
+    before = (tmp_path / "runs.csv").read_bytes()
+    run(narrow, tmp_path)
+    assert run.given == []
+    assert (tmp_path / "runs.csv").read_bytes() == before
+
+
+def test_the_same_sweep_elsewhere_has_bitwise_the_same_losses(
+    run: Runner, narrow: SweepConfig, tmp_path: Path, finished: list[dict[str, str]]
+) -> None:
+    again = run(narrow, tmp_path / "elsewhere")
+    assert timeless(again) == timeless(finished)
+    for row in finished:
+        windows = Path("cells") / row["cell_id"] / "windows.npy"
+        assert (tmp_path / windows).read_bytes() == (tmp_path / "elsewhere" / windows).read_bytes()
+
+
+def test_rows_agree_with_the_files_beside_them(tmp_path: Path, finished: list[dict[str, str]]) -> None:
+    for row in finished:
+        folder = tmp_path / "cells" / row["cell_id"]
+        windows = np.load(folder / "windows.npy")
+        curve = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
+        assert windows.shape == (64,)
+        assert float(row["loss"]) == pytest.approx(windows.mean(dtype=float), rel=1e-12)
+        assert curve[-1]["step"] == int(row["steps"])
+        assert curve[-1]["flops"] == int(row["flops"])
+        assert row["status"] == "finished"
+
+
+def test_more_compute_means_less_loss(finished: list[dict[str, str]]) -> None:
+    found = [float(row["loss"]) for row in finished]
+    assert found == sorted(found, reverse=True)
+    assert found[-1] < 2.5
+
+
+def test_a_branched_cell_is_the_cell_trained_alone(
+    run: Runner, narrow: SweepConfig, tmp_path: Path, finished: list[dict[str, str]]
+) -> None:
+    cell = make_plan(narrow, run.corpus).grid[-1].cell
+    alone = run_segment(Segment(cell.recipe, 0, cell.steps, cell.steps, None), run.corpus, None)
+    tail = np.mean(alone.losses[-round(0.05 * cell.steps) :], dtype=float)
+    assert float(finished[-1]["train_loss"]) == pytest.approx(tail, rel=1e-12)
+
+
+def test_cells_of_one_trunk_say_so(finished: list[dict[str, str]]) -> None:
+    assert len({row["trunk_id"] for row in finished}) == 1
+    assert len({row["cell_id"] for row in finished}) == 3
+    assert sum(float(row["flops_spent"]) for row in finished) < sum(float(row["flops"]) for row in finished)
+
+
+@pytest.mark.parametrize("keep", ["none", "trunks", "all"])
+def test_checkpoints_are_kept_as_asked(run: Runner, narrow: SweepConfig, tmp_path: Path, keep: str) -> None:
+    config = replace(narrow, keep=keep)  # pyright: ignore[reportArgumentType]  # one of the Literal's
+    run(config, tmp_path)
+    plan = make_plan(config, run.corpus)
+    segments = plan.tree(plan.grid).segments
+    kept = {s for s in segments if Store(tmp_path).has_checkpoint(s)}
+    wanted = {
+        "none": set(),
+        "trunks": {s for s in segments if segments[s].total is None},
+        "all": set(segments),
+    }
+    assert kept == wanted[keep]
+    sizes = [f.stat().st_size for f in tmp_path.glob("segments/*/checkpoint/**/*") if f.is_file()]
+    assert keep == "none" or sum(sizes) > 0
+
+
+@pytest.mark.parametrize("keep", ["none", "trunks"])
+@pytest.mark.parametrize("failing", [0, 1, 2, 3])
+def test_a_failed_task_leaves_a_row_and_is_tried_again(
+    run: Runner, narrow: SweepConfig, tmp_path: Path, failing: int, keep: str
+) -> None:
+    config = replace(narrow, keep=keep)  # pyright: ignore[reportArgumentType]  # one of the Literal's
+
+    def refuse(task: Task) -> str | None:
+        return "the roof fell in" if len(run.given) == failing + 1 else None
+
+    rows = run(config, tmp_path, refuse)
+    failed = [row for row in rows if row["status"] == "failed"]
+    assert failed
+    assert {row["reason"] for row in failed} == {"the roof fell in"}
+    assert all(row["status"] in ("failed", "finished") for row in rows)
+    assert any("the roof fell in" in line for line in run.said)
+    assert read_status(tmp_path)["failures"] == ["the roof fell in"]
+    again = run(config, tmp_path)
+    assert timeless(again) == timeless(run(config, tmp_path / "undisturbed"))
+    assert read_status(tmp_path)["failures"] == []
+
+
+def test_a_diverged_cell_is_a_row_and_is_not_trained_again(
+    run: Runner, narrow: SweepConfig, tmp_path: Path
+) -> None:
+    wild = replace(narrow, rates=Rates(1e30))
+    rows = run(wild, tmp_path)
+    assert {row["status"] for row in rows} == {"diverged"}
+    assert {row["loss"] for row in rows} == {""}
+    assert all("loss not finite at step" in row["reason"] for row in rows)
+    assert read_status(tmp_path)["state"] == "finished"
+    assert run(wild, tmp_path) == rows
+    assert run.given == []
+
+
+def test_a_sweep_goes_on_past_a_cell_that_diverged(
+    run: Runner, narrow: SweepConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The largest budget's own stretch of trunk, and no other, loses its way."""
+    from sweeps import execute as module
+
+    def sick(segment: Segment, *arguments: object) -> object:
+        trained = run_segment(segment, *arguments)  # pyright: ignore[reportArgumentType]  # passed through
+        if segment.total is None and segment.stop == last:
+            trained.losses[-1] = np.nan
+        return trained
+
+    grid = make_plan(narrow, run.corpus).grid
+    last = grid[-1].cell.recipe.schedule.decay_start(grid[-1].cell.steps)
+    monkeypatch.setattr(module, "run_segment", sick)
+    rows = run(narrow, tmp_path)
+    assert [row["status"] for row in rows] == ["finished", "finished", "diverged"]
+
+
+def test_a_loss_that_is_no_number_is_never_a_result(
+    run: Runner, narrow: SweepConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last update may be the one that breaks the model, after the last training loss was taken."""
+    monkeypatch.setattr("sweeps.execute.evaluate", lambda *_: np.full(64, np.nan, dtype=np.float32))
+    rows = run(narrow, tmp_path)
+    assert {row["status"] for row in rows} == {"diverged"}
+    assert run(narrow, tmp_path) == rows
+    assert run.given == []
+
+
+class Stopped(BaseException):
+    """Stands for a signal."""
+
+
+@pytest.mark.parametrize("after", range(6))
+def test_a_sweep_stopped_anywhere_and_run_again_is_the_same(
+    run: Runner, narrow: SweepConfig, tmp_path: Path, after: int
+) -> None:
+    config = replace(narrow, checkpoint_steps=60, keep="none")
+    expected = timeless(run(config, tmp_path / "undisturbed"))
+    done: list[str] = []
+
+    def stop(task: Task) -> None:
+        if len(done) == after:
+            raise Stopped
+        done.append(task.segment.segment_id)
+
+    with pytest.raises(Stopped):
+        run(config, tmp_path / "stopped", stop)
+    assert timeless(run(config, tmp_path / "stopped")) == expected
+    assert not {task.segment.segment_id for task in run.given} & set(done)
+
+
+@pytest.mark.slow
+def test_stages_in_order(run: Runner, config: SweepConfig, tmp_path: Path) -> None:
+    """Rates tuned at one width, the grid by the rule, then replicates and checks at the minima."""
+    rates = Rates(0.06, 0.5, (0.5, 1.0, 2.0), ((8, 1e8),))
+    config = replace(config, rates=rates, budgets=(1e8, 2e8), ladder=(8, 12), sizes=2, checks=True)
+    rows = run(config, tmp_path)
+    tuning, checks = read_rows(tmp_path, "tuning.csv"), read_rows(tmp_path, "checks.csv")
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    rule = summary["learning_rate"]
+    assert [row["role"] for row in rows] == ["grid"] * 4 + ["replicate"] * 2
+    assert {row["role"] for row in tuning} == {"tune"}
+    assert {row["role"] for row in checks} == {
+        "fresh_cosine",
+        "rate_half",
+        "rate_double",
+    }
+    for row in rows:
+        expected = float(f"{rule['c'] * int(row['d_model']) ** -rule['p']:.6g}")
+        assert float(row["lr"]) == pytest.approx(expected, rel=1e-5)
+    for budget, replicate in zip(("100000000.0", "200000000.0"), rows[4:], strict=True):
+        best = min((r for r in rows[:4] if r["budget"] == budget), key=lambda r: float(r["loss"]))
+        assert (replicate["d_model"], replicate["budget"]) == (best["d_model"], budget)
+        assert replicate["init_seed"] == replicate["data_seed"] == "1"
+        assert replicate["loss"] != best["loss"]
+    flops = summary["flops"]
+    spent = sum(float(row["flops_spent"]) for row in (*rows, *checks, *tuning))
+    assert (
+        flops["total"]
+        == pytest.approx(spent)
+        == pytest.approx(flops["grid"] + flops["tuning"] + flops["checks"])
+    )
+    assert {row["d_model"] for row in checks} == {rows[-1]["d_model"]}
+    run(config, tmp_path)
+    assert run.given == []
+
+
+def test_each_finished_cell_is_mirrored_once(run: Runner, narrow: SweepConfig, tmp_path: Path) -> None:
+    rows = run(narrow, tmp_path)
+    run(narrow, tmp_path)
+    told = [json.loads(line) for line in (tmp_path / "cells.jsonl").read_text().splitlines()]
+    assert sorted(cell["row"]["cell_id"] for cell in told) == sorted(row["cell_id"] for row in rows)
+    for cell in told:
+        row = next(row for row in rows if row["cell_id"] == cell["row"]["cell_id"])
+        assert {k: "" if v is None else str(v) for k, v in cell["row"].items()} == row
+        assert cell["curve"][-1]["step"] == cell["config"]["steps"]
+
+
+SLOW_TRACKER = """
+import time
+def open_tracker(sweep, folder, warn):
+    class Slow:
+        def cell(self, config, curve, row):
+            time.sleep(0.3)
+            (folder / f"told-{row['cell_id']}-{time.monotonic_ns()}").touch()
+        def close(self):
+            pass
+    return Slow()
+"""
+
+
+def test_a_slow_tracker_hears_of_each_cell_once(run: Runner, narrow: SweepConfig, tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW_TRACKER)
+    run(replace(narrow, trackers=(str(tmp_path / "slow.py"),)), tmp_path / "out")
+    assert len(list((tmp_path / "out").glob("told-*"))) == 3
+
+
+BROKEN_TRACKER = """
+def open_tracker(sweep, folder, warn):
+    class Broken:
+        def cell(self, config, curve, row):
+            raise ConnectionError("the line is dead\\nquite")
+        def close(self):
+            pass
+    return Broken()
+"""
+
+
+def test_a_broken_tracker_is_dropped_with_one_warning_and_caught_up_later(
+    run: Runner, narrow: SweepConfig, tmp_path: Path
+) -> None:
+    plugin = tmp_path / "flaky.py"
+    plugin.write_text(BROKEN_TRACKER)
+    config = replace(narrow, trackers=(str(plugin), "jsonl"))
+    rows = run(config, tmp_path / "out")
+    assert {row["status"] for row in rows} == {"finished"}
+    assert len([line for line in run.said if "the line is dead" in line]) == 1
+    plugin.write_text(SLOW_TRACKER)
+    run(config, tmp_path / "out")
+    assert run.given == []
+    assert len(list((tmp_path / "out").glob("told-*"))) == 3
+    assert len((tmp_path / "out" / "cells.jsonl").read_text().splitlines()) == 3
+
+
+def test_a_disk_that_fills_up_stops_the_sweep_in_one_line(
+    run: Runner, narrow: SweepConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=r"no disk space left in .*: make room and run the same command"):
+        run(narrow, tmp_path, lambda task: "OSError: [Errno 28] No space left on device")
+
+
+def test_a_second_launcher_on_a_folder_is_refused(run: Runner, narrow: SweepConfig, tmp_path: Path) -> None:
+    def never(store: Store) -> Launcher:
+        raise AssertionError("a launcher was opened")
+
+    def meanwhile(task: Task) -> None:
+        with pytest.raises(UserError, match="another process is running the sweep in"):
+            run_sweep(make_plan(narrow, run.corpus), tmp_path, never, Reporter())
+
+    assert {row["status"] for row in run(narrow, tmp_path, meanwhile)} == {"finished"}
+
+
+def test_the_state_of_a_sweep_on_its_way(run: Runner, narrow: SweepConfig, tmp_path: Path) -> None:
+    states = []
+
+    def look(task: Task) -> None:
+        states.append(read_status(tmp_path))
+
+    run(narrow, tmp_path, look)
+    states.append(read_status(tmp_path))
+    done = [state["flops_done"] for state in states]
+    finished = [state["stages"][1]["cells"].get("finished", 0) for state in states]
+    assert done == sorted(set(done))
+    assert done[0] == 0
+    assert done[-1] == states[-1]["flops_total"] == states[0]["flops_total"]
+    assert states[0]["stages"][1]["cells"] == {"pending": 3}
+    assert finished == sorted(finished)
+    assert finished[-1] == 3
+    assert states[-1]["state"] == "finished" != states[0]["state"]
+    assert states[2]["seconds_left"] > 0

@@ -1,0 +1,86 @@
+"""A sweep's folder: what it refuses, and what its state is told to be."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from models.errors import UserError
+from sweeps.config import SweepConfig
+from sweeps.status import read_status
+from sweeps.store import Store
+
+
+def test_a_folder_knows_its_config(config: SweepConfig, tmp_path: Path) -> None:
+    Store.open(tmp_path / "a" / "b", config)
+    assert Store.open(tmp_path / "a" / "b", config).config() == config
+
+
+def test_another_sweeps_folder_is_refused_by_the_field_that_differs(
+    config: SweepConfig, tmp_path: Path
+) -> None:
+    Store.open(tmp_path, config)
+    with pytest.raises(
+        UserError, match=r"holds another sweep: eval_windows is 64 there and 32 here \(and seed\)"
+    ):
+        Store.open(tmp_path, replace(config, seed=3, eval_windows=32))
+
+
+def test_a_folder_of_something_else_is_refused_and_left_alone(config: SweepConfig, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("dear")
+    with pytest.raises(UserError, match="holds something that is not a sweep"):
+        Store.open(tmp_path, config)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_file_is_no_folder(config: SweepConfig, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    for path in (tmp_path / "out", tmp_path / "out" / "sub"):
+        with pytest.raises(UserError, match=r"can't (make|write to)"):
+            Store.open(path, config)
+
+
+def test_a_folder_one_may_not_write_is_refused(
+    config: SweepConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweeps.store.os.access", lambda path, mode: False)
+    with pytest.raises(UserError, match="can't write to"):
+        Store.open(tmp_path, config)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1, 2]", "{}", '{"config": 3}'])
+def test_a_damaged_folder_is_refused(config: SweepConfig, tmp_path: Path, content: str) -> None:
+    (tmp_path / "sweep.json").write_text(content)
+    with pytest.raises(UserError):
+        Store.open(tmp_path, config)
+    with pytest.raises(UserError):
+        read_status(tmp_path)
+
+
+def test_files_are_replaced_whole(config: SweepConfig, tmp_path: Path) -> None:
+    store = Store.open(tmp_path, config)
+    store.write_text("runs.csv", "old")
+    with pytest.raises(TypeError):
+        store.write_text("runs.csv", 3)  # pyright: ignore[reportArgumentType]  # fails half-way on purpose
+    assert (tmp_path / "runs.csv").read_text() == "old"
+    store.write_json("runs.csv", {"a": 1})
+    assert json.loads((tmp_path / "runs.csv").read_text()) == {"a": 1}
+
+
+def test_a_fresh_folder_has_a_state_too(config: SweepConfig, tmp_path: Path) -> None:
+    """As a sweep leaves it that is killed before it has told its plan."""
+    Store.open(tmp_path, config)
+    status = read_status(tmp_path)
+    assert status["flops_done"] == 0
+    assert status["seconds_left"] is None
+    assert status["stages"][1] == {"name": "grid", "cells": {}}
+
+
+def test_a_folder_that_is_not_there_has_no_state(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no folder"):
+        read_status(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"is not a sweep's folder: it has no sweep\.json"):
+        read_status(tmp_path)
