@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -41,6 +42,7 @@ def _load_file(path: Path, attribute: str, kind: str) -> ModuleType:
     if spec is None or spec.loader is None:
         raise UserError(f"{path} can't be read as a Python module")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up there
     try:
         spec.loader.exec_module(module)
     except Exception as error:

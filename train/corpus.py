@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -126,8 +126,9 @@ def prepared() -> list[Corpus]:
     return [load(path.parent, DataSpec(s, t, "")) for path, (s, t) in zip(found, asked, strict=True)]
 
 
+@lru_cache(maxsize=2)
 def load(folder: Path, spec: DataSpec) -> Corpus:
-    """The corpus in `folder`, under the name it is asked for by."""
+    """The corpus in `folder`, under the name it is asked for by; one object, so that it is read once."""
     meta = json.loads((folder / META).read_text())
     digest = meta.pop("digest")
     del meta["asked"]

@@ -14,7 +14,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,16 +47,21 @@ class Local:
         return len(_cores())
 
     def run(self, tasks: Sequence[Task], listener: Listener) -> None:
-        self.workers = [w for w in self.workers if w.process.poll() is None]
+        for worker in [w for w in self.workers if w.process.poll() is not None]:
+            worker.stop()
+            self.workers.remove(worker)
         busy = {w.core for w in self.workers}
         free = [core for core in _cores() if core not in busy]
         wanted = min(len(tasks), self.worker_count) - len(self.workers)
-        self.workers += [_Worker(self.store, self.events, core) for core in free[: max(wanted, 0)]]
-        _drive(_Schedule(tasks, self.store), self.workers, self.events, listener)
+        self.workers += [self._start(core) for core in free[: max(wanted, 0)]]
+        _drive(_Schedule(tasks, self.store), self.workers, self._start, self.events, listener)
 
     def close(self) -> None:
         for worker in self.workers:
             worker.stop()
+
+    def _start(self, core: int | None) -> _Worker:
+        return _Worker(self.store, self.events, core)
 
 
 @dataclass
@@ -106,20 +111,22 @@ class _Worker:
         self.task: Task | None = None
         self.core = core
         self.model: ModelConfig | None = None
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "sweeps.worker", str(store.path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=(store.path / "worker.log").open("a"),
-            env=_environment(core),
-            text=True,
-            bufsize=1,
-            start_new_session=True,
-        )
+        with (store.path / "worker.log").open("a") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "sweeps.worker", str(store.path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=_environment(core),
+                text=True,
+                bufsize=1,
+                start_new_session=True,
+            )
         if core is not None and hasattr(os, "sched_setaffinity"):
             # Before the child has imported JAX, which sizes its thread pool by the cores it may use.
             os.sched_setaffinity(self.process.pid, {core})
-        threading.Thread(target=self._listen, args=(events,), daemon=True).start()
+        self.listening = threading.Thread(target=self._listen, args=(events,), daemon=True)
+        self.listening.start()
 
     def give(self, task: Task) -> None:
         """Sends a task."""
@@ -132,6 +139,12 @@ class _Worker:
         """Ends the process at once; what it had not filed is done again by the next run."""
         self.process.kill()
         self.process.wait()
+        self.listening.join()
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        with contextlib.suppress(BrokenPipeError):  # of a task it was given and had not read
+            self.process.stdin.close()
 
     def _listen(self, events: queue.Queue[Any]) -> None:
         assert self.process.stdout is not None
@@ -140,7 +153,14 @@ class _Worker:
         events.put((self, {"event": "exit"}))
 
 
-def _drive(schedule: _Schedule, workers: list[_Worker], events: queue.Queue[Any], listener: Listener) -> None:
+def _drive(
+    schedule: _Schedule,
+    workers: list[_Worker],
+    start: Callable[[int | None], _Worker],
+    events: queue.Queue[Any],
+    listener: Listener,
+) -> None:
+    """Gives the workers their tasks; one that dies at a task fails it and is replaced."""
     alive = set(workers)
     while True:
         for worker in [w for w in workers if w in alive and w.task is None]:
@@ -152,12 +172,15 @@ def _drive(schedule: _Schedule, workers: list[_Worker], events: queue.Queue[Any]
             return
         worker, event = events.get()
         task = worker.task
-        if event["event"] == "exit":
-            alive.discard(worker)
-            worker.task = None
+        if event["event"] == "exit" and worker in alive:
+            alive.remove(worker)
+            workers.remove(worker)
+            worker.stop()
             if task:
-                code = worker.process.wait()
+                code = worker.process.returncode
                 listener.failed(task, f"worker process ended with status {code} (see worker.log)")
+                workers.append(start(worker.core))
+                alive.add(workers[-1])
         elif task and event["event"] == "progress":
             listener.progress(task, event["steps"], event["loss"])
         elif task and event["event"] in ("done", "failed"):
