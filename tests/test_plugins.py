@@ -1,0 +1,167 @@
+"""The contract of every kind of plug-in; each kind's files are found here by themselves."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import pytest
+from flax import nnx
+
+from models import build, family, ledger, plugins
+from models.errors import UserError
+from sweeps.config import SweepConfig, load_config
+from sweeps.launchers import load_launcher
+from sweeps.store import Store
+from train.sources import open_source
+from train.trackers import open_tracker
+
+
+class Kind(NamedTuple):
+    """A package of plug-ins, and the name that each of its files defines."""
+
+    package: str
+    attribute: str
+    word: str
+
+
+KINDS = (
+    Kind("models", "Model", "architecture"),
+    Kind("train.data", "open_source", "dataset"),
+    Kind("train.trackers", "open_tracker", "tracker"),
+    Kind("sweeps.launchers", "open_launcher", "launcher"),
+    Kind("sweeps.configs", "SWEEP", "sweep config"),
+)
+kinds = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.package)
+every = pytest.mark.parametrize(
+    ("kind", "name"),
+    [(kind, name) for kind in KINDS for name in plugins.names(kind.package, kind.attribute)],
+    ids=lambda value: value if isinstance(value, str) else value.package,
+)
+
+
+def of_kind(package: str) -> pytest.MarkDecorator:
+    """The names of one kind's plug-ins."""
+    kind = next(kind for kind in KINDS if kind.package == package)
+    return pytest.mark.parametrize("name", plugins.names(kind.package, kind.attribute))
+
+
+@kinds
+def test_there_is_at_least_one(kind: Kind) -> None:
+    assert plugins.names(kind.package, kind.attribute)
+
+
+@every
+def test_each_is_found_by_name_and_says_what_it_is(kind: Kind, name: str) -> None:
+    module = plugins.load(kind.package, kind.attribute, name.replace("_", "-"), kind.word)
+    assert module is importlib.import_module(f"{kind.package}.{name}")
+    assert inspect.getdoc(module), "a plug-in's first line is what a person is told of it"
+
+
+@kinds
+@pytest.mark.parametrize("wrong", ["no-such", "", "os.path", "__init__", "plugins", "../models"])
+def test_an_unknown_name_is_answered_with_the_known_ones(kind: Kind, wrong: str) -> None:
+    with pytest.raises(UserError) as caught:
+        plugins.load(kind.package, kind.attribute, wrong, kind.word)
+    assert f"unknown {kind.word} {wrong!r}" in str(caught.value)
+    for name in plugins.names(kind.package, kind.attribute):
+        assert name.replace("_", "-") in str(caught.value)
+
+
+@kinds
+def test_a_file_of_the_users_own_works(kind: Kind, tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n\n"
+        f"@dataclass(frozen=True)\nclass Own:\n    size: int = 3\n\n{kind.attribute} = Own()\n"
+    )
+    module = plugins.load(kind.package, kind.attribute, str(path), kind.word)
+    assert getattr(module, kind.attribute).size == 3
+
+
+@kinds
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "no {word} file"),
+        ("x = 1", "defines no '{attribute}'"),
+        ("x = ", "failed on import: SyntaxError"),
+        ("import no_such_module", "failed on import: ModuleNotFoundError: No module named 'no_such_module'"),
+        ("1 / 0", "failed on import: ZeroDivisionError"),
+    ],
+)
+def test_a_file_that_is_no_plug_in_is_refused(
+    kind: Kind, text: str | None, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.py"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        plugins.load(kind.package, kind.attribute, str(path), kind.word)
+    assert message.format(word=kind.word, attribute=kind.attribute) in str(caught.value)
+    assert "mine.py" in str(caught.value)
+
+
+@of_kind("models")
+def test_an_architecture_counts_itself_and_gives_logits(name: str) -> None:
+    config = family(8, vocab_size=40, context_length=10, architecture=name)
+    model = nnx.eval_shape(lambda: build(config, seed=0))
+    shapes = [leaf.shape for leaf in jax.tree.leaves(nnx.state(model, nnx.Param))]
+    assert sum(map(math.prod, shapes)) == ledger(config).params("total")
+    graph, params = nnx.split(model)
+    tokens = jax.ShapeDtypeStruct((2, 10), jnp.int32)
+    logits = jax.eval_shape(lambda p, t: nnx.merge(graph, p)(t), params, tokens)  # pyright: ignore[reportCallIssue]  # a module
+    assert logits.shape == (2, 10, 40)
+    assert logits.dtype == jnp.float32
+
+
+def test_an_unknown_architecture_is_refused() -> None:
+    config = family(8, vocab_size=40, context_length=10, architecture="perceptron")
+    with pytest.raises(UserError, match="unknown architecture 'perceptron': known are decoder"):
+        ledger(config)
+
+
+@of_kind("train.data")
+def test_a_dataset_refuses_what_it_cannot_be_asked_for(name: str) -> None:
+    with pytest.raises(UserError) as caught:
+        open_source(f"{name.replace('_', '-')}:no such thing")
+    assert "\n" not in str(caught.value)
+
+
+@of_kind("train.trackers")
+def test_a_tracker_opens_and_closes_on_an_empty_folder(name: str, tmp_path: Path) -> None:
+    said: list[str] = []
+    with contextlib.closing(open_tracker(name, sweep="s", folder=tmp_path, warn=said.append)) as tracker:
+        assert callable(tracker.cell)
+    assert said == []
+
+
+@of_kind("sweeps.launchers")
+def test_a_launcher_opens_and_closes_without_work(name: str, tmp_path: Path) -> None:
+    with contextlib.closing(load_launcher(name)(Store(tmp_path))) as launcher:
+        assert launcher.worker_count >= 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@of_kind("sweeps.configs")
+def test_a_sweep_config_can_be_planned(name: str) -> None:
+    config = load_config(name)
+    assert isinstance(config, SweepConfig)
+    assert config.name == name.replace("_", "-")
+    for budget in config.budgets:
+        widths = config.widths_at(budget, 256)
+        assert len(widths) == config.sizes
+        assert all(ledger(config.model(width, 256)).params() > 0 for width in widths)
+    assert config.title
+
+
+def test_a_config_file_that_holds_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("SWEEP = {'budgets': [1e9]}")
+    with pytest.raises(UserError, match="SWEEP is a dict, not a SweepConfig"):
+        load_config(str(tmp_path / "mine.py"))
