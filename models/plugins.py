@@ -27,7 +27,7 @@ def load(package: str, attribute: str, name: str, kind: str) -> ModuleType:
     if name.endswith(".py"):
         return _load_file(Path(name), attribute, kind)
     module = name.replace("-", "_")
-    if module.isidentifier() and importlib.util.find_spec(f"{package}.{module}"):
+    if module.isidentifier() and module[0] != "_" and importlib.util.find_spec(f"{package}.{module}"):
         plugin = importlib.import_module(f"{package}.{module}")
         if hasattr(plugin, attribute):
             return plugin
