@@ -31,7 +31,9 @@ class Wandb:
         run.define_metric("train_loss", step_metric="tokens")
         run.define_metric("train_loss_by_flops", step_metric="flops")
         for point in curve:
-            run.log({**point, "train_loss_by_flops": point["train_loss"]}, step=point["step"])
+            # Committed at once: else the last point would come after the row and take its place.
+            values = {**point, "train_loss_by_flops": point["train_loss"]}
+            run.log(values, step=point["step"], commit=True)
         run.summary.update({key: value for key, value in row.items() if value is not None})
         run.finish()
 
@@ -47,6 +49,7 @@ class Wandb:
             why = (str(error).splitlines() or [type(error).__name__])[0]
             self.warn(f"W&B can't be reached ({why}): logging offline, for `wandb sync` later")
             self.mode = "offline"
+            self.wandb.teardown()  # W&B's service holds on to the id of the run that it could not start
             return self._init(config, row)
 
     def _init(self, config: dict[str, Any], row: dict[str, Any]) -> Any:
