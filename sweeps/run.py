@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,9 +24,8 @@ from sweeps.store import Store
 from sweeps.train_cells import train_cells
 from train.spec import CellSpec, to_json
 
-RATE_TOLERANCE = 0.01
-"""Nats by which half or twice the rule's rate must win at the largest minimum before the rule is doubted:
-about the spread between two seeds there."""
+LEAST_SEED_NOISE = 0.005
+"""Nats; the standard deviation between seeds is taken to be no less, however alike few pairs may be."""
 
 
 @dataclass
@@ -160,13 +160,25 @@ def _check_rule(
     rivals = {role: losses[role] for role in ("rate_half", "rate_double") if role in losses}
     best = min(rivals, key=lambda role: rivals[role]) if rivals else ""
     lost = own - rivals[best] if best else 0.0
+    tolerance = 2 * math.sqrt(2) * _seed_noise(runs)  # two standard deviations of a difference of two runs
     warning = (
         f"at the largest budget's minimum {best.replace('_', ' ')} beats the rule's rate by {lost:.3f} nats: "
         "the rule is off there, so tune nearer to the largest budget"
-        if lost > RATE_TOLERANCE
+        if lost > tolerance
         else ""
     )
     return {"width": minima[-1].cell.recipe.model.width, "loss": own, **losses, "warning": warning}
+
+
+def _seed_noise(runs: Sequence[dict[str, Any]]) -> float:
+    """Standard deviation between seeds of one cell, nats, pooled over the cells that have several."""
+    cells: dict[tuple[int, float], list[float]] = {}
+    for row in runs:
+        if row["status"] == "finished":
+            cells.setdefault((row["d_model"], row["budget"]), []).append(row["loss"])
+    repeated = [losses for losses in cells.values() if len(losses) > 1]
+    squares = sum((loss - sum(group) / len(group)) ** 2 for group in repeated for loss in group)
+    return max(LEAST_SEED_NOISE, math.sqrt(squares / max(sum(len(g) - 1 for g in repeated), 1)))
 
 
 def _summary(
