@@ -36,10 +36,13 @@ def sweep(
     from sweeps.progress import Reporter
     from sweeps.run import run_sweep
     from sweeps.store import Store
+    from train.trackers import load_tracker
 
     config = load_config(config) if isinstance(config, str) else config
     folder = Path(out or Path("outputs") / config.name)
     where = load_launcher(launcher)
+    for tracker in config.trackers:
+        load_tracker(tracker)
     Store(folder).refuse(config)  # before anything is downloaded
     reporter = reporter or Reporter()
     with reporter.stage("prepare the data"):

@@ -50,4 +50,5 @@ def run(argv: list[str]) -> int:
 
 
 def _open(path: Path) -> RunTable | LawFit:
-    return read_fit(path) if path.name.endswith("fit.json") else load_runs(path)
+    only_a_fit = (path / "fit.json").exists() and not (path / "runs.csv").exists()
+    return read_fit(path) if only_a_fit or path.name.endswith("fit.json") else load_runs(path)

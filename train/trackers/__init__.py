@@ -28,4 +28,9 @@ def open_tracker(name: str, *, sweep: str, folder: Path, warn: Callable[[str], N
 
     Raises `UserError` with the known names for an unknown one.
     """
-    return plugins.load("train.trackers", "open_tracker", name, "tracker").open_tracker(sweep, folder, warn)
+    return load_tracker(name)(sweep, folder, warn)
+
+
+def load_tracker(name: str) -> Callable[[str, Path, Callable[[str], None]], Tracker]:
+    """What opens the tracker of that name. Raises `UserError` with the known names for an unknown one."""
+    return plugins.load("train.trackers", "open_tracker", name, "tracker").open_tracker
