@@ -19,6 +19,7 @@ from sweeps.run import run_sweep
 from sweeps.status import read_status
 from sweeps.store import Store
 from tests.sweeps.conftest import Runner, read_rows, timeless
+from train.corpus import Corpus
 from train.loop import run_segment
 from train.spec import Segment
 
@@ -102,10 +103,22 @@ def test_checkpoints_are_kept_as_asked(run: Runner, narrow: SweepConfig, tmp_pat
     assert keep == "none" or sum(sizes) > 0
 
 
-@pytest.mark.parametrize("keep", ["none", "trunks"])
-@pytest.mark.parametrize("failing", [0, 1, 2, 3])
+@pytest.fixture(scope="module")
+def undisturbed(
+    corpus: Corpus, narrow: SweepConfig, tmp_path_factory: pytest.TempPathFactory
+) -> list[dict[str, str]]:
+    """The rows of the sweep when all goes well, whatever checkpoints it keeps and wherever it cuts."""
+    return timeless(Runner(corpus)(narrow, tmp_path_factory.mktemp("undisturbed")))
+
+
+@pytest.mark.parametrize(("keep", "failing"), [("none", 0), ("none", 1), ("none", 3), ("trunks", 2)])
 def test_a_failed_task_leaves_a_row_and_is_tried_again(
-    run: Runner, narrow: SweepConfig, tmp_path: Path, failing: int, keep: str
+    run: Runner,
+    narrow: SweepConfig,
+    tmp_path: Path,
+    failing: int,
+    keep: str,
+    undisturbed: list[dict[str, str]],
 ) -> None:
     config = replace(narrow, keep=keep)  # pyright: ignore[reportArgumentType]  # one of the Literal's
 
@@ -119,8 +132,7 @@ def test_a_failed_task_leaves_a_row_and_is_tried_again(
     assert all(row["status"] in ("failed", "finished") for row in rows)
     assert any("the roof fell in" in line for line in run.said)
     assert read_status(tmp_path)["failures"] == ["the roof fell in"]
-    again = run(config, tmp_path)
-    assert timeless(again) == timeless(run(config, tmp_path / "undisturbed"))
+    assert timeless(run(config, tmp_path)) == undisturbed
     assert read_status(tmp_path)["failures"] == []
 
 
@@ -173,10 +185,9 @@ class Stopped(BaseException):
 
 @pytest.mark.parametrize("after", range(6))
 def test_a_sweep_stopped_anywhere_and_run_again_is_the_same(
-    run: Runner, narrow: SweepConfig, tmp_path: Path, after: int
+    run: Runner, narrow: SweepConfig, tmp_path: Path, after: int, undisturbed: list[dict[str, str]]
 ) -> None:
     config = replace(narrow, checkpoint_steps=60, keep="none")
-    expected = timeless(run(config, tmp_path / "undisturbed"))
     done: list[str] = []
 
     def stop(task: Task) -> None:
@@ -186,7 +197,7 @@ def test_a_sweep_stopped_anywhere_and_run_again_is_the_same(
 
     with pytest.raises(Stopped):
         run(config, tmp_path / "stopped", stop)
-    assert timeless(run(config, tmp_path / "stopped")) == expected
+    assert timeless(run(config, tmp_path / "stopped")) == undisturbed
     assert not {task.segment.segment_id for task in run.given} & set(done)
 
 
