@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from tests.pseudo_english import pseudo_english
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from train.corpus import Corpus
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+# A test is not a timing: a first example that compiles, or a busy machine, is no failure.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 HERMETIC = {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}
 UNSET = ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_PROJECT", "WANDB_ENTITY")
