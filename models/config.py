@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from models.errors import UserError
 
 Mlp = Literal["swiglu", "gelu", "relu2"]
+Dtype = Literal["float32", "bfloat16"]
+Remat = Literal["none", "block", "dots"]
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """A decoder-only transformer's shape; everything in units of features, layers, heads or tokens.
+
+    `document_separator`: the id of the token that ends a document; where set, no token attends across one.
+    `branch_scale`: what each residual branch's output is multiplied by (CompleteP, Dey et al. 2025, table 1,
+    asks for base depth / depth).
 
     Raises `UserError`, naming the field, for a shape that can't be built.
     """
@@ -29,6 +36,8 @@ class ModelConfig:
     rope_base: float = 10_000.0
     norm_eps: float = 1e-6
     tie_embeddings: bool = False
+    document_separator: int | None = None
+    branch_scale: float = 1.0
     architecture: str = "decoder"
 
     def __post_init__(self) -> None:
@@ -42,6 +51,13 @@ class ModelConfig:
             raise UserError(f"model heads {self.heads} is not a multiple of kv_heads {self.kv_heads}")
         if self.mlp not in get_args(Mlp):
             raise UserError(f"model mlp {self.mlp!r} is unknown: choose one of {', '.join(get_args(Mlp))}")
+        if self.document_separator is not None and not 0 <= self.document_separator < self.vocab_size:
+            raise UserError(
+                f"model document_separator is {self.document_separator}: "
+                f"it must be a token of the vocabulary, 0 to {self.vocab_size - 1}"
+            )
+        if not 0 < self.branch_scale < math.inf:
+            raise UserError(f"model branch_scale is {self.branch_scale}: it must be positive and finite")
 
     @property
     def gated(self) -> bool:

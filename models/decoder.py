@@ -1,11 +1,11 @@
 """The decoder: pre-norm RMSNorm, rotary positions, QK-norm, and a feed-forward layer of choice.
 
-Shape suffixes: B batch, T time, D width, H query heads, C features of a head, F feed-forward,
-V vocabulary.
+Shape suffixes: B batch, T time, D width, V vocabulary.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,111 +13,41 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import ArrayLike
 
-from models.config import ModelConfig
+from models.attention import Attention, documents
+from models.config import Dtype, ModelConfig, Remat
+from models.layers import FeedForward, Linear, RMSNorm
 from models.ledger import Ledger
 
-
-class RMSNorm(nnx.Module):
-    """Zhang and Sennrich (2019): x / rms(x) * scale over the last axis, computed in float32."""
-
-    def __init__(self, features: int, eps: float) -> None:
-        self.scale = nnx.Param(jnp.ones(features))
-        self.eps = eps
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        wide = x.astype(jnp.float32)
-        inverse_rms = jax.lax.rsqrt(jnp.mean(wide * wide, axis=-1, keepdims=True) + self.eps)
-        return (wide * inverse_rms * self.scale[...]).astype(x.dtype)
-
-
-class Linear(nnx.Module):
-    """y = x W without bias; W is (in, out), normal with standard deviation `gain` / sqrt(in)."""
-
-    def __init__(self, fan_in: int, fan_out: int, *, gain: float, dtype: Any, rngs: nnx.Rngs) -> None:
-        noise = jax.random.normal(rngs.params(), (fan_in, fan_out))
-        self.kernel = nnx.Param(noise * (gain * fan_in**-0.5))
-        self.dtype = dtype
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return x @ self.kernel[...].astype(self.dtype)
-
-
-def rotary_angles(length: int, head_dim: int, base: float) -> jax.Array:
-    """Angles (T, C/2) of Su et al. (2021), equation 15."""
-    inverse_frequency = base ** (-jnp.arange(head_dim // 2) / (head_dim // 2))
-    return jnp.arange(length)[:, None] * inverse_frequency[None, :]
-
-
-def rotate(x_BxTxHxC: jax.Array, angles_TxC2: jax.Array) -> jax.Array:
-    """Turns each pair of features (i, i + C/2) by its position's angle."""
-    cos = jnp.cos(angles_TxC2)[:, None, :].astype(x_BxTxHxC.dtype)
-    sin = jnp.sin(angles_TxC2)[:, None, :].astype(x_BxTxHxC.dtype)
-    a, b = jnp.split(x_BxTxHxC, 2, axis=-1)
-    return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1)
-
-
-class Attention(nnx.Module):
-    """Causal self-attention; queries and keys are normalized with learned scales (Henry et al. 2020)."""
-
-    def __init__(self, config: ModelConfig, *, dtype: Any, rngs: nnx.Rngs) -> None:
-        self.config = config
-        self.qkv = Linear(config.width, config.qkv_width, gain=1.0, dtype=dtype, rngs=rngs)
-        self.out = Linear(config.attention_width, config.width, gain=0.0, dtype=dtype, rngs=rngs)
-        self.query_norm = RMSNorm(config.head_dim, config.norm_eps)
-        self.key_norm = RMSNorm(config.head_dim, config.norm_eps)
-
-    def __call__(self, x_BxTxD: jax.Array) -> jax.Array:
-        c = self.config
-        batch, length, _ = x_BxTxD.shape
-        heads = self.qkv(x_BxTxD).reshape(batch, length, c.heads + 2 * c.kv_heads, c.head_dim)
-        q, k, v = jnp.split(heads, [c.heads, c.heads + c.kv_heads], axis=2)
-        angles = rotary_angles(length, c.head_dim, c.rope_base)
-        q, k = rotate(self.query_norm(q), angles), rotate(self.key_norm(k), angles)
-        mixed = jax.nn.dot_product_attention(q, k, v, is_causal=True)
-        return self.out(mixed.reshape(batch, length, c.attention_width))
-
-
-class FeedForward(nnx.Module):
-    """SwiGLU (Shazeer 2020), GELU, or squared ReLU (So et al. 2021)."""
-
-    def __init__(self, config: ModelConfig, *, dtype: Any, rngs: nnx.Rngs) -> None:
-        self.mlp = config.mlp
-        inner = config.ff_width * (2 if config.gated else 1)
-        self.up = Linear(config.width, inner, gain=1.0, dtype=dtype, rngs=rngs)
-        self.down = Linear(config.ff_width, config.width, gain=0.0, dtype=dtype, rngs=rngs)
-
-    def __call__(self, x_BxTxD: jax.Array) -> jax.Array:
-        h_BxTxF = self.up(x_BxTxD)
-        if self.mlp == "swiglu":
-            gate, value = jnp.split(h_BxTxF, 2, axis=-1)
-            h_BxTxF = jax.nn.silu(gate) * value
-        elif self.mlp == "gelu":
-            h_BxTxF = jax.nn.gelu(h_BxTxF)
-        else:
-            h_BxTxF = jnp.square(jax.nn.relu(h_BxTxF))
-        return self.down(h_BxTxF)
+Aux = dict[str, jax.Array]
 
 
 class Block(nnx.Module):
     """x + attention(norm(x)), then x + feed_forward(norm(x)); both start as the identity."""
 
-    def __init__(self, config: ModelConfig, *, dtype: Any, rngs: nnx.Rngs) -> None:
+    def __init__(self, config: ModelConfig, *, dtype: Dtype, rngs: nnx.Rngs) -> None:
+        self.branch_scale = config.branch_scale
         self.attention_norm = RMSNorm(config.width, config.norm_eps)
         self.attention = Attention(config, dtype=dtype, rngs=rngs)
         self.mlp_norm = RMSNorm(config.width, config.norm_eps)
         self.mlp = FeedForward(config, dtype=dtype, rngs=rngs)
 
-    def __call__(self, x_BxTxD: jax.Array) -> jax.Array:
-        x_BxTxD = x_BxTxD + self.attention(self.attention_norm(x_BxTxD))
-        return x_BxTxD + self.mlp(self.mlp_norm(x_BxTxD))
+    def __call__(self, x_BxTxD: jax.Array, documents_BxT: jax.Array | None = None) -> tuple[jax.Array, Aux]:
+        x_BxTxD = x_BxTxD + self._scaled(self.attention(self.attention_norm(x_BxTxD), documents_BxT))
+        return x_BxTxD + self._scaled(self.mlp(self.mlp_norm(x_BxTxD))), {}
+
+    def _scaled(self, branch_BxTxD: jax.Array) -> jax.Array:
+        return branch_BxTxD if self.branch_scale == 1.0 else branch_BxTxD * self.branch_scale
 
 
 class Model(nnx.Module):
-    """Token logits of a decoder-only transformer."""
+    """A decoder-only transformer; `models.registry.build` has the contract."""
 
-    def __init__(self, config: ModelConfig, *, dtype: Any = jnp.float32, rngs: nnx.Rngs) -> None:
+    def __init__(
+        self, config: ModelConfig, *, dtype: Dtype = "float32", remat: Remat = "none", rngs: nnx.Rngs
+    ) -> None:
         self.config = config
         self.dtype = dtype
+        self.remat: Remat = remat
         shape = (config.vocab_size, config.width)
         # A tied matrix is read by the head as well, and there its rows must stay small.
         scale = config.width**-0.5 if config.tie_embeddings else 1.0
@@ -127,17 +57,34 @@ class Model(nnx.Module):
         if not config.tie_embeddings:
             self.head = Linear(config.width, config.vocab_size, gain=0.0, dtype=dtype, rngs=rngs)
 
+    def features(self, tokens_BxT: ArrayLike) -> tuple[jax.Array, Aux]:
+        """Final-normed features (B, T, D) in the compute dtype; float32 scalars, means over the layers."""
+        tokens_BxT = jnp.asarray(tokens_BxT)
+        separator = self.config.document_separator
+        documents_BxT = None if separator is None else documents(tokens_BxT, separator)
+        x_BxTxD = self.embedding[...][tokens_BxT].astype(self.dtype)
+        run, layers = _runner(self.remat), []
+        for block in self.blocks:
+            x_BxTxD, aux = run(block, x_BxTxD, documents_BxT)
+            layers.append(aux)
+        return self.final_norm(x_BxTxD), jax.tree.map(lambda *scalars: sum(scalars) / len(scalars), *layers)
+
+    def unembedding(self) -> jax.Array:
+        """The matrix (D, V), in the compute dtype, that turns features into logits."""
+        matrix = self.embedding[...].T if self.config.tie_embeddings else self.head.kernel[...]
+        return matrix.astype(self.dtype)
+
     def __call__(self, tokens_BxT: ArrayLike) -> jax.Array:
         """Float32 logits (B, T, V) for the token after each of `tokens_BxT`."""
-        x_BxTxD = self.embedding[...][jnp.asarray(tokens_BxT)].astype(self.dtype)
-        for block in self.blocks:
-            x_BxTxD = block(x_BxTxD)
-        x_BxTxD = self.final_norm(x_BxTxD)
-        if self.config.tie_embeddings:
-            logits = x_BxTxD @ self.embedding[...].astype(self.dtype).T
-        else:
-            logits = self.head(x_BxTxD)
-        return logits.astype(jnp.float32)
+        features_BxTxD, _ = self.features(tokens_BxT)
+        return jnp.matmul(features_BxTxD, self.unembedding(), preferred_element_type=jnp.float32)
+
+
+def _runner(remat: Remat) -> Callable[..., Any]:
+    if remat == "none":
+        return Block.__call__
+    saved = jax.checkpoint_policies.dots_with_no_batch_dims_saveable if remat == "dots" else None
+    return nnx.remat(Block.__call__, policy=saved)
 
 
 def ledger(config: ModelConfig) -> Ledger:

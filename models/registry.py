@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from models import plugins
-from models.config import ModelConfig
+from models.config import Dtype, ModelConfig, Remat
+from models.errors import UserError
 from models.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -18,12 +19,28 @@ def architectures() -> list[str]:
     return plugins.names("models", "Model")
 
 
-def build(config: ModelConfig, *, seed: ArrayLike, dtype: Any = "float32") -> nnx.Module:
-    """A freshly initialized model: float32 parameters, products computed in `dtype`."""
+def build(
+    config: ModelConfig, *, seed: ArrayLike, dtype: Dtype = "float32", remat: Remat = "none"
+) -> nnx.Module:
+    """A freshly initialized model: float32 parameters, products computed in `dtype`.
+
+    `remat`: what is kept for the backward pass, for the same results. `none`: all it reads; `block`: each
+    block's input, and the rest is computed anew; `dots`: the outputs of the linear maps too.
+
+    An architecture's `Model(config, *, dtype, remat, rngs)` has three methods. `features(tokens_BxT)`: final
+    normed features (B, T, D) in `dtype`, and a dict of float32 scalars by name for the trainer to watch or to
+    add to its loss (empty in a dense model). `unembedding()`: the matrix (D, V) in `dtype` that makes logits
+    of them. `__call__(tokens_BxT)`: their product in float32 (B, T, V).
+
+    Raises `UserError` for an unknown architecture, `dtype` or `remat`.
+    """
     import jax
     from flax import nnx
 
-    return _architecture(config).Model(config, dtype=dtype, rngs=nnx.Rngs(params=jax.random.key(seed)))
+    _check("dtype", dtype, get_args(Dtype))
+    _check("remat", remat, get_args(Remat))
+    rngs = nnx.Rngs(params=jax.random.key(seed))
+    return _architecture(config).Model(config, dtype=dtype, remat=remat, rngs=rngs)
 
 
 def ledger(config: ModelConfig) -> Ledger:
@@ -33,3 +50,8 @@ def ledger(config: ModelConfig) -> Ledger:
 
 def _architecture(config: ModelConfig) -> Any:
     return plugins.load("models", "Model", config.architecture, "architecture")
+
+
+def _check(what: str, name: str, known: tuple[str, ...]) -> None:
+    if name not in known:
+        raise UserError(f"unknown {what} {name!r}: choose one of {', '.join(known)}")

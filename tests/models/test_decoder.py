@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,9 @@ import pytest
 from flax import nnx
 
 from models import ModelConfig, build
-from models.decoder import RMSNorm, rotary_angles, rotate
+from models.attention import rotary_angles, rotate
+from models.config import Dtype
+from models.layers import RMSNorm
 from tests.small import small_model
 
 SHAPES: dict[str, dict[str, Any]] = {
@@ -26,7 +28,7 @@ def config(request: pytest.FixtureRequest) -> ModelConfig:
     return small_model(8, **{"depth": 2, "context_length": 9, **request.param})
 
 
-def noisy(config: ModelConfig, dtype: str = "float32") -> Any:
+def noisy(config: ModelConfig, dtype: Dtype = "float32") -> Any:
     """A model whose parameters are all noise, so that every path carries something."""
     graph, shapes = nnx.split(nnx.eval_shape(lambda: build(config, seed=0, dtype=dtype)))
     draw = np.random.default_rng(0)
@@ -40,9 +42,8 @@ def influence(config: ModelConfig) -> np.ndarray:
     def logits(x_TxD: jax.Array) -> jax.Array:
         x = x_TxD[None]
         for block in model.blocks:
-            x = block(x)
-        x = model.final_norm(x)
-        return (x @ model.embedding[...].T if config.tie_embeddings else model.head(x))[0]
+            x, _ = block(x)
+        return (model.final_norm(x) @ model.unembedding())[0]
 
     jacobian = jax.jit(jax.jacrev(logits))(model.embedding[...][: config.context_length])
     return np.abs(np.asarray(jacobian)).sum(axis=(1, 3))
@@ -105,7 +106,7 @@ def test_a_tied_head_reads_the_embedding() -> None:
 
 def test_bfloat16_stays_near_float32(config: ModelConfig) -> None:
     tokens = np.arange(18).reshape(2, 9)
-    wide, narrow = (np.asarray(jax.jit(noisy(config, d).__call__)(tokens)) for d in ("float32", "bfloat16"))
+    wide, narrow = (np.asarray(jax.jit(noisy(config, d).__call__)(tokens)) for d in get_args(Dtype))
     assert narrow.dtype == np.float32
     error = np.sqrt(np.mean((narrow - wide) ** 2)) / wide.std()
     assert 0 < error < 0.1

@@ -1,0 +1,91 @@
+"""Causal self-attention: rotary positions, QK-norm, grouped key-value heads, documents kept apart.
+
+Shape suffixes: B batch, T time, D width, H query heads, K key-value heads, C features of a head.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from models.config import Dtype, ModelConfig
+from models.layers import Linear, RMSNorm
+
+
+def rotary_angles(length: int, head_dim: int, base: float) -> jax.Array:
+    """Angles (T, C/2) of Su et al. (2021), equation 15."""
+    inverse_frequency = base ** (-jnp.arange(head_dim // 2) / (head_dim // 2))
+    return jnp.arange(length)[:, None] * inverse_frequency[None, :]
+
+
+def rotate(x_BxTxHxC: jax.Array, angles_TxC2: jax.Array) -> jax.Array:
+    """Turns each pair of features (i, i + C/2) by its position's angle."""
+    cos = jnp.cos(angles_TxC2)[:, None, :].astype(x_BxTxHxC.dtype)
+    sin = jnp.sin(angles_TxC2)[:, None, :].astype(x_BxTxHxC.dtype)
+    a, b = jnp.split(x_BxTxHxC, 2, axis=-1)
+    return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1)
+
+
+def documents(tokens_BxT: jax.Array, separator: int) -> jax.Array:
+    """Number (B, T) of each token's document in its window; a separator belongs to the one it ends."""
+    ends = (tokens_BxT == separator).astype(jnp.int32)
+    return jnp.cumsum(ends, axis=-1) - ends
+
+
+def implementation(
+    device: Any, dtype: Any, head_dim: int, *, length: int, masked: bool
+) -> Literal["cudnn", "xla"]:
+    """The kernel of `jax.nn.dot_product_attention` for a jax `device`.
+
+    `cudnn` (flash attention: no scores in memory, no work on the causal mask's half) in half precision on
+    NVIDIA GPUs of compute capability 8.0 or more, for heads of a multiple of 8 features, at most 128.
+    With a mask it wants an even `length`. Else `xla`.
+    """
+    capability = str(getattr(device, "compute_capability", ""))  # "9.0" on CUDA, "gfx942" on ROCm
+    ampere = device.platform == "gpu" and capability[:1].isdigit() and float(capability) >= 8.0
+    half = jnp.dtype(dtype) in (jnp.bfloat16, jnp.float16)
+    fits = head_dim % 8 == 0 and head_dim <= 128 and not (masked and length % 2)
+    return "cudnn" if ampere and half and fits else "xla"
+
+
+def attend(
+    q_BxTxHxC: jax.Array, k_BxTxKxC: jax.Array, v_BxTxKxC: jax.Array, documents_BxT: jax.Array | None = None
+) -> jax.Array:
+    """softmax(Q K^T / sqrt(C)) V (B, T, H, C), each token over itself and what precedes it.
+
+    With `documents_BxT`, over what precedes it in its own document. Softmax in float32.
+    """
+    mask_Bx1xTxT = None
+    if documents_BxT is not None:
+        mask_Bx1xTxT = (documents_BxT[:, :, None] == documents_BxT[:, None, :])[:, None]
+    _, length, _, head_dim = q_BxTxHxC.shape
+    kernel = implementation(
+        jax.devices()[0], q_BxTxHxC.dtype, head_dim, length=length, masked=mask_Bx1xTxT is not None
+    )
+    return jax.nn.dot_product_attention(
+        q_BxTxHxC, k_BxTxKxC, v_BxTxKxC, mask=mask_Bx1xTxT, is_causal=True, implementation=kernel
+    )
+
+
+class Attention(nnx.Module):
+    """Queries and keys are normalized with learned scales (Henry et al. 2020), then rotated."""
+
+    def __init__(self, config: ModelConfig, *, dtype: Dtype, rngs: nnx.Rngs) -> None:
+        self.config = config
+        self.qkv = Linear(config.width, config.qkv_width, gain=1.0, dtype=dtype, rngs=rngs)
+        self.out = Linear(config.attention_width, config.width, gain=0.0, dtype=dtype, rngs=rngs)
+        self.query_norm = RMSNorm(config.head_dim, config.norm_eps)
+        self.key_norm = RMSNorm(config.head_dim, config.norm_eps)
+
+    def __call__(self, x_BxTxD: jax.Array, documents_BxT: jax.Array | None = None) -> jax.Array:
+        c = self.config
+        batch, length, _ = x_BxTxD.shape
+        heads = self.qkv(x_BxTxD).reshape(batch, length, c.heads + 2 * c.kv_heads, c.head_dim)
+        q, k, v = jnp.split(heads, [c.heads, c.heads + c.kv_heads], axis=2)
+        angles = rotary_angles(length, c.head_dim, c.rope_base)
+        q, k = rotate(self.query_norm(q), angles), rotate(self.key_norm(k), angles)
+        mixed = attend(q, k, v, documents_BxT)
+        return self.out(mixed.reshape(batch, length, c.attention_width))

@@ -1,0 +1,72 @@
+"""The parts that blocks are made of: the norm, the linear map and the feed-forward layer.
+
+Shape suffixes: T time, D width, F feed-forward; ... any leading axes.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from models.config import Dtype, ModelConfig
+
+
+class RMSNorm(nnx.Module):
+    """Zhang and Sennrich (2019), equation 4: x / rms(x) * scale over the last axis, computed in float32."""
+
+    def __init__(self, features: int, eps: float) -> None:
+        self.scale = nnx.Param(jnp.ones(features))
+        self.eps = eps
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        wide = x.astype(jnp.float32)
+        inverse_rms = jax.lax.rsqrt(jnp.mean(wide * wide, axis=-1, keepdims=True) + self.eps)
+        return (wide * inverse_rms * self.scale[...]).astype(x.dtype)
+
+
+class Linear(nnx.Module):
+    """y = x W without bias; W is (*stack, in, out), normal with standard deviation `gain` / sqrt(in).
+
+    With a `stack` of n maps, x is (..., n, rows, in), and each map meets its own rows.
+    """
+
+    def __init__(
+        self,
+        fan_in: int,
+        fan_out: int,
+        *,
+        gain: float,
+        dtype: Dtype,
+        rngs: nnx.Rngs,
+        stack: tuple[int, ...] = (),
+    ) -> None:
+        noise = jax.random.normal(rngs.params(), (*stack, fan_in, fan_out))
+        self.kernel = nnx.Param(noise * (gain * fan_in**-0.5))
+        self.dtype = dtype
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return x @ self.kernel[...].astype(self.dtype)
+
+
+class FeedForward(nnx.Module):
+    """SwiGLU (Shazeer 2020, equation 6), GELU, or squared ReLU (So et al. 2021, section 4.2)."""
+
+    def __init__(
+        self, config: ModelConfig, *, dtype: Dtype, rngs: nnx.Rngs, stack: tuple[int, ...] = ()
+    ) -> None:
+        self.mlp = config.mlp
+        inner = config.ff_width * (2 if config.gated else 1)
+        self.up = Linear(config.width, inner, gain=1.0, dtype=dtype, rngs=rngs, stack=stack)
+        self.down = Linear(config.ff_width, config.width, gain=0.0, dtype=dtype, rngs=rngs, stack=stack)
+
+    def __call__(self, x_xTxD: jax.Array) -> jax.Array:
+        h_xTxF = self.up(x_xTxD)
+        if self.mlp == "swiglu":
+            gate, value = jnp.split(h_xTxF, 2, axis=-1)
+            h_xTxF = jax.nn.silu(gate) * value
+        elif self.mlp == "gelu":
+            h_xTxF = jax.nn.gelu(h_xTxF)
+        else:
+            h_xTxF = jnp.square(jax.nn.relu(h_xTxF))
+        return self.down(h_xTxF)
