@@ -12,6 +12,18 @@ Mlp = Literal["swiglu", "gelu", "relu2"]
 Dtype = Literal["float32", "bfloat16"]
 Remat = Literal["none", "block", "dots"]
 
+POSITIVE = (
+    "width",
+    "depth",
+    "heads",
+    "kv_heads",
+    "ff_width",
+    "vocab_size",
+    "context_length",
+    "experts",
+    "experts_per_token",
+)
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -19,7 +31,9 @@ class ModelConfig:
 
     `document_separator`: the id of the token that ends a document; where set, no token attends across one.
     `branch_scale`: what each residual branch's output is multiplied by (CompleteP, Dey et al. 2025, table 1,
-    asks for base depth / depth).
+    asks for base depth / depth). `experts`: feed-forward layers of a block, each `ff_width` wide; 1 is a dense
+    model. `experts_per_token`: how many of them a token visits. `capacity_factor`: slots of an expert over its
+    even share of a window's tokens.
 
     Raises `UserError`, naming the field, for a shape that can't be built.
     """
@@ -38,26 +52,34 @@ class ModelConfig:
     tie_embeddings: bool = False
     document_separator: int | None = None
     branch_scale: float = 1.0
+    experts: int = 1
+    experts_per_token: int = 1
+    capacity_factor: float = 1.25
     architecture: str = "decoder"
 
     def __post_init__(self) -> None:
-        positive = ("width", "depth", "heads", "kv_heads", "ff_width", "vocab_size", "context_length")
-        for name in positive:
+        for name in POSITIVE:
             if getattr(self, name) < 1:
                 raise UserError(f"model {name} is {getattr(self, name)}: it must be at least 1")
+        for name in ("rope_base", "norm_eps", "branch_scale", "capacity_factor"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise UserError(f"model {name} is {getattr(self, name)}: it must be positive and finite")
         if self.head_dim < 2 or self.head_dim % 2:
             raise UserError(f"model head_dim is {self.head_dim}: rotary positions need an even one")
         if self.heads % self.kv_heads:
             raise UserError(f"model heads {self.heads} is not a multiple of kv_heads {self.kv_heads}")
         if self.mlp not in get_args(Mlp):
             raise UserError(f"model mlp {self.mlp!r} is unknown: choose one of {', '.join(get_args(Mlp))}")
+        if self.experts_per_token > self.experts:
+            raise UserError(
+                f"model experts_per_token is {self.experts_per_token}: "
+                f"it must be at most the number of experts, {self.experts}"
+            )
         if self.document_separator is not None and not 0 <= self.document_separator < self.vocab_size:
             raise UserError(
                 f"model document_separator is {self.document_separator}: "
                 f"it must be a token of the vocabulary, 0 to {self.vocab_size - 1}"
             )
-        if not 0 < self.branch_scale < math.inf:
-            raise UserError(f"model branch_scale is {self.branch_scale}: it must be positive and finite")
 
     @property
     def gated(self) -> bool:

@@ -15,6 +15,7 @@ from jax.typing import ArrayLike
 
 from models.attention import Attention, documents
 from models.config import Dtype, ModelConfig, Remat
+from models.experts import Experts
 from models.layers import FeedForward, Linear, RMSNorm
 from models.ledger import Ledger
 
@@ -29,11 +30,16 @@ class Block(nnx.Module):
         self.attention_norm = RMSNorm(config.width, config.norm_eps)
         self.attention = Attention(config, dtype=dtype, rngs=rngs)
         self.mlp_norm = RMSNorm(config.width, config.norm_eps)
-        self.mlp = FeedForward(config, dtype=dtype, rngs=rngs)
+        layer = Experts if config.experts > 1 else FeedForward
+        self.mlp = layer(config, dtype=dtype, rngs=rngs)
 
     def __call__(self, x_BxTxD: jax.Array, documents_BxT: jax.Array | None = None) -> tuple[jax.Array, Aux]:
         x_BxTxD = x_BxTxD + self._scaled(self.attention(self.attention_norm(x_BxTxD), documents_BxT))
-        return x_BxTxD + self._scaled(self.mlp(self.mlp_norm(x_BxTxD))), {}
+        normed_BxTxD = self.mlp_norm(x_BxTxD)
+        branch, aux = (
+            self.mlp(normed_BxTxD) if isinstance(self.mlp, Experts) else (self.mlp(normed_BxTxD), {})
+        )
+        return x_BxTxD + self._scaled(branch), aux
 
     def _scaled(self, branch_BxTxD: jax.Array) -> jax.Array:
         return branch_BxTxD if self.branch_scale == 1.0 else branch_BxTxD * self.branch_scale
@@ -88,19 +94,29 @@ def _runner(remat: Remat) -> Callable[..., Any]:
 
 
 def ledger(config: ModelConfig) -> Ledger:
-    """Exact parameters and forward FLOPs per token at full context."""
+    """Exact parameters and forward FLOPs per token at full context.
+
+    With experts, FLOPs are those of the router and of the experts a token visits; what empty slots add and
+    dropped assignments save is not counted.
+    """
     c = config
-    up = c.width * c.ff_width * (2 if c.gated else 1)
-    down = c.ff_width * c.width
-    matrices = {"qkv": c.width * c.qkv_width, "out": c.attention_width * c.width, "mlp": up + down}
-    parameters = {name: c.depth * n for name, n in matrices.items()}
+    expert = (3 if c.gated else 2) * c.width * c.ff_width
+    visited = {
+        "qkv": c.width * c.qkv_width,
+        "out": c.attention_width * c.width,
+        "mlp": c.experts_per_token * expert,
+        "router": c.width * c.experts if c.experts > 1 else 0,
+    }
+    idle = {"mlp": c.depth * (c.experts - c.experts_per_token) * expert}
+    parameters = {name: c.depth * n + idle.get(name, 0) for name, n in visited.items()}
     parameters |= {
         "norms": c.depth * (2 * c.width + 2 * c.head_dim),
         "final_norm": c.width,
         "head": c.width * c.vocab_size,
         "embedding": 0 if c.tie_embeddings else c.width * c.vocab_size,
     }
-    forward = {name: 2 * parameters[name] for name in ("qkv", "out", "mlp", "head")}
+    forward = {name: 2 * c.depth * n for name, n in visited.items()}
+    forward["head"] = 2 * parameters["head"]
     # Scores and their weighted sum of values: 2 * T * (H * C) each, a token.
     forward["attention"] = c.depth * 4 * c.context_length * c.attention_width
-    return Ledger(parameters=parameters, forward=forward, tied=c.tie_embeddings)
+    return Ledger(parameters=parameters, forward=forward, idle=idle, tied=c.tie_embeddings)

@@ -8,7 +8,7 @@ is what a kernel that skips the masked half saves.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from models.errors import UserError
 
@@ -23,25 +23,28 @@ class Ledger:
     """What one model costs.
 
     `parameters`: component -> number of parameters. `forward`: component -> FLOPs per token, forward pass.
+    `idle`: component -> how many of its parameters a single token doesn't visit (experts of others).
     `tied`: the head's matrix is the embedding's, and stands under `head`.
     """
 
     parameters: Mapping[str, int]
     forward: Mapping[str, int]
     tied: bool = False
+    idle: Mapping[str, int] = field(default_factory=dict)
 
-    def params(self, count: str = "non_embedding") -> int:
+    def params(self, count: str = "non_embedding", *, active: bool = False) -> int:
         """Number of parameters: `total`; `non_embedding` (body, output head and final norm);
-        `body` (the blocks alone, the N of Kaplan et al. 2020)."""
+        `body` (the blocks alone, the N of Kaplan et al. 2020). `active`: those that one token visits."""
         outside = {"total": (), "non_embedding": ("embedding",), "body": ("embedding", "head", "final_norm")}
         if count not in outside:
             raise UserError(f"unknown parameter count {count!r}: choose one of {', '.join(COUNTS)}")
-        return sum(n for name, n in self.parameters.items() if name not in outside[count])
+        counted = sum(n for name, n in self.parameters.items() if name not in outside[count])
+        return counted - active * sum(n for name, n in self.idle.items() if name not in outside[count])
 
     @property
     def params_active(self) -> int:
         """Parameters used by one token: all of them in a dense model."""
-        return self.params("total")
+        return self.params("total", active=True)
 
     @property
     def forward_flops(self) -> int:

@@ -21,6 +21,8 @@ SHAPES: dict[str, dict[str, Any]] = {
     "dense": {},
     "tied-documents": {"tie_embeddings": True, "document_separator": 3},
     "grouped-scaled": {"heads": 4, "kv_heads": 2, "head_dim": 2, "mlp": "relu2", "branch_scale": 0.5},
+    "one-of-three-experts": {"experts": 3, "capacity_factor": 0.8},
+    "two-of-four-experts": {"experts": 4, "experts_per_token": 2, "document_separator": 3},
 }
 
 

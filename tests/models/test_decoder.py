@@ -19,6 +19,7 @@ from tests.small import small_model
 SHAPES: dict[str, dict[str, Any]] = {
     "swiglu": {},
     "grouped": {"heads": 4, "kv_heads": 2, "head_dim": 2, "mlp": "relu2", "tie_embeddings": True},
+    "experts": {"experts": 3, "experts_per_token": 2, "capacity_factor": 0.7},
 }
 
 

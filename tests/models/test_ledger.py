@@ -27,6 +27,9 @@ SHAPES: dict[str, dict[str, Any]] = {
     "tied": {"tie_embeddings": True},
     "grouped": {"heads": 4, "kv_heads": 2, "head_dim": 6},
     "one-kv-head-tied": {"heads": 4, "kv_heads": 1, "head_dim": 2, "tie_embeddings": True},
+    # Every slot is a token's: 10 tokens, 4 experts of 5 slots, or 5 of 2.
+    "two-of-four-experts": {"experts": 4, "experts_per_token": 2, "capacity_factor": 1.0},
+    "one-of-five-experts": {"experts": 5, "capacity_factor": 1.0, "mlp": "relu2"},
 }
 
 
@@ -52,7 +55,7 @@ def test_parameters_are_those_of_the_real_tree(config: ModelConfig) -> None:
     counted = ledger(config)
     body = size_of(params["blocks"])
     head = size_of(params["embedding"]) if config.tie_embeddings else size_of(params["head"])
-    assert counted.params("total") == counted.params_active == size_of(params)
+    assert counted.params("total") == size_of(params)
     assert counted.params("body") == body
     assert counted.params("non_embedding") == body + head + size_of(params["final_norm"])
 
@@ -62,7 +65,7 @@ def test_components_are_those_of_the_real_tree(config: ModelConfig) -> None:
     blocks = [params["blocks"][i] for i in range(config.depth)]
     assert counted["qkv"] == size_of([b["attention"]["qkv"] for b in blocks])
     assert counted["out"] == size_of([b["attention"]["out"] for b in blocks])
-    assert counted["mlp"] == size_of([b["mlp"] for b in blocks])
+    assert counted["mlp"] + counted["router"] == size_of([b["mlp"] for b in blocks])
     assert sum(counted.values()) == size_of(params)
 
 

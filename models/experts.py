@@ -1,0 +1,113 @@
+"""Mixture of experts: a router, and feed-forward layers of which each token visits a few.
+
+Shape suffixes: B windows, T time, D width, E experts, K experts a token visits, S slots of an expert.
+"""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from models.config import Dtype, ModelConfig
+from models.layers import FeedForward, Linear
+
+ROUTER_GAIN = 0.1
+"""Small, so that a token starts out torn between all experts (Fedus et al. 2022, section 2.4)."""
+
+
+def capacity(config: ModelConfig, length: int) -> int:
+    """Slots of each expert in a window of `length` tokens: K T capacity_factor / E, rounded up, at most T."""
+    even = config.experts_per_token * length * config.capacity_factor / config.experts
+    return min(length, math.ceil(round(even, 6)))  # rounded: 10 * 1.1 is a little more than 11
+
+
+def choose(probabilities_xE: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
+    """The `count` likeliest experts of each token and their weights, both (..., K).
+
+    A single expert's weight is its probability: normalized it would be 1, and the router would learn nothing
+    from the loss (Fedus et al. 2022, equation 2). Several weights are normalized to sum to 1, so that the
+    layer's output doesn't shrink as experts are added (Lepikhin et al. 2021, algorithm 1); that equals the
+    softmax over the chosen logits alone of Shazeer et al. (2017), equations 3 to 5, without their noise.
+    """
+    weights_xK, experts_xK = jax.lax.top_k(probabilities_xE, count)
+    if count > 1:
+        weights_xK = weights_xK / jnp.sum(weights_xK, axis=-1, keepdims=True)
+    return weights_xK, experts_xK
+
+
+def slots(experts_TxK: jax.Array, experts: int, capacity: int) -> jax.Array:
+    """The row (T, K) of each assignment among all E S slots of one window; E S or more where none is left.
+
+    First come, first served, in the order of tokens and all of one token's before the next one's: a later
+    token never displaces an earlier one, which would let the past see the future.
+    """
+    chosen_A = experts_TxK.reshape(-1)
+    order_A = jnp.argsort(chosen_A, stable=True)
+    first_E = jnp.searchsorted(chosen_A[order_A], jnp.arange(experts), method="compare_all")
+    place_A = jnp.argsort(order_A) - first_E[chosen_A]
+    # Rows beyond the end differ from each other: scatters and gathers are promised unique ones.
+    beyond_A = experts * capacity + jnp.arange(chosen_A.size)
+    row_A = jnp.where(place_A < capacity, chosen_A * capacity + place_A, beyond_A)
+    return row_A.reshape(experts_TxK.shape)
+
+
+def dispatch(x_TxD: jax.Array, row_TxK: jax.Array, rows: int) -> jax.Array:
+    """Each token copied to its `rows` of slots (E S, D); empty slots are zero."""
+    copies_TxKxD = jnp.broadcast_to(x_TxD[:, None], (*row_TxK.shape, x_TxD.shape[-1]))
+    empty = jnp.zeros((rows, x_TxD.shape[-1]), x_TxD.dtype)
+    return empty.at[row_TxK].set(copies_TxKxD, mode="drop", unique_indices=True)
+
+
+def combine(slots_xD: jax.Array, row_TxK: jax.Array, weights_TxK: jax.Array) -> jax.Array:
+    """Sum (T, D) of what a token's experts made of it, by weight; a dropped assignment adds zero."""
+    made_TxKxD = slots_xD.at[row_TxK].get(mode="fill", fill_value=0, unique_indices=True)
+    return jnp.sum(made_TxKxD * weights_TxK[..., None].astype(slots_xD.dtype), axis=1)
+
+
+def balance_loss(probabilities_BxTxE: jax.Array, experts_BxTxK: jax.Array) -> jax.Array:
+    """E times the sum over experts of share of assignments times mean probability; 1 where balanced.
+
+    Fedus et al. (2022), equations 4 to 6 without their factor alpha, over all tokens of the call, before any
+    is dropped.
+    """
+    experts = probabilities_BxTxE.shape[-1]
+    share_E = jnp.mean(jax.nn.one_hot(experts_BxTxK, experts), axis=(0, 1, 2))
+    return experts * jnp.sum(share_E * jnp.mean(probabilities_BxTxE, axis=(0, 1)))
+
+
+class Experts(nnx.Module):
+    """Each token's `experts_per_token` likeliest feed-forward layers, summed by weight.
+
+    Each window has slots of its own: what it gives doesn't depend on the batch it is in. An assignment that
+    finds no slot is dropped, and the residual carries the token on. Told beside the output, as float32
+    scalars: `balance_loss`; `router_z`, the mean squared logsumexp of the router's logits (Zoph et al. 2022,
+    equation 5); `dropped`, the share of assignments.
+    """
+
+    def __init__(self, config: ModelConfig, *, dtype: Dtype, rngs: nnx.Rngs) -> None:
+        self.config = config
+        self.router = Linear(config.width, config.experts, gain=ROUTER_GAIN, dtype="float32", rngs=rngs)
+        self.experts = FeedForward(config, dtype=dtype, rngs=rngs, stack=(config.experts,))
+
+    def __call__(self, x_BxTxD: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+        c = self.config
+        batch, length, width = x_BxTxD.shape
+        # Rounded logits change who is chosen: full float32, where a GPU would take TF32 and a TPU bfloat16.
+        with jax.default_matmul_precision("highest"):
+            logits_BxTxE = self.router(x_BxTxD.astype(jnp.float32))
+        probabilities_BxTxE = jax.nn.softmax(logits_BxTxE)
+        weights_BxTxK, experts_BxTxK = choose(probabilities_BxTxE, c.experts_per_token)
+        each = capacity(c, length)
+        rows = c.experts * each
+        row_BxTxK = jax.vmap(lambda chosen: slots(chosen, c.experts, each))(experts_BxTxK)
+        filled = jax.vmap(lambda x, row: dispatch(x, row, rows))(x_BxTxD, row_BxTxK)
+        made = self.experts(filled.reshape(batch, c.experts, each, width)).reshape(batch, rows, width)
+        told = {
+            "balance_loss": balance_loss(probabilities_BxTxE, experts_BxTxK),
+            "router_z": jnp.mean(jax.nn.logsumexp(logits_BxTxE, axis=-1) ** 2),
+            "dropped": jnp.mean(row_BxTxK >= rows, dtype=jnp.float32),
+        }
+        return jax.vmap(combine)(made, row_BxTxK, weights_BxTxK), told
