@@ -1,86 +1,85 @@
-"""A prepared corpus: token rows on disk, read through `tfds` data sources as windows of any context."""
+"""A prepared corpus: windows of tokens by number, and the order in which training takes them."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
+import importlib
 import json
-import logging
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import UserError
 from train.cache import cache_dir, new_folder
-from train.sources import open_source
+from train.sources import Source, Text, open_source
 from train.spec import DataSpec, Split
-from train.token_rows import ROW, SPLITS, TokenRows, token_dtype
-from train.tokenizers import open_tokenizer
+from train.tokenizers import tokenizer_identity
 
 META = "corpus.json"
-FORMAT = f"rows of {ROW}, 2"
+FORMAT = "rows of 1024, 3"
 """Part of a corpus' name in the cache: another format is another corpus."""
+
+KINDS = {"rows": "train.row_corpus", "synthetic": "train.synthetic_corpus", "mix": "train.mixture"}
+"""By kind, the module whose `write` prepares a corpus of it and whose `CORPUS` reads it back."""
 
 
 @dataclass(frozen=True, eq=False)
-class Corpus:
-    """One source under one tokenizer.
-
-    Per split: `rows` of ROW tokens each, and the `text_bytes` and `text_tokens` they were cut from.
-    """
+class Corpus(ABC):
+    """One source under one tokenizer. `eos`: the id that ends each document, None where there are none."""
 
     spec: DataSpec
     folder: Path
     title: str
     licence: str
     vocab_size: int
-    rows: dict[Split, int]
-    text_bytes: dict[Split, int]
-    text_tokens: dict[Split, int]
+    eos: int | None
 
+    @abstractmethod
     def n_tokens(self, split: Split) -> int:
-        """Tokens of the split."""
-        return self.rows[split] * ROW
+        """Tokens that can be drawn from the split before any comes again."""
 
-    @property
-    def bytes_per_token(self) -> float:
-        """Bytes of text a token stands for, on the held-out split."""
-        return self.text_bytes["heldout"] / self.text_tokens["heldout"]
-
-    @property
-    def disk_bytes(self) -> int:
-        """What the prepared rows take on disk."""
-        return sum(f.stat().st_size for f in self.folder.rglob("*") if f.is_file())
-
-    @property
-    def dtype(self) -> type[np.unsignedinteger]:
-        """The integer type of the token ids."""
-        return token_dtype(self.vocab_size)
-
+    @abstractmethod
     def n_windows(self, split: Split, context: int) -> int:
-        """Windows of `context` tokens in the split. Raises `UserError` if `context` doesn't divide a row."""
-        if context < 1 or ROW % context:
-            raise UserError(f"context length {context} doesn't divide {ROW}: take a power of two up to {ROW}")
-        return self.rows[split] * (ROW // context)
+        """Windows of `context` targets that the split has. Raises `UserError` for a context it can't give."""
 
+    @abstractmethod
     def windows(self, split: Split, context: int, index: Sequence[int] | NDArray[Any]) -> NDArray[Any]:
-        """Windows (len(index), context + 1): inputs are all but the last token, targets all but the first.
+        """Windows (len(index), context + 1): inputs are all but the last token, targets all but the first."""
 
-        Window i of a split is the i-th stretch of `context` targets in the corpus' order.
-        """
-        per_row = ROW // context
-        index = np.asarray(index, dtype=np.int64)
-        needed, where = np.unique(index // per_row, return_inverse=True)
-        records = self._sources[split].__getitems__(needed.tolist())
-        rows = np.stack([record["tokens"] for record in records])
-        column = (index % per_row)[:, None] * context + np.arange(context + 1)
-        return rows[where[:, None], column]
+    @property
+    def made_on_device(self) -> bool:
+        """Whether windows are computed on the device when asked for, and read from nowhere."""
+        return False
+
+    def on_device(self, split: Split, context: int, index: NDArray[np.int64]) -> jax.Array:
+        """The same windows on the default device."""
+        return jnp.asarray(self.windows(split, context, index))
+
+    @abstractmethod
+    def draw(self, seed: int, start: int, stop: int, context: int) -> NDArray[np.int64]:
+        """Indices (stop - start,) of the training windows drawn `start`-th to `stop`-th: a pure function."""
+
+    @property
+    @abstractmethod
+    def bytes_per_token(self) -> float | None:
+        """Bytes of text a token stands for, on the held-out split; None where tokens stand for no text."""
+
+    def floor(self, context: int) -> float | None:
+        """The least expected loss of any predictor, nats per target of a window; None where nobody knows."""
+        return None
+
+    def order(self, seed: int, start: int, stop: int, *, batch_size: int, context: int) -> NDArray[np.int64]:
+        """Indices (stop - start, batch_size) of the training windows of steps `start` to `stop`."""
+        drawn = self.draw(seed, start * batch_size, stop * batch_size, context)
+        return drawn.reshape(stop - start, batch_size)
 
     def evaluation_windows(self, split: Split, context: int, count: int) -> NDArray[Any]:
         """`count` fixed windows (count, context + 1), spread evenly over the split.
@@ -95,68 +94,67 @@ class Corpus:
             )
         return self.windows(split, context, np.arange(count) * available // count)
 
-    @cached_property
-    def _sources(self) -> dict[Split, Any]:
-        import tensorflow_datasets as tfds
+    @property
+    def dtype(self) -> type[np.unsignedinteger]:
+        """The integer type of the token ids."""
+        return token_dtype(self.vocab_size)
 
-        builder: Any = tfds.builder_from_directory(str(next(self.folder.glob("token_rows/*/1.0.0"))))
-        return {split: builder.as_data_source(split=split) for split in SPLITS}
+    @property
+    def disk_bytes(self) -> int:
+        """What the prepared corpus takes on disk."""
+        return sum(f.stat().st_size for f in self.folder.rglob("*") if f.is_file())
+
+
+def token_dtype(vocab_size: int) -> type[np.unsignedinteger]:
+    """The smallest unsigned integer that holds every id."""
+    return next(t for t in (np.uint8, np.uint16, np.uint32) if vocab_size <= np.iinfo(t).max + 1)
 
 
 def prepare(source_name: str, tokenizer_name: str) -> Corpus:
-    """The corpus of a source under a tokenizer: tokenized at the first call, read from the cache after.
+    """The corpus of a source under a tokenizer: prepared at the first call, read from the cache after.
 
     Raises `UserError` for unknown names, text that can't be had, or too little of it.
     """
     source = open_source(source_name)
-    key = hashlib.sha256(f"{FORMAT} {source.fingerprint} {tokenizer_name}".encode()).hexdigest()[:16]
+    return load(prepared_folder(source, tokenizer_name, source), DataSpec(source_name, tokenizer_name, ""))
+
+
+def prepared_folder(source: Source, tokenizer_name: str, learnt_from: Text) -> Path:
+    """The folder of a source's corpus, written if need be; a BPE is trained on the text `learnt_from`."""
+    identity = tokenizer_identity(tokenizer_name, learnt_from)
+    key = hashlib.sha256(f"{FORMAT} {source.fingerprint} {identity}".encode()).hexdigest()[:16]
     folder = cache_dir("corpora") / key
     if not (folder / META).exists():
-        tokenizer = open_tokenizer(tokenizer_name, source)
-        logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS tells of every custom config as a warning
         with new_folder(folder) as scratch:
-            _write(TokenRows(source, tokenizer, name=key, data_dir=scratch), scratch, source_name)
-    return load(folder, DataSpec(source_name, tokenizer_name, digest=""))
+            common = {"format": FORMAT, "kind": source.kind, "asked": [source.name, tokenizer_name]}
+            about = {"title": source.title, "licence": source.licence}
+            own = importlib.import_module(KINDS[source.kind]).write(
+                source, tokenizer_name, learnt_from, scratch
+            )
+            (scratch / META).write_text(json.dumps(common | about | own, indent=1))
+    return folder
 
 
 def prepared() -> list[Corpus]:
     """The corpora in the cache, under the names they were first prepared by."""
     found = sorted(cache_dir("corpora").glob(f"*/{META}"))
-    asked = [json.loads(path.read_text())["asked"] for path in found]
-    return [load(path.parent, DataSpec(s, t, "")) for path, (s, t) in zip(found, asked, strict=True)]
+    metas = [json.loads(path.read_text()) for path in found]
+    return [
+        load(path.parent, DataSpec(meta["asked"][0], meta["asked"][1], ""))
+        for path, meta in zip(found, metas, strict=True)
+        if meta.get("format") == FORMAT
+    ]
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def load(folder: Path, spec: DataSpec) -> Corpus:
-    """The corpus in `folder`, under the name it is asked for by; one object, so that it is read once."""
+    """The corpus in `folder`, under the name it is asked for by; one object, so that it is read once.
+
+    Raises `UserError` for a folder of another version's.
+    """
     meta = json.loads((folder / META).read_text())
-    digest = meta.pop("digest")
+    if meta.pop("format", None) != FORMAT:
+        raise UserError(f"{folder} holds a corpus of another version: isoflop data prepare {spec.source}")
     del meta["asked"]
-    return Corpus(spec=DataSpec(spec.source, spec.tokenizer, digest), folder=folder, **meta)
-
-
-def _write(builder: TokenRows, folder: Path, source_name: str) -> None:
-    import tensorflow_datasets as tfds
-
-    tfds.disable_progress_bar()
-    with contextlib.redirect_stdout(io.StringIO()):
-        builder.download_and_prepare()
-    rows = {split: builder.info.splits[split].num_examples for split in SPLITS}
-    digest = hashlib.sha256(builder.tokenizer.digest.encode())
-    prepared: Any = builder
-    for split in SPLITS:
-        source = prepared.as_data_source(split=split)
-        for start in range(0, rows[split], 10_000):
-            part = source.__getitems__(range(start, min(start + 10_000, rows[split])))
-            digest.update(np.stack([record["tokens"] for record in part]).tobytes())
-    meta = {
-        "asked": [source_name, builder.tokenizer.name],
-        "title": builder.source.title,
-        "licence": builder.source.licence,
-        "vocab_size": builder.tokenizer.vocab_size,
-        "rows": rows,
-        "text_bytes": builder.text_bytes,
-        "text_tokens": builder.text_tokens,
-        "digest": digest.hexdigest()[:16],
-    }
-    (folder / META).write_text(json.dumps(meta, indent=1))
+    cls = importlib.import_module(KINDS[meta.pop("kind")]).CORPUS
+    return cls(spec=DataSpec(spec.source, spec.tokenizer, meta.pop("digest")), folder=folder, **meta)

@@ -1,29 +1,57 @@
-"""Which windows each step trains on: a pure function of (seed, step), so that resuming needs no state."""
+"""Which windows training takes when: pure functions of seed and position, so that resuming needs no state."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+ARRANGEMENT = 2**64 - 1
+"""Where a pass' number would stand in Philox's key: no run makes so many passes."""
 
-def batch_windows(seed: int, start: int, stop: int, *, batch_size: int, n_windows: int) -> NDArray[np.int64]:
-    """Window indices (stop - start, batch_size) of steps `start` to `stop`.
+
+def passes(seed: int, start: int, stop: int, n_windows: int) -> NDArray[np.int64]:
+    """Window indices (stop - start,) at positions `start` to `stop`.
 
     Each pass over the corpus is a fresh permutation; no window comes twice within a pass.
     """
-    position = np.arange(start * batch_size, stop * batch_size)
+    position = np.arange(start, stop)
     epochs = position // n_windows
     index = np.empty_like(position)
     for epoch in np.unique(epochs):
         here = epochs == epoch
         index[here] = _permutation(seed, int(epoch), n_windows)[position[here] % n_windows]
-    return index.reshape(stop - start, batch_size)
+    return index
 
 
-@lru_cache(maxsize=2)
+def arranged(
+    seed: int, start: int, stop: int, weights: Sequence[int]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The part (stop - start,) that each position draws from, and the draws (parts,) before `start`.
+
+    Every block of sum(weights) positions draws from part i exactly weights[i] times, in an order of its own.
+    """
+    block = sum(weights)
+    first, last = start // block, -(-stop // block)
+    bits = _bits(seed, first * block, last * block).reshape(last - first, block)
+    parts = np.repeat(np.arange(len(weights)), weights)[np.argsort(bits, axis=1, kind="stable")].ravel()
+    lead = start - first * block
+    before = first * np.asarray(weights) + np.bincount(parts[:lead], minlength=len(weights))
+    return parts[lead : lead + stop - start], before
+
+
+# NumPy promises that Philox's raw bits never change, and promises no such thing of `permutation`.
+
+
+def _bits(seed: int, start: int, stop: int) -> NDArray[np.uint64]:
+    """Words `start` to `stop` of one endless stream; Philox counts in fours."""
+    philox = np.random.Philox(key=np.array([seed, ARRANGEMENT], dtype=np.uint64)).advance(start // 4)
+    return philox.random_raw(stop - start + start % 4)[start % 4 :]
+
+
+@lru_cache(maxsize=8)
 def _permutation(seed: int, epoch: int, n: int) -> NDArray[np.int64]:
-    # NumPy promises that Philox's raw bits never change, and promises no such thing of `permutation`.
     bits = np.random.Philox(key=np.array([seed, epoch], dtype=np.uint64)).random_raw(n)
     return np.argsort(bits, kind="stable")

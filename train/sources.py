@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from models import plugins
 from train.spec import Split
@@ -27,10 +27,37 @@ class Document(NamedTuple):
     held_out_elsewhere: bool = False
 
 
+class Text(Protocol):
+    """What a tokenizer can be trained on. `fingerprint` changes whenever the text does."""
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def split(self, split: Split) -> Iterator[str]:
+        """The texts of one split."""
+        ...
+
+
+class Source(Text, Protocol):
+    """What a corpus can be prepared from; `kind` is one of `train.corpus.KINDS`."""
+
+    kind: ClassVar[str]
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def licence(self) -> str: ...
+
+
 @dataclass(frozen=True)
 class TextSource:
     """A corpus as text. `fingerprint` changes whenever the text does; `n_bytes` is about its size."""
 
+    kind: ClassVar[str] = "rows"
     name: str
     title: str
     licence: str
@@ -57,7 +84,14 @@ def source_names() -> list[str]:
     return [name.replace("_", "-") for name in plugins.names("train.data", "open_source")]
 
 
-def open_source(name: str) -> TextSource:
+def descriptions() -> dict[str, str]:
+    """By name, the first line of what each of those files says of itself."""
+    names = source_names()
+    documented: list[Any] = [plugins.load("train.data", "open_source", name, "dataset") for name in names]
+    return {name: module.__doc__.splitlines()[0] for name, module in zip(names, documented, strict=True)}
+
+
+def open_source(name: str) -> Source:
     """The source that `name` names. Raises `UserError` for an unknown one or one that can't be had."""
     plugin, _, argument = name.partition(":")
     return plugins.load("train.data", "open_source", plugin, "dataset").open_source(argument)

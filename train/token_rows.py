@@ -16,6 +16,7 @@ import tensorflow_datasets as tfds
 from numpy.typing import NDArray
 
 from models.errors import UserError
+from train.corpus import token_dtype
 from train.sources import TextSource
 from train.spec import Split
 from train.tokenizers import Tokenizer
@@ -27,11 +28,6 @@ NEEDED_TOKENS = 100_000
 
 BATCH = 1000
 """Documents tokenized at a time."""
-
-
-def token_dtype(vocab_size: int) -> type[np.unsignedinteger]:
-    """The smallest unsigned integer that holds every id."""
-    return next(t for t in (np.uint8, np.uint16, np.uint32) if vocab_size <= np.iinfo(t).max + 1)
 
 
 class TokenRows(tfds.core.GeneratorBasedBuilder):

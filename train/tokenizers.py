@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from models.errors import UserError
 from train.cache import cache_dir, new_folder
-from train.sources import TextSource
+from train.sources import Text
 
 END_OF_TEXT = "<|endoftext|>"
 TRAINING_BYTES = 50_000_000
@@ -68,7 +68,14 @@ class Bpe:
         return [np.asarray(encoding.ids, dtype=np.int64) for encoding in encodings]
 
 
-def open_tokenizer(name: str, source: TextSource) -> Tokenizer:
+def tokenizer_identity(name: str, source: Text) -> str:
+    """The name, and for one that is trained on the source, which text that is."""
+    if name == "bytes":
+        return name
+    return f"{name}-{hashlib.sha256(source.fingerprint.encode()).hexdigest()[:16]}"
+
+
+def open_tokenizer(name: str, source: Text) -> Tokenizer:
     """`bytes`, or `bpe-SIZE`: trained on `source` at the first call, stored with its hash, then read back.
 
     Raises `UserError` for another name or a size outside 300 to 65,536.
@@ -84,11 +91,10 @@ def open_tokenizer(name: str, source: TextSource) -> Tokenizer:
     return _load_or_train(name, size, source)
 
 
-def _load_or_train(name: str, size: int, source: TextSource) -> Bpe:
+def _load_or_train(name: str, size: int, source: Text) -> Bpe:
     from tokenizers import Tokenizer as HfTokenizer
 
-    key = hashlib.sha256(source.fingerprint.encode()).hexdigest()[:16]
-    folder = cache_dir("tokenizers") / f"{name}-{key}"
+    folder = cache_dir("tokenizers") / tokenizer_identity(name, source)
     if not folder.exists():
         with new_folder(folder) as scratch:
             _train(size, source.split("train")).save(str(scratch / "tokenizer.json"))

@@ -1,0 +1,106 @@
+"""A corpus of text: token rows on disk, read through `tfds` data sources as windows of any context."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import UserError
+from train.corpus import Corpus
+from train.order import passes
+from train.sources import Text, TextSource
+from train.spec import Split
+from train.token_rows import ROW, SPLITS, TokenRows
+from train.tokenizers import open_tokenizer
+
+
+@dataclass(frozen=True, eq=False)
+class RowCorpus(Corpus):
+    """Per split: `rows` of ROW tokens each, and the `text_bytes` and `text_tokens` they were cut from."""
+
+    rows: dict[Split, int]
+    text_bytes: dict[Split, int]
+    text_tokens: dict[Split, int]
+
+    def n_tokens(self, split: Split) -> int:
+        """Tokens of the split."""
+        return self.rows[split] * ROW
+
+    @property
+    def bytes_per_token(self) -> float:
+        """Bytes of text a token stands for, on the held-out split."""
+        return self.text_bytes["heldout"] / self.text_tokens["heldout"]
+
+    def n_windows(self, split: Split, context: int) -> int:
+        """Windows of `context` tokens in the split. Raises `UserError` if `context` doesn't divide a row."""
+        if context < 1 or ROW % context:
+            raise UserError(f"context length {context} doesn't divide {ROW}: take a power of two up to {ROW}")
+        return self.rows[split] * (ROW // context)
+
+    def windows(self, split: Split, context: int, index: Sequence[int] | NDArray[Any]) -> NDArray[Any]:
+        """Windows (len(index), context + 1): inputs are all but the last token, targets all but the first.
+
+        Window i of a split is the i-th stretch of `context` targets in the corpus' order.
+        """
+        per_row = ROW // context
+        index = np.asarray(index, dtype=np.int64)
+        needed, where = np.unique(index // per_row, return_inverse=True)
+        records = self._sources[split].__getitems__(needed.tolist())
+        rows = np.stack([record["tokens"] for record in records])
+        column = (index % per_row)[:, None] * context + np.arange(context + 1)
+        return rows[where[:, None], column]
+
+    def draw(self, seed: int, start: int, stop: int, context: int) -> NDArray[np.int64]:
+        """Indices (stop - start,): every pass over the corpus is a fresh permutation."""
+        return passes(seed, start, stop, self.n_windows("train", context))
+
+    @cached_property
+    def _sources(self) -> dict[Split, Any]:
+        import tensorflow_datasets as tfds
+
+        builder: Any = tfds.builder_from_directory(str(next(self.folder.glob("token_rows/*/1.0.0"))))
+        return {split: builder.as_data_source(split=split) for split in SPLITS}
+
+
+CORPUS = RowCorpus
+
+
+def write(source: TextSource, tokenizer_name: str, learnt_from: Text, folder: Path) -> dict[str, Any]:
+    """Tokenizes the source into rows in `folder`; returns what `RowCorpus` holds beside them."""
+    import tensorflow_datasets as tfds
+
+    tokenizer = open_tokenizer(tokenizer_name, learnt_from)
+    logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS tells of every custom config as a warning
+    builder = TokenRows(source, tokenizer, name=folder.name.strip("."), data_dir=folder)
+    tfds.disable_progress_bar()
+    with contextlib.redirect_stdout(io.StringIO()):
+        builder.download_and_prepare()
+    rows: dict[Split, int] = {split: builder.info.splits[split].num_examples for split in SPLITS}
+    return {
+        "vocab_size": tokenizer.vocab_size,
+        "eos": tokenizer.eos,
+        "rows": rows,
+        "text_bytes": builder.text_bytes,
+        "text_tokens": builder.text_tokens,
+        "digest": _digest(builder, rows),
+    }
+
+
+def _digest(builder: Any, rows: dict[Split, int]) -> str:
+    digest = hashlib.sha256(builder.tokenizer.digest.encode())
+    for split in SPLITS:
+        source = builder.as_data_source(split=split)
+        for start in range(0, rows[split], 10_000):
+            part = source.__getitems__(range(start, min(start + 10_000, rows[split])))
+            digest.update(np.stack([record["tokens"] for record in part]).tobytes())
+    return digest.hexdigest()[:16]
