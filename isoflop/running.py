@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from sweeps.config import SweepConfig
     from sweeps.plan import Plan
     from train.corpus import Corpus
+    from train.execution import Execution
 
 
 def prepare(source: str, tokenizer: str = "bytes") -> Corpus:
@@ -28,7 +29,11 @@ def plan(config: str | SweepConfig) -> Plan:
 
 
 def sweep(
-    config: str | SweepConfig, out: str | Path | None = None, launcher: str = "local", reporter: Any = None
+    config: str | SweepConfig,
+    out: str | Path | None = None,
+    launcher: str = "local",
+    reporter: Any = None,
+    how: Execution | None = None,
 ) -> Path:
     """Trains what the sweep's folder still lacks; returns the folder (`outputs/NAME` unless `out` says)."""
     from sweeps.config import load_config
@@ -36,6 +41,7 @@ def sweep(
     from sweeps.progress import Reporter
     from sweeps.run import run_sweep
     from sweeps.store import Store
+    from train.execution import Execution
     from train.trackers import load_tracker
 
     config = load_config(config) if isinstance(config, str) else config
@@ -49,7 +55,7 @@ def sweep(
         planned = plan(config)
     for warning in planned.warnings:
         reporter.warn(warning)
-    return run_sweep(planned, folder, where, reporter)
+    return run_sweep(planned, folder, where, reporter, how or Execution())
 
 
 def report(runs: Any, out: str | Path | None = None, **options: Any) -> Any:

@@ -15,10 +15,12 @@ import numpy as np
 from models.errors import UserError
 from sweeps.execute import Task
 from sweeps.launchers import OpenLauncher
+from sweeps.memory import refuse_too_large
 from sweeps.plan import Plan, StepSeconds
 from sweeps.store import Store
 from train.batches import CHUNK
 from train.cache import cache_dir
+from train.execution import Execution
 from train.spec import Recipe, Segment, content_id
 
 MEASURED_WIDTHS = 3
@@ -26,7 +28,9 @@ STEPS = 2 * CHUNK
 """One stretch to compile, one to time."""
 
 
-def calibrate(plan: Plan, open_launcher: OpenLauncher) -> tuple[StepSeconds, int]:
+def calibrate(
+    plan: Plan, open_launcher: OpenLauncher, how: Execution = Execution()
+) -> tuple[StepSeconds, int]:
     """Seconds of a step as a function of the recipe, interpolated in logs over FLOPs a step; and how many
     workers train at the same time.
 
@@ -36,7 +40,8 @@ def calibrate(plan: Plan, open_launcher: OpenLauncher) -> tuple[StepSeconds, int
     widths = sorted(recipes)
     chosen = sorted({widths[round(i)] for i in np.linspace(0, len(widths) - 1, MEASURED_WIDTHS)})
     measured = {
-        _step_flops(recipes[w]): s for w, s in _measure(plan, open_launcher, [recipes[w] for w in chosen])
+        _step_flops(recipes[w]): s
+        for w, s in _measure(plan, open_launcher, how, [recipes[w] for w in chosen])
     }
     x, y = np.log(list(measured)), np.log(list(measured.values()))
     order = np.argsort(x)
@@ -44,20 +49,23 @@ def calibrate(plan: Plan, open_launcher: OpenLauncher) -> tuple[StepSeconds, int
     def step_seconds(recipe: Recipe) -> float:
         return math.exp(float(np.interp(math.log(_step_flops(recipe)), x[order], y[order])))
 
-    with contextlib.closing(open_launcher(Store(Path()))) as launcher:
+    with contextlib.closing(open_launcher(Store(Path()), how)) as launcher:
         return step_seconds, launcher.worker_count
 
 
-def _measure(plan: Plan, open_launcher: OpenLauncher, recipes: Sequence[Recipe]) -> list[tuple[int, float]]:
+def _measure(
+    plan: Plan, open_launcher: OpenLauncher, how: Execution, recipes: Sequence[Recipe]
+) -> list[tuple[int, float]]:
     remembered = cache_dir("calibration")
-    files = {r.model.width: remembered / f"{content_id(_shape(r))}.json" for r in recipes}
+    files = {r.model.width: remembered / f"{content_id(_shape(r))}-{content_id(how)}.json" for r in recipes}
     missing = [r for r in recipes if not files[r.model.width].exists()]
     if missing:
         with tempfile.TemporaryDirectory() as folder:
             store = Store(Path(folder))
             segments = [Segment(_shape(r), 0, STEPS, None, None) for r in missing]
             tasks = [Task(s, (s.segment_id,), None, False, str(plan.corpus.folder)) for s in segments]
-            with contextlib.closing(open_launcher(store)) as launcher:
+            with contextlib.closing(open_launcher(store, how)) as launcher:
+                refuse_too_large(plan, launcher.device, how)
                 launcher.run(tasks, _Listener())
             for segment in segments:
                 facts = store.read_json(f"segments/{segment.segment_id}/segment.json")

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol, get_args, get_origin, get_type_hints
 
 from models import ModelConfig, family, ledger, plugins
 from models.config import Mlp
 from models.errors import UserError
+from train.parametrization import branch_scale
+from train.spec import Dtype, Parametrization
+
+
+class Vocabulary(Protocol):
+    """What a model's shape takes of a corpus."""
+
+    @property
+    def vocab_size(self) -> int: ...
+
+    @property
+    def eos(self) -> int | None: ...
 
 
 @dataclass(frozen=True)
@@ -54,6 +66,16 @@ class SweepConfig:
     batch_size: int = 1
     mlp: Mlp = "swiglu"
     tie_embeddings: bool = False
+    experts: int = 1
+    """Feed-forward layers to choose from, in a mixture of experts; 1 is a dense model."""
+    experts_per_token: int = 1
+    capacity_factor: float = 1.25
+    """Room that each expert has, over an even share of a window's tokens; tokens beyond it are dropped."""
+    across_documents: bool = True
+    """Whether attention crosses the boundaries of documents packed into one window."""
+    parametrization: Parametrization = "standard"
+    """How rates, decay and branches follow width and depth: see train/parametrization.py."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
     schedule: Literal["wsd", "cosine", "linear"] = "wsd"
     warmup_share: float = 0.05
     """Warm-up, as a share of the steps of a width's smallest cell."""
@@ -70,7 +92,8 @@ class SweepConfig:
     eval_windows: int = 1024
     tune_windows: int = 512
     seed: int = 0
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: Dtype = "float32"
+    """Of the products; parameters, moments, norms, softmax and losses are float32 always."""
     keep: Literal["none", "trunks", "all"] = "trunks"
     """Checkpoints kept: none; the trunks', from which further budgets can branch; and the finished models."""
     checkpoint_steps: int = 20_000
@@ -78,6 +101,7 @@ class SweepConfig:
     trackers: tuple[str, ...] = ("jsonl", "wandb")
 
     def __post_init__(self) -> None:
+        self._require_known_choices()
         _require(len(self.budgets) > 0, f"sweep {self.name}: budgets is empty: name at least one, in FLOPs")
         _require(
             all(math.isfinite(c) and c > 0 for c in self.budgets),
@@ -104,19 +128,32 @@ class SweepConfig:
         _require(self.replicates >= 0, f"replicates {self.replicates} must not be negative")
         _require(0 <= self.seed < 2**31 - self.replicates, f"seed {self.seed} must be from 0 to below 2^31")
 
-    def model(self, width: int, vocab_size: int) -> ModelConfig:
-        """The family's member of this width."""
-        return family(
+    def _require_known_choices(self) -> None:
+        for name, hint in get_type_hints(type(self)).items():
+            value = getattr(self, name)
+            _require(
+                get_origin(hint) is not Literal or value in get_args(hint),
+                f"{name} {value!r} is unknown: choose one of {', '.join(map(str, get_args(hint)))}",
+            )
+
+    def model(self, width: int, corpus: Vocabulary) -> ModelConfig:
+        """The family's member of this width, for a corpus."""
+        shape = family(
             width,
-            vocab_size=vocab_size,
+            vocab_size=corpus.vocab_size,
             context_length=self.context_length,
             mlp=self.mlp,
             tie_embeddings=self.tie_embeddings,
+            experts=self.experts,
+            experts_per_token=self.experts_per_token,
+            capacity_factor=self.capacity_factor,
+            document_separator=None if self.across_documents else corpus.eos,
         )
+        return replace(shape, branch_scale=branch_scale(self.parametrization, shape.depth))
 
-    def widths_at(self, budget: float, vocab_size: int) -> tuple[int, ...]:
+    def widths_at(self, budget: float, corpus: Vocabulary) -> tuple[int, ...]:
         """The `sizes` widths of a budget, ascending."""
-        counts = [ledger(self.model(w, vocab_size)).params() for w in self.ladder]
+        counts = [ledger(self.model(w, corpus)).params() for w in self.ladder]
         centre = counts[self.ladder.index(self.centre_width)]
         wanted = math.log(centre * (budget / self.centre_budget) ** self.centre_exponent)
         nearest = min(range(len(counts)), key=lambda i: abs(math.log(counts[i]) - wanted))

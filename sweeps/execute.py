@@ -1,8 +1,9 @@
-"""One unit of work, wherever it runs: train a segment and, where it completes a cell, evaluate the cell."""
+"""One unit of work, wherever it runs: train segments together and evaluate the cells they complete."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from train import checkpoint
 from train.cache import new_folder
 from train.corpus import Corpus, load
 from train.device import device_name
-from train.loop import Progress, Trained, evaluate, run_segment
-from train.result import curve, measured
+from train.execution import Execution
+from train.loop import Progress, Trained, evaluate, run_segments
+from train.result import Clock, curve, measured
 from train.schedules import learning_rates
 from train.spec import CellSpec, Segment, from_json, to_json
 
@@ -36,34 +38,23 @@ class Task:
     corpus: str
 
 
-def execute(task: Task, store: Store, progress: Progress) -> None:
-    """Does the task and files its results; each folder appears whole or not at all.
+def execute(
+    tasks: Sequence[Task],
+    store: Store,
+    progress: Progress = lambda steps, losses: None,
+    how: Execution = Execution(),
+) -> None:
+    """Does tasks of one pack and files their results; each folder appears whole or not at all.
 
     A segment whose training or evaluation loss stops being finite is filed as diverged, without a checkpoint.
     """
-    segment = task.segment
-    corpus = load(Path(task.corpus), segment.recipe.data)
-    parent = store.segment(segment.parent) / "checkpoint" if segment.parent else None
-    trained = run_segment(segment, corpus, parent, progress)
-    windows = evaluate(task.cell, trained.state, corpus) if task.cell and not trained.diverged else None
-    diverged = trained.diverged or (windows is not None and not np.isfinite(windows).all())
-    if task.cell and windows is not None and not diverged:
-        _file_cell(task, task.cell, store, corpus, trained, windows)
-    if task.save and not store.has_checkpoint(segment.segment_id):
-        store.drop_segment(segment.segment_id)  # trained before, but its checkpoint was freed since
-    with new_folder(store.segment(segment.segment_id)) as folder:
-        if task.save and not diverged:
-            checkpoint.save(trained.state, folder / "checkpoint")
-        np.save(folder / "train_loss.npy", trained.losses)
-        facts = {
-            "segment": to_json(segment),
-            "diverged_at": segment.start + len(trained.losses) if diverged else None,
-            "flops": segment.flops,
-            "seconds": trained.seconds,
-            "step_seconds": trained.step_seconds,
-            "device": device_name(),
-        }
-        (folder / "segment.json").write_text(json.dumps(facts, indent=1))
+    segments = [task.segment for task in tasks]
+    corpus = load(Path(tasks[0].corpus), segments[0].recipe.data)
+    parents = [store.segment(s.parent) / "checkpoint" if s.parent else None for s in segments]
+    profile = store.profile(segments[0].recipe.model.width) if how.profile else None
+    trained = run_segments(segments, corpus, parents, progress, how, profile)
+    for task, outcome in zip(tasks, trained, strict=True):
+        _file(task, store, corpus, outcome, how)
 
 
 def task_json(task: Task) -> dict[str, Any]:
@@ -76,22 +67,56 @@ def task_from_json(value: Any) -> Task:
     return from_json(Task, value)
 
 
+def _file(task: Task, store: Store, corpus: Corpus, trained: Trained, how: Execution) -> None:
+    segment = task.segment
+    windows = None
+    if task.cell and not trained.diverged:
+        windows = evaluate(task.cell, trained.state, corpus, how)
+    diverged = trained.diverged or (windows is not None and not np.isfinite(windows).all())
+    if task.cell and windows is not None and not diverged:
+        _file_cell(task, task.cell, store, corpus, trained, windows)
+    if task.save and not store.has_checkpoint(segment.segment_id):
+        store.drop_segment(segment.segment_id)  # trained before, but its checkpoint was freed since
+    with new_folder(store.segment(segment.segment_id)) as folder:
+        if task.save and not diverged:
+            checkpoint.save(trained.state, folder / "checkpoint")
+        np.savez(folder / "metrics.npz", **trained.metrics)  # pyright: ignore[reportArgumentType]  # arrays by name
+        facts = {
+            "segment": to_json(segment),
+            "diverged_at": segment.start + len(trained.losses) if diverged else None,
+            "flops": segment.flops,
+            "seconds": trained.seconds,
+            "startup_seconds": trained.startup_seconds,
+            "step_seconds": trained.step_seconds,
+            "members": trained.members,
+            "device": device_name(),
+        }
+        (folder / "segment.json").write_text(json.dumps(facts, indent=1))
+
+
 def _file_cell(
     task: Task, cell: CellSpec, store: Store, corpus: Corpus, trained: Trained, windows: NDArray[np.float32]
 ) -> None:
     before = [store.segment(s) for s in task.path[:-1]]
-    losses = np.concatenate([*(np.load(f / "train_loss.npy") for f in before), trained.losses])
-    seconds = trained.seconds + sum(json.loads((f / "segment.json").read_text())["seconds"] for f in before)
-    result = measured(
-        cell, corpus, windows=windows, train_losses=losses, seconds=seconds, device=device_name()
-    )
+    parts = [*(np.load(f / "metrics.npz") for f in before), trained.metrics]
+    metrics = {name: np.concatenate([part[name] for part in parts]) for name in trained.metrics}
+    clock = _clock([*(json.loads((f / "segment.json").read_text()) for f in before), vars(trained)])
+    result = measured(cell, corpus, windows=windows, metrics=metrics, clock=clock, device=device_name())
     with new_folder(store.cell(cell.cell_id)) as folder:
         np.save(folder / "windows.npy", windows)
-        points = curve(cell, losses, _rates(cell))
+        points = curve(cell, metrics, _rates(cell))
         (folder / "curve.jsonl").write_text("".join(json.dumps(point) + "\n" for point in points))
         (folder / "cell.json").write_text(
             json.dumps({"cell": to_json(cell), "result": to_json(result)}, indent=1)
         )
+
+
+def _clock(parts: Sequence[dict[str, Any]]) -> Clock:
+    return Clock(
+        training=sum(part["seconds"] for part in parts),
+        startup=sum(part["startup_seconds"] for part in parts),
+        first_step=parts[0]["startup_seconds"] * parts[0]["members"],
+    )
 
 
 def _rates(cell: CellSpec) -> NDArray[np.float32]:

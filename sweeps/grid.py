@@ -8,7 +8,7 @@ from typing import Literal
 from models.errors import UserError
 from sweeps.config import Rates, SweepConfig
 from train.corpus import Corpus
-from train.spec import AdamW, CellSpec, Recipe, Schedule, Split
+from train.spec import OPTIMIZERS, CellSpec, Recipe, Schedule, Split
 
 Role = Literal["grid", "replicate", "tune", "fresh_cosine", "rate_half", "rate_double"]
 
@@ -24,7 +24,7 @@ class PlannedCell:
 
 def grid_cells(config: SweepConfig, corpus: Corpus, rates: Rates) -> list[PlannedCell]:
     """Every budget at each of its widths."""
-    pairs = [(b, w) for b in config.budgets for w in config.widths_at(b, corpus.vocab_size)]
+    pairs = [(b, w) for b in config.budgets for w in config.widths_at(b, corpus)]
     return [_cell(config, corpus, width, budget, rates.at(width)) for budget, width in pairs]
 
 
@@ -69,11 +69,11 @@ def _cell(
     role: Role = "grid",
     split: Split = "heldout",
 ) -> PlannedCell:
-    model = config.model(width, corpus.vocab_size)
+    model = config.model(width, corpus)
     recipe = Recipe(
         model=model,
         data=corpus.spec,
-        optimizer=AdamW(
+        optimizer=OPTIMIZERS[config.optimizer](
             # Six digits: the rate must not hang on the last bit of a power.
             peak_lr=float(f"{rate:.6g}"),
             beta2=config.beta2,
@@ -84,6 +84,7 @@ def _cell(
         batch_size=config.batch_size,
         init_seed=config.seed,
         data_seed=config.seed,
+        parametrization=config.parametrization,
         dtype=config.dtype,
     )
     step_flops = recipe.batch_tokens * recipe.ledger.train_flops
@@ -100,7 +101,7 @@ def _cell(
 
 def _warmup(config: SweepConfig, corpus: Corpus, width: int, step_flops: int, budget: float) -> int:
     """A share of the steps of the width's smallest cell: a trunk has one warm-up for all its budgets."""
-    own = [b for b in config.budgets if width in config.widths_at(b, corpus.vocab_size)]
+    own = [b for b in config.budgets if width in config.widths_at(b, corpus)]
     return max(1, round(config.warmup_share * min([*own, budget]) / step_flops))
 
 

@@ -15,6 +15,7 @@ from sweeps import table
 from sweeps.config import SweepConfig
 from sweeps.grid import PlannedCell, check_cells, grid_cells, replicate_cells
 from sweeps.launchers import Launcher, OpenLauncher
+from sweeps.memory import refuse_too_large
 from sweeps.mirror import Mirror
 from sweeps.plan import Plan, refuse_full_disk
 from sweeps.progress import Reporter
@@ -22,6 +23,7 @@ from sweeps.rates import TunedRates, tune
 from sweeps.segments import Tree
 from sweeps.store import Store
 from sweeps.train_cells import train_cells
+from train.execution import Execution
 from train.spec import CellSpec, to_json
 
 LEAST_SEED_NOISE = 0.005
@@ -35,6 +37,7 @@ class Sweep:
     plan: Plan
     store: Store
     launcher: Launcher
+    how: Execution
     reporter: Reporter
     mirror: Mirror
 
@@ -56,7 +59,10 @@ class Sweep:
             self.mirror.put(next(row for row in rows if row["cell_id"] == cell.cell_id))
 
         self.file(file, self.rows(planned, tree))
-        with self.reporter.stage(name, _missing_flops(tree, self.store)):
+        missing = _missing_flops(tree, self.store)
+        if missing:
+            refuse_too_large(self.plan, self.launcher.device, self.how)
+        with self.reporter.stage(name, missing):
             train_cells(
                 planned,
                 tree,
@@ -87,21 +93,23 @@ class Sweep:
             self.store.write_text(name, table.to_csv(rows))
 
 
-def run_sweep(plan: Plan, out: Path, open_launcher: OpenLauncher, reporter: Reporter) -> Path:
+def run_sweep(
+    plan: Plan, out: Path, open_launcher: OpenLauncher, reporter: Reporter, how: Execution = Execution()
+) -> Path:
     """Trains all that the plan's folder `out` still lacks, and writes its tables; returns `out`.
 
     Safe to interrupt: the same call goes on where it stopped. Raises `UserError` for a folder that holds
-    another sweep or is in use, and for a full disk.
+    another sweep or is in use, for a full disk, and for a model that doesn't fit the device.
     """
     store = Store.open(out, plan.config)
     price = plan.price()
     refuse_full_disk(out, price)
-    with _only_one(store), contextlib.closing(open_launcher(store)) as launcher:
+    with _only_one(store), contextlib.closing(open_launcher(store, how)) as launcher:
         workers = launcher.worker_count
         store.note("plan", asdict(price) | {"total_flops": price.total_flops, "workers": workers})
         mirror = Mirror(plan.config.trackers, plan.config.name, store, reporter)
         try:
-            _stages(Sweep(plan, store, launcher, reporter, mirror))
+            _stages(Sweep(plan, store, launcher, how, reporter, mirror))
         finally:
             mirror.close()
     return out

@@ -1,9 +1,10 @@
 """A sweep's folder: content-addressed segments and cells, each there whole or not at all.
 
 sweep.json           the config and the plan
-segments/ID/         segment.json, train_loss.npy and, while it is needed or kept, checkpoint/
+segments/ID/         segment.json, metrics.npz and, while it is needed or kept, checkpoint/
 cells/ID/            cell.json, windows.npy, curve.jsonl
 failures/ID.json     why a segment could not be trained; tried again by the next run
+profiles/dWIDTH/     a profiler's trace, where one was asked for
 runs.csv tuning.csv checks.csv summary.json fit.json report.html figures/
 """
 
@@ -105,6 +106,11 @@ class Store:
     def failure(self, segment_id: str) -> Path:
         """Where the reason is kept why the segment could not be trained."""
         return self.path / "failures" / f"{segment_id}.json"
+
+    def profile(self, width: int) -> Path | None:
+        """Where the trace of a width goes; None if it is there already."""
+        folder = self.path / "profiles" / f"d{width}"
+        return None if folder.exists() else folder
 
     def read_json(self, name: str) -> Any:
         """A JSON file of the folder; `UserError` if it isn't there or isn't JSON."""

@@ -1,7 +1,8 @@
-"""A worker process: reads tasks as JSON lines from stdin, does them, writes events as JSON lines.
+"""A worker process: reads packs of tasks as JSON lines from stdin, does them, writes events as JSON lines.
 
-Started by a launcher as `python -m sweeps.worker FOLDER`. Events go to the original stdout, which is
-kept for them alone: whatever a library prints is sent to stderr.
+Started by a launcher as `python -m sweeps.worker FOLDER EXECUTION`, the second a JSON object. A line holds a
+list of tasks, trained as members of one program. Events go to the original stdout, which is kept for them
+alone: whatever a library prints is sent to stderr.
 """
 
 from __future__ import annotations
@@ -23,29 +24,37 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the launcher decides when to stop
     events = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
+    from models.errors import UserError
     from sweeps.execute import execute, task_from_json
     from sweeps.store import Store
-    from train.device import set_up
-
-    set_up()
-    store = Store(Path(sys.argv[1]))
+    from train import device
+    from train.execution import Execution
+    from train.spec import from_json, to_json
 
     def send(**event: Any) -> None:
         events.write(json.dumps(event) + "\n")
 
-    send(event="ready")
+    how = from_json(Execution, json.loads(sys.argv[2]))
+    store = Store(Path(sys.argv[1]))
+    try:
+        device.set_up()
+        found = device.find_device(how)
+    except UserError as error:
+        send(event="refused", reason=str(error))
+        return
+    send(event="ready", device=to_json(found))
     for line in sys.stdin:
-        task = task_from_json(json.loads(line))
+        tasks = [task_from_json(task) for task in json.loads(line)]
         last = time.monotonic()
 
-        def progress(steps: int, loss: float) -> None:
+        def progress(steps: int, losses: Any) -> None:
             nonlocal last
             if time.monotonic() - last >= REPORT_SECONDS:
                 last = time.monotonic()
-                send(event="progress", steps=steps, loss=loss)
+                send(event="progress", steps=steps, losses=[float(loss) for loss in losses])
 
         try:
-            execute(task, store, progress)
+            execute(tasks, store, progress, how)
         except Exception as error:
             traceback.print_exc()
             send(event="failed", reason=f"{type(error).__name__}: {error}".splitlines()[0])

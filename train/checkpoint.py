@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 
+from train.execution import Execution
+from train.mesh import sharded
 from train.spec import Recipe
 from train.step import State, programs
 
@@ -20,10 +23,15 @@ def save(state: State, path: Path) -> None:
         checkpointer.save(path.absolute(), state)
 
 
-def restore(recipe: Recipe, path: Path) -> State:
-    """The state in `path`, on this process' default device, whatever wrote it."""
-    shape = jax.eval_shape(programs(recipe).init, 0)
-    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), shape)
+def restore(recipe: Recipe, path: Path, how: Execution = Execution()) -> State:
+    """The state in `path`, on the devices that `how` names, whatever wrote it."""
+    program = programs(recipe, how)
+    shapes = jax.eval_shape(program.init, 0)
+    single = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    where = sharded(program.mesh, shapes) if program.mesh else jax.tree.map(lambda _: single, shapes)
+
+    def target(x: Any, sharding: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
+
     with ocp.StandardCheckpointer() as checkpointer:
-        return checkpointer.restore(path.absolute(), target)
+        return checkpointer.restore(path.absolute(), jax.tree.map(target, shapes, where))

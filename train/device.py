@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import resource
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from models.errors import UserError
 from train.cache import cache_dir
+from train.execution import Execution
 
 PEAK_BF16_FLOPS = {
     "H200": 989.4e12,
@@ -38,3 +46,46 @@ def device_name() -> str:
 def peak_flops(device: str) -> float | None:
     """The peak that `mfu` is measured against, FLOP/s; None for a device without a named one (any CPU)."""
     return next((peak for part, peak in PEAK_BF16_FLOPS.items() if part in device), None)
+
+
+def peak_memory_bytes() -> int:
+    """The most memory that was in use at once: of the first device, or on a CPU of this process."""
+    import jax
+
+    statistics = jax.devices()[0].memory_stats() or {}
+    if "peak_bytes_in_use" in statistics:
+        return statistics["peak_bytes_in_use"]
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+@dataclass(frozen=True)
+class Device:
+    """What a worker trains on. `memory`: bytes that a model may take on each of `count` devices."""
+
+    platform: str
+    kind: str
+    count: int
+    memory: int
+
+
+def find_device(how: Execution) -> Device:
+    """This process' devices. Raises `UserError` where another platform or more of them were asked for."""
+    import jax
+
+    found, devices = jax.default_backend(), jax.devices()
+    if how.platform not in ("auto", found):
+        raise UserError(
+            f"platform {how.platform} was asked for and JAX sees only {found}: install JAX for it (extras "
+            "cuda and tpu), check its driver, or drop --platform"
+        )
+    if how.devices > len(devices):
+        raise UserError(f"devices {how.devices} were asked for and JAX sees {len(devices)}: lower --devices")
+    return Device(found, devices[0].device_kind, len(devices), _memory_bytes(devices[0]))
+
+
+def _memory_bytes(device: Any) -> int:
+    """Of an accelerator its own, of a machine a core's share."""
+    statistics = device.memory_stats() or {}
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return statistics.get("bytes_limit") or machine // (os.cpu_count() or 1)

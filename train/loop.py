@@ -1,37 +1,55 @@
-"""Trains one segment and evaluates one cell."""
+"""Trains segments, alone or several as members of one program, and evaluates cells."""
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
 from train import checkpoint
-from train.batches import CHUNK, chunks
+from train.batches import CHUNK, Chunk, chunks
 from train.corpus import Corpus
+from train.execution import Execution
 from train.schedules import learning_rates
 from train.spec import CellSpec, Segment
-from train.step import EVAL_BATCH, State, programs
+from train.step import EVAL_BATCH, Programs, State, programs, shape_of
 
-Progress = Callable[[int, float], None]
-"""Called with (steps done of the segment, latest training loss)."""
+Progress = Callable[[int, NDArray[np.float32]], None]
+"""Called with the steps done of the segments, and the latest training loss of each."""
+
+PROFILED_CHUNK = 1
+"""The first chunk compiles; the second shows how it goes on."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A segment's outcome. `losses` (steps run,): training loss of each step, nats per token; shorter than
-    the segment if the loss stopped being finite. `seconds`: of training, compilation included.
-    `step_seconds`: of one step once compiled, None for a segment too short to tell."""
+    """A segment's outcome. `metrics`, by name (steps run,): at each step `loss` in nats per token, and the
+    other metrics of `train.step.Programs`; shorter than the segment if the loss stopped being finite.
+
+    `seconds`: wall time of training; `startup_seconds`: the part of it before the first step was done, mostly
+    compilation; `step_seconds`: of one step once compiled, None for a segment too short to tell. Of one of
+    several `members`, all three are its share.
+    """
 
     state: State
-    losses: NDArray[np.float32]
+    metrics: dict[str, NDArray[np.float32]]
     seconds: float
+    startup_seconds: float
     step_seconds: float | None
+    members: int
+
+    @property
+    def losses(self) -> NDArray[np.float32]:
+        """Training loss of each step."""
+        return self.metrics["loss"]
 
     @property
     def diverged(self) -> bool:
@@ -40,46 +58,148 @@ class Trained:
 
 
 def run_segment(
-    segment: Segment, corpus: Corpus, parent: Path | None, progress: Progress = lambda steps, loss: None
+    segment: Segment,
+    corpus: Corpus,
+    parent: Path | None,
+    progress: Progress = lambda steps, losses: None,
+    how: Execution = Execution(),
+    profile: Path | None = None,
 ) -> Trained:
     """Trains the segment from the checkpoint `parent`, or from initialization where it is None."""
+    return run_segments([segment], corpus, [parent], progress, how, profile)[0]
+
+
+def run_segments(
+    segments: Sequence[Segment],
+    corpus: Corpus,
+    parents: Sequence[Path | None],
+    progress: Progress = lambda steps, losses: None,
+    how: Execution = Execution(),
+    profile: Path | None = None,
+) -> list[Trained]:
+    """Trains segments of one `pack_key` together, each from its parent's checkpoint or from initialization.
+
+    A member whose loss stops being finite leaves the others as they are. `profile`: a folder for a trace.
+    """
     began = time.perf_counter()
-    recipe = segment.recipe
-    program = programs(recipe)
-    state = program.init(recipe.init_seed) if parent is None else checkpoint.restore(recipe, parent)
-    decay = np.float32(recipe.optimizer.weight_decay)
-    losses: list[NDArray[np.float32]] = []
-    paces: list[float] = []
-    for chunk in chunks(corpus, recipe, segment.start, segment.stop):
-        peak, total = recipe.optimizer.peak_lr, segment.total
-        rates = np.zeros(CHUNK, dtype=np.float32)
-        steps = chunk.stop - chunk.start
-        called = time.perf_counter()
-        rates[:steps] = learning_rates(recipe.schedule, peak, chunk.start, chunk.stop, total)
-        state, chunk_losses = program.train(state, chunk.windows, chunk.rows, rates, decay, steps)
-        losses.append(np.asarray(chunk_losses)[:steps])
-        paces.append((time.perf_counter() - called) / steps)
-        progress(chunk.stop - segment.start, float(losses[-1][-1]))
-        if not np.isfinite(losses[-1]).all():
-            break
-    return Trained(
-        state=state,
-        losses=_until_not_finite(np.concatenate(losses)),
-        seconds=time.perf_counter() - began,
-        step_seconds=float(np.median(paces[1:])) if len(paces) > 1 else None,
-    )
+    if len({pack_key(segment) for segment in segments}) > 1:
+        raise ValueError("segments of different shapes or steps can't be members of one program")
+    program = programs(segments[0].recipe, how)
+    states = [_start(s, p, program, how) for s, p in zip(segments, parents, strict=True)]
+    state = states[0] if len(states) == 1 else jax.tree.map(lambda *x: jnp.stack(x), *states)
+    del states
+    metrics: list[dict[str, NDArray[np.float32]]] = []
+    ends: list[float] = []
+    waiting: Any = None
+    for number, chunk in enumerate(_joined(segments, corpus)):
+        with _traced(profile if number == PROFILED_CHUNK else None):
+            state, told = _train(program, state, segments, chunk)
+            if profile and number == PROFILED_CHUNK:
+                jax.block_until_ready(state)
+        if waiting:  # read while the device is at the next stretch
+            metrics.append(_read(*waiting))
+            ends.append(time.perf_counter())
+            progress(sum(m["loss"].shape[-1] for m in metrics), metrics[-1]["loss"][:, -1])
+            if not np.isfinite(metrics[-1]["loss"][:, -1]).any():
+                break
+        waiting = (told, chunk.stop - chunk.start)
+    else:
+        metrics.append(_read(*waiting))
+        ends.append(time.perf_counter())
+        progress(segments[0].stop - segments[0].start, metrics[-1]["loss"][:, -1])
+    return _outcomes(segments, state, metrics, began, ends)
 
 
-def evaluate(cell: CellSpec, state: State, corpus: Corpus) -> NDArray[np.float32]:
+def pack_key(segment: Segment) -> Any:
+    """Segments with equal keys can be members of one program."""
+    return shape_of(segment.recipe), segment.start, segment.stop
+
+
+def evaluate(
+    cell: CellSpec, state: State, corpus: Corpus, how: Execution = Execution()
+) -> NDArray[np.float32]:
     """Loss of each of the cell's evaluation windows (eval_windows,), nats per token."""
     context = cell.recipe.model.context_length
     windows = corpus.evaluation_windows(cell.split, context, cell.eval_windows)
     short = -len(windows) % EVAL_BATCH
     padded = np.concatenate([windows, windows[:short]]) if short else windows
-    losses = programs(cell.recipe).evaluate(state.params, jnp.asarray(padded))
+    losses = programs(cell.recipe, how).evaluate(state.params, padded)
     return np.asarray(losses)[: cell.eval_windows]
 
 
-def _until_not_finite(losses: NDArray[np.float32]) -> NDArray[np.float32]:
+def _start(segment: Segment, parent: Path | None, program: Programs, how: Execution) -> State:
+    recipe = segment.recipe
+    return program.init(recipe.init_seed) if parent is None else checkpoint.restore(recipe, parent, how)
+
+
+def _joined(segments: Sequence[Segment], corpus: Corpus) -> Iterator[Chunk]:
+    """The members' chunks as one, with `rows` (M, CHUNK, B); of a single segment, its own."""
+    each = [chunks(corpus, s.recipe, s.start, s.stop) for s in segments]
+    for parts in zip(*each, strict=True):
+        if len(parts) == 1:
+            yield parts[0]
+        elif all(part.windows is parts[0].windows for part in parts):
+            yield parts[0]._replace(rows=np.stack([part.rows for part in parts]))
+        else:
+            offset = np.cumsum([0, *(len(part.windows) for part in parts[:-1])], dtype=np.int32)
+            rows = np.stack([part.rows + o for part, o in zip(parts, offset, strict=True)])
+            windows = jnp.concatenate([part.windows for part in parts])
+            yield parts[0]._replace(windows=windows, rows=rows)
+
+
+def _train(program: Programs, state: State, segments: Sequence[Segment], chunk: Chunk) -> tuple[State, Any]:
+    steps = chunk.stop - chunk.start
+    rates = np.zeros((len(segments), CHUNK), dtype=np.float32)
+    for row, s in zip(rates, segments, strict=True):
+        peak = s.recipe.optimizer.peak_lr
+        row[:steps] = learning_rates(s.recipe.schedule, peak, chunk.start, chunk.stop, s.total)
+    decays = np.array([s.recipe.optimizer.weight_decay for s in segments], dtype=np.float32)
+    if len(segments) == 1:
+        return program.train(state, chunk.windows, chunk.rows, rates[0], decays[0], steps)
+    return program.train_members(state, chunk.windows, chunk.rows, rates, decays, steps)
+
+
+def _read(told: dict[str, jax.Array], steps: int) -> dict[str, NDArray[np.float32]]:
+    """Metrics (M, steps) from the device's (M, CHUNK), or (CHUNK,) of a single run."""
+    return {name: np.atleast_2d(np.asarray(values))[:, :steps] for name, values in told.items()}
+
+
+def _outcomes(
+    segments: Sequence[Segment],
+    state: State,
+    metrics: list[dict[str, NDArray[np.float32]]],
+    began: float,
+    ends: list[float],
+) -> list[Trained]:
+    whole = {name: np.concatenate([m[name] for m in metrics], axis=1) for name in metrics[0]}
+    paces = [
+        (end - before) / m["loss"].shape[1]
+        for before, end, m in zip(ends, ends[1:], metrics[1:], strict=False)
+    ]
+    pace = float(np.median(paces)) if paces else None
+    first_step = ends[0] - began - (pace or 0.0) * (metrics[0]["loss"].shape[1] - 1)
+    share = len(segments)
+    outcomes = []
+    for i in range(share):
+        steps = _finite_steps(whole["loss"][i])
+        outcomes.append(
+            Trained(
+                state=state if share == 1 else jax.tree.map(lambda x, i=i: x[i], state),
+                metrics={name: values[i, :steps] for name, values in whole.items()},
+                seconds=(ends[-1] - began) / share,
+                startup_seconds=first_step / share,
+                step_seconds=pace / share if pace is not None else None,
+                members=share,
+            )
+        )
+    return outcomes
+
+
+def _finite_steps(losses: NDArray[np.float32]) -> int:
+    """Steps up to the first whose loss is no number, that one included."""
     bad = np.flatnonzero(~np.isfinite(losses))
-    return losses[: bad[0] + 1] if len(bad) else losses
+    return int(bad[0]) + 1 if len(bad) else len(losses)
+
+
+def _traced(folder: Path | None) -> Any:
+    return jax.profiler.trace(str(folder), create_perfetto_trace=True) if folder else contextlib.nullcontext()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.corpus import Corpus
-from train.device import peak_flops
+from train.device import peak_flops, peak_memory_bytes
 from train.spec import CellSpec
 
 TAIL = 0.05
@@ -19,13 +20,27 @@ TAIL = 0.05
 
 CURVE_POINTS = 200
 
+SPIKE_WINDOW, SPIKE_DEVIATIONS = 128, 7.0
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Wall seconds of a run: `training` of them all, `startup` before first steps were done (mostly
+    compilation), and `first_step`, those before the run's first one."""
+
+    training: float
+    startup: float
+    first_step: float
+
 
 @dataclass(frozen=True)
 class CellResult:
     """One row of the run table, but for the columns that only the sweep knows (budget, trunk, bill).
 
-    `loss`, `loss_stderr` and `train_loss` in nats per token; `flops` exact by the ledger; `mfu` a share of
-    the device's named peak, None where it has none.
+    `loss`, `loss_stderr` and `train_loss` in nats per token; `flops` exact by the ledger. `step_seconds`,
+    `tokens_per_second` and `mfu` are of the steps alone, without the start-up; `mfu` is a share of the
+    device's named peak, None where it has none. `peak_memory_bytes`: of the worker so far. `loss_spikes`: see
+    `spikes`. `dropped`: share of assignments that a mixture's experts had no room for, None in a dense model.
     """
 
     cell_id: str
@@ -50,6 +65,8 @@ class CellResult:
     steps: int
     schedule: str
     optimizer: str
+    parametrization: str
+    dtype: str
     d_model: int
     n_layers: int
     n_heads: int
@@ -58,9 +75,20 @@ class CellResult:
     dataset: str
     tokenizer: str
     wall_seconds: float | None
+    first_step_seconds: float | None
+    step_seconds: float | None
     tokens_per_second: float | None
     mfu: float | None
+    peak_memory_bytes: int | None
+    loss_spikes: int | None
+    dropped: float | None
     device: str
+
+
+MEASURED = (
+    *("loss", "loss_stderr", "bits_per_byte", "train_loss", "wall_seconds", "first_step_seconds"),
+    *("step_seconds", "tokens_per_second", "mfu", "peak_memory_bytes", "loss_spikes", "dropped"),
+)
 
 
 def describe(cell: CellSpec, n_tokens_available: int) -> dict[str, Any]:
@@ -83,6 +111,8 @@ def describe(cell: CellSpec, n_tokens_available: int) -> dict[str, Any]:
         "steps": cell.steps,
         "schedule": recipe.schedule.name,
         "optimizer": recipe.optimizer.name,
+        "parametrization": recipe.parametrization,
+        "dtype": recipe.dtype,
         "d_model": model.width,
         "n_layers": model.depth,
         "n_heads": model.heads,
@@ -98,15 +128,15 @@ def measured(
     corpus: Corpus,
     *,
     windows: NDArray[np.float32],
-    train_losses: NDArray[np.float32],
-    seconds: float,
+    metrics: Mapping[str, NDArray[np.float32]],
+    clock: Clock,
     device: str,
 ) -> CellResult:
-    """The result of a finished cell from its window losses (E,) and the losses of all its steps (steps,)."""
+    """The result of a finished cell from its window losses (E,) and the metrics of all its steps (steps,)."""
     loss = float(windows.mean(dtype=np.float64))
-    speed = cell.tokens / seconds
+    speed = cell.tokens / max(clock.training - clock.startup, 1e-9)
     peak = peak_flops(device)
-    tail = train_losses[-max(1, round(TAIL * len(train_losses))) :]
+    tail = slice(-max(1, round(TAIL * cell.steps)), None)
     return CellResult(
         **describe(cell, corpus.n_tokens("train")),
         status="finished",
@@ -114,36 +144,54 @@ def measured(
         loss=loss,
         loss_stderr=float(windows.std(ddof=1, dtype=np.float64) / math.sqrt(len(windows))),
         bits_per_byte=loss / math.log(2) / corpus.bytes_per_token,
-        train_loss=float(tail.mean(dtype=np.float64)),
-        wall_seconds=seconds,
+        train_loss=float(metrics["loss"][tail].mean(dtype=np.float64)),
+        wall_seconds=clock.training,
+        first_step_seconds=clock.first_step,
+        step_seconds=cell.recipe.batch_tokens / speed,
         tokens_per_second=speed,
         mfu=speed * cell.recipe.ledger.train_flops / peak if peak else None,
+        peak_memory_bytes=peak_memory_bytes(),
+        loss_spikes=spikes(metrics["loss"]),
+        dropped=float(metrics["dropped"][tail].mean(dtype=np.float64)) if "dropped" in metrics else None,
         device=device,
     )
 
 
 def unfinished(cell: CellSpec, corpus: Corpus, status: str, reason: str) -> CellResult:
     """The row of a cell that has no loss: diverged, failed, running or pending, and why."""
-    empty = ("loss", "loss_stderr", "bits_per_byte", "train_loss", "wall_seconds", "tokens_per_second", "mfu")
-    nothing: dict[str, Any] = dict.fromkeys(empty)
+    nothing: dict[str, Any] = dict.fromkeys(MEASURED)
     known = describe(cell, corpus.n_tokens("train"))
     return CellResult(**known, **nothing, status=status, reason=reason, device="")
 
 
+def spikes(losses: NDArray[np.float32]) -> int:
+    """Steps whose loss is SPIKE_DEVIATIONS standard deviations or more above the mean of the SPIKE_WINDOW
+    steps before them (the spike score of OLMo et al. 2024, section 3.1, as a count)."""
+    if len(losses) <= SPIKE_WINDOW:
+        return 0
+    before = np.lib.stride_tricks.sliding_window_view(losses[:-1].astype(np.float64), SPIKE_WINDOW)
+    mean, deviation = before.mean(axis=1), before.std(axis=1)
+    return int(np.sum(losses[SPIKE_WINDOW:] > mean + SPIKE_DEVIATIONS * deviation))
+
+
 def curve(
-    cell: CellSpec, train_losses: NDArray[np.float32], rates: NDArray[np.float32]
+    cell: CellSpec, metrics: Mapping[str, NDArray[np.float32]], rates: NDArray[np.float32]
 ) -> list[dict[str, Any]]:
-    """The training loss in at most CURVE_POINTS means over equal stretches; `step` is a stretch's end."""
-    edges = np.unique(np.linspace(0, len(train_losses), CURVE_POINTS + 1).round().astype(int))
+    """The run's metrics in at most CURVE_POINTS means over equal stretches; `step` is a stretch's end.
+
+    The loss stands as `train_loss`, the others under their own names.
+    """
+    edges = np.unique(np.linspace(0, cell.steps, CURVE_POINTS + 1).round().astype(int))
     token_flops = cell.recipe.ledger.train_flops
     tokens = cell.recipe.batch_tokens
+    named = {"train_loss" if name == "loss" else name: values for name, values in metrics.items()}
     return [
         {
             "step": int(b),
             "tokens": int(b) * tokens,
             "flops": int(b) * tokens * token_flops,
-            "train_loss": float(train_losses[a:b].mean(dtype=np.float64)),
             "lr": float(rates[b - 1]),
         }
+        | {name: float(values[a:b].mean(dtype=np.float64)) for name, values in named.items()}
         for a, b in itertools.pairwise(edges)
     ]

@@ -6,14 +6,14 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from models import Ledger, ModelConfig, ledger
 from models.errors import UserError
 
-RESULTS_VERSION = 1
+RESULTS_VERSION = 2
 """Part of every hash. Raised by any change of this code that changes the numbers a recipe gives."""
 
 T = TypeVar("T")
@@ -47,6 +47,30 @@ class AdamW:
 
 
 @dataclass(frozen=True)
+class Muon:
+    """Jordan et al. (2024): orthogonalized momentum for the blocks' matrices, Adam for everything else.
+
+    A matrix' update has the root mean square of Adam's (Liu et al. 2025, section 2.2), so that rates and
+    weight decay mean what they mean for `AdamW`. `momentum`: of the matrices; the betas are Adam's.
+    """
+
+    peak_lr: float
+    momentum: float = 0.95
+    beta1: float = 0.9
+    beta2: float = 0.99
+    eps: float = 1e-8
+    weight_decay: float = 0.1
+    clip: float = 1.0
+    name: Literal["muon"] = "muon"
+
+
+Optimizer = Annotated[AdamW | Muon, Field(discriminator="name")]
+OPTIMIZERS: dict[str, type[AdamW | Muon]] = {"adamw": AdamW, "muon": Muon}
+Parametrization = Literal["standard", "mup", "completep"]
+Dtype = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
 class Schedule:
     """Learning rate over steps. `decay_fraction`: of all steps, for `wsd`; `final_fraction`: of the peak."""
 
@@ -62,16 +86,18 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that determines a run but its length. `batch_size` in windows of the model's context length."""
+    """All that determines a run but its length. `batch_size` in windows of the model's context length;
+    `parametrization`: how rates and decay scale with the width (see `train.parametrization`)."""
 
     model: ModelConfig
     data: DataSpec
-    optimizer: AdamW
+    optimizer: Optimizer
     schedule: Schedule
     batch_size: int
     init_seed: int
     data_seed: int
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    parametrization: Parametrization = "standard"
+    dtype: Dtype = "float32"
     version: int = RESULTS_VERSION
 
     @property

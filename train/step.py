@@ -4,19 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from functools import cached_property, lru_cache, partial
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
+from jax.sharding import Mesh
 
 from models import build
-from train.spec import AdamW, Recipe
+from train.execution import Execution, Remat
+from train.loss import mean_loss, token_losses
+from train.mesh import divided, mesh_over, replicated, sharded
+from train.optimizers import directions
+from train.parametrization import decay_multiplier, is_matrix, rate_multiplier
+from train.spec import Recipe
 
 EVAL_BATCH = 16
 """Windows evaluated at a time: a constant, so that a loss doesn't depend on who asked for it."""
+
+AUXILIARY_WEIGHTS = {"balance_loss": 0.01, "router_z": 0.001}
+"""Of losses besides the cross-entropy, by the model's name for them (Fedus et al. 2022, section 2.2; Zoph et
+al. 2022, equation 6)."""
+
+Packing = Literal["vmap", "map"]
+Metrics = dict[str, jax.Array]
 
 
 class State(NamedTuple):
@@ -31,87 +44,147 @@ class Programs:
     """Jitted functions of arrays.
 
     init(seed) -> State
-    train(state, windows (W, T+1), index (S, B), rates (S,), weight_decay, steps <= S) -> State, losses (S,)
+    train(state, windows (W, T+1), rows (S, B), rates (S,), weight_decay, steps <= S) -> State, metrics (S,)
     evaluate(params, windows (E, T+1)) -> mean loss of each window, nats per token (E,)
+
+    Metrics, one number a step: `loss` (cross-entropy, nats per token), `grad_norm` before clipping,
+    `update_norm`, and what the model itself tells.
     """
 
     init: Callable[[int], State]
-    train: Callable[..., tuple[State, jax.Array]]
+    train: Callable[..., tuple[State, Metrics]]
     evaluate: Callable[[Any, jax.Array], jax.Array]
+    traced: Callable[..., tuple[State, Metrics]]
+    packing: Packing
+    mesh: Mesh | None
+
+    @cached_property
+    def train_members(self) -> Callable[..., tuple[State, Metrics]]:
+        """`train` of M runs at once: state, rows, rates and decays have a leading axis of members.
+
+        By `vmap` one program computes all members together; by `map` one after the other, bitwise as alone.
+        """
+        return jax.jit(partial(_train_members, self.traced, self.packing), donate_argnums=0)
 
 
-def programs(recipe: Recipe) -> Programs:
+def programs(recipe: Recipe, how: Execution = Execution(), packing: Packing | None = None) -> Programs:
     """The programs of a recipe; recipes that differ in rate, schedule, length or seed share them."""
+    packing = packing or ("map" if jax.default_backend() == "cpu" else "vmap")
+    return _programs(shape_of(recipe), how.remat, how.devices, packing)
+
+
+def shape_of(recipe: Recipe) -> Recipe:
+    """The recipe with all that is not part of its compiled programs set to one value."""
     optimizer = replace(recipe.optimizer, peak_lr=0.0, weight_decay=0.0)
     shape = replace(recipe, optimizer=optimizer, init_seed=0, data_seed=0)
-    return _programs(replace(shape, schedule=replace(shape.schedule, name="wsd", warmup_steps=0)))
-
-
-def window_losses(logits_BxTxV: jax.Array, targets_BxT: jax.Array) -> jax.Array:
-    """Mean cross-entropy of each window (B,), nats per token."""
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits_BxTxV, targets_BxT)
-    return losses.mean(axis=-1)
+    return replace(shape, schedule=replace(shape.schedule, name="wsd", warmup_steps=0))
 
 
 @lru_cache(maxsize=64)
-def _programs(recipe: Recipe) -> Programs:
+def _programs(recipe: Recipe, remat: Remat, devices: int, packing: Packing) -> Programs:
     def fresh(seed: Any) -> nnx.Module:
-        return build(recipe.model, seed=seed, dtype=recipe.dtype)
+        return build(recipe.model, seed=seed, dtype=recipe.dtype, remat=remat)
 
     graph, _ = nnx.split(nnx.eval_shape(lambda: fresh(0)))
-    transform = _adam_directions(recipe.optimizer)
-
-    def losses_of(params: Any, windows_BxT1: jax.Array) -> jax.Array:
-        tokens = windows_BxT1.astype(jnp.int32)
-        logits = nnx.merge(graph, params)(tokens[:, :-1])  # pyright: ignore[reportCallIssue]
-        return window_losses(logits, tokens[:, 1:])
+    transform = directions(recipe.optimizer)
+    mesh = mesh_over(devices) if devices > 1 else None
 
     def init(seed: jax.Array) -> State:
         params = nnx.state(fresh(seed), nnx.Param)
         return State(params, transform.init(params))
 
-    def train(state: State, windows: Any, index: Any, rates: Any, decay: Any, steps: Any) -> Any:
-        def one_step(i: jax.Array, carry: tuple[State, jax.Array]) -> tuple[State, jax.Array]:
-            state, losses = carry
-            loss, state = _step(losses_of, transform, state, windows[index[i]], rates[i], decay)
-            return state, losses.at[i].set(loss)
+    def apply(params: Any, windows_BxT1: jax.Array) -> tuple[Any, ...]:
+        tokens = _share(windows_BxT1, mesh).astype(jnp.int32)
+        model: Any = nnx.merge(graph, _whole(params, mesh))
+        features, told = model.features(tokens[:, :-1])
+        return features, model.unembedding(), tokens[:, 1:], told
 
-        return jax.lax.fori_loop(0, steps, one_step, (state, jnp.zeros(rates.shape)))
+    def objective(params: Any, windows_BxT1: jax.Array) -> tuple[jax.Array, Metrics]:
+        features, head, targets, told = apply(params, windows_BxT1)
+        loss = mean_loss(features, head, targets)
+        extra = sum(weight * told[name] for name, weight in AUXILIARY_WEIGHTS.items() if name in told)
+        return loss + extra, {"loss": loss} | told
+
+    def step(state: State, windows_BxT1: jax.Array, rate: Any, decay: Any) -> tuple[State, Metrics]:
+        gradient, metrics = jax.grad(objective, has_aux=True)(state.params, windows_BxT1)
+        return _descend(recipe, transform, state, gradient, rate, decay, metrics)
+
+    def train(state: State, windows: Any, rows: Any, rates: Any, decay: Any, steps: Any) -> Any:
+        def one(i: jax.Array, carry: tuple[State, Metrics]) -> tuple[State, Metrics]:
+            state, metrics = step(carry[0], windows[rows[i]], rates[i], decay)
+            return state, {name: carry[1][name].at[i].set(value) for name, value in metrics.items()}
+
+        names = jax.eval_shape(step, state, windows[rows[0]], rates[0], decay)[1]
+        return jax.lax.fori_loop(0, steps, one, (state, {name: jnp.zeros(rates.shape) for name in names}))
 
     def evaluate(params: Any, windows_ExT1: jax.Array) -> jax.Array:
         batches = windows_ExT1.reshape(-1, EVAL_BATCH, windows_ExT1.shape[-1])
-        return jax.lax.map(partial(losses_of, params), batches).reshape(-1)
+        one = lambda batch: token_losses(*apply(params, batch)[:3]).mean(axis=-1)  # noqa: E731  # short
+        return jax.lax.map(one, batches).reshape(-1)
 
+    return _jitted(init, train, evaluate, packing, mesh)
+
+
+def _jitted(init: Any, train: Any, evaluate: Any, packing: Packing, mesh: Mesh | None) -> Programs:
     # Initialization runs once: half of its time was LLVM polishing it.
-    once = {"xla_backend_optimization_level": 0}
-    return Programs(jax.jit(init, compiler_options=once), jax.jit(train, donate_argnums=0), jax.jit(evaluate))
+    once = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
+    if mesh is None:
+        jits = jax.jit(init, compiler_options=once), jax.jit(train, donate_argnums=0), jax.jit(evaluate)
+        return Programs(*jits, traced=train, packing=packing, mesh=None)
+    state, whole = sharded(mesh, jax.eval_shape(init, 0)), replicated(mesh)
+    return Programs(
+        init=jax.jit(init, out_shardings=state, compiler_options=once),
+        train=jax.jit(
+            train,
+            in_shardings=(state, *(whole,) * 5),
+            out_shardings=(state, whole),
+            donate_argnums=0,
+        ),
+        evaluate=jax.jit(evaluate, in_shardings=(state.params, whole), out_shardings=whole),
+        traced=train,
+        packing=packing,
+        mesh=mesh,
+    )
 
 
-def _step(
-    losses_of: Callable[[Any, jax.Array], jax.Array],
+def _descend(
+    recipe: Recipe,
     transform: optax.GradientTransformation,
     state: State,
-    windows_BxT1: jax.Array,
+    gradient: Any,
     rate: jax.Array,
     weight_decay: jax.Array,
-) -> tuple[jax.Array, State]:
-    loss, gradient = jax.value_and_grad(lambda p: losses_of(p, windows_BxT1).mean())(state.params)
-    direction, moments = transform.update(gradient, state.moments, state.params)
-    decayed = jax.tree_util.tree_map_with_path(
-        lambda path, d, p: d + weight_decay * p if _is_decayed(path, p) else d, direction, state.params
-    )
-    params = jax.tree.map(lambda p, d: p - rate * d, state.params, decayed)
-    return loss, State(params, moments)
+    metrics: Metrics,
+) -> tuple[State, Metrics]:
+    """One clipped step down a gradient."""
+    norm = optax.tree.norm(gradient)
+    clip = recipe.optimizer.clip
+    clipped = jax.tree.map(lambda g: g * (clip / jnp.maximum(norm, clip)), gradient)
+    direction, moments = transform.update(clipped, state.moments, state.params)
+
+    def move(path: tuple[Any, ...], p: jax.Array, d: jax.Array) -> jax.Array:
+        decay = weight_decay * decay_multiplier(recipe, path, p)
+        return rate * rate_multiplier(recipe, path, p) * (d + decay * p if is_matrix(path, p) else d)
+
+    update = jax.tree_util.tree_map_with_path(move, state.params, direction)
+    params = jax.tree.map(jnp.subtract, state.params, update)
+    told = {"grad_norm": norm, "update_norm": optax.tree.norm(update)}
+    return State(params, moments), metrics | told
 
 
-def _adam_directions(optimizer: AdamW) -> optax.GradientTransformation:
-    """Clipped Adam without its rate: rate and weight decay reach the compiled step as numbers."""
-    return optax.chain(
-        optax.clip_by_global_norm(optimizer.clip),
-        optax.scale_by_adam(b1=optimizer.beta1, b2=optimizer.beta2, eps=optimizer.eps),
-    )
+def _train_members(
+    train: Any, packing: Packing, states: State, windows: Any, rows: Any, rates: Any, decays: Any, steps: Any
+) -> tuple[State, Metrics]:
+    if packing == "vmap":
+        return jax.vmap(train, in_axes=(0, None, 0, 0, 0, None))(states, windows, rows, rates, decays, steps)
+    return jax.lax.map(lambda m: train(m[0], windows, *m[1:], steps), (states, rows, rates, decays))
 
 
-def _is_decayed(path: tuple[Any, ...], parameter: jax.Array) -> bool:
-    """Matrices of the blocks and the head: not the scales, and not the embedding, whose rows are look-ups."""
-    return parameter.ndim >= 2 and "embedding" not in jax.tree_util.keystr(path)
+def _share(windows_BxT1: jax.Array, mesh: Mesh | None) -> jax.Array:
+    if mesh is None or len(windows_BxT1) % mesh.size:  # a few windows to evaluate may not go round
+        return windows_BxT1
+    return jax.lax.with_sharding_constraint(windows_BxT1, divided(mesh))
+
+
+def _whole(params: Any, mesh: Mesh | None) -> Any:
+    return jax.lax.with_sharding_constraint(params, replicated(mesh)) if mesh else params

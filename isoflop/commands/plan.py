@@ -11,9 +11,16 @@ from rich.console import Console
 from rich.table import Table
 
 from isoflop.arguments import parse
-from isoflop.commands.sweep import split_options, take_config
+from isoflop.commands.sweep import (
+    EXECUTION_FLAGS,
+    EXECUTION_OPTIONS,
+    EXECUTION_USAGE,
+    split_options,
+    take_config,
+)
 from sweeps.config import SweepConfig, load_config
 from sweeps.plan import Plan, Price
+from train.execution import Execution
 from train.spec import to_json
 
 
@@ -25,18 +32,20 @@ class Options:
     """Print one JSON object and nothing else."""
     no_calibration: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Skip the short runs that the price in seconds needs."""
+    how: Annotated[Execution, tyro.conf.arg(name="")] = Execution()
 
 
 def run(argv: list[str]) -> int:
     """Prints the grid and its price."""
-    name, rest = take_config(argv, "plan", "[--json] [--no-calibration] [overrides]")
-    ours, overrides = split_options(rest, (), ("--json", "--no-calibration"))
+    name, rest = take_config(argv, "plan", f"[--json] [--no-calibration] {EXECUTION_USAGE} [overrides]")
+    flags = ("--json", "--no-calibration", *EXECUTION_FLAGS)
+    ours, overrides = split_options(rest, EXECUTION_OPTIONS, flags)
     options = parse(Options, ours, "plan")
     config = parse(SweepConfig, overrides, f"plan {name}", default=load_config(name))
     from isoflop.running import plan as make
 
     planned = make(config)
-    price = _price(planned, calibrated=not options.no_calibration)
+    price = planned.price() if options.no_calibration else _price(planned, options.how)
     if options.as_json:
         print(json.dumps(_as_json(planned, price)))
     else:
@@ -44,13 +53,11 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def _price(planned: Plan, calibrated: bool) -> Price:
-    if not calibrated:
-        return planned.price()
+def _price(planned: Plan, how: Execution) -> Price:
     from sweeps.calibrate import calibrate
     from sweeps.launchers import load_launcher
 
-    return planned.price(*calibrate(planned, load_launcher("local")))
+    return planned.price(*calibrate(planned, load_launcher("local"), how))
 
 
 def _as_json(planned: Plan, price: Price) -> dict[str, Any]:

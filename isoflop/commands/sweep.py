@@ -7,12 +7,19 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import tyro
 
 from isoflop.arguments import parse
 from models.errors import UserError
 from sweeps.config import SweepConfig, config_names, load_config
 from sweeps.progress import Reporter
+from train.execution import Execution
+
+EXECUTION_OPTIONS = ("--platform", "--devices", "--members", "--remat")
+EXECUTION_FLAGS = ("--profile",)
+EXECUTION_USAGE = "[--platform P] [--devices N] [--members M] [--remat R] [--profile]"
 
 
 @dataclass(frozen=True)
@@ -25,24 +32,29 @@ class Where:
     """Folder of the sweep; outputs/NAME unless given."""
     no_report: bool = False
     """Stop after training."""
+    how: Annotated[Execution, tyro.conf.arg(name="")] = Execution()
 
 
 def run(argv: list[str]) -> int:
     """Trains a sweep, then fits it and draws its report."""
-    name, rest = take_config(argv, "sweep", "[--launcher NAME] [--out DIR] [--no-report] [overrides]")
-    ours, overrides = split_options(rest, ("--launcher", "--out"), ("--no-report",))
+    options = f"[--launcher NAME] [--out DIR] [--no-report] {EXECUTION_USAGE} [overrides]"
+    name, rest = take_config(argv, "sweep", options)
+    valued, flags = ("--launcher", "--out", *EXECUTION_OPTIONS), ("--no-report", *EXECUTION_FLAGS)
+    ours, overrides = split_options(rest, valued, flags)
     where = parse(Where, ours, "sweep")
     config = parse(SweepConfig, overrides, f"sweep {name}", default=load_config(name))
-    return run_config(config, where.out, where.launcher, draw=not where.no_report)
+    return run_config(config, where.out, where.launcher, where.how, draw=not where.no_report)
 
 
-def run_config(config: SweepConfig, out: Path | None, launcher: str, draw: bool = True) -> int:
+def run_config(
+    config: SweepConfig, out: Path | None, launcher: str, how: Execution = Execution(), draw: bool = True
+) -> int:
     """Trains a config and draws its report, telling a person of it."""
     from isoflop.running import sweep
 
     reporter = Reporter()
     began = time.monotonic()
-    folder = sweep(config, out, launcher, reporter)
+    folder = sweep(config, out, launcher, reporter, how)
     if draw:
         with reporter.stage("fit and draw the report"):
             headline, page = draw_report(folder)

@@ -8,6 +8,8 @@ from typing import Protocol
 from models import plugins
 from sweeps.execute import Task
 from sweeps.store import Store
+from train.device import Device
+from train.execution import Execution
 
 
 class Listener(Protocol):
@@ -28,7 +30,12 @@ class Launcher(Protocol):
 
     @property
     def worker_count(self) -> int:
-        """How many tasks run at the same time."""
+        """How many workers run at the same time."""
+        ...
+
+    @property
+    def device(self) -> Device:
+        """What a worker trains on. Raises `UserError` where it isn't what was asked for."""
         ...
 
     def run(self, tasks: Sequence[Task], listener: Listener) -> None:
@@ -40,11 +47,11 @@ class Launcher(Protocol):
         ...
 
 
-OpenLauncher = Callable[[Store], Launcher]
+OpenLauncher = Callable[[Store, Execution], Launcher]
 
 
 def load_launcher(name: str) -> OpenLauncher:
-    """What opens the launcher of that name for a sweep's folder.
+    """What opens the launcher of that name for a sweep's folder and the way its cells are computed.
 
     Raises `UserError` with the known names for an unknown one.
     """

@@ -19,9 +19,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from models import ModelConfig
+from models.errors import UserError
 from sweeps.execute import Task, task_json
 from sweeps.launchers import Listener, critical_path
+from sweeps.memory import members_that_fit
 from sweeps.store import Store
+from train.device import Device
+from train.execution import Execution
+from train.loop import pack_key
+from train.spec import from_json, to_json
 
 ACCELERATOR_PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin", "jax_rocm7_plugin", "libtpu")
 
@@ -29,47 +35,64 @@ CPU_XLA_FLAGS = "--xla_backend_optimization_level=1"
 """Programs as fast as LLVM's highest level gives for these models, compiled in two thirds of the time."""
 
 
-def open_launcher(store: Store) -> Local:
+def open_launcher(store: Store, how: Execution) -> Local:
     """This machine's cores or accelerator, for the sweep in `store`."""
-    return Local(store)
+    return Local(store, how)
 
 
 class Local:
     """Processes of this machine; each compiles a width's programs once for all its tasks."""
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, store: Store, how: Execution) -> None:
+        self.store, self.how = store, how
         self.workers: list[_Worker] = []
         self.events: queue.Queue[tuple[_Worker, dict[str, Any]]] = queue.Queue()
+        self._device: Device | None = None
 
     @property
     def worker_count(self) -> int:
-        return len(_cores())
+        return len(_cores(self.how))
+
+    @property
+    def device(self) -> Device:
+        if self._device is None:
+            self.workers = self.workers or [self._start(core) for core in _cores(self.how)]
+            _, event = self.events.get()
+            if event["event"] == "refused":
+                raise UserError(event["reason"])
+            if event["event"] != "ready":
+                raise RuntimeError(f"a worker did not start (see {self.store.path / 'worker.log'})")
+            self._device = from_json(Device, event["device"])
+        return self._device
 
     def run(self, tasks: Sequence[Task], listener: Listener) -> None:
+        device = self.device
         for worker in [w for w in self.workers if w.process.poll() is not None]:
             worker.stop()
             self.workers.remove(worker)
         busy = {w.core for w in self.workers}
-        free = [core for core in _cores() if core not in busy]
+        free = [core for core in _cores(self.how) if core not in busy]
         wanted = min(len(tasks), self.worker_count) - len(self.workers)
         self.workers += [self._start(core) for core in free[: max(wanted, 0)]]
-        _drive(_Schedule(tasks, self.store), self.workers, self._start, self.events, listener)
+        schedule = _Schedule(tasks, self.store, lambda task: members_that_fit(task, device, self.how))
+        _drive(schedule, self.workers, self._start, self.events, listener)
 
     def close(self) -> None:
         for worker in self.workers:
             worker.stop()
 
     def _start(self, core: int | None) -> _Worker:
-        return _Worker(self.store, self.events, core)
+        return _Worker(self.store, self.how, self.events, core)
 
 
 @dataclass
 class _Schedule:
-    """Which task is next: of those whose parent is done, the one that starts the longest chain."""
+    """Which tasks are next: of those whose parent is done, the one that starts the longest chain, and with it
+    as many as `members` allows of those that can be members of its program."""
 
     tasks: Sequence[Task]
     store: Store
+    members: Callable[[Task], int]
     waiting: dict[str, list[Task]] = field(default_factory=dict)
     ready: list[Task] = field(default_factory=list)
 
@@ -83,19 +106,20 @@ class _Schedule:
             else:
                 self.ready.append(task)
 
-    def take(self, compiled: set[ModelConfig]) -> Task | None:
-        """The next task, if one is ready; given `compiled`, the models others are at, another where possible.
-
-        So the first tasks of several workers don't compile the same programs side by side.
-        """
+    def take(self, compiled: set[ModelConfig]) -> list[Task]:
+        """The next pack, empty if none is ready; given `compiled`, the models others are at, another's where
+        possible, so that the first tasks of several workers don't compile the same programs side by side."""
         if not self.ready:
-            return None
+            return []
         best = max(
             self.ready,
             key=lambda t: (t.segment.recipe.model not in compiled, self.length[t.segment.segment_id]),
         )
-        self.ready.remove(best)
-        return best
+        alike = [t for t in self.ready if pack_key(t.segment) == pack_key(best.segment) and t is not best]
+        pack = [best, *alike][: self.members(best)]
+        for task in pack:
+            self.ready.remove(task)
+        return pack
 
     def finish(self, task: Task) -> None:
         """Frees the tasks that waited for this one, unless it left no checkpoint to go on from."""
@@ -105,19 +129,19 @@ class _Schedule:
 
 
 class _Worker:
-    """One process that does one task at a time."""
+    """One process that does one pack of tasks at a time."""
 
-    def __init__(self, store: Store, events: queue.Queue[Any], core: int | None) -> None:
-        self.task: Task | None = None
+    def __init__(self, store: Store, how: Execution, events: queue.Queue[Any], core: int | None) -> None:
+        self.pack: list[Task] = []
         self.core = core
         self.model: ModelConfig | None = None
         with (store.path / "worker.log").open("a") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "sweeps.worker", str(store.path)],
+                [sys.executable, "-m", "sweeps.worker", str(store.path), json.dumps(to_json(how))],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=_environment(core),
+                env=_environment(core, how),
                 text=True,
                 bufsize=1,
                 start_new_session=True,
@@ -128,12 +152,12 @@ class _Worker:
         self.listening = threading.Thread(target=self._listen, args=(events,), daemon=True)
         self.listening.start()
 
-    def give(self, task: Task) -> None:
-        """Sends a task."""
-        self.task, self.model = task, task.segment.recipe.model
+    def give(self, pack: list[Task]) -> None:
+        """Sends a pack."""
+        self.pack, self.model = pack, pack[0].segment.recipe.model
         assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # a dead process is reported by its closing stdout
-            self.process.stdin.write(json.dumps(task_json(task)) + "\n")
+            self.process.stdin.write(json.dumps([task_json(task) for task in pack]) + "\n")
 
     def stop(self) -> None:
         """Ends the process at once; what it had not filed is done again by the next run."""
@@ -163,45 +187,62 @@ def _drive(
     """Gives the workers their tasks; one that dies at a task fails it and is replaced."""
     alive = set(workers)
     while True:
-        for worker in [w for w in workers if w in alive and w.task is None]:
+        for worker in [w for w in workers if w in alive and not w.pack]:
             others = {w.model for w in workers if w.model} if worker.model is None else set()
-            if task := schedule.take(others):
-                worker.give(task)
-        busy = [w for w in alive if w.task]
-        if not busy:
+            if pack := schedule.take(others):
+                worker.give(pack)
+        if not any(w.pack for w in alive):
             return
         worker, event = events.get()
-        task = worker.task
+        pack = worker.pack
         if event["event"] == "exit" and worker in alive:
             alive.remove(worker)
             workers.remove(worker)
             worker.stop()
-            if task:
+            if pack:
                 code = worker.process.returncode
-                listener.failed(task, f"worker process ended with status {code} (see worker.log)")
+                _fail(pack, f"worker process ended with status {code} (see worker.log)", listener)
                 workers.append(start(worker.core))
                 alive.add(workers[-1])
-        elif task and event["event"] == "progress":
-            listener.progress(task, event["steps"], event["loss"])
-        elif task and event["event"] in ("done", "failed"):
-            worker.task = None
+        elif pack and event["event"] == "progress":
+            for task, loss in zip(pack, event["losses"], strict=True):
+                listener.progress(task, event["steps"], loss)
+        elif pack and event["event"] in ("done", "failed"):
+            worker.pack = []
             if event["event"] == "failed":
-                listener.failed(task, event["reason"])
-            else:
+                _fail(pack, event["reason"], listener)
+                continue
+            for task in pack:
                 listener.done(task)
                 schedule.finish(task)
 
 
-def _cores() -> Sequence[int | None]:
-    if os.environ.get("JAX_PLATFORMS") != "cpu" and any(map(importlib.util.find_spec, ACCELERATOR_PLUGINS)):
+def _fail(pack: list[Task], reason: str, listener: Listener) -> None:
+    for task in pack:
+        listener.failed(task, reason)
+
+
+def _cores(how: Execution) -> Sequence[int | None]:
+    """The core of each worker; None of one that takes the accelerators, or several virtual CPU devices."""
+    if how.devices > 1 or _accelerated(how):
         return [None]
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return range(os.cpu_count() or 1)
 
 
-def _environment(core: int | None) -> dict[str, str]:
-    if core is None:
+def _accelerated(how: Execution) -> bool:
+    if how.platform != "auto":
+        return how.platform != "cpu"
+    return os.environ.get("JAX_PLATFORMS") != "cpu" and any(
+        map(importlib.util.find_spec, ACCELERATOR_PLUGINS)
+    )
+
+
+def _environment(core: int | None, how: Execution) -> dict[str, str]:
+    if _accelerated(how):
         return dict(os.environ)
     flags = f"{os.environ.get('XLA_FLAGS', '')} {CPU_XLA_FLAGS}".strip()
+    if core is None:
+        flags += f" --xla_force_host_platform_device_count={how.devices}"
     return os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}

@@ -15,7 +15,7 @@ from train import batches, checkpoint
 from train.batches import CHUNK, chunks
 from train.corpus import Corpus, prepare
 from train.loop import Trained, run_segment
-from train.result import curve, measured, unfinished
+from train.result import Clock, curve, measured, unfinished
 from train.spec import AdamW, CellSpec, Recipe, Schedule, Segment
 
 
@@ -130,7 +130,14 @@ def test_a_finished_cell_measures_itself(recipe: Recipe, corpus: Corpus) -> None
     cell = CellSpec(recipe, 100, "heldout", 4)
     windows = np.array([1.0, 2.0, 3.0, 4.0], dtype=np.float32)
     train_losses = np.linspace(5, 1, 100, dtype=np.float32)
-    row = measured(cell, corpus, windows=windows, train_losses=train_losses, seconds=2.0, device="H100 80GB")
+    row = measured(
+        cell,
+        corpus,
+        windows=windows,
+        metrics={"loss": train_losses},
+        clock=Clock(2.5, 0.5, 0.4),
+        device="H100 80GB",
+    )
     ledger = recipe.ledger
     assert row.status == "finished"
     assert row.loss == 2.5
@@ -153,7 +160,7 @@ def test_tokens_seen_again_are_not_counted_as_unique(recipe: Recipe, corpus: Cor
 @pytest.mark.parametrize("steps", [1, 3, 200, 999])
 def test_a_curve_keeps_the_mean_of_the_losses(recipe: Recipe, steps: int) -> None:
     losses = np.random.default_rng(0).uniform(1, 5, steps).astype(np.float32)
-    points = curve(CellSpec(recipe, steps), losses, losses)
+    points = curve(CellSpec(recipe, steps), {"loss": losses}, losses)
     ends = np.array([0, *(point["step"] for point in points)])
     means = np.array([point["train_loss"] for point in points])
     assert ends[-1] == steps

@@ -1,0 +1,40 @@
+"""How cells are computed, never what: no part of a cell's name, and no change of its result but rounding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from models.errors import UserError
+
+Platform = Literal["auto", "cpu", "gpu", "tpu"]
+Remat = Literal["none", "dots", "block"]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """The options of a machine, not of a sweep."""
+
+    platform: Platform = "auto"
+    """Where to train: auto takes an accelerator where JAX sees one."""
+    devices: int = 1
+    """Devices that one cell is spread over: its batch is divided, its parameters and moments sharded."""
+    members: int | None = None
+    """Cells of one shape trained together as one program, at most; by default 1 on a CPU and as many as fit
+    on an accelerator."""
+    remat: Remat = "none"
+    """Activations recomputed in the backward pass, for models that don't fit otherwise: none, all but the
+    products with weights (dots), or all within a block."""
+    profile: bool = False
+    """Write a profiler trace of each width's first task into the sweep's folder `profiles`."""
+
+    def __post_init__(self) -> None:
+        if self.devices < 1:
+            raise UserError(f"devices {self.devices} must be at least 1")
+        if self.members is not None and self.members < 1:
+            raise UserError(f"members {self.members} must be at least 1")
+        if self.members is not None and self.members > 1 and self.devices > 1:
+            raise UserError(
+                f"members {self.members} and devices {self.devices}: pack cells on one device, or spread one "
+                "cell over several"
+            )

@@ -1,0 +1,95 @@
+"""Cross-entropy of tokens under logits = features @ unembedding, in nats.
+
+Where the float32 logits of a batch are small they are made whole. Beyond LOGITS_BYTES they are made in
+stretches of time, and the backward pass is taken along with the forward one, stretch by stretch, so that no
+more than one stretch's logits ever exist. Shape suffixes as in `models.decoder`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+LOGITS_BYTES = 256 << 20
+
+
+def token_losses(x_BxTxD: jax.Array, head_DxV: jax.Array, targets_BxT: jax.Array) -> jax.Array:
+    """Cross-entropy of each target (B, T), float32."""
+    stretches = _stretches(x_BxTxD, head_DxV)
+    if stretches == 1:
+        return _losses(x_BxTxD, head_DxV, targets_BxT)
+    losses_SxBxC = jax.lax.map(
+        lambda part: _losses(part[0], head_DxV, part[1]),
+        (_split(x_BxTxD, stretches), _split(targets_BxT, stretches)),
+    )
+    return jnp.moveaxis(losses_SxBxC, 0, 1).reshape(targets_BxT.shape)
+
+
+def mean_loss(x_BxTxD: jax.Array, head_DxV: jax.Array, targets_BxT: jax.Array) -> jax.Array:
+    """The mean of `token_losses`, to be differentiated."""
+    if _stretches(x_BxTxD, head_DxV) == 1:
+        return _losses(x_BxTxD, head_DxV, targets_BxT).mean()
+    return _stretched_mean(x_BxTxD, head_DxV, targets_BxT)
+
+
+def _losses(x_BxTxD: jax.Array, head_DxV: jax.Array, targets_BxT: jax.Array) -> jax.Array:
+    logits_BxTxV = _logits(x_BxTxD, head_DxV)
+    chosen_BxT = jnp.take_along_axis(logits_BxTxV, targets_BxT[..., None], axis=-1)[..., 0]
+    return jax.nn.logsumexp(logits_BxTxV, axis=-1) - chosen_BxT
+
+
+def _logits(x_BxTxD: jax.Array, head_DxV: jax.Array) -> jax.Array:
+    wide = jnp.promote_types(x_BxTxD.dtype, jnp.float32)
+    return jnp.matmul(x_BxTxD, head_DxV, preferred_element_type=wide)
+
+
+@jax.custom_vjp
+def _stretched_mean(x_BxTxD: jax.Array, head_DxV: jax.Array, targets_BxT: jax.Array) -> jax.Array:
+    return token_losses(x_BxTxD, head_DxV, targets_BxT).mean()
+
+
+def _forward(x_BxTxD: jax.Array, head_DxV: jax.Array, targets_BxT: jax.Array) -> Any:
+    """The mean, and its gradients as they come: nothing is left to recompute when they are asked for."""
+    stretches = _stretches(x_BxTxD, head_DxV)
+
+    def add(carry: tuple[jax.Array, jax.Array], part: tuple[jax.Array, jax.Array]) -> Any:
+        total, gradient_DxV = carry
+        x_BxCxD, targets_BxC = part
+        losses, pull = jax.vjp(lambda x, head: _losses(x, head, targets_BxC).sum(), x_BxCxD, head_DxV)
+        gradient_BxCxD, part_DxV = pull(jnp.float32(1 / targets_BxT.size))
+        return (total + losses, gradient_DxV + part_DxV), gradient_BxCxD
+
+    start = (jnp.float32(0), jnp.zeros(head_DxV.shape, jnp.float32))
+    parts = (_split(x_BxTxD, stretches), _split(targets_BxT, stretches))
+    (total, gradient_DxV), gradient_SxBxCxD = jax.lax.scan(add, start, parts)
+    gradient_BxTxD = jnp.moveaxis(gradient_SxBxCxD, 0, 1).reshape(x_BxTxD.shape)
+    return total / targets_BxT.size, (gradient_BxTxD, gradient_DxV.astype(head_DxV.dtype))
+
+
+def _backward(gradients: tuple[jax.Array, jax.Array], pull: jax.Array) -> Any:
+    gradient_BxTxD, gradient_DxV = gradients
+    return (
+        (pull * gradient_BxTxD).astype(gradient_BxTxD.dtype),
+        (pull * gradient_DxV).astype(gradient_DxV.dtype),
+        None,
+    )
+
+
+_stretched_mean.defvjp(_forward, _backward)
+
+
+def _stretches(x_BxTxD: jax.Array, head_DxV: jax.Array) -> int:
+    """The least power of two that divides the time into stretches of at most LOGITS_BYTES of logits."""
+    batch, length, _ = x_BxTxD.shape
+    count = 1
+    while 4 * batch * length * head_DxV.shape[-1] > count * LOGITS_BYTES and length % (2 * count) == 0:
+        count *= 2
+    return count
+
+
+def _split(x_BxT: jax.Array, stretches: int) -> jax.Array:
+    """(B, T, ...) to (S, B, T / S, ...): the batch stays whole, for it may be spread over devices."""
+    batch, length, *rest = x_BxT.shape
+    return jnp.moveaxis(x_BxT.reshape(batch, stretches, length // stretches, *rest), 1, 0)

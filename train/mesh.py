@@ -1,0 +1,51 @@
+"""One model over several devices: the batch divided, parameters and moments fully sharded.
+
+Every device holds 1 / n of each matrix (Rajbhandari et al. 2020, ZeRO stage 3). A step gathers the float32
+parameters, works on the device's own windows, and reduces the gradients in float32 to the shards. In several
+processes (`jax.distributed`) each calls the same functions with the same arguments.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from models.errors import UserError
+
+AXIS = "data"
+
+
+def mesh_over(count: int) -> Mesh:
+    """A mesh of `count` devices, of all processes. Raises `UserError` where there are fewer."""
+    devices = jax.devices()
+    if count > len(devices):
+        raise UserError(
+            f"devices {count}: JAX sees {len(devices)} of kind {devices[0].device_kind}: lower --devices"
+        )
+    return Mesh(np.array(devices[:count]), (AXIS,))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The whole array on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def divided(mesh: Mesh) -> NamedSharding:
+    """An equal share of the first axis on each device."""
+    return NamedSharding(mesh, PartitionSpec(AXIS))
+
+
+def sharded(mesh: Mesh, tree: Any) -> Any:
+    """The sharding of each array: along the longest axis that the devices divide, if it is a matrix."""
+    return jax.tree.map(lambda x: _shard(mesh, x.shape), tree)
+
+
+def _shard(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:
+    axes = [i for i, size in enumerate(shape) if size % mesh.size == 0]
+    if len(shape) < 2 or not axes:
+        return replicated(mesh)
+    longest = max(axes, key=lambda i: shape[i])
+    return NamedSharding(mesh, PartitionSpec(*(AXIS if i == longest else None for i in range(len(shape)))))
