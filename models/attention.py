@@ -22,11 +22,10 @@ def rotary_angles(length: int, head_dim: int, base: float) -> jax.Array:
 
 
 def rotate(x_BxTxHxC: jax.Array, angles_TxC2: jax.Array) -> jax.Array:
-    """Turns each pair of features (i, i + C/2) by its position's angle."""
-    cos = jnp.cos(angles_TxC2)[:, None, :].astype(x_BxTxHxC.dtype)
-    sin = jnp.sin(angles_TxC2)[:, None, :].astype(x_BxTxHxC.dtype)
-    a, b = jnp.split(x_BxTxHxC, 2, axis=-1)
-    return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1)
+    """Turns each pair of features (i, i + C/2) by its position's angle, computed in float32."""
+    cos, sin = jnp.cos(angles_TxC2)[:, None, :], jnp.sin(angles_TxC2)[:, None, :]
+    a, b = jnp.split(x_BxTxHxC.astype(jnp.float32), 2, axis=-1)
+    return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1).astype(x_BxTxHxC.dtype)
 
 
 def documents(tokens_BxT: jax.Array, separator: int) -> jax.Array:

@@ -31,9 +31,9 @@ class ModelConfig:
 
     `document_separator`: the id of the token that ends a document; where set, no token attends across one.
     `branch_scale`: what each residual branch's output is multiplied by (CompleteP, Dey et al. 2025, table 1,
-    asks for base depth / depth). `experts`: feed-forward layers of a block, each `ff_width` wide; 1 is a dense
-    model. `experts_per_token`: how many of them a token visits. `capacity_factor`: slots of an expert over its
-    even share of a window's tokens.
+    asks for base depth / depth). `experts`: feed-forward layers of a block, each `ff_width` wide; 1 is dense.
+    `experts_per_token`: how many of them a token visits. `capacity_factor`: slots of an expert over its even
+    share of a window's tokens.
 
     Raises `UserError`, naming the field, for a shape that can't be built.
     """
