@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import os
 import sys
 import traceback
 
@@ -24,6 +25,8 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Runs one command. Exit status: 0; 2 the caller's mistake, in one line; 1 unexpected failure."""
+    # This process plans and fits; its workers train, and must find the accelerator's memory free.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     sys.exit(_run(sys.argv[1:]))
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from models import activation_bytes
 from models.errors import UserError
+from models.memory import activation_bytes
 from sweeps.execute import Task
 from sweeps.plan import Plan
 from train.device import Device
 from train.execution import Execution
+from train.loss import LOGITS_BYTES
 from train.spec import Recipe
 
 STATE_BYTES = 16
@@ -23,10 +24,13 @@ MOST_MEMBERS = 32
 
 
 def needed_bytes(recipe: Recipe, how: Execution) -> tuple[int, int]:
-    """Bytes on each device of (parameters, gradients and moments; activations kept for the backward pass)."""
+    """Bytes on each device of (parameters, gradients and moments; activations kept for the backward pass, logits
+    and their gradient)."""
+    model, windows = recipe.model, -(-recipe.batch_size // how.devices)
     state = STATE_BYTES * recipe.ledger.params("total") // how.devices
-    windows = -(-recipe.batch_size // how.devices)
-    return state, activation_bytes(recipe.model, windows, dtype=recipe.dtype, remat=how.remat)
+    kept = activation_bytes(model, windows=windows, dtype=recipe.dtype, remat=how.remat).total
+    logits = min(2 * 4 * windows * model.context_length * model.vocab_size, 2 * LOGITS_BYTES)
+    return state, kept + logits
 
 
 def members_that_fit(task: Task, device: Device, how: Execution) -> int:
@@ -55,7 +59,7 @@ def refuse_too_large(plan: Plan, device: Device, how: Execution) -> None:
                 f"batch_size {recipe.batch_size} can't be divided among {how.devices} devices: make it a "
                 "multiple"
             )
-    largest = max(recipes.values(), key=lambda r: sum(needed_bytes(r, how)))
+    largest = max(recipes.values(), key=lambda r: r.model.width)
     state, activations = needed_bytes(largest, how)
     if state + activations > USABLE * device.memory:
         raise UserError(

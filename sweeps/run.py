@@ -222,6 +222,7 @@ def _summary(
             "licence": corpus.licence,
             "tokenizer": corpus.spec.tokenizer,
             "train_tokens": corpus.n_tokens("train"),
+            "floor": corpus.floor(sweep.config.context_length),
             "digest": corpus.spec.digest,
         },
     }

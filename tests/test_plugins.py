@@ -19,6 +19,7 @@ from models.errors import UserError
 from sweeps.config import SweepConfig, load_config
 from sweeps.launchers import load_launcher
 from sweeps.store import Store
+from train.execution import Execution
 from train.sources import open_source
 from train.trackers import open_tracker
 
@@ -144,9 +145,16 @@ def test_a_tracker_opens_and_closes_on_an_empty_folder(name: str, tmp_path: Path
 
 @of_kind("sweeps.launchers")
 def test_a_launcher_opens_and_closes_without_work(name: str, tmp_path: Path) -> None:
-    with contextlib.closing(load_launcher(name)(Store(tmp_path))) as launcher:
+    with contextlib.closing(load_launcher(name)(Store(tmp_path), Execution())) as launcher:
         assert launcher.worker_count >= 1
     assert list(tmp_path.iterdir()) == []
+
+
+class Bytes:
+    """What a model's shape takes of a corpus of bytes."""
+
+    vocab_size = 256
+    eos = 0
 
 
 @of_kind("sweeps.configs")
@@ -155,9 +163,9 @@ def test_a_sweep_config_can_be_planned(name: str) -> None:
     assert isinstance(config, SweepConfig)
     assert config.name == name.replace("_", "-")
     for budget in config.budgets:
-        widths = config.widths_at(budget, 256)
+        widths = config.widths_at(budget, Bytes())
         assert len(widths) == config.sizes
-        assert all(ledger(config.model(width, 256)).params() > 0 for width in widths)
+        assert all(ledger(config.model(width, Bytes())).params() > 0 for width in widths)
     assert config.title
 
 

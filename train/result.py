@@ -135,7 +135,7 @@ def measured(
     """The result of a finished cell from its window losses (E,) and the metrics of all its steps (steps,)."""
     loss = float(windows.mean(dtype=np.float64))
     speed = cell.tokens / max(clock.training - clock.startup, 1e-9)
-    peak = peak_flops(device)
+    peak, bytes_per_token = peak_flops(device), corpus.bytes_per_token
     tail = slice(-max(1, round(TAIL * cell.steps)), None)
     return CellResult(
         **describe(cell, corpus.n_tokens("train")),
@@ -143,7 +143,7 @@ def measured(
         reason="",
         loss=loss,
         loss_stderr=float(windows.std(ddof=1, dtype=np.float64) / math.sqrt(len(windows))),
-        bits_per_byte=loss / math.log(2) / corpus.bytes_per_token,
+        bits_per_byte=loss / math.log(2) / bytes_per_token if bytes_per_token else None,
         train_loss=float(metrics["loss"][tail].mean(dtype=np.float64)),
         wall_seconds=clock.training,
         first_step_seconds=clock.first_step,

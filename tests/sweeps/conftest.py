@@ -18,6 +18,8 @@ from sweeps.run import run_sweep
 from sweeps.store import Store
 from tests.small import small_sweep
 from train.corpus import Corpus
+from train.device import Device, find_device
+from train.execution import Execution
 
 Refuse = Callable[[Task], str | None]
 
@@ -25,12 +27,16 @@ Refuse = Callable[[Task], str | None]
 class InProcess:
     """A launcher without processes. `given`: the tasks it has done; `refuse` may say why to fail one."""
 
-    def __init__(self, store: Store, given: list[Task], refuse: Refuse) -> None:
-        self.store, self.given, self.refuse = store, given, refuse
+    def __init__(self, store: Store, how: Execution, given: list[Task], refuse: Refuse) -> None:
+        self.store, self.how, self.given, self.refuse = store, how, given, refuse
 
     @property
     def worker_count(self) -> int:
         return 1
+
+    @property
+    def device(self) -> Device:
+        return find_device(self.how)
 
     def run(self, tasks: Sequence[Task], listener: Listener) -> None:
         for task in tasks:
@@ -41,7 +47,8 @@ class InProcess:
             if reason := self.refuse(task):
                 listener.failed(task, reason)
             else:
-                execute(task, self.store, lambda steps, loss, task=task: listener.progress(task, steps, loss))
+                tell = lambda steps, losses, task=task: listener.progress(task, steps, losses[0])  # noqa: E731
+                execute([task], self.store, tell, self.how)
                 listener.done(task)
 
     def close(self) -> None:
@@ -57,15 +64,20 @@ class Runner:
         self.said: list[str] = []
 
     def __call__(
-        self, config: SweepConfig, out: Path, refuse: Refuse = lambda task: None, open_launcher: Any = None
+        self,
+        config: SweepConfig,
+        out: Path,
+        refuse: Refuse = lambda task: None,
+        open_launcher: Any = None,
+        how: Execution = Execution(),
     ) -> list[dict[str, str]]:
         """The rows of runs.csv of the sweep, trained here unless another launcher is named."""
         self.given.clear()
         self.said.clear()
         reporter = Reporter()
         reporter.say = lambda text, style="": self.said.append(text)
-        here: OpenLauncher = lambda store: InProcess(store, self.given, refuse)  # noqa: E731  # typed
-        run_sweep(make_plan(config, self.corpus), out, open_launcher or here, reporter)
+        here: OpenLauncher = lambda store, how: InProcess(store, how, self.given, refuse)  # noqa: E731  # typed
+        run_sweep(make_plan(config, self.corpus), out, open_launcher or here, reporter, how)
         return read_rows(out)
 
 
@@ -75,7 +87,10 @@ def read_rows(folder: Path, name: str = "runs.csv") -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-CLOCK = ("wall_seconds", "tokens_per_second", "mfu")
+CLOCK = (
+    *("wall_seconds", "first_step_seconds", "step_seconds", "tokens_per_second", "mfu"),
+    "peak_memory_bytes",
+)
 
 
 def timeless(rows: list[dict[str, str]]) -> list[dict[str, str]]:

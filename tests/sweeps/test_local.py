@@ -24,6 +24,7 @@ from sweeps.store import Store
 from sweeps.train_cells import _task
 from tests.sweeps.conftest import Runner, read_rows, timeless
 from train.corpus import Corpus
+from train.execution import Execution
 
 pytestmark = pytest.mark.slow
 
@@ -158,7 +159,7 @@ def test_workers_that_die_fail_their_tasks_and_are_replaced(
     tasks = [_task(tree, cells, s, set(tree.segments), config, corpus) for s in tree.segments]
     roots = [task for task in tasks if task.segment.parent is None]
     listener = Heard()
-    with contextlib.closing(open_launcher(store)) as launcher:
+    with contextlib.closing(open_launcher(store, Execution())) as launcher:
         killer = iter(range(launcher.worker_count))
         start_worker = launcher._start
 

@@ -33,10 +33,10 @@ def test_each_cell_spends_its_budget_to_within_half_a_step(config: SweepConfig, 
 
 def test_sizes_slide_with_the_budget(corpus: Corpus) -> None:
     config = load_config("cpu-demo")
-    starts = [config.ladder.index(config.widths_at(b, 256)[0]) for b in config.budgets]
+    starts = [config.ladder.index(config.widths_at(b, corpus)[0]) for b in config.budgets]
     assert starts == sorted(starts)
     assert starts[-1] > starts[0]
-    assert config.centre_width == config.widths_at(config.centre_budget, 256)[config.sizes // 2]
+    assert config.centre_width == config.widths_at(config.centre_budget, corpus)[config.sizes // 2]
 
 
 def test_cells_of_one_width_share_warm_up_and_rate(config: SweepConfig, corpus: Corpus) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from sweeps.status import read_status
 from sweeps.store import Store
 from tests.sweeps.conftest import Runner, read_rows, timeless
 from train.corpus import Corpus
-from train.loop import run_segment
+from train.loop import Trained, run_segment, run_segments
 from train.spec import Segment
 
 
@@ -155,15 +156,15 @@ def test_a_sweep_goes_on_past_a_cell_that_diverged(
     """The largest budget's own stretch of trunk, and no other, loses its way."""
     from sweeps import execute as module
 
-    def sick(segment: Segment, *arguments: object) -> object:
-        trained = run_segment(segment, *arguments)  # pyright: ignore[reportArgumentType]  # passed through
-        if segment.total is None and segment.stop == last:
+    def sick(segments: list[Segment], *arguments: Any) -> list[Trained]:
+        (trained,) = run_segments(segments, *arguments)
+        if segments[0].total is None and segments[0].stop == last:
             trained.losses[-1] = np.nan
-        return trained
+        return [trained]
 
     grid = make_plan(narrow, run.corpus).grid
     last = grid[-1].cell.recipe.schedule.decay_start(grid[-1].cell.steps)
-    monkeypatch.setattr(module, "run_segment", sick)
+    monkeypatch.setattr(module, "run_segments", sick)
     rows = run(narrow, tmp_path)
     assert [row["status"] for row in rows] == ["finished", "finished", "diverged"]
 

@@ -21,8 +21,8 @@ SEGMENT = Segment(small_recipe(), 10, 50, 50, parent="ab" * 8)
 VALUES = [CELL, SEGMENT, replace(SEGMENT, total=None, parent=None), load_config("cpu-demo")]
 
 
-CROWDED = ("heads", "kv_heads")
-"""Each must divide another, so that one alone can't change in these values."""
+CROWDED = ("heads", "kv_heads", "experts_per_token")
+"""Each is bound to another, so that one alone can't change in these values."""
 
 
 def changes(value: Any, hints: dict[str, Any]) -> list[Any]:
@@ -37,6 +37,8 @@ def changes(value: Any, hints: dict[str, Any]) -> list[Any]:
             new = changes(old, get_type_hints(type(old)))
         elif get_origin(hint) is Literal:
             new = [choice for choice in get_args(hint) if choice != old]
+        elif old is None:
+            new = [0]
         elif isinstance(old, bool):
             new = [not old]
         elif isinstance(old, str):

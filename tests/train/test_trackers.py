@@ -18,7 +18,7 @@ import pytest
 from tests.small import small_recipe
 from tests.train.wandb_file import Run, read_run
 from train.corpus import Corpus
-from train.result import curve, measured
+from train.result import Clock, curve, measured
 from train.spec import CellSpec, to_json
 from train.trackers import open_tracker
 
@@ -31,9 +31,10 @@ def cell(corpus: Corpus) -> Cell:
     spec = CellSpec(small_recipe(corpus), 300)
     losses = np.linspace(5, 2, 300, dtype=np.float32)
     windows = np.array([1.0, 2.0], dtype=np.float32)
-    result = measured(spec, corpus, windows=windows, train_losses=losses, seconds=3.0, device="cpu")
+    metrics = {"loss": losses, "grad_norm": losses / 10}
+    result = measured(spec, corpus, windows=windows, metrics=metrics, clock=Clock(3.0, 1.0, 1.0), device="cpu")
     row = {"trunk_id": spec.cell_id, "sweep": "s", "role": "grid", "budget": 1e9, "flops_spent": 1e9}
-    return to_json(spec), curve(spec, losses, losses), row | to_json(result)
+    return to_json(spec), curve(spec, metrics, losses), row | to_json(result)
 
 
 TELL = """
