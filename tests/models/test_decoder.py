@@ -105,6 +105,17 @@ def test_a_tied_head_reads_the_embedding() -> None:
     assert not hasattr(tied, "head")
 
 
+def test_the_branch_scale_multiplies_what_each_branch_adds() -> None:
+    """As if its output projection were that much smaller."""
+    scaled, plain = (noisy(small_model(8, depth=2, branch_scale=s)) for s in (0.25, 1.0))
+    for block in plain.blocks:
+        for kernel in (block.attention.out.kernel, block.mlp.down.kernel):
+            kernel[...] = 0.25 * kernel[...]
+    tokens = np.arange(9)[None]
+    a, b = (jax.jit(model.__call__)(tokens) for model in (scaled, plain))
+    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
 def test_bfloat16_stays_near_float32(config: ModelConfig) -> None:
     tokens = np.arange(18).reshape(2, 9)
     wide, narrow = (np.asarray(jax.jit(noisy(config, d).__call__)(tokens)) for d in get_args(Dtype))

@@ -63,6 +63,16 @@ def test_the_nearest_member_by_ratio_is_found(target: float, count: str) -> None
     assert ratio(found) == min(ratio(of_width(width)) for width in WIDTHS) <= 1.5
 
 
+@pytest.mark.parametrize("count", COUNTS)
+def test_a_size_is_found_with_experts_too(count: str) -> None:
+    options = {"experts": 4, "experts_per_token": 2}
+    found = family_of_size(3e6, count=count, vocab_size=256, context_length=128, **options)
+    assert found.experts == 4
+    assert found.width in WIDTHS
+    assert 2 / 3 <= ledger(found).params(count) / 3e6 <= 1.5
+    assert ledger(found).params(count, active=True) < ledger(found).params(count)
+
+
 def test_a_size_out_of_reach_names_the_nearest() -> None:
     with pytest.raises(
         UserError, match=r"no member of the family has about 1e\+03 .* the nearest has [\d,]+$"
@@ -94,6 +104,16 @@ def test_widths_outside_the_family_are_refused(width: int) -> None:
         {"vocab_size": 0},
         {"context_length": -1},
         {"mlp": "tanh"},
+        {"experts": 0},
+        {"experts_per_token": 0},
+        {"experts_per_token": 5, "experts": 4},
+        {"capacity_factor": 0.0, "experts": 4},
+        {"capacity_factor": float("nan")},
+        {"branch_scale": 0.0},
+        {"rope_base": -1.0},
+        {"norm_eps": float("inf")},
+        {"document_separator": 256},
+        {"document_separator": -1},
     ],
 )
 def test_a_shape_that_cannot_be_built_names_its_field(wrong: dict[str, Any]) -> None:
@@ -108,5 +128,5 @@ def test_a_shape_that_cannot_be_built_names_its_field(wrong: dict[str, Any]) -> 
         "context_length": 32,
     }
     ModelConfig(**good)
-    with pytest.raises(UserError, match=next(iter(wrong))):
+    with pytest.raises(UserError, match=f"^model {next(iter(wrong))} .*[^\n]$"):
         ModelConfig(**good | wrong)
