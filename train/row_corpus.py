@@ -1,4 +1,4 @@
-"""A corpus of text: token rows on disk, read through `tfds` data sources as windows of any context."""
+"""A corpus of text: token rows on disk, written by TensorFlow Datasets, read as windows of any context."""
 
 from __future__ import annotations
 
@@ -55,10 +55,8 @@ class RowCorpus(Corpus):
         per_row = ROW // context
         index = np.asarray(index, dtype=np.int64)
         needed, where = np.unique(index // per_row, return_inverse=True)
-        records = self._sources[split].__getitems__(needed.tolist())
-        rows = np.stack([record["tokens"] for record in records])
         column = (index % per_row)[:, None] * context + np.arange(context + 1)
-        return rows[where[:, None], column]
+        return self._read(split, needed)[where[:, None], column]
 
     def draw(self, seed: int, start: int, stop: int, context: int) -> NDArray[np.int64]:
         """Indices (stop - start,): every pass over the corpus is a fresh permutation."""
@@ -69,7 +67,15 @@ class RowCorpus(Corpus):
         import tensorflow_datasets as tfds
 
         builder: Any = tfds.builder_from_directory(str(next(self.folder.glob("token_rows/*/1.0.0"))))
-        return {split: builder.as_data_source(split=split) for split in SPLITS}
+        return {split: builder.as_data_source(split=split).data_source for split in SPLITS}
+
+    def _read(self, split: Split, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Rows (len(rows), ROW + 1). A record is a serialized `tf.train.Example` whose one feature, raw bytes,
+        comes last: cutting it off is 4 times as fast as parsing each record."""
+        records = b"".join(self._sources[split].__getitems__(rows.tolist()))
+        size = (ROW + 1) * np.dtype(self.dtype).itemsize
+        tails = np.frombuffer(records, np.uint8).reshape(len(rows), -1)[:, -size:]
+        return np.ascontiguousarray(tails).view(self.dtype)
 
 
 CORPUS = RowCorpus

@@ -45,11 +45,11 @@ class SyntheticSource:
 
     @property
     def title(self) -> str:
-        return f"made-up ids of the process {self.argument.partition(',')[0]}"
+        return f"synthetic tokens, {self.argument}"
 
     @property
     def licence(self) -> str:
-        return "nobody's"
+        return "made up, free to use"
 
     @property
     def fingerprint(self) -> str:

@@ -44,7 +44,7 @@ class TokenRows(tfds.core.GeneratorBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         dtype = token_dtype(self.tokenizer.vocab_size)
-        tokens = tfds.features.Tensor(shape=(ROW + 1,), dtype=dtype)
+        tokens = tfds.features.Tensor(shape=(ROW + 1,), dtype=dtype, encoding="bytes")
         return tfds.core.DatasetInfo(
             builder=self,
             description=self.source.title,

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import tyro
 from rich.console import Console
+from rich.table import Table
 
 from isoflop.arguments import parse
 from models.errors import UserError
+
+if TYPE_CHECKING:
+    from train.corpus import Corpus
+
+FLOOR_CONTEXTS = (128, 1024)
+"""A floor depends on how much of the past a window shows: it is told for these, in tokens."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +24,7 @@ class Prepare:
     """Downloads a dataset and tokenizes it into the cache."""
 
     name: tyro.conf.Positional[str]
-    """NAME, tfds:NAME[/CONFIG][:VERSION][#FEATURE], or text:GLOB."""
+    """NAME or NAME:ARGUMENT, as `isoflop data list` tells them."""
     tokenizer: str = "bytes"
     """bytes, or bpe-SIZE."""
 
@@ -35,30 +43,48 @@ def run(argv: list[str]) -> int:
 
 def _prepare(arguments: Prepare) -> int:
     from train.corpus import prepare
+    from train.token_rows import SPLITS
 
     corpus = prepare(arguments.name, arguments.tokenizer)
     print(f"{corpus.title} ({corpus.licence}), tokenizer {corpus.spec.tokenizer} of {corpus.vocab_size} ids")
-    for split in corpus.rows:
-        print(f"  {split:<8} {corpus.n_tokens(split):>14,} tokens")
-    print(
-        f"  {corpus.bytes_per_token:.3f} bytes a token; {corpus.disk_bytes / 1e6:.1f} MB in {corpus.folder}"
-    )
+    for split in SPLITS:
+        print(f"  {split:<8} {corpus.n_tokens(split):>17,} tokens")
+    if corpus.bytes_per_token is not None:
+        print(f"  {corpus.bytes_per_token:.3f} bytes a token")
+    for line in _floors(corpus):
+        print(f"  {line}")
+    print(f"  {corpus.disk_bytes / 1e6:.1f} MB in {corpus.folder}")
     return 0
+
+
+def _floors(corpus: Corpus) -> list[str]:
+    lines = []
+    for context in FLOOR_CONTEXTS:
+        try:
+            floor = corpus.floor(context)
+        except UserError as too_short:
+            lines.append(str(too_short))
+        else:
+            if floor is not None:
+                lines.append(f"no predictor's loss is below {floor:.6f} nats a token at context {context}")
+    return lines
 
 
 def _list() -> int:
     from train.cache import cache_dir
     from train.corpus import prepared
-    from train.sources import source_names
+    from train.sources import descriptions
 
-    console = Console(highlight=False)
-    console.print("datasets:   wiki-intro, tfds:NAME, text:GLOB" if source_names() else "", end="\n")
+    console = Console(highlight=False, markup=False)
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for name, description in descriptions().items():
+        table.add_row(name, description)
+    console.print("datasets:", table, sep="\n")
     console.print("tokenizers: bytes, bpe-SIZE")
     console.print(f"prepared in {cache_dir('corpora')}:")
     for corpus in prepared():
-        tokens = sum(corpus.n_tokens(split) for split in corpus.rows)
         console.print(
-            f"  {corpus.spec.source:<24} {corpus.spec.tokenizer:<9} {tokens:>12,} tokens "
-            f"{corpus.disk_bytes / 1e6:>7.1f} MB  {corpus.licence}"
+            f"  {corpus.spec.source:<24} {corpus.spec.tokenizer:<9} {corpus.n_tokens('train'):>17,} training "
+            f"tokens {corpus.disk_bytes / 1e6:>7.1f} MB  {corpus.licence}"
         )
     return 0

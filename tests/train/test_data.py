@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 
 from models.errors import UserError
 from tests.pseudo_english import pseudo_english
 from train import row_corpus
-from train.corpus import Corpus, prepare, prepared, token_dtype
+from train.corpus import META, Corpus, load, prepare, prepared, token_dtype
 from train.sources import Document, TextSource, open_source, source_names
 from train.spec import Split
 from train.token_rows import ROW, SPLITS, _rows
@@ -82,6 +86,7 @@ def test_rows_overlap_by_one_and_leave_out_only_the_tail(lengths: list[int]) -> 
 
 def test_splits_are_disjoint_and_cover_the_text(source_name: str) -> None:
     source = open_source(source_name)
+    assert isinstance(source, TextSource)
     parts = {split: list(source.split(split)) for split in SPLITS}
     whole = [document.text for document in source.documents()]
     assert sorted(text for part in parts.values() for text in part) == sorted(whole)
@@ -148,6 +153,40 @@ def test_too_many_evaluation_windows_are_refused_with_what_there_is(corpus: Corp
     available = corpus.n_windows("tune", 32)
     with pytest.raises(UserError, match=f"has {available} tune windows .* at most {available}"):
         corpus.evaluation_windows("tune", 32, available + 1)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_rows_are_what_tensorflow_datasets_reads(bpe_corpus: Corpus, split: Split) -> None:
+    builder: Any = tfds.builder_from_directory(str(next(bpe_corpus.folder.glob("token_rows/*/1.0.0"))))
+    rows = np.stack([record["tokens"] for record in builder.as_data_source(split=split)])
+    ours = bpe_corpus.windows(split, ROW, np.arange(bpe_corpus.n_windows(split, ROW)))
+    assert ours.dtype == rows.dtype == np.uint16
+    np.testing.assert_array_equal(ours, rows)
+
+
+def test_the_corpus_knows_what_ends_a_document(corpus: Corpus, bpe_corpus: Corpus, source_name: str) -> None:
+    assert corpus.eos == 0
+    assert bpe_corpus.eos == open_tokenizer(BPE, open_source(source_name)).eos
+    documents = len(list(open_source(source_name).split("train")))
+    for found in (corpus, bpe_corpus):
+        ends = int((tokens_of(found, "train", ROW) == found.eos).sum())
+        assert documents - ROW < ends <= documents
+        assert ends > documents / 2
+
+
+def test_a_corpus_of_another_version_is_named_and_not_listed(corpus: Corpus) -> None:
+    old = corpus.folder.parent / "0123456789abcdef"
+    old.mkdir()
+    meta = json.loads((corpus.folder / META).read_text())
+    (old / META).write_text(json.dumps(meta | {"format": "rows of 1024, 2"}))
+    assert old not in {found.folder for found in prepared()}
+    with pytest.raises(UserError, match="another version: isoflop data prepare"):
+        load(old, corpus.spec)
+    shutil.rmtree(old)
+
+
+def test_text_has_no_known_floor(corpus: Corpus) -> None:
+    assert corpus.floor(32) is None
 
 
 def test_bpe_is_stored_and_reloaded_with_its_hash(bpe_corpus: Corpus, source_name: str, cache: Path) -> None:

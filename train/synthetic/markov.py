@@ -27,8 +27,8 @@ SETTLING_STEPS = 64
 
 @dataclass(frozen=True)
 class Process:
-    """After each context of `order` ids come `branch` ids drawn by a Zipf law (so that some coincide), the
-    r-th of them with a probability proportional to r^-exponent. `exponent` is that of both laws."""
+    """After each context of `order` ids may come `branch` others, chosen by a Zipf law, the r-th of them with
+    a probability proportional to r^-exponent. `exponent` is that of both laws."""
 
     order: int = 2
     vocab: int = 256
@@ -39,7 +39,7 @@ class Process:
     def __post_init__(self) -> None:
         check("markov", "order", self.order, 1, 2)
         check("markov", "vocab", self.vocab, 2, 65_536)
-        check("markov", "branch", self.branch, 2, 256)
+        check("markov", "branch", self.branch, 2, min(64, self.vocab))
         check("markov", "exponent", self.exponent, 0, 8)
         check("markov", "seed", self.seed, 0, 2**63 - 1)
         if self.contexts > MOST_CONTEXTS:
@@ -64,11 +64,7 @@ class Process:
     def tables(self) -> Tables:
         """`after` (contexts, branch): the ids that may follow. `slots`, `start`: alias tables of which of
         them does, and of a window's first context, whose law is stationary to about 1e-8."""
-        popularity = np.cumsum(zipf_weights(self.vocab, self.exponent, WORD))
-        # NumPy promises that Philox's raw bits never change.
-        words = np.random.Philox(key=self.seed).random_raw(self.contexts * self.branch) >> np.uint64(32)
-        after = np.searchsorted(popularity, words.astype(np.int64), side="right")
-        after = after.astype(np.uint16).reshape(self.contexts, self.branch)
+        after = self._after()
         scale = columns(self.branch) * WORD >> SLOT_BITS
         slots = alias_table([weight * scale for weight in self._weights()])
         return {"after": after, "slots": slots, "start": alias_table(self._start(after))}
@@ -89,31 +85,26 @@ class Process:
         return jnp.concatenate([jnp.stack(first[::-1]), rest])[:length].T
 
     def floor(self, tables: Tables, context: int) -> float:
-        """As the protocol says; a chain of order 2 has one target a window of which only one id is known."""
+        """As the protocol says: every row has the entropy of `slots`, whatever the contexts' law. A chain of
+        order 2 has one target a window of which only one id is known."""
+        of_row = entropy(probabilities(tables["slots"], self.branch))
+        if self.order == 1:
+            return of_row
         law = probabilities(tables["start"], self.contexts)
-        total = 0.0
-        if self.order == 2:
-            total = entropy(law) - entropy(law.reshape(self.vocab, -1).sum(axis=1))
-        return (total + self._losses(tables["after"], law, context + 1 - self.order)) / context
+        of_second = entropy(law) - entropy(law.reshape(self.vocab, -1).sum(axis=1))
+        return (of_second + (context - 1) * of_row) / context
 
-    def _losses(self, after: NDArray[np.uint16], law: NDArray[np.float64], steps: int) -> float:
-        """Summed entropy of the `steps` ids that follow contexts of the law, once the contexts are known."""
-        shares = np.array(self._weights()) / 2**SLOT_BITS
-        pairs, where = np.unique(
-            np.arange(self.contexts)[:, None] * self.vocab + after.astype(np.int64), return_inverse=True
-        )
-        p = np.bincount(where.ravel(), np.broadcast_to(shares, after.shape).ravel())
-        before, then = pairs // self.vocab, pairs % self.contexts
-        of_row = np.bincount(before, -p * np.log(p), self.contexts)
-        total, loss = 0.0, 0.0
-        for done in range(steps):
-            loss = float(law @ of_row)
-            total += loss
-            moved = np.bincount(then, law[before] * p, self.contexts)
-            if np.abs(moved - law).sum() < 1e-14:
-                return total + (steps - done - 1) * loss
-            law = moved.astype(np.float64)
-        return total
+    def _after(self) -> NDArray[np.uint16]:
+        """Ids by Zipf's law, and where one has come in the row before, the next that has not."""
+        popularity = np.cumsum(zipf_weights(self.vocab, self.exponent, WORD))
+        # NumPy promises that Philox's raw bits never change.
+        words = np.random.Philox(key=self.seed).random_raw(self.contexts * self.branch) >> np.uint64(32)
+        after = np.searchsorted(popularity, words.astype(np.int64), side="right")
+        after = after.astype(np.uint16).reshape(self.contexts, self.branch)
+        for slot in range(1, self.branch):
+            while (taken := (after[:, :slot] == after[:, slot, None]).any(axis=1)).any():
+                after[taken, slot] = (after[taken, slot].astype(np.int64) + 1) % self.vocab
+        return after
 
     def _start(self, after: NDArray[np.uint16]) -> list[int]:
         """Weights of the contexts that a window starts with: SETTLING_STEPS of the chain from equal ones, in

@@ -63,11 +63,11 @@ def draw(table: Any, choice: Any, toss: Any) -> Any:
 
 def probabilities(table: NDArray[np.uint32], n: int) -> NDArray[np.float64]:
     """Probability of each of n outcomes under an alias table, exactly what `draw` samples."""
-    counts = np.zeros(n, dtype=np.int64)
+    counts = np.zeros(len(table), dtype=np.int64)
     thresholds = table[:, 0].astype(np.int64)
     np.add.at(counts, table[:, 1], thresholds)
     np.add.at(counts, table[:, 2], WORD - thresholds)
-    return counts / (len(table) * WORD)
+    return counts[:n] / (len(table) * WORD)
 
 
 def entropy(p: NDArray[np.float64]) -> float:
