@@ -41,6 +41,9 @@ class Rates:
         """The rule's peak learning rate for a width."""
         return self.coefficient * width**-self.exponent
 
+    def __str__(self) -> str:
+        return f"{self.coefficient:g} * width^{-self.exponent:g}"
+
 
 @dataclass(frozen=True)
 class SweepConfig:

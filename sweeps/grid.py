@@ -15,23 +15,25 @@ Role = Literal["grid", "replicate", "tune", "fresh_cosine", "rate_half", "rate_d
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell and its place: the nominal budget (FLOPs) it belongs to, and what it is for."""
+    """A cell and its place: the nominal budget (FLOPs) it belongs to, what it is for, and the rule that its
+    learning rate is by."""
 
     cell: CellSpec
     budget: float
     role: Role
+    lr_rule: str
 
 
 def grid_cells(config: SweepConfig, corpus: Corpus, rates: Rates) -> list[PlannedCell]:
     """Every budget at each of its widths."""
     pairs = [(b, w) for b in config.budgets for w in config.widths_at(b, corpus)]
-    return [_cell(config, corpus, width, budget, rates.at(width)) for budget, width in pairs]
+    return [_cell(config, corpus, width, budget, rates.at(width), str(rates)) for budget, width in pairs]
 
 
 def tuning_cells(config: SweepConfig, corpus: Corpus) -> list[PlannedCell]:
     """The anchors at every rate tried, evaluated on the tuning windows."""
     return [
-        _cell(config, corpus, width, budget, config.rates.at(width) * factor, role="tune", split="tune")
+        _cell(config, corpus, width, budget, config.rates.at(width) * factor, f"{factor:g} * {config.rates}", "tune")
         for width, budget in config.rates.anchors
         for factor in config.rates.tried
     ]
@@ -57,7 +59,12 @@ def check_cells(config: SweepConfig, largest: PlannedCell) -> list[PlannedCell]:
         ("rate_half", _at_rate(recipe, recipe.optimizer.peak_lr / 2)),
         ("rate_double", _at_rate(recipe, 2 * recipe.optimizer.peak_lr)),
     ]
-    return [replace(largest, cell=replace(largest.cell, recipe=r), role=role) for role, r in changed]
+    rule = largest.lr_rule
+    rules = (rule, f"0.5 * {rule}", f"2 * {rule}")
+    return [
+        replace(largest, cell=replace(largest.cell, recipe=r), role=role, lr_rule=rule)
+        for (role, r), rule in zip(changed, rules, strict=True)
+    ]
 
 
 def _cell(
@@ -66,8 +73,8 @@ def _cell(
     width: int,
     budget: float,
     rate: float,
+    lr_rule: str,
     role: Role = "grid",
-    split: Split = "heldout",
 ) -> PlannedCell:
     model = config.model(width, corpus)
     recipe = Recipe(
@@ -95,8 +102,11 @@ def _cell(
             "raise the budget, or lower batch_size or the widths"
         )
     schedule = replace(recipe.schedule, warmup_steps=_warmup(config, corpus, width, step_flops, budget))
-    windows = config.tune_windows if split == "tune" else config.eval_windows
-    return PlannedCell(CellSpec(replace(recipe, schedule=schedule), steps, split, windows), budget, role)
+    recipe = replace(recipe, schedule=schedule)
+    tuning = role == "tune"
+    split: Split = "tune" if tuning else "heldout"
+    windows = config.tune_windows if tuning else config.eval_windows
+    return PlannedCell(CellSpec(recipe, steps, split, windows), budget, role, lr_rule)
 
 
 def _warmup(config: SweepConfig, corpus: Corpus, width: int, step_flops: int, budget: float) -> int:

@@ -39,10 +39,16 @@ class Store:
             raise UserError(f"can't make the folder {path}: {why}: choose another with --out") from error
         if not (path / "sweep.json").exists():
             store.write_json("sweep.json", {"format": 1, "name": config.name, "config": to_json(config)})
+        elif store.config() != config:  # more budgets: there is more to do
+            (path / "summary.json").unlink(missing_ok=True)
+            store.note("config", to_json(config))
         return store
 
     def refuse(self, config: SweepConfig) -> None:
-        """Raises `UserError` if the folder holds another sweep or something else, or can't be written to."""
+        """Raises `UserError` if the folder holds another sweep or something else, or can't be written to.
+
+        A config that adds larger budgets to the folder's own is the same sweep, gone further.
+        """
         if (self.path / "sweep.json").exists():
             self._refuse_another(config)
         elif self.path.is_dir() and any(self.path.iterdir()):
@@ -140,7 +146,8 @@ class Store:
     def _refuse_another(self, config: SweepConfig) -> None:
         ours, theirs = to_json(config), self.facts()["config"]
         differing = sorted(k for k in ours | theirs if ours.get(k) != theirs.get(k))
-        if differing:
+        known = theirs.get("budgets", [])
+        if differing and not (differing == ["budgets"] and ours["budgets"][: len(known)] == known):
             key = differing[0]
             more = f" (and {', '.join(differing[1:])})" if differing[1:] else ""
             raise UserError(

@@ -32,6 +32,7 @@ def rows(
             "sweep": name,
             "role": p.role,
             "budget": p.budget,
+            "lr_rule": p.lr_rule,
             "flops_spent": spent[cell_id],
         }
         row = place | to_json(result_of(p, tree, store, corpus))

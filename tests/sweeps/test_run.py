@@ -150,6 +150,19 @@ def test_a_diverged_cell_is_a_row_and_is_not_trained_again(
     assert run.given == []
 
 
+def test_a_sweep_may_go_further_and_trains_only_what_is_new(
+    run: Runner, narrow: SweepConfig, tmp_path: Path
+) -> None:
+    first = run(replace(narrow, budgets=narrow.budgets[:2]), tmp_path)
+    trained = {task.segment.segment_id for task in run.given}
+    rows = run(narrow, tmp_path)
+    assert run.given
+    assert not trained & {task.segment.segment_id for task in run.given}
+    shared = ("cell_id", "loss", "budget", "lr_rule")
+    assert [[r[k] for k in shared] for r in rows[:2]] == [[r[k] for k in shared] for r in first]
+    assert read_status(tmp_path)["state"] == "finished"
+
+
 def test_a_sweep_goes_on_past_a_cell_that_diverged(
     run: Runner, narrow: SweepConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,17 @@ def test_another_sweeps_folder_is_refused_by_the_field_that_differs(
         Store.open(tmp_path, replace(config, seed=3, eval_windows=32))
 
 
+def test_more_budgets_are_the_same_sweep_gone_further(config: SweepConfig, tmp_path: Path) -> None:
+    Store.open(tmp_path, config)
+    (tmp_path / "summary.json").write_text("{}")
+    further = replace(config, budgets=(*config.budgets, 1e9))
+    assert Store.open(tmp_path, further).config() == further
+    assert not (tmp_path / "summary.json").exists()
+    for other in (config, replace(config, budgets=(1e8, *config.budgets))):
+        with pytest.raises(UserError, match="budgets is"):
+            Store.open(tmp_path, other)
+
+
 def test_a_folder_of_something_else_is_refused_and_left_alone(config: SweepConfig, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("dear")
     with pytest.raises(UserError, match="holds something that is not a sweep"):
