@@ -56,7 +56,8 @@ def value_and_gradient(config: ModelConfig, **options: Any) -> tuple[np.ndarray,
         logits = jnp.matmul(features, model.unembedding(), preferred_element_type=jnp.float32)
         return jnp.sum(jnp.sin(logits)) + sum(aux.values()), logits
 
-    gradient, logits = jax.jit(jax.grad(total, has_aux=True))(params)
+    quickly = {"xla_backend_optimization_level": 0}  # of compiling, which is what takes the time here
+    gradient, logits = jax.jit(jax.grad(total, has_aux=True), compiler_options=quickly)(params)
     return np.asarray(logits), [np.asarray(leaf) for leaf in jax.tree.leaves(gradient)]
 
 
