@@ -178,6 +178,7 @@ def _program(process: SyntheticProcess, length: int) -> Callable[..., jax.Array]
 
     def generate(tables: Any, split_key: jax.Array, index_2xW: jax.Array) -> jax.Array:
         keys = jnp.stack(threefry(split_key[0], split_key[1], index_2xW[0], index_2xW[1]))
-        return process.sample(tables, keys, length).astype(dtype)
+        # Once a window: XLA would rather fuse this into every token's own bits.
+        return process.sample(tables, jax.lax.optimization_barrier(keys), length).astype(dtype)
 
     return jax.jit(generate)
