@@ -302,6 +302,8 @@ def test_a_chains_floor_tends_to_its_entropy_rate(process: Markov) -> None:
     values, vectors = np.linalg.eig(matrix.T)
     law = np.real(vectors[:, np.argmax(np.real(values))])
     law /= law.sum()
+    start = probabilities(process.tables()["start"], process.contexts)
+    assert np.abs(start - law).sum() < 1e-6
     rate = law @ np.array([entropy(row) for row in rows])
     floor = process.floor(process.tables(), 1000)
     extra = 0.0

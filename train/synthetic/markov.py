@@ -63,7 +63,7 @@ class Process:
 
     def tables(self) -> Tables:
         """`after` (contexts, branch): the ids that may follow. `slots`, `start`: alias tables of which of
-        them does, and of a window's first context, whose law is stationary to about 1e-8."""
+        them does, and of a window's first context, whose law is stationary to about 1e-6."""
         after = self._after()
         scale = columns(self.branch) * WORD >> SLOT_BITS
         slots = alias_table([weight * scale for weight in self._weights()])
