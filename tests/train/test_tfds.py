@@ -14,7 +14,7 @@ import tensorflow_datasets as tfds
 from models.errors import UserError
 from tests.pseudo_english import pseudo_english
 from train.corpus import prepare
-from train.sources import open_source
+from train.sources import TextSource, open_source
 from train.token_rows import ROW, SPLITS
 
 TEXTS = {split: pseudo_english(150_000, seed).split("\n\n") for seed, split in enumerate(("train", "test"))}
@@ -85,5 +85,7 @@ def test_a_download_that_fails_is_the_callers_to_know(monkeypatch: pytest.Monkey
         raise ConnectionError("no route to host\nand more")
 
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", unreachable)
+    source = open_source("tfds:lm1b")
+    assert isinstance(source, TextSource)
     with pytest.raises(UserError, match=r"tfds:lm1b can't be downloaded: no route to host$"):
-        next(iter(open_source("tfds:lm1b").documents()))
+        next(iter(source.documents()))
