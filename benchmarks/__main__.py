@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("fit", "step", "workers")
+NAMES = ("fit", "step", "workers", "train")
 
 
 def main() -> None:
