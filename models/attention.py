@@ -13,6 +13,7 @@ from flax import nnx
 
 from models.config import Dtype, ModelConfig
 from models.layers import Linear, RMSNorm
+from models.plain_attention import plain_attention
 
 
 def rotary_angles(length: int, head_dim: int, base: float) -> jax.Array:
@@ -36,10 +37,10 @@ def documents(tokens_BxT: jax.Array, separator: int) -> jax.Array:
 
 def implementation(
     device: Any, dtype: Any, head_dim: int, *, length: int, masked: bool
-) -> Literal["cudnn", "xla"]:
-    """The kernel of `jax.nn.dot_product_attention` for a jax `device`.
+) -> Literal["plain", "cudnn", "xla"]:
+    """The kernel for a jax `device`: our own on a CPU, else that of `jax.nn.dot_product_attention`.
 
-    `cudnn` (flash attention: no scores in memory, no work on the causal mask's half) in half precision on
+    `plain`: see `models.plain_attention`. `cudnn` (flash attention: no scores in memory, no work on the causal mask's half) in half precision on
     NVIDIA GPUs of compute capability 8.0 or more, for heads of a multiple of 8 features, at most 128.
     With a mask it wants an even `length`. Else `xla`.
     """
@@ -47,6 +48,8 @@ def implementation(
     ampere = device.platform == "gpu" and capability[:1].isdigit() and float(capability) >= 8.0
     half = jnp.dtype(dtype) in (jnp.bfloat16, jnp.float16)
     fits = head_dim % 8 == 0 and head_dim <= 128 and not (masked and length % 2)
+    if device.platform == "cpu":
+        return "plain"
     return "cudnn" if ampere and half and fits else "xla"
 
 
@@ -64,6 +67,8 @@ def attend(
     kernel = implementation(
         jax.devices()[0], q_BxTxHxC.dtype, head_dim, length=length, masked=mask_Bx1xTxT is not None
     )
+    if kernel == "plain":
+        return plain_attention(q_BxTxHxC, k_BxTxKxC, v_BxTxKxC, mask_Bx1xTxT)
     return jax.nn.dot_product_attention(
         q_BxTxHxC, k_BxTxKxC, v_BxTxKxC, mask=mask_Bx1xTxT, is_causal=True, implementation=kernel
     )

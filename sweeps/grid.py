@@ -33,7 +33,15 @@ def grid_cells(config: SweepConfig, corpus: Corpus, rates: Rates) -> list[Planne
 def tuning_cells(config: SweepConfig, corpus: Corpus) -> list[PlannedCell]:
     """The anchors at every rate tried, evaluated on the tuning windows."""
     return [
-        _cell(config, corpus, width, budget, config.rates.at(width) * factor, f"{factor:g} * {config.rates}", "tune")
+        _cell(
+            config,
+            corpus,
+            width,
+            budget,
+            config.rates.at(width) * factor,
+            f"{factor:g} * {config.rates}",
+            "tune",
+        )
         for width, budget in config.rates.anchors
         for factor in config.rates.tried
     ]

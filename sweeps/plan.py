@@ -117,9 +117,9 @@ def _centre(cells: Sequence[PlannedCell], budget: float) -> PlannedCell:
 
 def _refuse_small_corpus(config: SweepConfig, corpus: Corpus, cells: Sequence[PlannedCell]) -> None:
     context = config.context_length
-    corpus.evaluation_windows("heldout", context, config.eval_windows)
+    corpus.require_windows("heldout", context, config.eval_windows)
     if config.rates.tried:
-        corpus.evaluation_windows("tune", context, config.tune_windows)
+        corpus.require_windows("tune", context, config.tune_windows)
     have = corpus.n_tokens("train")
     worst = max(cells, key=lambda p: p.cell.tokens)
     if worst.cell.tokens > have * config.max_epochs:

@@ -36,6 +36,7 @@ KINDS = (
     Kind("models", "Model", "architecture"),
     Kind("train.data", "open_source", "dataset"),
     Kind("train.trackers", "open_tracker", "tracker"),
+    Kind("train.synthetic", "Process", "synthetic process"),
     Kind("sweeps.launchers", "open_launcher", "launcher"),
     Kind("sweeps.configs", "SWEEP", "sweep config"),
 )

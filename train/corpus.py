@@ -86,13 +86,17 @@ class Corpus(ABC):
 
         Raises `UserError` for a split that has fewer.
         """
+        self.require_windows(split, context, count)
+        return self.windows(split, context, np.arange(count) * self.n_windows(split, context) // count)
+
+    def require_windows(self, split: Split, context: int, count: int) -> None:
+        """Raises `UserError` for a split that has fewer than `count` windows."""
         available = self.n_windows(split, context)
         if available < count:
             raise UserError(
                 f"{self.spec.source} has {available} {split} windows of {context} tokens, and {count} are "
                 f"asked for: lower eval_windows to at most {available}, or take a larger corpus"
             )
-        return self.windows(split, context, np.arange(count) * available // count)
 
     @property
     def dtype(self) -> type[np.unsignedinteger]:

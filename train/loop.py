@@ -133,18 +133,23 @@ def _start(segment: Segment, parent: Path | None, program: Programs, how: Execut
 
 
 def _joined(segments: Sequence[Segment], corpus: Corpus) -> Iterator[Chunk]:
-    """The members' chunks as one, with `rows` (M, CHUNK, B); of a single segment, its own."""
-    each = [chunks(corpus, s.recipe, s.start, s.stop) for s in segments]
-    for parts in zip(*each, strict=True):
-        if len(parts) == 1:
+    """The members' chunks as one, with `rows` (M, CHUNK, B); of a single segment, its own.
+
+    Members of one data seed share their windows, and of a resident corpus all do.
+    """
+    seeds = [s.recipe.data_seed for s in segments]
+    different = list(dict.fromkeys(seeds))
+    first = [segments[seeds.index(seed)] for seed in different]
+    whose = [different.index(seed) for seed in seeds]
+    for parts in zip(*(chunks(corpus, s.recipe, s.start, s.stop) for s in first), strict=True):
+        if len(segments) == 1:
             yield parts[0]
-        elif all(part.windows is parts[0].windows for part in parts):
-            yield parts[0]._replace(rows=np.stack([part.rows for part in parts]))
-        else:
-            offset = np.cumsum([0, *(len(part.windows) for part in parts[:-1])], dtype=np.int32)
-            rows = np.stack([part.rows + o for part, o in zip(parts, offset, strict=True)])
-            windows = jnp.concatenate([part.windows for part in parts])
-            yield parts[0]._replace(windows=windows, rows=rows)
+            continue
+        shared = all(part.windows is parts[0].windows for part in parts)
+        windows = parts[0].windows if shared else jnp.concatenate([part.windows for part in parts])
+        offset = 0 if shared else len(parts[0].windows)
+        rows = np.stack([parts[i].rows + np.int32(i * offset) for i in whose])
+        yield parts[0]._replace(windows=windows, rows=rows)
 
 
 def _train(program: Programs, state: State, segments: Sequence[Segment], chunk: Chunk) -> tuple[State, Any]:

@@ -89,11 +89,19 @@ class MixedCorpus(Corpus):
 
     def evaluation_windows(self, split: Split, context: int, count: int) -> NDArray[Any]:
         """`count` fixed windows, of each part as many as its weight says, to within one."""
-        edges = np.round(np.cumsum([0, *self.weights]) * count / sum(self.weights)).astype(int)
-        shares = zip(self.corpora, np.diff(edges).tolist(), strict=True)
+        shares = self._shares(count)
         return np.concatenate(
             [c.evaluation_windows(split, context, n).astype(self.dtype) for c, n in shares if n]
         )
+
+    def require_windows(self, split: Split, context: int, count: int) -> None:
+        """Raises `UserError` for a part that has fewer than its share of `count` windows."""
+        for corpus, n in self._shares(count):
+            corpus.require_windows(split, context, n)
+
+    def _shares(self, count: int) -> list[tuple[Corpus, int]]:
+        edges = np.round(np.cumsum([0, *self.weights]) * count / sum(self.weights)).astype(int)
+        return list(zip(self.corpora, np.diff(edges).tolist(), strict=True))
 
     def draw(self, seed: int, start: int, stop: int, context: int) -> NDArray[np.int64]:
         """Indices (stop - start,): from each part what it would give alone, in the blocks' arrangement."""

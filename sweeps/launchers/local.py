@@ -18,6 +18,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import jaxlib.version
+
 from models import ModelConfig
 from models.errors import UserError
 from sweeps.execute import Task, task_json
@@ -31,8 +33,18 @@ from train.spec import from_json, to_json
 
 ACCELERATOR_PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin", "jax_rocm7_plugin", "libtpu")
 
-CPU_XLA_FLAGS = "--xla_backend_optimization_level=1"
-"""Programs as fast as LLVM's highest level gives for these models, compiled in two thirds of the time."""
+CPU_XLA_FLAGS = " ".join(
+    [
+        "--xla_backend_optimization_level=1",  # as fast as the highest for these models, sooner compiled
+        "--xla_disable_hlo_passes=tree_reduction_rewriter",
+        # Reductions by YNNPACK are slow at these sizes. Another JAX may not know the flag, and would abort.
+        *(
+            ["--xla_cpu_experimental_ynn_fusion_type="]
+            if jaxlib.version.__version__.startswith("0.10.")
+            else []
+        ),
+    ]
+)
 
 
 def open_launcher(store: Store, how: Execution) -> Local:

@@ -39,7 +39,9 @@ def main() -> None:
     checkpoint.save(trained.state, Path(asked["save"]))
     windows = evaluate(CellSpec(recipe, asked["total"], "heldout", 20), trained.state, corpus, how)
     shards = {str(x.sharding.spec) for x in jax.tree.leaves(trained.state) if hasattr(x.sharding, "spec")}
-    print(json.dumps({"losses": trained.losses.tolist(), "windows": windows.tolist(), "shards": sorted(shards)}))
+    print(
+        json.dumps({"losses": trained.losses.tolist(), "windows": windows.tolist(), "shards": sorted(shards)})
+    )
 
 
 if __name__ == "__main__":

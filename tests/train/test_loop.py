@@ -97,8 +97,7 @@ def test_chunks_hold_each_steps_own_windows(
 ) -> None:
     monkeypatch.setattr(batches, "RESIDENT_BYTES", limit)
     stop = start + length
-    count = corpus.n_windows("train", 32)
-    index = batches.batch_windows(recipe.data_seed, start, stop, batch_size=4, n_windows=count)
+    index = corpus.order(recipe.data_seed, start, stop, batch_size=4, context=32)
     expected = corpus.windows("train", 32, index.ravel()).reshape(length, 4, 33)
     found = [np.asarray(c.windows)[c.rows[: c.stop - c.start]] for c in chunks(corpus, recipe, start, stop)]
     np.testing.assert_array_equal(np.concatenate(found), expected)

@@ -14,7 +14,7 @@ from tests.train.test_step import leaves, same
 from train import batches, checkpoint
 from train.batches import CHUNK
 from train.corpus import Corpus
-from train.loop import Trained, pack_key, run_segment, run_segments
+from train.loop import Trained, _joined, pack_key, run_segment, run_segments
 from train.spec import Recipe, Segment
 from train.step import programs
 
@@ -104,6 +104,19 @@ def test_streamed_members_have_windows_of_their_own(
     together = run_segments(variants(recipe), corpus, [None] * 4)
     for one, member in zip(alone, together, strict=True):
         assert same(one.state, member.state)
+
+
+def test_members_of_one_seed_read_their_windows_once(
+    recipe: Recipe, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "RESIDENT_BYTES", 1)
+    segments = variants(recipe)
+    (chunk,) = _joined(segments, corpus)
+    assert len(chunk.windows) == 2 * CHUNK * recipe.batch_size  # two data seeds among four members
+    for rows, segment in zip(chunk.rows, segments, strict=True):
+        index = corpus.order(segment.recipe.data_seed, 0, STEPS, batch_size=recipe.batch_size, context=32)
+        own = corpus.windows("train", 32, index.ravel()).reshape(STEPS, recipe.batch_size, 33)
+        np.testing.assert_array_equal(np.asarray(chunk.windows)[rows[:STEPS]], own)
 
 
 def test_a_members_seconds_are_its_share(recipe: Recipe, corpus: Corpus) -> None:

@@ -54,7 +54,9 @@ def shape(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def single(source_name: str, shape: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def single(
+    source_name: str, shape: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
     """The run on one device; `folder`: its checkpoint."""
     folder = tmp_path_factory.mktemp("single") / "end"
     (said,) = spread(source_name, {"devices": 1, "save": str(folder), "model": shape})
@@ -62,7 +64,9 @@ def single(source_name: str, shape: dict[str, Any], tmp_path_factory: pytest.Tem
 
 
 @pytest.fixture(scope="module")
-def eight(source_name: str, shape: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def eight(
+    source_name: str, shape: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
     """The run's first half over eight devices; `folder`: its checkpoint."""
     folder = tmp_path_factory.mktemp("eight") / "half"
     asked = {"devices": 8, "stop": STEPS // 2, "save": str(folder), "model": shape}
