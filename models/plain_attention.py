@@ -1,4 +1,4 @@
-"""Causal attention as a CPU likes it: few products, none of transposed matrices, weights kept for the gradient.
+"""Causal attention as a CPU likes it: no product of transposed matrices, weights kept for the gradient.
 
 Shape suffixes: N all heads of all windows of the batch, T queries, S keys, C features of a head.
 """
@@ -18,7 +18,7 @@ MASKED = -1e30
 def plain_attention(
     q_BxTxHxC: jax.Array, k_BxTxKxC: jax.Array, v_BxTxKxC: jax.Array, mask_Bx1xTxT: jax.Array | None = None
 ) -> jax.Array:
-    """softmax(Q K^T / sqrt(C)) V (B, T, H, C) over each token, those before it, and what `mask` allows of them.
+    """softmax(Q K^T / sqrt(C)) V (B, T, H, C) over each token and what the mask allows of those before it.
 
     Key-value heads serve H / K query heads each. Scores and their softmax are float32.
     """

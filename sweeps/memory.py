@@ -24,8 +24,8 @@ MOST_MEMBERS = 32
 
 
 def needed_bytes(recipe: Recipe, how: Execution) -> tuple[int, int]:
-    """Bytes on each device of (parameters, gradients and moments; activations kept for the backward pass, logits
-    and their gradient)."""
+    """Bytes on each device of (parameters, gradients and moments; activations kept for the backward pass, and
+    the logits with their gradient)."""
     model, windows = recipe.model, -(-recipe.batch_size // how.devices)
     state = STATE_BYTES * recipe.ledger.params("total") // how.devices
     kept = activation_bytes(model, windows=windows, dtype=recipe.dtype, remat=how.remat).total

@@ -53,7 +53,7 @@ class Programs:
 
     init: Callable[[int], State]
     train: Callable[..., tuple[State, Metrics]]
-    evaluate: Callable[[Any, jax.Array], jax.Array]
+    evaluate: Callable[[Any, Any], jax.Array]
     traced: Callable[..., tuple[State, Metrics]]
     packing: Packing
     mesh: Mesh | None

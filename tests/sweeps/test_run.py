@@ -21,6 +21,7 @@ from sweeps.status import read_status
 from sweeps.store import Store
 from tests.sweeps.conftest import Runner, read_rows, timeless
 from train.corpus import Corpus
+from train.execution import Execution
 from train.loop import Trained, run_segment, run_segments
 from train.spec import Segment
 
@@ -316,7 +317,7 @@ def test_a_disk_that_fills_up_stops_the_sweep_in_one_line(
 
 
 def test_a_second_launcher_on_a_folder_is_refused(run: Runner, narrow: SweepConfig, tmp_path: Path) -> None:
-    def never(store: Store) -> Launcher:
+    def never(store: Store, how: Execution) -> Launcher:
         raise AssertionError("a launcher was opened")
 
     def meanwhile(task: Task) -> None:

@@ -122,7 +122,8 @@ def test_gradients_agree_with_finite_differences() -> None:
     tokens = draw.integers(0, 256, (2, 9))
     step = 1e-3
     with jax.enable_x64(True):
-        model = lambda: Model(config, dtype="float64", rngs=nnx.Rngs(params=jax.random.key(0)))  # noqa: E731
+        double: Any = "float64"  # no choice of a user's
+        model = lambda: Model(config, dtype=double, rngs=nnx.Rngs(params=jax.random.key(0)))  # noqa: E731
         graph, shapes = nnx.split(nnx.eval_shape(model))
 
         def noise(scale: float) -> Any:
