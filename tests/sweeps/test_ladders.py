@@ -136,11 +136,11 @@ def shrunk(name: str, data: str) -> SweepConfig:
     return replace(
         config,
         budgets=(2e8, 4e8),
-        ladder=(8, 12, 16),
-        sizes=3,
+        ladder=(8, 12),
+        sizes=2,
         centre_width=12,
         centre_budget=2e8,
-        rates=Rates(0.02, 0.0, tried=(0.5, 1.0, 2.0), anchors=((8, 2e8), (16, 4e8))),
+        rates=Rates(0.02, 0.0, tried=(0.5, 1.0, 2.0), anchors=((8, 2e8), (12, 4e8))),
         data=data,
         context_length=32,
         batch_size=4,
@@ -173,7 +173,7 @@ def test_the_same_sweep_trains_small_with_its_runs_packed(name: str, corpus: Cor
     )
     table = rows(out, "runs.csv")
     assert {row["status"] for row in table} == {"finished"}
-    assert Counter(row["role"] for row in table) == {"grid": 6, "replicate": 2}
+    assert Counter(row["role"] for row in table) == {"grid": 4, "replicate": 2}
     for budget in config.budgets:
         own = [row for row in table if float(row["budget"]) == budget]
         best = min((row for row in own if row["role"] == "grid"), key=lambda row: float(row["loss"]))
@@ -182,7 +182,7 @@ def test_the_same_sweep_trains_small_with_its_runs_packed(name: str, corpus: Cor
     tuning = rows(out, "tuning.csv")
     assert len(tuning) == 6
     learnt = json.loads((out / "summary.json").read_text())["learning_rate"]
-    assert [anchor["d_model"] for anchor in learnt["anchors"]] == [8, 16]
+    assert [anchor["d_model"] for anchor in learnt["anchors"]] == [8, 12]
     rule = Rates(learnt["c"], learnt["p"])
     assert {float(row["lr"]) for row in table} == {float(f"{rule.at(w):.6g}") for w in config.ladder}
     assert {row["role"] for row in rows(out, "checks.csv")} == {"fresh_cosine", "rate_half", "rate_double"}
