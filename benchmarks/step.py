@@ -44,7 +44,7 @@ def _pair(width: int) -> tuple[float, float]:
         state = program.init(0)
         for i in range(count):
             state, losses = program.train(state, windows, np.roll(rows, -i, axis=0), rates, decay, steps)
-            losses.block_until_ready()  # a script that logs its loss waits for it
+            losses["loss"].block_until_ready()  # a script that logs its loss waits for it
         return state
 
     seconds(lambda: calls(1, 1))

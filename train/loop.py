@@ -25,9 +25,6 @@ from train.step import EVAL_BATCH, Programs, State, programs, shape_of
 Progress = Callable[[int, NDArray[np.float32]], None]
 """Called with the steps done of the segments, and the latest training loss of each."""
 
-PROFILED_CHUNK = 1
-"""The first chunk compiles; the second shows how it goes on."""
-
 
 @dataclass(frozen=True)
 class Trained:
@@ -88,26 +85,21 @@ def run_segments(
     states = [_start(s, p, program, how) for s, p in zip(segments, parents, strict=True)]
     state = states[0] if len(states) == 1 else jax.tree.map(lambda *x: jnp.stack(x), *states)
     del states
-    metrics: list[dict[str, NDArray[np.float32]]] = []
-    ends: list[float] = []
+    record = _Record(progress)
     waiting: Any = None
     for number, chunk in enumerate(_joined(segments, corpus)):
-        with _traced(profile if number == PROFILED_CHUNK else None):
+        # The first stretch compiles; the second, where there is one, shows how it goes on.
+        shown = number == (0 if chunk.stop == segments[0].stop else 1)
+        with _traced(profile if shown else None) as traced:
             state, told = _train(program, state, segments, chunk)
-            if profile and number == PROFILED_CHUNK:
+            if traced:
                 jax.block_until_ready(state)
-        if waiting:  # read while the device is at the next stretch
-            metrics.append(_read(*waiting))
-            ends.append(time.perf_counter())
-            progress(sum(m["loss"].shape[-1] for m in metrics), metrics[-1]["loss"][:, -1])
-            if not np.isfinite(metrics[-1]["loss"][:, -1]).any():
-                break
-        waiting = (told, chunk.stop - chunk.start)
+        if waiting and not record.read(*waiting):  # while the device is at the next stretch
+            break
+        waiting = told, chunk.stop - chunk.start
     else:
-        metrics.append(_read(*waiting))
-        ends.append(time.perf_counter())
-        progress(segments[0].stop - segments[0].start, metrics[-1]["loss"][:, -1])
-    return _outcomes(segments, state, metrics, began, ends)
+        record.read(*waiting)
+    return _outcomes(len(segments), state, record, began)
 
 
 def pack_key(segment: Segment) -> Any:
@@ -164,37 +156,49 @@ def _train(program: Programs, state: State, segments: Sequence[Segment], chunk: 
     return program.train_members(state, chunk.windows, chunk.rows, rates, decays, steps)
 
 
-def _read(told: dict[str, jax.Array], steps: int) -> dict[str, NDArray[np.float32]]:
-    """Metrics (M, steps) from the device's (M, CHUNK), or (CHUNK,) of a single run."""
-    return {name: np.atleast_2d(np.asarray(values))[:, :steps] for name, values in told.items()}
+class _Record:
+    """What the stretches so far have told, metrics (M, steps), and when each was done."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.stretches: list[dict[str, NDArray[np.float32]]] = []
+        self.ends: list[float] = []
+
+    def read(self, told: dict[str, jax.Array], steps: int) -> bool:
+        """Waits for a stretch's metrics; returns whether any member's loss is still a number."""
+        values = {name: np.atleast_2d(np.asarray(array))[:, :steps] for name, array in told.items()}
+        self.stretches.append(values)
+        self.ends.append(time.perf_counter())
+        latest = values["loss"][:, -1]
+        self.progress(sum(stretch["loss"].shape[1] for stretch in self.stretches), latest)
+        return bool(np.isfinite(latest).any())
+
+    def pace(self) -> float | None:
+        """Median seconds of a step over all stretches but the first, if there are more."""
+        steps = [stretch["loss"].shape[1] for stretch in self.stretches]
+        paces = [t / n for t, n in zip(np.diff(self.ends), steps[1:], strict=True)]
+        return float(np.median(paces)) if paces else None
 
 
-def _outcomes(
-    segments: Sequence[Segment],
-    state: State,
-    metrics: list[dict[str, NDArray[np.float32]]],
-    began: float,
-    ends: list[float],
-) -> list[Trained]:
-    whole = {name: np.concatenate([m[name] for m in metrics], axis=1) for name in metrics[0]}
-    paces = [
-        (end - before) / m["loss"].shape[1]
-        for before, end, m in zip(ends, ends[1:], metrics[1:], strict=False)
-    ]
-    pace = float(np.median(paces)) if paces else None
-    first_step = ends[0] - began - (pace or 0.0) * (metrics[0]["loss"].shape[1] - 1)
-    share = len(segments)
+def _outcomes(members: int, state: State, record: _Record, began: float) -> list[Trained]:
+    whole = {
+        name: np.concatenate([stretch[name] for stretch in record.stretches], axis=1)
+        for name in record.stretches[0]
+    }
+    pace = record.pace()
+    steps_after_first = record.stretches[0]["loss"].shape[1] - 1
+    startup = record.ends[0] - began - (pace or 0.0) * steps_after_first
     outcomes = []
-    for i in range(share):
+    for i in range(members):
         steps = _finite_steps(whole["loss"][i])
         outcomes.append(
             Trained(
-                state=state if share == 1 else jax.tree.map(lambda x, i=i: x[i], state),
+                state=state if members == 1 else jax.tree.map(lambda x, i=i: x[i], state),
                 metrics={name: values[i, :steps] for name, values in whole.items()},
-                seconds=(ends[-1] - began) / share,
-                startup_seconds=first_step / share,
-                step_seconds=pace / share if pace is not None else None,
-                members=share,
+                seconds=(record.ends[-1] - began) / members,
+                startup_seconds=startup / members,
+                step_seconds=pace / members if pace is not None else None,
+                members=members,
             )
         )
     return outcomes
@@ -206,5 +210,11 @@ def _finite_steps(losses: NDArray[np.float32]) -> int:
     return int(bad[0]) + 1 if len(bad) else len(losses)
 
 
-def _traced(folder: Path | None) -> Any:
-    return jax.profiler.trace(str(folder), create_perfetto_trace=True) if folder else contextlib.nullcontext()
+@contextlib.contextmanager
+def _traced(folder: Path | None) -> Iterator[bool]:
+    """Traces its body, which must wait for what it started, into `folder`; says whether it does."""
+    if folder is None:
+        yield False
+        return
+    with jax.profiler.trace(str(folder), create_perfetto_trace=True):
+        yield True

@@ -1,0 +1,125 @@
+"""Which tasks become members of one program, and that it changes nothing but the time they take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from models.errors import UserError
+from sweeps.config import Rates, SweepConfig
+from sweeps.execute import Task
+from sweeps.launchers import load_launcher
+from sweeps.launchers.local import _Schedule
+from sweeps.memory import members_that_fit, needed_bytes, refuse_too_large
+from sweeps.plan import make_plan
+from sweeps.store import Store
+from tests.small import small_model, small_recipe
+from tests.sweeps.conftest import Runner, read_rows, timeless
+from train.corpus import Corpus
+from train.device import Device
+from train.execution import Execution
+from train.spec import Recipe, Segment
+
+SOLO = Execution()
+
+
+def task_of(recipe: Recipe, start: int = 0, stop: int = 10, parent: str | None = None) -> Task:
+    """A stretch of a recipe, evaluated by nobody."""
+    segment = Segment(recipe, start, stop, None, parent)
+    return Task(segment, (segment.segment_id,), None, save=True, corpus="")
+
+
+def taken(tasks: Sequence[Task], limit: int, folder: Path) -> list[int]:
+    """Sizes of the packs, in the order they are taken."""
+    schedule = _Schedule(tasks, Store(folder), lambda task: limit)
+    packs = []
+    while pack := schedule.take(set()):
+        packs.append(len(pack))
+    return packs
+
+
+def test_tasks_of_one_shape_and_stretch_are_taken_together(tmp_path: Path) -> None:
+    seeds = [task_of(small_recipe(init_seed=seed)) for seed in range(5)]
+    wider = task_of(small_recipe(model=small_model(12)))
+    longer = task_of(small_recipe(), stop=11)
+    waiting = task_of(small_recipe(), 10, 20, parent=seeds[0].segment.segment_id)
+    tasks = [*seeds, wider, longer, waiting]
+    assert sorted(taken(tasks, 4, tmp_path)) == [1, 1, 1, 4]
+    assert sorted(taken(tasks, 8, tmp_path)) == [1, 1, 5]
+    assert taken(tasks, 1, tmp_path) == [1] * 7
+
+
+GPU = Device("gpu", "NVIDIA H200", 1, 140 << 30)
+CPU = Device("cpu", "cpu", 1, 12 << 30)
+
+
+def test_members_are_as_many_as_fit_and_help() -> None:
+    small = task_of(small_recipe())
+    large = task_of(small_recipe(model=small_model(768, depth=12)))
+    assert members_that_fit(small, CPU, SOLO) == 1
+    assert members_that_fit(small, CPU, Execution(members=3)) == 3
+    assert members_that_fit(small, GPU, SOLO) > 8
+    assert members_that_fit(large, GPU, SOLO) == 1
+    tight = replace(GPU, memory=int(2.5 * sum(needed_bytes(small.segment.recipe, SOLO)) / 0.85))
+    assert members_that_fit(small, tight, SOLO) == 2
+    assert members_that_fit(small, GPU, Execution(devices=2)) == 1
+
+
+def test_a_model_that_does_not_fit_is_refused_with_the_arithmetic(
+    config: SweepConfig, corpus: Corpus
+) -> None:
+    plan = make_plan(config, corpus)
+    state, activations = needed_bytes(plan.grid[-1].cell.recipe, SOLO)
+    refuse_too_large(plan, replace(GPU, memory=int((state + activations) / 0.84)), SOLO)
+    little = replace(GPU, memory=int((state + activations) / 0.86))
+    message = r"width 16 doesn't fit NVIDIA H200: [\d,]+ parameters at 16 bytes .* batch of 4 windows"
+    with pytest.raises(UserError, match=message):
+        refuse_too_large(plan, little, SOLO)
+    refuse_too_large(plan, little, Execution(devices=2))
+
+
+def test_a_batch_must_go_round(config: SweepConfig, corpus: Corpus) -> None:
+    with pytest.raises(UserError, match="batch_size 4 can't be divided among 3 devices"):
+        refuse_too_large(make_plan(config, corpus), GPU, Execution(devices=3))
+
+
+def test_recomputing_and_spreading_take_less_memory() -> None:
+    recipe = small_recipe(model=small_model(64, depth=4), batch_size=8)
+    state, activations = needed_bytes(recipe, SOLO)
+    assert needed_bytes(recipe, Execution(remat="block"))[1] < activations
+    assert needed_bytes(recipe, Execution(devices=4)) == (state // 4, pytest.approx(activations / 4))
+
+
+def test_a_device_that_is_not_there_is_missed_at_once(tmp_path: Path) -> None:
+    launcher = load_launcher("local")(Store(tmp_path), Execution(platform="tpu"))
+    try:
+        with pytest.raises(UserError, match="platform tpu was asked for and JAX sees only cpu"):
+            _ = launcher.device
+    finally:
+        launcher.close()
+
+
+@pytest.mark.slow
+def test_packed_and_alone_a_sweep_has_the_same_table(
+    run: Runner, config: SweepConfig, tmp_path: Path
+) -> None:
+    """Three rates tried and two further seeds, in processes that take them in turn or one by one."""
+    rates = Rates(0.06, 0.5, (0.5, 1.0, 2.0), ((8, 1e8),))
+    config = replace(config, rates=rates, budgets=(2e8,), ladder=(8, 12), sizes=2, replicates=2)
+    tables = {}
+    for members in (1, 4):
+        out = tmp_path / str(members)
+        how = Execution(members=members, profile=members == 4)
+        run(config, out, open_launcher=load_launcher("local"), how=how)
+        tables[members] = [timeless(read_rows(out, name)) for name in ("tuning.csv", "runs.csv")]
+    assert tables[1] == tables[4]
+    facts = [
+        Store(tmp_path / "4").read_json(f"segments/{path.name}/segment.json")
+        for path in sorted((tmp_path / "4" / "segments").iterdir())
+    ]
+    assert {fact["members"] for fact in facts} == {1, 2, 3}
+    assert not (tmp_path / "1" / "profiles").exists()
+    assert list((tmp_path / "4" / "profiles").rglob("perfetto_trace.json.gz"))
