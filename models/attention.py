@@ -40,9 +40,9 @@ def implementation(
 ) -> Literal["plain", "cudnn", "xla"]:
     """The kernel for a jax `device`: our own on a CPU, else that of `jax.nn.dot_product_attention`.
 
-    `plain`: see `models.plain_attention`. `cudnn` (flash attention: no scores in memory, no work on the causal
-    mask's half) in half precision on NVIDIA GPUs of compute capability 8.0 or more, for heads of a multiple of
-    8 features, at most 128. With a mask it wants an even `length`. Else `xla`.
+    `plain`: see `models.plain_attention`. `cudnn` (flash attention: no scores in memory, no work on the
+    causal mask's half) in half precision on NVIDIA GPUs of compute capability 8.0 or more, for heads of a
+    multiple of 8 features, at most 128. With a mask it wants an even `length`. Else `xla`.
     """
     capability = str(getattr(device, "compute_capability", ""))  # "9.0" on CUDA, "gfx942" on ROCm
     ampere = device.platform == "gpu" and capability[:1].isdigit() and float(capability) >= 8.0

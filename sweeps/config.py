@@ -76,7 +76,7 @@ class SweepConfig:
     """Room that each expert has, over an even share of a window's tokens; tokens beyond it are dropped."""
     across_documents: bool = True
     """Whether attention crosses the boundaries of documents packed into one window."""
-    parametrization: Parametrization = "standard"
+    parametrization: Parametrization = "completep"
     """How rates, decay and branches follow width and depth: see train/parametrization.py."""
     optimizer: Literal["adamw", "muon"] = "adamw"
     schedule: Literal["wsd", "cosine", "linear"] = "wsd"

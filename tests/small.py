@@ -43,6 +43,7 @@ def small_sweep(source_name: str, **changes: Any) -> SweepConfig:
         sizes=3,
         centre_width=12,
         centre_budget=2e8,
+        parametrization="standard",
         rates=Rates(coefficient=0.06),
         data=source_name,
         context_length=CONTEXT,

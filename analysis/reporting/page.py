@@ -21,7 +21,7 @@ from plotly.offline import get_plotlyjs
 from analysis.plots import FIGURES
 from analysis.reporting.table import Table
 from analysis.reporting.tables import tables
-from analysis.reporting.words import NONE, advice, cards, certificate, headline, number, subtitle
+from analysis.reporting.words import NONE, advice, cards, certificate, floor, headline, number, subtitle
 
 if TYPE_CHECKING:
     from analysis.reporting.story import Story
@@ -123,8 +123,9 @@ def _sections(story: Story, figures: Mapping[str, go.Figure]) -> list[str]:
 
 
 def _sureness(story: Story) -> str:
-    """The certificate, and the runs to add where the data leave something open."""
-    text = f'<p class="lead">{html.escape(certificate(story.fit))}</p>'
+    """The certificate, the truth where it is known, and the runs to add where something is left open."""
+    said = " ".join(filter(None, (certificate(story.fit), floor(story))))
+    text = f'<p class="lead">{html.escape(said)}</p>'
     if wanted := advice(story.fit):
         items = "".join(f"<li>{html.escape(line)}</li>" for line in wanted)
         text += f'<div class="warn"><b>What to run next</b><ul>{items}</ul></div>'

@@ -56,6 +56,17 @@ def signed(x: float, digits: int = 4) -> str:
 FATES = {"bound": "at a bound", "local_optimum": "in a worse optimum", "unfinished": "unfinished"}
 
 
+def floor(story: Story) -> str:
+    """The least loss that the data allow, where it is known, beside what the fit takes it to be."""
+    known = (story.sweep.summary.get("dataset") or {}).get("floor")
+    if known is None or "E" not in story.fit.params:
+        return ""
+    return (
+        f"No predictor can do better on this source than {number(known, 4)} nats a token; the fit's E is "
+        f"{number(story.fit.params['E'], 4)}."
+    )
+
+
 def certificate(fit: LawFit) -> str:
     """What certifies the optimum, where it touches a bound, and what became of the other starts."""
     seal = fit.certificate

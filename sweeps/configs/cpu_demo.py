@@ -14,5 +14,7 @@ SWEEP = SweepConfig(
     centre_width=20,
     centre_budget=1e11,
     centre_exponent=0.65,
-    rates=Rates(coefficient=0.1, exponent=1.0, tried=(0.35, 0.7, 1.4, 2.8), anchors=((16, 1e11), (48, 4e11))),
+    rates=Rates(
+        coefficient=0.0025, exponent=0.0, tried=(0.35, 0.7, 1.4, 2.8), anchors=((16, 1e11), (48, 4e11))
+    ),
 )

@@ -19,8 +19,7 @@ SWEEP = SweepConfig(
     centre_width=80,
     centre_budget=1e13,
     centre_exponent=0.45,
-    # With mup the best rate hardly moves with the width, so the rule starts flat.
-    parametrization="mup",
+    # With completep the best rate hardly moves with width and depth, so the rule starts flat.
     rates=Rates(
         coefficient=0.006,
         exponent=0.0,

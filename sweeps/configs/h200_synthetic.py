@@ -20,7 +20,6 @@ SWEEP = SweepConfig(
     centre_width=160,
     centre_budget=1e14,
     centre_exponent=0.55,
-    parametrization="mup",
     rates=Rates(
         coefficient=0.005,
         exponent=0.0,

@@ -176,6 +176,7 @@ def test_sections_say_which_law_and_how_sure(made: Report) -> None:
     assert seal is not None
     assert f"{seal.starts_at_optimum} of {seal.starts} starts end there" in text
     assert [each.approach for each in story.agreements] == [2, 1]
+    assert "No predictor can do better on this source than 1.050 nats a token" in text
     assert "What to run next" not in text
     assert "parabolas in log N" in FIGURES["allocation"].caption(story)
     assert "parabolas in log N" in FIGURES["heldout"].caption(story)

@@ -16,6 +16,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -106,6 +107,7 @@ def extract(name: str, packages: Iterable[str], folder: Path) -> None:
     digest, seen, found, missing = hashlib.sha256(), set[bytes](), list[Package](), list[str]()
     with (folder / TEXT).open("w", encoding="utf-8", newline="\n") as file:
         for package in packages:
+            print(f"{name}: {package}", file=sys.stderr)  # a quarter of an hour, all told
             archive = _download(name, package)
             if archive is None:
                 missing.append(package)
