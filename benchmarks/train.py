@@ -1,13 +1,14 @@
 """Tokens per second of training, against the same model in PyTorch.
 
-    python -m benchmarks.train [--json] [--gpu | --cpu] [--tiny] [--torch-python PATH]
+    python -m benchmarks.train [--json] [--gpu | --cpu [--batch 1 | 32]] [--tiny] [--torch-python PATH]
 
 On a CPU: the tokens of the demo's grid at each width, trained as the local launcher does, one pinned process
 a core, against PyTorch one cell after the other, eager and by torch.compile, on one thread and on all, with
 the fused and the foreach AdamW: the best of these counts, as found at width 28. `sweep_vs_*` is the ratio of
-tokens per second over the whole grid, `width_*_vs_*` at one width, `batch32_*` the same at four widths with 32
-windows a step. Compilation is told apart, summed over widths: ours of the training program, torch's its first
-step. What trunks save is not credited: both train the same tokens.
+tokens per second over the whole grid, `width_*_vs_*` at one width, `batch32_*` the same at four widths with
+32 windows a step. Compilation is told apart, summed over widths: ours of the training program, torch's its
+first step. What trunks save is not credited: both train the same tokens. Each batch takes a quarter of an
+hour; `--batch` takes one of the two, and what is measured is told on stderr as it comes.
 
 On a GPU: bfloat16 at sizes of 1 to 350 million non-embedding parameters, context 1,024, bytes below ten
 million (a larger vocabulary would outweigh the body) and 32,768 tokens from there. `gpu_SIZE_vs_torch`: our
@@ -22,6 +23,7 @@ JAX's on the same parameters. `--torch-python` names the interpreter that has to
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import math
 import os
@@ -85,9 +87,12 @@ def main() -> None:
     if "--gpu" in sys.argv or ("--cpu" not in sys.argv and _ours(kind="platform")["platform"] == "gpu"):
         results |= gpu(tiny="--tiny" in sys.argv)
     else:
-        results |= cpu(1, SWEEP.ladder, tiny="--tiny" in sys.argv)
-        regime = cpu(32, SOME_WIDTHS, tiny="--tiny" in sys.argv)
-        results |= {f"batch32_{name}": value for name, value in regime.items()}
+        asked = [b for a, b in itertools.pairwise(sys.argv) if a == "--batch"] or ["1", "32"]
+        if "1" in asked:
+            results |= cpu(1, SWEEP.ladder, tiny="--tiny" in sys.argv)
+        if "32" in asked:
+            regime = cpu(32, SOME_WIDTHS, tiny="--tiny" in sys.argv)
+            results |= {f"batch32_{name}": value for name, value in regime.items()}
     tell(results)
 
 
@@ -107,6 +112,7 @@ def cpu(batch: int, only: Sequence[int], tiny: bool) -> dict[str, Any]:
         ours = _pinned(recipe)
         compiling["compile_seconds"] += max(one["compile_seconds"] for one in ours)
         rates["ours"][width] = sum(one["tokens_per_second"] for one in ours)
+        _tell("ours", recipe, rates["ours"][width])
         for peer in ("eager", "compile"):
             found = _torch(recipe, **best[probe][peer])
             rates[peer][width] = found["tokens_per_second"]
@@ -325,9 +331,19 @@ def _best_torch(width: int, batch: int, tiny: bool) -> dict[str, dict[str, Any]]
 
 
 def _torch(recipe: Recipe, *, device: str = "cpu", **how: Any) -> dict[str, Any]:
+    found = _torch_job(_job(recipe) | {"device": device, "steps": _torch_steps(recipe, device)} | how)
+    _tell(f"torch, {how}", recipe, found["tokens_per_second"])
+    return found
+
+
+def _tell(who: str, recipe: Recipe, tokens_per_second: float) -> None:
+    where = f"width {recipe.model.width}, {recipe.batch_size} windows"
+    print(f"{where}: {who}: {tokens_per_second:,.0f} tokens/s", file=sys.stderr, flush=True)
+
+
+def _torch_steps(recipe: Recipe, device: str) -> int:
     per_step = recipe.batch_tokens * recipe.ledger.train_flops
-    steps = max(3, min(CHUNK, round(STRETCH_SECONDS * (2e10 if device == "cpu" else 2e14) / per_step)))
-    return _torch_job(_job(recipe) | {"device": device, "steps": steps} | how)
+    return max(3, min(CHUNK, round(STRETCH_SECONDS * (2e10 if device == "cpu" else 2e14) / per_step)))
 
 
 def _check(model: ModelConfig) -> float:
