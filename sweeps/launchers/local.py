@@ -67,14 +67,19 @@ class Local:
 
     @property
     def device(self) -> Device:
-        if self._device is None:
-            self.workers = self.workers or [self._start(core) for core in _cores(self.how)]
+        if self._device is None and not self.workers:
+            self.workers = [self._start(core) for core in _cores(self.how)]
+        died = 0
+        while self._device is None:
             _, event = self.events.get()
-            if event["event"] == "refused":
+            if event["event"] == "ready":
+                self._device = from_json(Device, event["device"])
+            elif event["event"] == "refused":
                 raise UserError(event["reason"])
-            if event["event"] != "ready":
-                raise RuntimeError(f"a worker did not start (see {self.store.path / 'worker.log'})")
-            self._device = from_json(Device, event["device"])
+            else:
+                died += 1
+                if died == len(self.workers):
+                    raise RuntimeError(f"no worker could start (see {self.store.path / 'worker.log'})")
         return self._device
 
     def run(self, tasks: Sequence[Task], listener: Listener) -> None:

@@ -149,7 +149,7 @@ class Heard:
 
 
 def test_workers_that_die_fail_their_tasks_and_are_replaced(
-    config: SweepConfig, corpus: Corpus, tmp_path: Path
+    config: SweepConfig, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As many deaths as there are workers, and every other task is done all the same."""
     store = Store.open(tmp_path / "out", config)
@@ -166,7 +166,9 @@ def test_workers_that_die_fail_their_tasks_and_are_replaced(
         def doomed(core: int | None) -> object:
             worker = start_worker(core)
             if next(killer, None) is not None:
-                worker.process.kill()
+                monkeypatch.setattr(
+                    worker, "give", lambda pack, give=worker.give: (give(pack), worker.process.kill())
+                )
             return worker
 
         launcher._start = doomed  # pyright: ignore[reportAttributeAccessIssue]  # a worker all the same

@@ -75,6 +75,7 @@ def test_a_checkpoint_of_eight_devices_goes_on_elsewhere(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("shape", [SHAPES["dense"]], indirect=True)
 def test_two_processes_give_the_losses_of_one(
     source_name: str, shape: dict[str, Any], single: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -66,7 +66,7 @@ def fresh(recipe: Recipe) -> State:
 
 
 def test_a_fresh_model_knows_nothing(unsplit: Trained) -> None:
-    assert unsplit.losses[0] == pytest.approx(math.log(256), rel=1e-6)
+    assert unsplit.losses[0] == pytest.approx(math.log(256), rel=1e-5)
 
 
 def test_the_loss_falls(unsplit: Trained) -> None:
