@@ -25,6 +25,13 @@ def test_every_budget_gets_its_sizes(config: SweepConfig, corpus: Corpus) -> Non
     assert plan.tuning == plan.checks == ()
 
 
+@pytest.mark.parametrize("name", ["optimizer", "dtype", "parametrization", "schedule", "mlp", "keep"])
+def test_a_choice_that_is_none_is_answered_with_the_known_ones(config: SweepConfig, name: str) -> None:
+    """In a config file of one's own, where no command line has looked at it."""
+    with pytest.raises(UserError, match=f"{name} 'best' is unknown: choose one of"):
+        replace(config, **{name: "best"})  # pyright: ignore[reportArgumentType]  # wrong on purpose
+
+
 def test_each_cell_spends_its_budget_to_within_half_a_step(config: SweepConfig, corpus: Corpus) -> None:
     for planned in make_plan(config, corpus).grid:
         step = planned.cell.flops / planned.cell.steps

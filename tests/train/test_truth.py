@@ -51,7 +51,8 @@ def test_a_chain_is_learned_to_its_entropy_far_below_its_frequencies() -> None:
 
 
 def test_what_was_seen_in_the_window_is_copied() -> None:
-    corpus, loss = final_loss("synthetic:copy,vocab=16,length=12", 3000, width=32, rate=0.01)
+    corpus, loss = final_loss("synthetic:copy,vocab=64,length=15", 1500, width=32, rate=0.005)
     floor = corpus.floor(CONTEXT)
     assert floor is not None
-    assert floor - 0.02 < loss < (floor + unigram_entropy(corpus)) / 2
+    assert floor - 0.02 < loss < floor + 0.2
+    assert loss < unigram_entropy(corpus) - 1.5
