@@ -9,11 +9,12 @@ STAMP := $(VENV)/.installed
 demo: $(STAMP)
 	$(BIN)/isoflop demo
 
+# Most of a test's time is one thread's: files of tests are shared out between two processes.
 test: $(STAMP)
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile $(TESTS)
 
 test-fast: $(STAMP)
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow" $(TESTS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

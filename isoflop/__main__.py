@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import importlib
-import os
 import sys
 import traceback
 
@@ -25,8 +24,6 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Runs one command. Exit status: 0; 2 the caller's mistake, in one line; 1 unexpected failure."""
-    # This process plans and fits; its workers train, and must find the accelerator's memory free.
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     sys.exit(_run(sys.argv[1:]))
 
 
@@ -35,6 +32,10 @@ def _run(argv: list[str]) -> int:
         print(_usage())
         return 0
     command, rest = argv[0], argv[1:]
+    if command in ("demo", "plan", "sweep"):
+        import jax
+
+        jax.config.update("jax_platforms", "cpu")  # this process' own: its workers have the accelerator
     if command not in COMMANDS:
         return _complain(f"unknown command {command!r}: known are {', '.join(COMMANDS)}")
     from analysis.errors import UserError as AnalysisError

@@ -120,6 +120,11 @@ class SweepConfig:
         _require(0 < self.decay_fraction < 1, f"decay_fraction {self.decay_fraction} must be within 0 and 1")
         _require(0 <= self.warmup_share < 1, f"warmup_share {self.warmup_share} must be from 0 to below 1")
         _require(self.rates.coefficient > 0, "rates.coefficient must be positive")
+        _require(
+            not self.tie_embeddings or self.parametrization == "standard",
+            f"tie_embeddings with parametrization {self.parametrization}: a tied matrix would need two rates: "
+            "untie it, or take standard",
+        )
         _require(self.max_epochs > 0, f"max_epochs {self.max_epochs} must be positive")
         _require(self.checkpoint_steps >= 1, "checkpoint_steps must be at least 1")
         _require(

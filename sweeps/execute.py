@@ -74,7 +74,7 @@ def _file(task: Task, store: Store, corpus: Corpus, trained: Trained, how: Execu
         windows = evaluate(task.cell, trained.state, corpus, how)
     diverged = trained.diverged or (windows is not None and not np.isfinite(windows).all())
     if task.cell and windows is not None and not diverged:
-        _file_cell(task, task.cell, store, corpus, trained, windows)
+        _file_cell(task, task.cell, store, corpus, trained, windows, how)
     if task.save and not store.has_checkpoint(segment.segment_id):
         store.drop_segment(segment.segment_id)  # trained before, but its checkpoint was freed since
     with new_folder(store.segment(segment.segment_id)) as folder:
@@ -95,13 +95,28 @@ def _file(task: Task, store: Store, corpus: Corpus, trained: Trained, how: Execu
 
 
 def _file_cell(
-    task: Task, cell: CellSpec, store: Store, corpus: Corpus, trained: Trained, windows: NDArray[np.float32]
+    task: Task,
+    cell: CellSpec,
+    store: Store,
+    corpus: Corpus,
+    trained: Trained,
+    windows: NDArray[np.float32],
+    how: Execution,
 ) -> None:
     before = [store.segment(s) for s in task.path[:-1]]
     parts = [*(np.load(f / "metrics.npz") for f in before), trained.metrics]
     metrics = {name: np.concatenate([part[name] for part in parts]) for name in trained.metrics}
-    clock = _clock([*(json.loads((f / "segment.json").read_text()) for f in before), vars(trained)])
-    result = measured(cell, corpus, windows=windows, metrics=metrics, clock=clock, device=device_name())
+    own = {"flops": task.segment.flops} | vars(trained)
+    clock = _clock(cell, [*(json.loads((f / "segment.json").read_text()) for f in before), own])
+    result = measured(
+        cell,
+        corpus,
+        windows=windows,
+        metrics=metrics,
+        clock=clock,
+        device=device_name(),
+        devices=how.devices,
+    )
     with new_folder(store.cell(cell.cell_id)) as folder:
         np.save(folder / "windows.npy", windows)
         points = curve(cell, metrics, _rates(cell))
@@ -111,11 +126,16 @@ def _file_cell(
         )
 
 
-def _clock(parts: Sequence[dict[str, Any]]) -> Clock:
+def _clock(cell: CellSpec, parts: Sequence[dict[str, Any]]) -> Clock:
+    """Of the segments on a cell's path; a step's time is that of those long enough to tell it."""
+    training = sum(part["seconds"] for part in parts)
+    timed = [part for part in parts if part["step_seconds"] is not None]
+    shares = np.array([part["flops"] for part in timed], dtype=float)
+    paces = [part["step_seconds"] for part in timed]
     return Clock(
-        training=sum(part["seconds"] for part in parts),
-        startup=sum(part["startup_seconds"] for part in parts),
+        training=training,
         first_step=parts[0]["startup_seconds"] * parts[0]["members"],
+        step=float(np.average(paces, weights=shares)) if timed else training / cell.steps,
     )
 
 

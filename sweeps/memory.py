@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from models.errors import UserError
 from models.memory import activation_bytes
 from sweeps.execute import Task
@@ -11,8 +13,8 @@ from train.execution import Execution
 from train.loss import LOGITS_BYTES
 from train.spec import Recipe
 
-STATE_BYTES = 16
-"""A parameter's float32 value, its gradient, and two moments."""
+GATHERED_BYTES, KEPT_BYTES = 8, 8
+"""Of a parameter: its float32 value and gradient, whole on each device while it steps; and two moments."""
 
 USABLE = 0.85
 """Share of the memory that arrays may fill; the rest is the programs', the allocator's and the estimate's."""
@@ -23,14 +25,22 @@ LARGEST_PACKED = 30_000_000
 MOST_MEMBERS = 32
 
 
-def needed_bytes(recipe: Recipe, how: Execution) -> tuple[int, int]:
+def needed_bytes(recipe: Recipe, device: Device, how: Execution) -> tuple[int, int]:
     """Bytes on each device of (parameters, gradients and moments; activations kept for the backward pass, and
     the logits with their gradient)."""
     model, windows = recipe.model, -(-recipe.batch_size // how.devices)
-    state = STATE_BYTES * recipe.ledger.params("total") // how.devices
-    kept = activation_bytes(model, windows=windows, dtype=recipe.dtype, remat=how.remat).total
+    state = recipe.ledger.params("total") * (GATHERED_BYTES + KEPT_BYTES // how.devices)
+    kept = _activations(recipe, windows, how)
+    if device.platform == "gpu" and recipe.dtype == "bfloat16" and model.document_separator is None:
+        # Flash attention keeps no scores, which alone grow as the square of the context.
+        half = replace(recipe, model=replace(model, context_length=max(1, model.context_length // 2)))
+        kept = max(0, 4 * _activations(half, windows, how) - kept)
     logits = min(2 * 4 * windows * model.context_length * model.vocab_size, 2 * LOGITS_BYTES)
     return state, kept + logits
+
+
+def _activations(recipe: Recipe, windows: int, how: Execution) -> int:
+    return activation_bytes(recipe.model, windows=windows, dtype=recipe.dtype, remat=how.remat).total
 
 
 def members_that_fit(task: Task, device: Device, how: Execution) -> int:
@@ -42,11 +52,13 @@ def members_that_fit(task: Task, device: Device, how: Execution) -> int:
     recipe = task.segment.recipe
     if how.devices > 1:
         return 1
-    if how.members is not None:
-        return how.members
-    if device.platform == "cpu" or recipe.ledger.params("total") > LARGEST_PACKED:
+    asked = how.members
+    if asked is None and (device.platform == "cpu" or recipe.ledger.params("total") > LARGEST_PACKED):
         return 1
-    return max(1, min(MOST_MEMBERS, int(USABLE * device.memory) // sum(needed_bytes(recipe, how))))
+    if device.platform == "gpu" and recipe.model.document_separator is not None:
+        return 1  # cuDNN's batching rule doesn't take a mask that all heads share
+    fit = int(USABLE * device.memory) // sum(needed_bytes(recipe, device, how))
+    return max(1, min(MOST_MEMBERS if asked is None else asked, fit))
 
 
 def refuse_too_large(plan: Plan, device: Device, how: Execution) -> None:
@@ -60,11 +72,11 @@ def refuse_too_large(plan: Plan, device: Device, how: Execution) -> None:
                 "multiple"
             )
     largest = max(recipes.values(), key=lambda r: r.model.width)
-    state, activations = needed_bytes(largest, how)
+    state, activations = needed_bytes(largest, device, how)
     if state + activations > USABLE * device.memory:
         raise UserError(
             f"width {largest.model.width} doesn't fit {device.kind}: {largest.ledger.params('total'):,} "
-            f"parameters at {STATE_BYTES} bytes over {how.devices} devices are {state / 1e9:.2f} GB, "
+            f"parameters at {GATHERED_BYTES + KEPT_BYTES / how.devices:g} bytes are {state / 1e9:.2f} GB, "
             f"activations of a batch of {largest.batch_size} windows {activations / 1e9:.2f} GB, and of its "
             f"{device.memory / 1e9:.2f} GB {USABLE:.0%} can be used: lower batch_size, try --remat block, or "
             "more --devices"

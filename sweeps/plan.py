@@ -79,6 +79,10 @@ class Plan:
 
 def make_plan(config: SweepConfig, corpus: Corpus) -> Plan:
     """The plan of a sweep. Raises `UserError` for a budget under one step or a corpus that is too small."""
+    if not config.across_documents and corpus.eos is None:
+        raise UserError(
+            f"{corpus.spec.source} has no one id that ends a document: drop --no-across-documents"
+        )
     grid = grid_cells(config, corpus, config.rates)
     minima = [_centre(grid, budget) for budget in config.budgets]
     tuning = tuning_cells(config, corpus)

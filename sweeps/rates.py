@@ -60,7 +60,10 @@ def tune(rates: Rates, trials: Sequence[tuple[int, float, float, float]]) -> Tun
 def _anchor(width: int, budget: float, tries: list[tuple[float, float]]) -> Anchor:
     tries = sorted((lr, loss) for lr, loss in tries if math.isfinite(loss))
     if not tries:
-        raise UserError(f"every learning rate tried at width {width} diverged: lower rates.coefficient")
+        raise UserError(
+            f"no learning rate tried at width {width} gave a loss: tuning.csv says which diverged (lower "
+            "rates.coefficient) and which failed"
+        )
     best = min(range(len(tries)), key=lambda i: tries[i][1])
     if best in (0, len(tries) - 1):
         return Anchor(width, budget, tries[best][0], at_edge=True)

@@ -21,7 +21,7 @@ PEAK_BF16_FLOPS = {
     "A10": 125e12,
     "TPU v4": 275e12,
     "TPU v5 lite": 197e12,
-    "TPU v5p": 459e12,
+    "TPU v5": 459e12,
     "TPU v6 lite": 918e12,
 }
 """Dense bfloat16 FLOP/s with float32 accumulation by part of the device's name; makers' data sheets."""

@@ -1,7 +1,8 @@
 """One model over several devices: the batch divided, parameters and moments fully sharded.
 
-Every device holds 1 / n of each matrix (Rajbhandari et al. 2020, ZeRO stage 3). A step gathers the float32
-parameters, works on the device's own windows, and reduces the gradients in float32 to the shards. In several
+Between steps every device holds 1 / n of each matrix and of its moments (Rajbhandari et al. 2020, ZeRO). A
+step gathers all float32 parameters and works on the device's own windows; gradients are summed whole on each
+device, and each updates its shards: 8 bytes a parameter are not divided. In several
 processes (`jax.distributed`) each calls the same functions with the same arguments.
 """
 

@@ -25,12 +25,12 @@ SPIKE_WINDOW, SPIKE_DEVIATIONS = 128, 7.0
 
 @dataclass(frozen=True)
 class Clock:
-    """Wall seconds of a run: `training` of them all, `startup` before first steps were done (mostly
-    compilation), and `first_step`, those before the run's first one."""
+    """Wall seconds of a run: `training` of it all, `first_step` before its first step was done (mostly
+    compilation), and `step`, of one once compiled."""
 
     training: float
-    startup: float
     first_step: float
+    step: float
 
 
 @dataclass(frozen=True)
@@ -131,10 +131,12 @@ def measured(
     metrics: Mapping[str, NDArray[np.float32]],
     clock: Clock,
     device: str,
+    devices: int = 1,
 ) -> CellResult:
-    """The result of a finished cell from its window losses (E,) and the metrics of all its steps (steps,)."""
+    """The result of a finished cell from its window losses (E,) and the metrics of all its steps (steps,),
+    taken by `devices` devices of the kind `device`."""
     loss = float(windows.mean(dtype=np.float64))
-    speed = cell.tokens / max(clock.training - clock.startup, 1e-9)
+    speed = cell.recipe.batch_tokens / clock.step
     peak, bytes_per_token = peak_flops(device), corpus.bytes_per_token
     tail = slice(-max(1, round(TAIL * cell.steps)), None)
     return CellResult(
@@ -147,9 +149,9 @@ def measured(
         train_loss=float(metrics["loss"][tail].mean(dtype=np.float64)),
         wall_seconds=clock.training,
         first_step_seconds=clock.first_step,
-        step_seconds=cell.recipe.batch_tokens / speed,
+        step_seconds=clock.step,
         tokens_per_second=speed,
-        mfu=speed * cell.recipe.ledger.train_flops / peak if peak else None,
+        mfu=speed * cell.recipe.ledger.train_flops / (peak * devices) if peak else None,
         peak_memory_bytes=peak_memory_bytes(),
         loss_spikes=spikes(metrics["loss"]),
         dropped=float(metrics["dropped"][tail].mean(dtype=np.float64)) if "dropped" in metrics else None,

@@ -5,7 +5,7 @@ of all that is met, 23 thousand nine tenths, 103 thousand 99 hundredths (the rar
 ids). So a model of 1e5 to 1e7 parameters has no room for all, and 1e7 to 1e9 ids don't show all often enough.
 
 The centre was carried on from this very chain on a CPU (context 32, 512 ids a step, rates tuned): the least
-losses at 3e10, 1e11 and 3e11 FLOPs were 4.46, 4.31 and 4.13 nats, all interior, near 10, 18 and 36 thousand
+losses at 3e10, 1e11 and 3e11 FLOPs were 4.46, 4.31 and 4.13 nats, all interior, near 10, 14 and 42 thousand
 parameters; the floor there is 2.42.
 """
 

@@ -67,19 +67,19 @@ class Local:
 
     @property
     def device(self) -> Device:
-        if self._device is None and not self.workers:
-            self.workers = [self._start(core) for core in _cores(self.how)]
-        died = 0
-        while self._device is None:
+        if self._device is None:
+            self.workers = [self._start(_cores(self.how)[0])]
             _, event = self.events.get()
-            if event["event"] == "ready":
-                self._device = from_json(Device, event["device"])
-            elif event["event"] == "refused":
+            if event["event"] == "refused":
                 raise UserError(event["reason"])
-            else:
-                died += 1
-                if died == len(self.workers):
-                    raise RuntimeError(f"no worker could start (see {self.store.path / 'worker.log'})")
+            if event["event"] != "ready":
+                raise RuntimeError(f"no worker could start (see {self.store.path / 'worker.log'})")
+            self._device = from_json(Device, event["device"])
+            if self._device.platform == "cpu" and _accelerated(self.how):
+                raise UserError(
+                    "JAX has a plugin for an accelerator here and finds none: mend its driver, or say "
+                    "--platform cpu to train on the cores"
+                )
         return self._device
 
     def run(self, tasks: Sequence[Task], listener: Listener) -> None:
@@ -110,6 +110,7 @@ class _Schedule:
     tasks: Sequence[Task]
     store: Store
     members: Callable[[Task], int]
+    alone: set[str] = field(default_factory=set)
     waiting: dict[str, list[Task]] = field(default_factory=dict)
     ready: list[Task] = field(default_factory=list)
 
@@ -132,11 +133,20 @@ class _Schedule:
             self.ready,
             key=lambda t: (t.segment.recipe.model not in compiled, self.length[t.segment.segment_id]),
         )
-        alike = [t for t in self.ready if pack_key(t.segment) == pack_key(best.segment) and t is not best]
-        pack = [best, *alike][: self.members(best)]
+        pack = [best]
+        if best.segment.segment_id not in self.alone:
+            alike = (t for t in self.ready if pack_key(t.segment) == pack_key(best.segment))
+            fit = [t for t in alike if t is not best and t.segment.segment_id not in self.alone]
+            pack = [best, *fit][: self.members(best)]
         for task in pack:
             self.ready.remove(task)
         return pack
+
+    def separate(self, pack: list[Task]) -> None:
+        """Puts back what a pack that failed has not filed: each is tried alone, and fails for itself."""
+        for task in pack:
+            self.alone.add(task.segment.segment_id)
+            self.ready.append(task)
 
     def finish(self, task: Task) -> None:
         """Frees the tasks that waited for this one, unless it left no checkpoint to go on from."""
@@ -218,7 +228,7 @@ def _drive(
             worker.stop()
             if pack:
                 code = worker.process.returncode
-                _fail(pack, f"worker process ended with status {code} (see worker.log)", listener)
+                _fail(schedule, pack, f"worker process ended with status {code} (see worker.log)", listener)
                 workers.append(start(worker.core))
                 alive.add(workers[-1])
         elif pack and event["event"] == "progress":
@@ -227,16 +237,18 @@ def _drive(
         elif pack and event["event"] in ("done", "failed"):
             worker.pack = []
             if event["event"] == "failed":
-                _fail(pack, event["reason"], listener)
+                _fail(schedule, pack, event["reason"], listener)
                 continue
             for task in pack:
                 listener.done(task)
                 schedule.finish(task)
 
 
-def _fail(pack: list[Task], reason: str, listener: Listener) -> None:
-    for task in pack:
-        listener.failed(task, reason)
+def _fail(schedule: _Schedule, pack: list[Task], reason: str, listener: Listener) -> None:
+    if len(pack) > 1:
+        schedule.separate(pack)
+    else:
+        listener.failed(pack[0], reason)
 
 
 def _cores(how: Execution) -> Sequence[int | None]:

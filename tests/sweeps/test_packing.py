@@ -63,16 +63,28 @@ def test_members_are_as_many_as_fit_and_help() -> None:
     assert members_that_fit(small, CPU, Execution(members=3)) == 3
     assert members_that_fit(small, GPU, SOLO) > 8
     assert members_that_fit(large, GPU, SOLO) == 1
-    tight = replace(GPU, memory=int(2.5 * sum(needed_bytes(small.segment.recipe, SOLO)) / 0.85))
+    tight = replace(GPU, memory=int(2.5 * sum(needed_bytes(small.segment.recipe, GPU, SOLO)) / 0.85))
     assert members_that_fit(small, tight, SOLO) == 2
+    assert members_that_fit(small, tight, Execution(members=4)) == 2
     assert members_that_fit(small, GPU, Execution(devices=2)) == 1
+    apart = task_of(small_recipe(model=small_model(document_separator=0)))
+    assert members_that_fit(apart, GPU, SOLO) == 1
+
+
+def test_a_pack_that_fails_is_tried_one_by_one(tmp_path: Path) -> None:
+    seeds = [task_of(small_recipe(init_seed=seed)) for seed in range(3)]
+    schedule = _Schedule(seeds, Store(tmp_path), lambda task: 8)
+    pack = schedule.take(set())
+    assert len(pack) == 3
+    schedule.separate(pack)
+    assert [len(schedule.take(set())) for _ in range(4)] == [1, 1, 1, 0]
 
 
 def test_a_model_that_does_not_fit_is_refused_with_the_arithmetic(
     config: SweepConfig, corpus: Corpus
 ) -> None:
     plan = make_plan(config, corpus)
-    state, activations = needed_bytes(plan.grid[-1].cell.recipe, SOLO)
+    state, activations = needed_bytes(plan.grid[-1].cell.recipe, GPU, SOLO)
     refuse_too_large(plan, replace(GPU, memory=int((state + activations) / 0.84)), SOLO)
     little = replace(GPU, memory=int((state + activations) / 0.86))
     message = r"width 16 doesn't fit NVIDIA H200: [\d,]+ parameters at 16 bytes .* batch of 4 windows"
@@ -88,9 +100,19 @@ def test_a_batch_must_go_round(config: SweepConfig, corpus: Corpus) -> None:
 
 def test_recomputing_and_spreading_take_less_memory() -> None:
     recipe = small_recipe(model=small_model(64, depth=4), batch_size=8)
-    state, activations = needed_bytes(recipe, SOLO)
-    assert needed_bytes(recipe, Execution(remat="block"))[1] < activations
-    assert needed_bytes(recipe, Execution(devices=4)) == (state // 4, pytest.approx(activations / 4))
+    state, activations = needed_bytes(recipe, GPU, SOLO)
+    assert needed_bytes(recipe, GPU, Execution(remat="block"))[1] < activations
+    spread = needed_bytes(recipe, GPU, Execution(devices=4))
+    assert spread == (10 * state // 16, pytest.approx(activations / 4))
+
+
+def test_scores_are_not_counted_where_flash_attention_keeps_none() -> None:
+    narrow = small_recipe(model=small_model(64, context_length=256), dtype="bfloat16")
+    flash, plain = (needed_bytes(narrow, device, SOLO)[1] for device in (GPU, CPU))
+    scores = 2 * 2 * narrow.batch_size * 256**2  # two layers of one head, two bytes a weight at least
+    assert plain - flash >= scores
+    longer = replace(narrow, model=replace(narrow.model, context_length=512))
+    assert needed_bytes(longer, GPU, SOLO)[1] == pytest.approx(2 * flash, rel=0.01)
 
 
 def test_a_device_that_is_not_there_is_missed_at_once(tmp_path: Path) -> None:

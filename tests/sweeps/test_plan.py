@@ -25,6 +25,11 @@ def test_every_budget_gets_its_sizes(config: SweepConfig, corpus: Corpus) -> Non
     assert plan.tuning == plan.checks == ()
 
 
+def test_a_tied_matrix_has_one_rate(config: SweepConfig) -> None:
+    with pytest.raises(UserError, match="tie_embeddings with parametrization mup"):
+        replace(config, tie_embeddings=True, parametrization="mup")
+
+
 @pytest.mark.parametrize("name", ["optimizer", "dtype", "parametrization", "schedule", "mlp", "keep"])
 def test_a_choice_that_is_none_is_answered_with_the_known_ones(config: SweepConfig, name: str) -> None:
     """In a config file of one's own, where no command line has looked at it."""

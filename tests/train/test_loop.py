@@ -134,7 +134,7 @@ def test_a_finished_cell_measures_itself(recipe: Recipe, corpus: Corpus) -> None
         corpus,
         windows=windows,
         metrics={"loss": train_losses},
-        clock=Clock(2.5, 0.5, 0.4),
+        clock=Clock(2.5, 0.4, 0.02),
         device="H100 80GB",
     )
     ledger = recipe.ledger

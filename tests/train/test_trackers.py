@@ -33,7 +33,7 @@ def cell(corpus: Corpus) -> Cell:
     windows = np.array([1.0, 2.0], dtype=np.float32)
     metrics = {"loss": losses, "grad_norm": losses / 10}
     result = measured(
-        spec, corpus, windows=windows, metrics=metrics, clock=Clock(3.0, 1.0, 1.0), device="cpu"
+        spec, corpus, windows=windows, metrics=metrics, clock=Clock(3.0, 1.0, 0.01), device="cpu"
     )
     row = {"trunk_id": spec.cell_id, "sweep": "s", "role": "grid", "budget": 1e9, "flops_spent": 1e9}
     return to_json(spec), curve(spec, metrics, losses), row | to_json(result)
