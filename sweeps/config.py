@@ -122,7 +122,7 @@ class SweepConfig:
         _require(self.rates.coefficient > 0, "rates.coefficient must be positive")
         _require(
             not self.tie_embeddings or self.parametrization == "standard",
-            f"tie_embeddings with parametrization {self.parametrization}: a tied matrix would need two rates: "
+            f"tie_embeddings with parametrization {self.parametrization}: a tied matrix wants two rates: "
             "untie it, or take standard",
         )
         _require(self.max_epochs > 0, f"max_epochs {self.max_epochs} must be positive")

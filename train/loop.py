@@ -186,7 +186,7 @@ def _outcomes(members: int, state: State, record: _Record, began: float) -> list
     }
     pace = record.pace()
     steps_after_first = record.stretches[0]["loss"].shape[1] - 1
-    startup = record.ends[0] - began - (pace or 0.0) * steps_after_first
+    startup = max(0.0, record.ends[0] - began - (pace or 0.0) * steps_after_first)
     outcomes = []
     for i in range(members):
         steps = _finite_steps(whole["loss"][i])
