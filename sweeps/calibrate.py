@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import platform
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -57,7 +58,8 @@ def _measure(
     plan: Plan, open_launcher: OpenLauncher, how: Execution, recipes: Sequence[Recipe]
 ) -> list[tuple[int, float]]:
     remembered = cache_dir("calibration")
-    files = {r.model.width: remembered / f"{content_id(_shape(r))}-{content_id(how)}.json" for r in recipes}
+    machine = f"{content_id(replace(how, profile=False))}-{platform.node()}"
+    files = {r.model.width: remembered / f"{content_id(_shape(r))}-{machine}.json" for r in recipes}
     missing = [r for r in recipes if not files[r.model.width].exists()]
     if missing:
         with tempfile.TemporaryDirectory() as folder:
