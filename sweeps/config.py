@@ -42,7 +42,7 @@ class Rates:
         return self.coefficient * width**-self.exponent
 
     def __str__(self) -> str:
-        return f"{self.coefficient:g} * width^{-self.exponent:g}"
+        return f"{self.coefficient:g} * width^{0 - self.exponent:g}"  # of zero, not minus zero
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ out.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -67,7 +68,8 @@ def _lines(fit: LawFit, C_K: np.ndarray, level: float) -> list[tuple[np.ndarray,
     lines = []
     for values in (N_BxK, D_BxK):
         drawn = values[1:] if len(values) > 1 else values
-        with np.errstate(all="ignore"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a budget without a finite draw has no band
             low, high = np.nanquantile(np.where(np.isfinite(drawn), drawn, np.nan), tails, axis=0)
         lines.append((values[0], low, high))
     return lines
