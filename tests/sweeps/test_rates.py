@@ -63,5 +63,5 @@ def test_rates_that_diverged_are_left_out() -> None:
     tries = trials(rates, {16: rates.at(16) * 0.7})
     wild = [(w, b, lr, math.nan if lr > rates.at(16) * 3 else loss) for w, b, lr, loss in tries]
     assert tune(rates, wild).anchors[0].lr == pytest.approx(rates.at(16) * 0.7, rel=1e-6)
-    with pytest.raises(UserError, match=r"every learning rate tried at width 16 diverged: lower"):
+    with pytest.raises(UserError, match="no learning rate tried at width 16 gave a loss"):
         tune(rates, [(w, b, lr, math.nan) for w, b, lr, _ in tries])
