@@ -209,7 +209,7 @@ def _train(recipe: Recipe, members: int) -> dict[str, float]:
         rows, rates, decay = (np.stack([x] * members) for x in (rows, rates, decay))
         run = program.train_members
     began = time.perf_counter()
-    compiled = run.lower(state, windows, rows, rates, decay, np.int32(1)).compile()  # pyright: ignore
+    compiled = run.lower(state, windows, rows, rates, decay, np.int32(1)).compile()  # pyright: ignore[reportFunctionMemberAccess]
     compiling = time.perf_counter() - began
 
     def work(steps: int) -> Any:

@@ -143,7 +143,7 @@ class _Schedule:
         return pack
 
     def separate(self, pack: list[Task]) -> None:
-        """Puts back what a pack that failed has not filed: each is tried alone, and fails for itself."""
+        """Puts a failed pack's tasks back: each is done alone, and fails for itself."""
         for task in pack:
             self.alone.add(task.segment.segment_id)
             self.ready.append(task)
