@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import UserError
+from sweeps.board import is_kept
 from sweeps.config import SweepConfig
 from sweeps.grid import PlannedCell, check_cells, grid_cells, replicate_cells, tuning_cells
 from sweeps.segments import Tree, build_tree
@@ -73,7 +74,7 @@ class Plan:
             fresh_flops=sum(p.cell.flops for p in (*self.grid, *self.replicates)),
             seconds=_seconds(segments, step_seconds, workers) if step_seconds else None,
             disk_peak=sum(_checkpoint_bytes(s) for s in segments),
-            disk_kept=sum(_checkpoint_bytes(s) for s in segments if is_kept(self.config, s)),
+            disk_kept=sum(_checkpoint_bytes(s) for s in segments if is_kept(self.config.keep, s)),
         )
 
 
@@ -96,11 +97,6 @@ def make_plan(config: SweepConfig, corpus: Corpus) -> Plan:
         checks=tuple(check_cells(config, minima[-1])),
         warnings=tuple(_warnings(grid, corpus)),
     )
-
-
-def is_kept(config: SweepConfig, segment: Segment) -> bool:
-    """Whether the segment's checkpoint stays when nothing waits for it any more."""
-    return config.keep == "all" or (config.keep == "trunks" and segment.total is None)
 
 
 def refuse_full_disk(path: Path, price: Price) -> None:

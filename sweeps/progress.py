@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -15,6 +16,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from sweeps.train_cells import View
 
 SURE = 0.03
 """Share of a stage before which the time left is a guess not worth telling: it is mostly compilation."""
@@ -74,3 +77,9 @@ class Reporter:
             self._told = now
             left = (now - self._began) * (self._total / flops - 1)
             self.say(f"{self._name}: {flops / self._total:.0%}, about {left:.0f} s left; {note}")
+
+    def view(self, view: View, rows: Sequence[dict[str, Any]]) -> None:
+        """The folder as it is."""
+        done = {s for s in view.board.tree.segments if s not in view.missing}
+        flops = sum(view.board.tree.segments[s].flops for s in done)
+        self.at(flops, "")

@@ -101,7 +101,7 @@ def test_checkpoints_are_kept_as_asked(run: Runner, narrow: SweepConfig, tmp_pat
         "all": set(segments),
     }
     assert kept == wanted[keep]
-    sizes = [f.stat().st_size for f in tmp_path.glob("segments/*/checkpoint/**/*") if f.is_file()]
+    sizes = [f.stat().st_size for f in tmp_path.glob("checkpoints/*/**/*") if f.is_file()]
     assert keep == "none" or sum(sizes) > 0
 
 
