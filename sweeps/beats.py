@@ -1,4 +1,4 @@
-"""Signs of life: each process rewrites `NAME.json` in a folder of its kind's while it makes headway, and others
+"""Signs of life: while it makes headway each process rewrites `NAME.json` in its kind's folder, and others
 watch: workers in `workers/`, those who hand them the work in `coordinators/`.
 
 No clock of one machine is compared with another's: a worker is silent if its watcher's own monotonic clock

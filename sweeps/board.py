@@ -6,10 +6,11 @@ folder's contents alone, so that it is the same for everyone and after anything.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from sweeps.execute import Task
 from sweeps.segments import Tree
@@ -87,11 +88,9 @@ class Board:
     def ready(self, missing: set[str], contents: Contents) -> list[str]:
         """Those that can be trained now, the start of the longest chain first."""
         parents = {name: self.tree.segments[name].parent for name in missing}
-        ready = [n for n, parent in parents.items() if parent is None or self._usable(parent, missing, contents)]
+        usable = contents.checkpoints - missing
+        ready = [name for name, parent in parents.items() if parent is None or parent in usable]
         return sorted(ready, key=lambda name: (-self.chains[name], name))
-
-    def _usable(self, parent: str, missing: set[str], contents: Contents) -> bool:
-        return parent in contents.checkpoints and parent not in missing
 
     def task(self, name: str, missing: set[str]) -> Task:
         """A segment to train, while `missing` are."""
@@ -130,7 +129,8 @@ def publish(board: Board, store: Store) -> None:
     recipes: dict[Recipe, int] = {}
     number = lambda recipe: recipes.setdefault(recipe, len(recipes))  # noqa: E731  # a counter of this table
     segments = [
-        [name, number(s.recipe), s.start, s.stop, s.total, s.parent] for name, s in board.tree.segments.items()
+        [name, number(s.recipe), s.start, s.stop, s.total, s.parent, s.flops]
+        for name, s in board.tree.segments.items()
     ]
     cells = [
         [name, number(c.recipe), c.steps, c.split, c.eval_windows, board.tree.paths[name][-1]]
@@ -155,7 +155,7 @@ def read(store: Store, name: str) -> Board | None:
         return None
     recipes = [from_json(Recipe, recipe) for recipe in value["recipes"]]
     tree = Tree()
-    for segment, recipe, start, stop, total, parent in value["segments"]:
+    for segment, recipe, start, stop, total, parent, _ in value["segments"]:
         tree.segments[segment] = Segment(recipes[recipe], start, stop, total, parent)
     cells = {}
     for cell, recipe, steps, split, windows, _ in value["cells"]:
@@ -167,5 +167,25 @@ def read(store: Store, name: str) -> Board | None:
 
 
 def take_down(store: Store, name: str) -> None:
-    """The stage is over."""
-    (store.path / "board" / name).unlink(missing_ok=True)
+    """The stage is over: workers see its board no more."""
+    with contextlib.suppress(FileNotFoundError):  # another did so first
+        (store.path / "board" / name).replace(store.path / "board" / f".{name}")
+
+
+class Extent(NamedTuple):
+    """What a segment costs, and its steps."""
+
+    flops: int
+    steps: int
+
+
+def segments(store: Store) -> dict[str, Extent]:
+    """Every segment of the sweep's stages so far, from the boards that are or were up."""
+    found: dict[str, Extent] = {}
+    for file in (store.path / "board").glob("*.json"):
+        try:
+            value = json.loads(file.read_text())
+        except (FileNotFoundError, ValueError):
+            continue
+        found |= {name: Extent(flops, b - a) for name, _, a, b, _, _, flops in value["segments"]}
+    return found

@@ -60,7 +60,9 @@ def _measure(
     plan: Plan, open_launcher: OpenLauncher, how: Execution, recipes: Sequence[Recipe]
 ) -> list[tuple[int, float]]:
     remembered = cache_dir("calibration")
-    machine = f"{content_id([how.platform, how.devices, how.nodes, how.members, how.remat])}-{platform.node()}"
+    machine = (
+        f"{content_id([how.platform, how.devices, how.nodes, how.members, how.remat])}-{platform.node()}"
+    )
     files = {r.model.width: remembered / f"{content_id(_shape(r))}-{machine}.json" for r in recipes}
     missing = [r for r in recipes if not files[r.model.width].exists()]
     if missing:

@@ -3,8 +3,8 @@
 claims/TASK/EPOCH~WORKER    the worker has the task; EPOCH - 1 workers had it before and died
 
 A task is taken by renaming a folder of one's own onto `claims/TASK`, which only succeeds where no folder with
-content is; a dead worker's task is taken over by renaming its one file, which only succeeds for one. No lock is
-needed, and no answer of the server's is believed: whoever renamed looks whether its file is there.
+content is; a dead worker's task is taken over by renaming its one file, which only succeeds for one. No lock
+is needed, and no answer of the server's is believed: whoever renamed looks whether its file is there.
 """
 
 from __future__ import annotations
@@ -87,6 +87,6 @@ class Claims:
 def names(path: Path) -> list[str]:
     """Names of the entries of a folder, but for hidden ones; none where there is no folder."""
     try:
-        return [entry for entry in os.listdir(path) if not entry.startswith(".")]
+        return [entry.name for entry in os.scandir(path) if not entry.name.startswith(".")]
     except (FileNotFoundError, NotADirectoryError):
         return []

@@ -139,9 +139,7 @@ class _Partway:
         self.saved = time.monotonic()
 
 
-def _file(
-    task: Task, store: Store, corpus: Corpus, trained: Trained, worked: Worked, number: int
-) -> None:
+def _file(task: Task, store: Store, corpus: Corpus, trained: Trained, worked: Worked, number: int) -> None:
     segment, name = task.segment, task.segment.segment_id
     windows = None
     if task.cell and not trained.diverged:

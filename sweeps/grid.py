@@ -52,8 +52,8 @@ def tuning_cells(config: SweepConfig, corpus: Corpus) -> list[PlannedCell]:
 
 
 def retry_cells(diverged: list[PlannedCell], attempt: int) -> list[PlannedCell]:
-    """Cells that diverged, again: at attempt 1 at half their rate, at 2 at a quarter, and so on, under another
-    seed of initialization and data order each time."""
+    """Cells that diverged, again: at attempt 1 at half their rate, at 2 at a quarter, and so on, each time
+    under another seed of initialization and data order."""
     factor = 0.5**attempt
     return [
         PlannedCell(

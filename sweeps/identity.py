@@ -46,7 +46,7 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """The kernel's start time of a living process, in ticks since the boot; None of a dead one or a zombie."""
+    """The kernel's start time of a living process, in ticks since the boot; None of a dead one."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

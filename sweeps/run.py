@@ -1,7 +1,7 @@
 """Runs a sweep stage by stage: tune the rate, train the grid, then replicates and checks at the minima.
 
-What a stage holds follows from the results of those before it, and from nothing else: a sweep that was stopped,
-or that several processes run at once, comes to the same cells.
+What a stage holds follows from the results of those before it, and from nothing else: a sweep that was
+stopped, or that several processes run at once, comes to the same cells.
 """
 
 from __future__ import annotations
@@ -77,8 +77,9 @@ class Sweep:
         rows.update(self.store.contents())
         filed.write()
         for row in rows.rows:
-            self.mirror.put(row)
-            if row["status"] != "finished":
+            if row["status"] == "finished":
+                self.mirror.put(row)
+            else:
                 where = f"width {row['d_model']} at {row['budget']:.3g} FLOPs"
                 self.reporter.warn(f"{where} is {row['status']}: {row['reason'] or 'see worker.log'}")
         return rows.rows
@@ -119,9 +120,9 @@ def run_sweep(
 ) -> Path:
     """Trains all that the plan's folder `out` still lacks, and writes its tables; returns `out`.
 
-    Safe to interrupt, and safe to run twice at once: the same call goes on where it stopped, or joins in. Raises
-    `UserError` for a folder that holds another sweep, for a full disk, and for a model that doesn't fit the
-    device.
+    Safe to interrupt, and safe to run twice at once: the same call goes on where it stopped, or joins in.
+    Raises `UserError` for a folder that holds another sweep, for a full disk, and for a model that doesn't
+    fit the device.
     """
     store = Store.open(out, plan.config)
     price = plan.price()
@@ -139,8 +140,8 @@ def run_sweep(
 
 @contextlib.contextmanager
 def _coordinating(store: Store, reporter: Reporter, how: Execution) -> Iterator[None]:
-    """Makes this process known to others on the folder; where it is alone, what failed is tried again, and the
-    claims of dead processes are void."""
+    """Makes this process known to others on the folder; where it is alone, what failed is tried again, and
+    the claims of dead processes are void."""
     who = Identity.own()
     pulse = Pulse(store.path / "coordinators", who, how.lease_seconds / 12)
     others = {name.removesuffix(".json") for name in names(pulse.folder)}

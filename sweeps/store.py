@@ -123,8 +123,14 @@ class Store:
         for name in names(self.path / "failures"):
             segment, _, tries = name.removesuffix(".json").partition("~")
             failures[segment] = max(int(tries), failures.get(segment, 0))
-        kinds = ("segments", "checkpoints", "diverged", "cells")
-        return Contents(*(frozenset(names(self.path / kind)) for kind in kinds), partial, failures)
+        return Contents(
+            segments=frozenset(names(self.path / "segments")),
+            checkpoints=frozenset(names(self.path / "checkpoints")),
+            diverged=frozenset(names(self.path / "diverged")),
+            cells=frozenset(names(self.path / "cells")),
+            partial=partial,
+            failures=failures,
+        )
 
     def segment(self, segment_id: str) -> Path:
         """The record of a segment that was trained."""

@@ -1,4 +1,4 @@
-"""Sees to it that the cells of one stage are trained: shows the workers the board, keeps them alive, listens."""
+"""Sees to it that the cells of one stage are trained: shows workers the board, keeps them alive, watches."""
 
 from __future__ import annotations
 
@@ -78,9 +78,7 @@ def look(board: Board, store: Store) -> View:
     return View(board, contents, board.missing(contents), claims, read_beats(store.path / "workers"))
 
 
-def _tell_failures(
-    view: View, store: Store, warned: dict[str, int], warn: Callable[[str], None]
-) -> None:
+def _tell_failures(view: View, store: Store, warned: dict[str, int], warn: Callable[[str], None]) -> None:
     for name, tries in view.contents.failures.items():
         segment = view.board.tree.segments.get(name)
         if segment and warned.get(name) != tries:

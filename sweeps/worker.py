@@ -1,7 +1,7 @@
 """A worker: takes what can be done from the sweep's folder until nothing is left.
 
-As a process, `python -m sweeps.worker FOLDER EXECUTION`, the second a JSON object. SIGTERM, SIGUSR2, SIGINT or
-the death of its parent make it save what it is at, give it back, and leave with status 0.
+As a process, `python -m sweeps.worker FOLDER EXECUTION`, the second a JSON object. SIGTERM, SIGUSR2, SIGINT
+or the death of its parent make it save what it is at, give it back, and leave with status 0.
 """
 
 from __future__ import annotations
@@ -50,15 +50,24 @@ LOOK_SECONDS = 0.1, 2.0
 """Between two looks at a folder that has nothing to do: at first, and at most."""
 
 
-class DiskFull(Exception):
-    """Nothing more can be filed."""
+class DiskFull(UserError):
+    """Nothing more can be filed in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"no disk space left in {folder}: make room and run the same command again")
 
 
 class Worker:
     """One worker on the folder of `store`, training on `device`; `leave` says when it should go."""
 
     def __init__(
-        self, store: Store, who: Identity, pulse: Pulse, device: Device, how: Execution, leave: Callable[[], bool]
+        self,
+        store: Store,
+        who: Identity,
+        pulse: Pulse,
+        device: Device,
+        how: Execution,
+        leave: Callable[[], bool],
     ) -> None:
         self.store, self.pulse, self.device, self.how, self.leave = store, pulse, device, how, leave
         self.claims = Claims(store.path / "claims", who.name)
@@ -104,7 +113,9 @@ class Worker:
             for name in board.ready(missing, contents)
             if name not in standing or standing[name].worker in gone
         ]
-        if self.model is None:  # so that the first tasks of several workers don't compile the same side by side
+        if (
+            self.model is None
+        ):  # so that the first tasks of several workers don't compile the same side by side
             busy = {board.tree.segments[t].recipe.model for t in standing if t in board.tree.segments}
             free.sort(key=lambda name: board.tree.segments[name].recipe.model in busy)
         pack: list[tuple[Task, Claim]] = []
@@ -164,7 +175,7 @@ class Worker:
         except Exception as error:
             traceback.print_exc()
             if "No space left" in str(error):  # no fault of the task's
-                raise DiskFull from error
+                raise DiskFull(self.store.path) from error
             self._fail(pack, f"{type(error).__name__}: {error}".splitlines()[0])
         finally:
             for claim in claims:
@@ -204,11 +215,11 @@ def main() -> int:
         pulse.headway(device=to_json(found))
         leave = lambda: bool(leaving) or os.getppid() != parent  # noqa: E731  # typed by its use
         Worker(store, who, pulse, found, how, leave).run()
+    except DiskFull:
+        return FULL
     except UserError as error:
         store.write_json(f"refusals/{who.name}.json", {"reason": str(error), "at": time.time()})
         return REFUSED
-    except DiskFull:
-        return FULL
     finally:
         pulse.stop()
     return 0

@@ -40,7 +40,9 @@ class Execution:
         if self.devices < 1:
             raise UserError(f"devices {self.devices} must be at least 1")
         if self.nodes < 1 or self.devices % self.nodes:
-            raise UserError(f"devices {self.devices} can't be divided among {self.nodes} nodes: make it a multiple")
+            raise UserError(
+                f"devices {self.devices} can't be divided among {self.nodes} nodes: make it a multiple"
+            )
         for name in ("checkpoint_minutes", "lease_seconds", "hang_seconds"):
             if not getattr(self, name) > 0:
                 raise UserError(f"{name} {getattr(self, name)} must be positive")

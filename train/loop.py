@@ -194,7 +194,7 @@ def _stretches(chunks: Iterator[Chunk], record: _Record) -> Iterator[Chunk]:
 
 
 def _joined(segments: Sequence[Segment], corpus: Corpus, start: int) -> Iterator[Chunk]:
-    """The members' chunks from step `start` on as one, with `rows` (M, CHUNK, B); of a single segment, its own.
+    """The members' chunks from step `start` on, joined, with `rows` (M, CHUNK, B); a single segment's own.
 
     Members of one data seed share their windows, and of a resident corpus all do.
     """
@@ -231,7 +231,8 @@ class _Record:
 
     def __init__(self, progress: Progress, parts: Sequence[Part], began: float) -> None:
         self.progress, self.began = progress, began
-        self.before = {name: np.stack([p.metrics[name] for p in parts]) for name in parts[0].metrics} if parts else {}
+        told = parts[0].metrics if parts else ()
+        self.before = {name: np.stack([part.metrics[name] for part in parts]) for name in told}
         self.seconds_before = sum(part.seconds for part in parts)
         self.startup_before = sum(part.startup_seconds for part in parts)
         self.stretches: list[dict[str, NDArray[np.float32]]] = []

@@ -17,9 +17,11 @@ from sweeps.config import SweepConfig, config_names, load_config
 from sweeps.progress import Reporter
 from train.execution import Execution
 
-EXECUTION_OPTIONS = ("--platform", "--devices", "--members", "--remat")
+EXECUTION_OPTIONS = tuple(
+    f"--{f.name.replace('_', '-')}" for f in dataclasses.fields(Execution) if f.type != "bool"
+)
 EXECUTION_FLAGS = ("--profile",)
-EXECUTION_USAGE = "[--platform P] [--devices N] [--members M] [--remat R] [--profile]"
+EXECUTION_USAGE = "[--platform P] [--devices N] [--members M] [--remat R] [--profile] ..."
 
 
 @dataclass(frozen=True)

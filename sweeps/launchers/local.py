@@ -17,7 +17,7 @@ from models.errors import UserError
 from sweeps.beats import HUNG
 from sweeps.launchers import child
 from sweeps.store import Store
-from sweeps.worker import FULL, REFUSED, last_refusal
+from sweeps.worker import FULL, REFUSED, DiskFull, last_refusal
 from train.execution import Execution
 
 GRACE_SECONDS = 60.0
@@ -99,9 +99,7 @@ class Local:
             return ""
         del self.workers[slot]
         if status == FULL:
-            raise UserError(
-                f"no disk space left in {self.store.path}: make room and run the same command again"
-            )
+            raise DiskFull(self.store.path)
         if status == REFUSED:
             raise UserError(last_refusal(self.store))
         if status in child.LEFT_BY:

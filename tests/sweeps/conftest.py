@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from sweeps.run import run_sweep
 from sweeps.store import Store
 from sweeps.worker import Worker
 from tests.small import small_sweep
+from tests.sweeps.tables import read_rows
 from train.corpus import Corpus
 from train.device import find_device
 from train.execution import Execution
@@ -79,23 +79,6 @@ class Runner:
         here: OpenLauncher = lambda store, how: InProcess(store, how, self.given, refuse)  # noqa: E731  # typed
         run_sweep(make_plan(config, self.corpus), out, open_launcher or here, reporter, how)
         return read_rows(out)
-
-
-def read_rows(folder: Path, name: str = "runs.csv") -> list[dict[str, str]]:
-    """A table of a sweep's folder."""
-    with (folder / name).open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-CLOCK = (
-    *("wall_seconds", "first_step_seconds", "step_seconds", "tokens_per_second", "mfu"),
-    "peak_memory_bytes",
-)
-
-
-def timeless(rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Rows without the columns that say how fast the machine was."""
-    return [{key: value for key, value in row.items() if key not in CLOCK} for row in rows]
 
 
 @pytest.fixture

@@ -22,7 +22,8 @@ from sweeps.launchers.local import open_launcher
 from sweeps.plan import make_plan
 from sweeps.store import Store
 from sweeps.train_cells import _task
-from tests.sweeps.conftest import Runner, read_rows, timeless
+from tests.sweeps.conftest import Runner
+from tests.sweeps.tables import read_rows, timeless
 from train.corpus import Corpus
 from train.execution import Execution
 
