@@ -87,6 +87,7 @@ class Claims:
 def names(path: Path) -> list[str]:
     """Names of the entries of a folder, but for hidden ones; none where there is no folder."""
     try:
-        return [entry.name for entry in os.scandir(path) if not entry.name.startswith(".")]
+        with os.scandir(path) as entries:
+            return [entry.name for entry in entries if not entry.name.startswith(".")]
     except (FileNotFoundError, NotADirectoryError):
         return []

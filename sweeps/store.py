@@ -15,7 +15,6 @@ runs.csv tuning.csv checks.csv summary.json fit.json report.html figures/
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -163,8 +162,7 @@ class Store:
     def drop(self, folder: Path) -> None:
         """Removes a record: in one stroke out of sight, so that none is ever seen half gone."""
         gone = folder.with_name(f".gone-{folder.name}-{os.urandom(4).hex()}")
-        with contextlib.suppress(FileNotFoundError):
-            folder.rename(gone)
+        if folder.exists() and durable.move(folder, gone):
             shutil.rmtree(gone, ignore_errors=True)
 
     def drop_partials(self, segment_id: str, below: int | None = None) -> None:
@@ -188,8 +186,7 @@ class Store:
         aside = self.path / "damaged"
         aside.mkdir(exist_ok=True)
         target = aside / f"{damaged.parent.name}-{damaged.name}-{os.urandom(4).hex()}"
-        with contextlib.suppress(FileNotFoundError):  # another did so first
-            damaged.rename(target)
+        if damaged.exists() and durable.move(damaged, target):
             durable.write(target.with_name(f"{target.name}.txt"), f"{damaged}: {why}\n")
 
     def fail(self, segment_id: str, reason: str, tries: int) -> None:

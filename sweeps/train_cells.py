@@ -53,6 +53,7 @@ def train_cells(
     view = look(board, store)
     on_view(view)
     if not view.missing:
+        _free(view, store)
         return
     boards.publish(board, store)
     warned: dict[str, int] = {}

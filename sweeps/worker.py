@@ -111,7 +111,7 @@ class Worker:
         free = [
             name
             for name in board.ready(missing, contents)
-            if name not in standing or standing[name].worker in gone
+            if name not in standing or standing[name].worker in (self.claims.worker, *gone)
         ]
         if (
             self.model is None
@@ -141,6 +141,8 @@ class Worker:
     def _claim(self, name: str, dead: Claim | None) -> Claim | None:
         if dead is None:
             return self.claims.take(name)
+        if dead.worker == self.claims.worker:  # taken, though the answer was that it wasn't
+            return dead
         claim = self.claims.take_over(dead)
         if claim and claim.epoch > DEATHS:
             self.store.fail(name, f"{DEATHS} workers died at it (see the workers' logs)", TRIES)

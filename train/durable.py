@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ def write(path: Path, text: str, *, flush: bool = True) -> None:
             if flush:
                 file.flush()
                 os.fsync(file.fileno())
-        scratch.replace(path)
+        _answered(lambda: scratch.replace(path), scratch)
     except BaseException:
         scratch.unlink(missing_ok=True)
         raise
@@ -66,8 +66,9 @@ def seal(folder: Path) -> None:
     """Writes the manifest of a folder and flushes all that is in it to the disk."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
     entries = {str(path.relative_to(folder)): _fingerprint(path) for path in files}
-    write(folder / MANIFEST, json.dumps({"files": entries, "digest": _digest(entries)}))
-    for path in files:
+    manifest = folder / MANIFEST
+    manifest.write_text(json.dumps({"files": entries, "digest": _digest(entries)}))
+    for path in (*files, manifest):
         sync(path)
     for path in (*(p for p in folder.rglob("*") if p.is_dir()), folder):
         sync(path)
@@ -76,15 +77,22 @@ def seal(folder: Path) -> None:
 def move(source: Path, target: Path) -> bool:
     """Renames a folder to a name that no folder with content has; whether it got it."""
     try:
-        source.rename(target)
-    except (FileExistsError, NotADirectoryError):
-        return False
-    except OSError as error:
+        _answered(lambda: source.rename(target), source)
+    except OSError:
         if target.exists():  # ENOTEMPTY, by any of its numbers
             return False
-        raise error
+        raise
     sync(target.parent)
     return True
+
+
+def _answered(rename: Callable[[], object], source: Path) -> None:
+    """Renames; over a network the answer may be lost and the second try fail, though the first one did it."""
+    try:
+        rename()
+    except OSError:
+        if source.exists():
+            raise
 
 
 def check(folder: Path) -> None:

@@ -81,6 +81,11 @@ class Runner:
         return read_rows(out)
 
 
+    def failures(self, out: Path) -> dict[str, int]:
+        """Segments that failed, and how often."""
+        return Store(out).contents().failures
+
+
 @pytest.fixture
 def run(corpus: Corpus) -> Runner:
     """Runs a sweep in this process."""
