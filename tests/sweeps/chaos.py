@@ -2,10 +2,10 @@
 
 python -m tests.sweeps.chaos --kills 30 --seed 0     (or `make chaos KILLS=30`)
 
-The last line says how many kills there were and how many rows differ, columns of time aside. What a kill is, is
-drawn: the launching process, one worker or all of them by SIGKILL; SIGTERM or SIGUSR2; a worker that stands still
-for longer than its lease and wakes up late; a record that is torn or altered while nobody works; now and then a
-second launcher works on the same folder.
+The last line says how many kills there were and how many rows differ, columns of time aside. What a kill is,
+is drawn: the launching process, one worker or all of them by SIGKILL; SIGTERM or SIGUSR2; a worker that
+stands still for longer than its lease and wakes up late; a record that is torn or altered while nobody works;
+now and then a second launcher works on the same folder.
 """
 
 from __future__ import annotations
@@ -52,9 +52,7 @@ class Victim:
         command = [sys.executable, "-m", "isoflop", "sweep", str(self.config), "--out", str(self.out)]
         command += ["--no-report", "--lease-seconds", str(LEASE_SECONDS), "--checkpoint-minutes", "0.01"]
         with self.out.with_suffix(".log").open("ab") as log:
-            self.launchers.append(
-                subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-            )
+            self.launchers.append(subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True))
 
     def working(self) -> bool:
         """Whether a launcher is at work, those that ended forgotten."""
@@ -203,7 +201,9 @@ def _signal(pid: int, number: int) -> None:
 
 def main() -> int:
     """As the module says; exit status 1 if anything differs."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()

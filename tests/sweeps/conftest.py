@@ -80,7 +80,6 @@ class Runner:
         run_sweep(make_plan(config, self.corpus), out, open_launcher or here, reporter, how)
         return read_rows(out)
 
-
     def failures(self, out: Path) -> dict[str, int]:
         """Segments that failed, and how often."""
         return Store(out).contents().failures

@@ -48,9 +48,9 @@ class Disk:
             yield self
 
     def lose(self, draw: random.Random) -> None:
-        """What a power cut may do: names and contents since the last flush are gone, or torn, each by chance."""
+        """What a power cut may do: names and contents since the last flush are gone or torn, by chance."""
         for folder, folders, files in os.walk(self.root, topdown=False):
-            kept = self.names.get(os.stat(folder).st_ino, {})
+            kept = self.names.get(Path(folder).stat().st_ino, {})
             for name in (*files, *folders):
                 path = Path(folder, name)
                 inode = path.lstat().st_ino
@@ -86,7 +86,7 @@ class Disk:
         if not stat.S_ISDIR(status.st_mode):
             self.contents[status.st_ino] = (status.st_size, status.st_mtime_ns)
             return
-        self._flushed_folder(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+        self._flushed_folder(Path(f"/proc/self/fd/{descriptor}").readlink())
 
     def _flushed_folder(self, folder: Path) -> None:
         self.names[folder.stat().st_ino] = {

@@ -1,10 +1,10 @@
-"""Training that takes no time: a state is a number mixed with each step's, so that whatever is lost, repeated or
-taken from the wrong place shows in every loss after it."""
+"""Training that takes no time: a state is a number mixed with each step's, so that whatever is lost, repeated
+or taken from the wrong place shows in every loss after it."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,9 @@ def run_segments(
     """Stands for `train.loop.run_segments`."""
     done = []
     for i, (segment, parent) in enumerate(zip(segments, parents, strict=True)):
-        state = np.load(parent / "state.npy") if parent else _mixed(segment.recipe.init_seed, segment.recipe)
+        state: Any = (
+            np.load(parent / "state.npy") if parent else _mixed(segment.recipe.init_seed, segment.recipe)
+        )
         losses: list[float] = []
         if parts:
             state, losses = parts[i].state, list(parts[i].metrics["loss"])
@@ -66,7 +68,7 @@ def restore(recipe: Any, path: Path, how: Any) -> Any:
 
 
 @pytest.fixture
-def pretend(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def pretend(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers of this process pretend to train, and nobody sleeps between two looks."""
     monkeypatch.setattr("sweeps.execute.run_segments", run_segments)
     monkeypatch.setattr("sweeps.execute.evaluate", evaluate)
@@ -74,10 +76,9 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("sweeps.execute.checkpoint.restore", restore)
     monkeypatch.setattr("sweeps.train_cells.LOOK_SECONDS", 0.0)
     monkeypatch.setattr("sweeps.train_cells.SHARE", float("inf"))
-    yield
 
 
-def _mixed(*parts: Any) -> np.ndarray:
+def _mixed(*parts: Any) -> Any:
     digest = hashlib.blake2b(repr([str(part) for part in parts]).encode(), digest_size=7).digest()
     return np.array(int.from_bytes(digest, "big"))
 

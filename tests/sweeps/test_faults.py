@@ -1,4 +1,4 @@
-"""What kills can't show: power cuts at every file call, full disks, networks, clocks. Training is pretended."""
+"""What kills can't show: power cuts at any file call, full disks, networks, clocks. Training is pretended."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["pretend"]
 
 pytestmark = pytest.mark.usefixtures("pretend")
 
-CUTS = 300
+CUTS = 20
 """Calls, of some hundred, at which the power goes or the disk is full; drawn, always the same."""
 
 HASTY = Execution(lease_seconds=0.05)
@@ -35,7 +35,9 @@ TABLES = ("tuning.csv", "runs.csv", "checks.csv")
 def config(config: SweepConfig) -> SweepConfig:
     """Every stage, and trunks cut into pieces."""
     rates = Rates(0.06, 0.5, (0.5, 1.0, 2.0), ((8, 2e8),))
-    return replace(config, ladder=(8, 12), sizes=2, rates=rates, checks=True, checkpoint_steps=100, trackers=())
+    return replace(
+        config, ladder=(8, 12), sizes=2, rates=rates, checks=True, checkpoint_steps=100, trackers=()
+    )
 
 
 def tables(folder: Path) -> list[list[dict[str, str]]]:
