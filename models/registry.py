@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, get_args
 
 from models import plugins
@@ -43,6 +44,7 @@ def build(
     return _architecture(config).Model(config, dtype=dtype, remat=remat, rngs=rngs)
 
 
+@lru_cache(maxsize=4096)
 def ledger(config: ModelConfig) -> Ledger:
     """The exact parameters and FLOPs of `config`."""
     return _architecture(config).ledger(config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal, Protocol, get_args, get_origin, get_type_hints
 
 from models import ModelConfig, family, ledger, plugins
@@ -149,27 +150,58 @@ class SweepConfig:
 
     def model(self, width: int, corpus: Vocabulary) -> ModelConfig:
         """The family's member of this width, for a corpus."""
-        shape = family(
-            width,
-            vocab_size=corpus.vocab_size,
-            context_length=self.context_length,
-            mlp=self.mlp,
-            tie_embeddings=self.tie_embeddings,
-            experts=self.experts,
-            experts_per_token=self.experts_per_token,
-            capacity_factor=self.capacity_factor,
-            document_separator=None if self.across_documents else corpus.eos,
-        )
-        return replace(shape, branch_scale=branch_scale(self.parametrization, shape.depth))
+        return _model(self, width, corpus.vocab_size, corpus.eos)
 
     def widths_at(self, budget: float, corpus: Vocabulary) -> tuple[int, ...]:
         """The `sizes` widths of a budget, ascending."""
-        counts = [ledger(self.model(w, corpus)).params() for w in self.ladder]
+        counts = _counts(self, corpus.vocab_size, corpus.eos)
         centre = counts[self.ladder.index(self.centre_width)]
         wanted = math.log(centre * (budget / self.centre_budget) ** self.centre_exponent)
         nearest = min(range(len(counts)), key=lambda i: abs(math.log(counts[i]) - wanted))
         first = min(max(nearest - self.sizes // 2, 0), len(counts) - self.sizes)
         return self.ladder[first : first + self.sizes]
+
+
+    def least_budgets(self, corpus: Vocabulary) -> dict[int, float]:
+        """The smallest budget of each width that has one."""
+        return _least_budgets(self, corpus.vocab_size, corpus.eos)
+
+
+# A plan of a hundred thousand cells asks for few models, again and again.
+
+
+@lru_cache(maxsize=4096)
+def _model(config: SweepConfig, width: int, vocab_size: int, eos: int | None) -> ModelConfig:
+    shape = family(
+        width,
+        vocab_size=vocab_size,
+        context_length=config.context_length,
+        mlp=config.mlp,
+        tie_embeddings=config.tie_embeddings,
+        experts=config.experts,
+        experts_per_token=config.experts_per_token,
+        capacity_factor=config.capacity_factor,
+        document_separator=None if config.across_documents else eos,
+    )
+    return replace(shape, branch_scale=branch_scale(config.parametrization, shape.depth))
+
+
+@lru_cache(maxsize=64)
+def _counts(config: SweepConfig, vocab_size: int, eos: int | None) -> list[int]:
+    """Parameters of each width of the ladder."""
+    return [ledger(_model(config, width, vocab_size, eos)).params() for width in config.ladder]
+
+
+@lru_cache(maxsize=64)
+def _least_budgets(config: SweepConfig, vocab_size: int, eos: int | None) -> dict[int, float]:
+    corpus = _Vocabulary(vocab_size, eos)
+    return {w: b for b in reversed(config.budgets) for w in config.widths_at(b, corpus)}
+
+
+@dataclass(frozen=True)
+class _Vocabulary:
+    vocab_size: int
+    eos: int | None
 
 
 def load_config(name: str) -> SweepConfig:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
+from models import ModelConfig, ledger
 from models.errors import UserError
 from sweeps.config import Rates, SweepConfig
 from train.corpus import Corpus
-from train.spec import OPTIMIZERS, CellSpec, Recipe, Schedule, Split
+from train.spec import OPTIMIZERS, CellSpec, DataSpec, Recipe, Schedule, Split
 
 Role = Literal["grid", "retry", "replicate", "tune", "fresh_cosine", "rate_half", "rate_double"]
 
@@ -31,13 +33,13 @@ class PlannedCell:
 def grid_cells(config: SweepConfig, corpus: Corpus, rates: Rates) -> list[PlannedCell]:
     """Every budget at each of its widths."""
     pairs = [(b, w) for b in config.budgets for w in config.widths_at(b, corpus)]
-    return [_cell(config, corpus, width, budget, rates.at(width), str(rates)) for budget, width in pairs]
+    return [cell_at(config, corpus, width, budget, rates.at(width), str(rates)) for budget, width in pairs]
 
 
 def tuning_cells(config: SweepConfig, corpus: Corpus) -> list[PlannedCell]:
     """The anchors at every rate tried, evaluated on the tuning windows."""
     return [
-        _cell(
+        cell_at(
             config,
             corpus,
             width,
@@ -60,7 +62,7 @@ def retry_cells(diverged: list[PlannedCell], attempt: int) -> list[PlannedCell]:
             cell=replace(
                 p.cell,
                 recipe=_at_rate(
-                    _reseeded(p.cell, (p.cell.recipe.init_seed + RETRY_SEED * attempt) % 2**31).recipe,
+                    reseeded(p.cell, (p.cell.recipe.init_seed + RETRY_SEED * attempt) % 2**31).recipe,
                     float(f"{p.cell.recipe.optimizer.peak_lr * factor:.6g}"),
                 ),
             ),
@@ -75,7 +77,7 @@ def retry_cells(diverged: list[PlannedCell], attempt: int) -> list[PlannedCell]:
 def replicate_cells(config: SweepConfig, minima: list[PlannedCell]) -> list[PlannedCell]:
     """The best cell of each budget again, under further seeds of initialization and data order."""
     return [
-        replace(planned, cell=_reseeded(planned.cell, config.seed + 1 + extra), role="replicate")
+        replace(planned, cell=reseeded(planned.cell, config.seed + 1 + extra), role="replicate")
         for planned in minima
         for extra in range(config.replicates)
     ]
@@ -100,7 +102,7 @@ def check_cells(config: SweepConfig, largest: PlannedCell) -> list[PlannedCell]:
     ]
 
 
-def _cell(
+def cell_at(
     config: SweepConfig,
     corpus: Corpus,
     width: int,
@@ -109,46 +111,52 @@ def _cell(
     lr_rule: str,
     role: Role = "grid",
 ) -> PlannedCell:
-    model = config.model(width, corpus)
-    recipe = Recipe(
-        model=model,
-        data=corpus.spec,
-        optimizer=OPTIMIZERS[config.optimizer](
-            # Six digits: the rate must not hang on the last bit of a power.
-            peak_lr=float(f"{rate:.6g}"),
-            beta2=config.beta2,
-            weight_decay=config.weight_decay,
-            clip=config.clip,
-        ),
-        schedule=Schedule(config.schedule, 0, decay_fraction=config.decay_fraction),
-        batch_size=config.batch_size,
-        init_seed=config.seed,
-        data_seed=config.seed,
-        parametrization=config.parametrization,
-        dtype=config.dtype,
-    )
-    step_flops = recipe.batch_tokens * recipe.ledger.train_flops
+    """One width on one budget (FLOPs) at a peak rate. Raises `UserError` for a budget under one step."""
+    step_flops = config.batch_size * config.context_length * ledger(config.model(width, corpus)).train_flops
     steps = round(budget / step_flops)
     if steps < 1:
         raise UserError(
             f"budget {budget:.3g} FLOPs is under one step of width {width} ({step_flops:.3g} FLOPs): "
             "raise the budget, or lower batch_size or the widths"
         )
-    schedule = replace(recipe.schedule, warmup_steps=_warmup(config, corpus, width, step_flops, budget))
-    recipe = replace(recipe, schedule=schedule)
+    warmup = _warmup(config, corpus, width, step_flops, budget)
+    # Six digits: the rate must not hang on the last bit of a power.
+    recipe = _recipe(config, corpus.spec, config.model(width, corpus), float(f"{rate:.6g}"), warmup)
     tuning = role == "tune"
     split: Split = "tune" if tuning else "heldout"
     windows = config.tune_windows if tuning else config.eval_windows
     return PlannedCell(CellSpec(recipe, steps, split, windows), budget, role, lr_rule)
 
 
+@lru_cache(maxsize=4096)
+def _recipe(config: SweepConfig, data: DataSpec, model: ModelConfig, rate: float, warmup: int) -> Recipe:
+    """One value for all the cells that share it, so that its ledger and its name are made once."""
+    return Recipe(
+        model=model,
+        data=data,
+        optimizer=OPTIMIZERS[config.optimizer](
+            peak_lr=rate,
+            beta2=config.beta2,
+            weight_decay=config.weight_decay,
+            clip=config.clip,
+        ),
+        schedule=Schedule(config.schedule, warmup, decay_fraction=config.decay_fraction),
+        batch_size=config.batch_size,
+        init_seed=config.seed,
+        data_seed=config.seed,
+        parametrization=config.parametrization,
+        dtype=config.dtype,
+    )
+
+
 def _warmup(config: SweepConfig, corpus: Corpus, width: int, step_flops: int, budget: float) -> int:
     """A share of the steps of the width's smallest cell: a trunk has one warm-up for all its budgets."""
-    own = [b for b in config.budgets if width in config.widths_at(b, corpus)]
-    return max(1, round(config.warmup_share * min([*own, budget]) / step_flops))
+    smallest = min(budget, config.least_budgets(corpus).get(width, budget))
+    return max(1, round(config.warmup_share * smallest / step_flops))
 
 
-def _reseeded(cell: CellSpec, seed: int) -> CellSpec:
+def reseeded(cell: CellSpec, seed: int) -> CellSpec:
+    """The same cell under another seed of initialization and data order."""
     return replace(cell, recipe=replace(cell.recipe, init_seed=seed, data_seed=seed))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -105,10 +105,15 @@ class Recipe:
         """Tokens in one step."""
         return self.batch_size * self.model.context_length
 
-    @property
+    @cached_property
     def ledger(self) -> Ledger:
         """The model's parameters and FLOPs."""
         return ledger(self.model)
+
+    @cached_property
+    def canonical(self) -> str:
+        """Its canonical JSON, part of the names of all its cells and segments."""
+        return canonical_json(self)
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ class CellSpec:
     split: Split = "heldout"
     eval_windows: int = 1024
 
-    @property
+    @cached_property
     def cell_id(self) -> str:
         """Hash of the canonical JSON: the same work has the same name."""
         return content_id(self)
@@ -149,7 +154,7 @@ class Segment:
     total: int | None
     parent: str | None
 
-    @property
+    @cached_property
     def segment_id(self) -> str:
         """Hash of the canonical JSON, the parent's hash included."""
         return content_id(self)
@@ -177,8 +182,19 @@ def from_json(cls: type[T], value: Any) -> T:
 
 def content_id(value: Any) -> str:
     """Sixteen hexadecimal digits of the SHA-256 of the value's canonical JSON."""
-    canonical = json.dumps(to_json(value), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
+
+
+def canonical_json(value: Any) -> str:
+    """The value as JSON with sorted keys and no spaces. A recipe's is made once for all that hold it."""
+    if not isinstance(value, CellSpec | Segment):
+        return json.dumps(to_json(value), sort_keys=True, separators=(",", ":"))
+    fields = {
+        name: part.canonical if isinstance(part, Recipe) else json.dumps(part)
+        for name, part in vars(value).items()
+        if name in value.__dataclass_fields__  # and not a cached property
+    }
+    return "{" + ",".join(f'"{name}":{fields[name]}' for name in sorted(fields)) + "}"
 
 
 @cache

@@ -12,9 +12,8 @@ import pytest
 
 from models.errors import UserError
 from sweeps.config import SweepConfig, load_config
-from sweeps.execute import Task, task_from_json, task_json
 from tests.small import small_recipe
-from train.spec import CellSpec, Segment, content_id, from_json, to_json
+from train.spec import canonical_json, CellSpec, Segment, content_id, from_json, to_json
 
 CELL = CellSpec(small_recipe(), steps=50)
 SEGMENT = Segment(small_recipe(), 10, 50, 50, parent="ab" * 8)
@@ -56,9 +55,11 @@ def test_values_go_to_json_and_back(value: Any) -> None:
     assert content_id(again) == content_id(value)
 
 
-def test_a_task_goes_to_json_and_back() -> None:
-    task = Task(SEGMENT, ("ab" * 8, SEGMENT.segment_id), CELL, save=True, corpus="/somewhere")
-    assert task_from_json(json.loads(json.dumps(task_json(task)))) == task
+@pytest.mark.parametrize("value", VALUES, ids=lambda v: type(v).__name__)
+def test_the_canonical_json_is_the_plain_one_with_sorted_keys(value: Any) -> None:
+    again = from_json(type(value), to_json(value))  # nothing of it was asked before
+    assert canonical_json(again) == json.dumps(to_json(value), sort_keys=True, separators=(",", ":"))
+    assert canonical_json(value) == canonical_json(again)
 
 
 @pytest.mark.parametrize("value", [CELL, SEGMENT], ids=lambda v: type(v).__name__)
@@ -71,7 +72,7 @@ def test_every_field_is_part_of_the_name(value: Any) -> None:
 @pytest.mark.parametrize("seed", ["0", "1"])
 def test_names_are_the_same_in_every_process(seed: str) -> None:
     code = (
-        "from tests.small import small_recipe; from train.spec import CellSpec;"
+        "from tests.small import small_recipe; from train.spec import canonical_json, CellSpec;"
         "print(CellSpec(small_recipe(), steps=50).cell_id)"
     )
     done = subprocess.run(
