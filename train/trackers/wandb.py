@@ -67,8 +67,8 @@ class Wandb:
         must_reach: bool = False,
     ) -> None:
         self.name, self.folder, self.warn, self.to, self.must_reach = sweep, folder, warn, to, must_reach
-        self.sent = 0
-        """Runs that were written, not only found there."""
+        self.told = self.sent = 0
+        """Runs told of, and those of them that had to be written."""
         self._writer: _Writer | None = None
 
     @property
@@ -107,6 +107,7 @@ class Wandb:
         if self._writer is None:
             self._writer = _Writer(self.folder, self.to)
         self.sent += self._writer.ask(run)
+        self.told += 1
         if self.to.mode == "online":
             for whole in offline:
                 (whole / f"run-{run.id}.wandb.synced").touch()  # W&B's own mark: `wandb sync` passes it over

@@ -118,7 +118,7 @@ class Writer:
             if "could not find project" in str(error).lower():  # the first run makes it
                 return {}
             raise
-        return {run.id: str(run.summary.get(DIGEST)) for run in runs if run.state in OVER}
+        return {run.id: str(dict(run.summary.items()).get(DIGEST)) for run in runs if run.state in OVER}
 
 
 def main() -> None:
