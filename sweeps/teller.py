@@ -76,7 +76,7 @@ class Teller:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        with (self.store.path / self.marks / ".lock").open("w") as file:
+        with (self.store.path / f"{self.marks}.lock").open("w") as file:
             with contextlib.suppress(OSError):  # a file system without locks: marks alone must do
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield

@@ -3,7 +3,8 @@
 It keeps what it is told: history rows by the offset they are posted at, as the file stream numbers them, so
 that a client that starts over writes a point twice where the real server would have it twice. `faults` makes
 it misbehave: an operation's name (a GraphQL operation, `file_stream` or `upload`; `*` is any) -> "error" (500),
-"hang" (no answer until the server closes) or "refuse" (401).
+"hang" (no answer until the server closes), "refuse" (401) or, of the file stream, "half" (takes half of the points,
+and hangs).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import json
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -22,6 +23,8 @@ from urllib.parse import unquote, urlsplit
 
 ENTITY = "someone"
 KEY = "0" * 40
+HISTORY = "wandb-history.jsonl"
+STATUS = {"error": 500, "refuse": 401}
 
 
 @dataclass
@@ -95,11 +98,10 @@ class Server(ThreadingHTTPServer):
         """What a client needs to find it."""
         return {"WANDB_BASE_URL": self.url, "WANDB_API_KEY": KEY, "WANDB_MODE": "online"}
 
-    def wait_for(self, operation: str, times: int = 1, seconds: float = 60) -> None:
-        """Until the operation was asked for so many times."""
+    def wait_until(self, so: Callable[[], bool], seconds: float = 60) -> None:
+        """Until a request has made it so."""
         with self.changed:
-            came = self.changed.wait_for(lambda: self.asked[operation] >= times, seconds)
-        assert came, f"{operation} was asked {self.asked[operation]} times: {dict(self.asked)}"
+            assert self.changed.wait_for(so, seconds), f"asked so far: {dict(self.asked)}"
 
     def run(self, name: str, project: str = "", entity: str = "") -> StoredRun:
         """The run of that name, made if need be."""
@@ -146,9 +148,7 @@ class Handler(BaseHTTPRequestHandler):
                 self._reply({"data": data})
         elif found := re.fullmatch(r"/files/([^/]+)/([^/]+)/([^/]+)/file_stream", path):
             if self._allowed("file_stream"):
-                with self.server.changed:
-                    _stream(self.server.run(unquote(found[3])), body)
-                self._reply({})
+                self._stream(self.server.run(unquote(found[3])), body)
         else:
             self.server.unknown.add(path)
             self._reply({}, 404)
@@ -176,6 +176,20 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data or b"")
 
+    def _stream(self, run: StoredRun, body: dict[str, Any]) -> None:
+        half = self.server.faults.get("file_stream") == "half" and HISTORY in (body.get("files") or {})
+        with self.server.changed:
+            _store(run, body, half)
+            self.server.changed.notify_all()
+        if half:
+            self._hang()
+        else:
+            self._reply({})
+
+    def _hang(self) -> None:
+        self.server.closing.wait()
+        self.close_connection = True
+
     def _body(self) -> bytes:
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
@@ -186,11 +200,10 @@ class Handler(BaseHTTPRequestHandler):
             server.changed.notify_all()
             fault = server.faults.get(operation) or server.faults.get("*")
         if fault == "hang":
-            server.closing.wait()
-            self.close_connection = True
-        elif fault:
-            self._reply({"errors": [{"message": fault}]}, 500 if fault == "error" else 401)
-        return fault is None
+            self._hang()
+        elif fault in STATUS:
+            self._reply({"errors": [{"message": fault}]}, STATUS[fault])
+        return fault in (None, "half")
 
     def _reply(self, value: Any, status: int = 200) -> None:
         data = json.dumps(value).encode()
@@ -202,14 +215,15 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(data)
 
 
-def _stream(run: StoredRun, body: dict[str, Any]) -> None:
+def _store(run: StoredRun, body: dict[str, Any], half: bool) -> None:
     for name, chunk in (body.get("files") or {}).items():
-        if name == "wandb-history.jsonl":
-            for i, line in enumerate(chunk["content"]):
+        if name == HISTORY:
+            lines = chunk["content"][: len(chunk["content"]) // 2] if half else chunk["content"]
+            for i, line in enumerate(lines):
                 run.points[chunk["offset"] + i] = json.loads(line)
-        elif name == "wandb-summary.json":
+        elif name == "wandb-summary.json" and not half:
             run.summary = json.loads(chunk["content"][-1])
-    if body.get("complete"):
+    if body.get("complete") and not half:
         run.state = "failed" if body.get("exitcode") else "finished"
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis import load_runs
@@ -25,7 +24,7 @@ from sweeps.table import to_csv
 from sweeps.teller import read_rows
 from tests.small import small_model, small_recipe, small_sweep
 from tests.train.wandb_file import read_run
-from tests.wandb_server import Server, StoredRun, serving
+from tests.wandb_server import ENTITY, Server, StoredRun, serving
 from train.corpus import Corpus
 from train.result import Clock, curve, measured, unfinished
 from train.spec import CellSpec, to_json
@@ -143,3 +142,135 @@ def check_rows(server: Server, store: Store) -> None:
 def test_a_sweep_online(server: Server, store: Store) -> None:
     assert mirrored(store, finish=True) == [], server.unknown
     check_rows(server, store)
+    report = server.runs["small-report"]
+    assert (report.state, report.job_type, report.values["sweep"]) == ("finished", "report", "small")
+    assert (report.summary["fit.alpha"], report.summary["fit.a"]) == (0.4, 0.5)
+    (table,) = (json.loads(data) for name, data in report.files.items() if name.endswith("table.json"))
+    cell_ids = [row[table["columns"].index("cell_id")] for row in table["data"]]
+    assert cell_ids == [row["cell_id"] for row in read_rows(store, ("runs.csv",))]
+    (artifact,) = (a for a in server.artifacts.values() if a.kind == "report")
+    assert artifact.committed
+    assert artifact.contents["report.html"] == b"<p>the report</p>"
+    assert {"fit.json", "runs.csv", "tuning.csv", "figures/isoflop.png"} <= set(artifact.contents)
+    check_read_back(store)
+    check_told_again(server, store)
+
+
+def check_read_back(store: Store) -> None:
+    """The public API gives the table that runs.csv gives."""
+    there = load_runs(f"wandb:{ENTITY}/isoflop/small", count="non_embedding")
+    here = load_runs(store.path, count="non_embedding")
+    assert [e.why for e in there.excluded] == [e.why for e in here.excluded] != []
+    for name in ("N_R", "D_R", "C_R", "loss_R"):
+        np.testing.assert_array_equal(getattr(there, name), getattr(here, name))
+    columns = list(here.frame.columns)
+    measured_here = here.frame[columns].dropna(axis="columns", how="all")
+    pd.testing.assert_frame_equal(
+        there.frame[measured_here.columns], measured_here, check_dtype=False, check_exact=True
+    )
+
+
+def check_told_again(server: Server, store: Store) -> None:
+    """A process that died before it could mark anything: its successor finds all of it on the server."""
+    for mark in store.path.glob("mirrored/wandb/*"):
+        mark.unlink()
+    posts = server.asked["file_stream"]
+    assert mirrored(store, finish=True) == []
+    assert server.asked["file_stream"] == posts
+    assert len(list(store.path.glob("mirrored/wandb/*"))) == len(read_rows(store)) + 1
+
+
+MIRROR = """
+import sys
+from pathlib import Path
+from sweeps.mirror import Mirror
+from sweeps.progress import Reporter
+from sweeps.store import Store
+from sweeps.teller import read_rows
+store = Store(Path(sys.argv[1]))
+mirror = Mirror(("jsonl", "wandb"), "small", store, Reporter())
+for row in read_rows(store):
+    mirror.put(row)
+mirror.close()
+"""
+
+
+@pytest.mark.slow
+def test_a_kill_in_the_middle_of_a_run_costs_no_point_and_doubles_none(server: Server, store: Store) -> None:
+    server.faults["file_stream"] = "half"
+    with subprocess.Popen([sys.executable, "-c", MIRROR, str(store.path)]) as process:
+        try:
+            server.wait_until(lambda: any(run.points for run in server.runs.values()), seconds=40)
+        finally:
+            process.kill()
+    assert not list(store.path.glob("mirrored/wandb/*"))
+    (half,) = (run for run in server.runs.values() if run.points)
+    assert half.state == "running"
+    server.faults.clear()
+    assert mirrored(store, ("jsonl", "wandb")) == []
+    check_rows(server, store)
+    lines = (store.path / "cells.jsonl").read_text().splitlines()
+    told = [json.loads(line)["row"]["cell_id"] for line in lines]
+    assert sorted(told) == sorted(row["cell_id"] for row in read_rows(store))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["hang", "refuse"])
+def test_a_server_that_fails_costs_one_warning_and_nothing_else(
+    server: Server, store: Store, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    server.faults["file_stream"] = fault
+    monkeypatch.setattr(wandb_tracker, "ANSWER_SECONDS", 4.0)
+    began = time.monotonic()
+    (said,) = mirrored(store)
+    assert "W&B can't be reached (no answer for 4 s): logging offline; isoflop sync" in said
+    assert time.monotonic() - began < 30
+    runs = [read_run(path) for path in store.path.glob("wandb/offline-run-*/*.wandb")]
+    assert sorted(run.run_id for run in runs) == sorted(f"small-{row['cell_id']}" for row in read_rows(store))
+    marks = [p.read_text() for p in store.path.glob("mirrored/wandb/*")]
+    assert all(text.endswith(" offline\n") for text in marks)
+
+
+@pytest.mark.slow
+def test_what_was_logged_offline_is_synced_once(
+    server: Server, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("WANDB_MODE")
+    assert mirrored(store, finish=True) == []
+    assert not server.runs
+    assert len(list(store.path.glob("wandb/offline-run-*"))) == len(read_rows(store)) + 1
+    for sent in (len(read_rows(store)) + 1, 0):
+        assert _run(["sync", str(store.path), "--project", "isoflop"]) == 0
+        assert f"{sent} of 7 runs sent, the others were there: {server.url} /isoflop" in capsys.readouterr().out
+        check_rows(server, store)
+    assert len(list(store.path.glob("wandb/offline-run-*/*.synced"))) == len(read_rows(store)) + 1
+
+
+def refused(capsys: pytest.CaptureFixture[str], store: Store, *parts: str) -> None:
+    """`isoflop sync` answers with one line that says why."""
+    capsys.readouterr()
+    assert _run(["sync", str(store.path)]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1), err
+    for part in parts:
+        assert part in err
+
+
+def test_there_is_nothing_to_sync(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    refused(capsys, Store(store.path / "nowhere"), "no folder", "nowhere")
+    refused(capsys, Store(store.path / "cells"), "is not a sweep's folder")
+    for table in store.path.glob("*.csv"):
+        table.unlink()
+    refused(capsys, store, "has nothing to sync yet")
+
+
+@pytest.mark.slow
+def test_nobody_to_sync_to(
+    server: Server, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(wandb_tracker, "ANSWER_SECONDS", 6.0)
+    server.faults["*"] = "hang"
+    refused(capsys, store, "W&B can't be reached (no answer for 6 s)")
+    monkeypatch.delenv("WANDB_API_KEY")
+    monkeypatch.setenv("HOME", str(store.path))
+    refused(capsys, store, "W&B has no login here", "wandb login")

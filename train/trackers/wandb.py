@@ -118,15 +118,13 @@ class _Writer:
 
     def __init__(self, folder: Path, to: Destination) -> None:
         (folder / "wandb").mkdir(exist_ok=True)
-        # Else W&B would leave copies of artifacts in the home directory.
-        kept = {"WANDB_DATA_DIR": str((folder / "wandb").resolve()), "WANDB_SILENT": "true"}
         with (folder / "wandb" / "writer.log").open("a") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "train.trackers.wandb_writer"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=kept | os.environ,
+                env=_environment(folder),
                 start_new_session=True,  # Ctrl-C is the sweep's to handle
                 bufsize=0,
             )
@@ -160,6 +158,14 @@ class _Writer:
         if not line:
             raise UserError("W&B's client died (see wandb/writer.log in the sweep's folder)")
         return json.loads(line)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    # Else W&B would leave copies of artifacts in the home directory.
+    given = {"WANDB_DATA_DIR": str((folder / "wandb").resolve())} | dict(os.environ)
+    # Of a client in this process, a notebook's say: joined to its service, the writer couldn't be killed whole.
+    given.pop("WANDB_SERVICE", None)
+    return given
 
 
 def open_tracker(sweep: str, folder: Path, warn: Callable[[str], None]) -> Wandb:

@@ -35,6 +35,7 @@ class Writer:
         self.wandb, self.to = wandb, to
         self.online = to["mode"] == "online"
         self._there: dict[str, str] | None = None
+        self._entity = to["entity"]
 
     def write(self, run: Mapping[str, Any]) -> bool:
         """Writes the run, unless the server has it as it is; returns whether it had to."""
@@ -111,9 +112,10 @@ class Writer:
     def _listed(self, filters: dict[str, str]) -> dict[str, str]:
         """What the project's runs that are over hold, by id."""
         api = self.wandb.Api(timeout=REQUEST_SECONDS)
-        entity = self.to["entity"] or api.default_entity
+        self._entity = self._entity or api.default_entity
+        path = f"{self._entity}/{self.to['project']}"
         try:
-            runs = list(api.runs(f"{entity}/{self.to['project']}", filters=filters, per_page=500, lazy=False))
+            runs = list(api.runs(path, filters=filters, per_page=500, lazy=False))
         except ValueError as error:
             if "could not find project" in str(error).lower():  # the first run makes it
                 return {}
