@@ -1,4 +1,4 @@
-"""Mirrors what a sweep has done to its trackers, each in a thread of its own: training never waits for them."""
+"""Mirrors a sweep to its trackers, each in a thread of its own: training never waits for them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Mirror:
         self._order(lambda teller: teller.tell(row))
 
     def finish(self) -> None:
-        """Mirrors the run table and the report that lie in the folder, and cells that are still to be told."""
+        """Mirrors the run table and the report that lie in the folder, and cells still to be told."""
         self._order(lambda teller: teller.catch_up())
         self._order(lambda teller: teller.end())
 

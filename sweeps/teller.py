@@ -27,8 +27,8 @@ DRAWN = ("report.html", "fit.json", RUN_TABLE)
 class Teller:
     """`mirrored/NAME/ID` marks what was told of a cell, and where: its status and the tracker's place.
 
-    A mark is written once the tracker has returned. A lock makes coordinators that share the folder take turns;
-    it goes with its process, however that ends.
+    A mark is written once the tracker has returned. Coordinators that share the folder take turns by a lock,
+    which goes with its process, however that ends.
     """
 
     def __init__(self, name: str, tracker: Tracker, store: Store) -> None:
@@ -89,7 +89,9 @@ def read_rows(store: Store, tables: tuple[str, ...] = TABLES) -> list[dict[str, 
         path = store.path / name
         if path.exists():
             with path.open(newline="") as file:
-                rows += [{key: _value(key, text) for key, text in row.items()} for row in csv.DictReader(file)]
+                rows += [
+                    {key: _value(key, text) for key, text in row.items()} for row in csv.DictReader(file)
+                ]
     return rows
 
 

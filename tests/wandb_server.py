@@ -2,9 +2,9 @@
 
 It keeps what it is told: history rows by the offset they are posted at, as the file stream numbers them, so
 that a client that starts over writes a point twice where the real server would have it twice. `faults` makes
-it misbehave: an operation's name (a GraphQL operation, `file_stream` or `upload`; `*` is any) -> "error" (500),
-"hang" (no answer until the server closes), "refuse" (401) or, of the file stream, "half" (takes half of the points,
-and hangs).
+it misbehave: an operation's name (a GraphQL operation, `file_stream` or `upload`; `*` is any) -> "error"
+(500), "hang" (no answer until the server closes), "refuse" (401) or, of the file stream, "half" (takes half
+of the points, and hangs).
 """
 
 from __future__ import annotations

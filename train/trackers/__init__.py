@@ -25,8 +25,8 @@ class Tracker(Protocol):
 
     def cell(self, config: dict[str, Any], curve: Sequence[dict[str, Any]], row: dict[str, Any]) -> None:
         """`config`: the cell's spec, with `trunk_cells` where others share its trunk; `curve`: points with
-        step, tokens, flops, train_loss, lr; `row`: of the run table, its `status` finished, diverged or failed.
-        Config and curve are empty where nothing was trained to the end."""
+        step, tokens, flops, train_loss, lr; `row`: of the run table, its `status` finished, diverged or
+        failed. Config and curve are empty where nothing was trained to the end."""
 
     def sweep(self, folder: Path, rows: Sequence[dict[str, Any]]) -> None:
         """The sweep is trained, and its report drawn: `rows` is its run table, `folder` holds the rest."""

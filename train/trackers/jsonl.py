@@ -1,4 +1,4 @@
-"""JSON Lines: `cells.jsonl` in the sweep's folder, a cell a line; one that failed and later finished has two."""
+"""JSON Lines: `cells.jsonl` in the sweep's folder, a cell a line; two if it failed before it finished."""
 
 from __future__ import annotations
 

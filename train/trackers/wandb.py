@@ -1,8 +1,8 @@
 """Weights & Biases: one run a cell, grouped by sweep; offline unless WANDB_MODE=online.
 
-The run's id is the cell's within its group, so that a cell told twice is one run. The client runs in a process
-of its own (`train.trackers.wandb_writer`), which is killed where it gives no answer: a server that hangs can
-hold up neither a sweep nor its end.
+The run's id is the cell's within its group, so that a cell told twice is one run. The client runs in a
+process of its own (`train.trackers.wandb_writer`), which is killed where it gives no answer: a server that
+hangs can hold up neither a sweep nor its end.
 """
 
 from __future__ import annotations
@@ -27,8 +27,11 @@ SERVER = "https://api.wandb.ai"
 MODES = {"online": "online", "run": "online", "disabled": "disabled"}
 """What WANDB_MODE means here; anything else, and nothing, is offline."""
 
-ANSWER_SECONDS = 60.0
-"""How long a run may take to be written; its own few requests take one or two."""
+ONLINE_SECONDS, OFFLINE_SECONDS = 30.0, 60.0
+"""How long a run may take to be written. Its few requests take one or two."""
+
+UPLOAD_BYTES_PER_SECOND = 250_000
+"""The slowest that files may be sent."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ class Destination:
     def __str__(self) -> str:
         if self.mode != "online":
             return self.mode
-        return f"{os.environ.get('WANDB_BASE_URL') or SERVER} {self.entity or ''}/{self.project}"
+        server = os.environ.get("WANDB_BASE_URL") or SERVER
+        return f"{server} {self.entity}/{self.project}" if self.entity else f"{server} {self.project}"
 
 
 class Wandb:
@@ -100,7 +104,9 @@ class Wandb:
             self._ask(run)
 
     def _ask(self, run: Run) -> None:
-        offline = [p for p in self.folder.glob(f"wandb/offline-run-*-{run.id}") if not any(p.glob("*.synced"))]
+        offline = [
+            p for p in self.folder.glob(f"wandb/offline-run-*-{run.id}") if not any(p.glob("*.synced"))
+        ]
         if self.to.mode == "offline":
             for half in offline:  # of a process that was killed, or from before the cell was tried again
                 shutil.rmtree(half)
@@ -117,6 +123,7 @@ class _Writer:
     """The process that has the client."""
 
     def __init__(self, folder: Path, to: Destination) -> None:
+        self.seconds = ONLINE_SECONDS if to.mode == "online" else OFFLINE_SECONDS
         (folder / "wandb").mkdir(exist_ok=True)
         with (folder / "wandb" / "writer.log").open("a") as log:
             self.process = subprocess.Popen(
@@ -131,9 +138,10 @@ class _Writer:
         self._send({**asdict(to), "folder": str(folder.resolve())})
 
     def ask(self, run: Run) -> bool:
-        """Whether the run had to be written, after it was. Raises `UserError` with W&B's reason, in one line."""
+        """Whether the run had to be written, once it is. Raises `UserError` with W&B's reason."""
         self._send(asdict(run))
-        answer = self._answer()
+        size = sum(Path(path).stat().st_size for path in run.files.values())
+        answer = self._answer(self.seconds + size / UPLOAD_BYTES_PER_SECOND)
         if answer.get("error"):
             raise UserError(answer["error"])
         return answer["sent"]
@@ -148,12 +156,12 @@ class _Writer:
         with contextlib.suppress(BrokenPipeError):  # it is dead: so says its answer
             self.process.stdin.write(json.dumps(value).encode() + b"\n")
 
-    def _answer(self) -> dict[str, Any]:
+    def _answer(self, seconds: float) -> dict[str, Any]:
         assert self.process.stdout is not None
         with selectors.DefaultSelector() as selector:
             selector.register(self.process.stdout, selectors.EVENT_READ)
-            if not selector.select(ANSWER_SECONDS):
-                raise UserError(f"W&B can't be reached (no answer for {ANSWER_SECONDS:.0f} s)")
+            if not selector.select(seconds):
+                raise UserError(f"W&B can't be reached (no answer for {seconds:.0f} s)")
         line = self.process.stdout.readline()
         if not line:
             raise UserError("W&B's client died (see wandb/writer.log in the sweep's folder)")
@@ -163,7 +171,7 @@ class _Writer:
 def _environment(folder: Path) -> dict[str, str]:
     # Else W&B would leave copies of artifacts in the home directory.
     given = {"WANDB_DATA_DIR": str((folder / "wandb").resolve())} | dict(os.environ)
-    # Of a client in this process, a notebook's say: joined to its service, the writer couldn't be killed whole.
+    # Of a client in this process, say a notebook's: joined to its service, the writer can't be killed whole.
     given.pop("WANDB_SERVICE", None)
     return given
 

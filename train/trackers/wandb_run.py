@@ -8,7 +8,7 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,5 +109,5 @@ def _fit_summary(path: Path) -> dict[str, Any]:
 
 
 def _digested(run: Run, contents: dict[str, str]) -> Run:
-    text = json.dumps([vars(run) | {"files": contents}], sort_keys=True)
-    return Run(**vars(run) | {"digest": hashlib.sha256(text.encode()).hexdigest()[:16]})
+    text = json.dumps(vars(run) | {"files": contents}, sort_keys=True)
+    return replace(run, digest=hashlib.sha256(text.encode()).hexdigest()[:16])

@@ -1,6 +1,6 @@
 """The process that holds W&B's client: takes runs as lines of JSON, answers each once W&B has it.
 
-The first line says where to write (a `Destination` and the folder). It ends with its input, or after an error.
+The first line says where to write (a `Destination` and the folder). It ends with its input, or with an error.
 """
 
 from __future__ import annotations
