@@ -58,11 +58,16 @@ class Teller:
     def _once(self, name: str, what: str, again: bool, tell: Callable[[], None]) -> None:
         mark = self.marks / name
         with self._alone():
-            path = self.store.path / mark
-            if not again and path.exists() and path.read_text() == f"{what} {self.tracker.place}\n":
+            if not again and self._knows(self.store.path / mark, what):
                 return
             tell()
             self.store.write_text(str(mark), f"{what} {self.tracker.place}\n")
+
+    def _knows(self, mark: Path, what: str) -> bool:
+        if not mark.exists():
+            return False
+        said, _, place = mark.read_text().rstrip("\n").partition(" ")
+        return said == what and self.tracker.place in ("", place)
 
     def _trained(self, row: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """The cell's spec, with who shares its trunk, and its curve."""
@@ -89,25 +94,21 @@ def read_rows(store: Store, tables: tuple[str, ...] = TABLES) -> list[dict[str, 
         path = store.path / name
         if path.exists():
             with path.open(newline="") as file:
-                rows += [
-                    {key: _value(key, text) for key, text in row.items()} for row in csv.DictReader(file)
-                ]
+                rows += [{name: _value(name, text) for name, text in r.items()} for r in csv.DictReader(file)]
     return rows
 
 
-NUMBERS = {
+NUMBERS: dict[str, Callable[[str], float]] = {
     name: kind
-    for name, hint in get_type_hints(CellResult).items()
+    for name, hint in (get_type_hints(CellResult) | {"budget": float, "flops_spent": float}).items()
     for kind in (int, float)
     if kind in (hint, *get_args(hint))
 }
+"""How the columns that hold numbers are read."""
 
 
 def _value(column: str, text: str) -> Any:
-    if column in ("budget", "flops_spent"):
-        kind = float
-    else:
-        kind = NUMBERS.get(column)
-    if kind is None:
+    read = NUMBERS.get(column)
+    if read is None:
         return text
-    return kind(text) if text else None
+    return read(text) if text else None

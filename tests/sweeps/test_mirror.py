@@ -45,7 +45,7 @@ def store(corpus: Corpus, tmp_path: Path) -> Store:
 def plugin(tmp_path: Path) -> Callable[..., str]:
     """Writes a tracker's file; its path."""
 
-    def write(name: str, cell: str = SLOW, place: str = "here") -> str:
+    def write(name: str, cell: str = SLOW, place: str = "") -> str:
         path = tmp_path / f"{name}.py"
         path.write_text(TRACKER.format(cell=cell, place=place))
         return str(path)
@@ -91,6 +91,7 @@ def test_what_changed_is_told_again_and_what_is_not_over_is_not_told(
         ("finished", "a"),
         ("finished", "a"),
         ("finished", "b"),
+        ("finished", ""),
     ):
         mirror, said = open_mirror(store, plugin("slow", place=place))
         mirror.put(row | {"status": status})

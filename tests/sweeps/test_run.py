@@ -267,7 +267,7 @@ SLOW_TRACKER = """
 import time
 def open_tracker(sweep, folder, warn):
     class Slow:
-        place = "here"
+        place = ""
         def cell(self, config, curve, row):
             time.sleep(0.3)
             (folder / f"told-{row['cell_id']}-{time.monotonic_ns()}").touch()
@@ -286,7 +286,7 @@ def test_a_slow_tracker_hears_of_each_cell_once(run: Runner, narrow: SweepConfig
 BROKEN_TRACKER = """
 def open_tracker(sweep, folder, warn):
     class Broken:
-        place = "here"
+        place = ""
         def cell(self, config, curve, row):
             raise ConnectionError("the line is dead\\nquite")
         def close(self):

@@ -178,7 +178,7 @@ def test_a_server_that_fails_costs_one_warning_and_nothing_else(
     runs = [read_run(path) for path in store.path.glob("wandb/offline-run-*/*.wandb")]
     assert sorted(run.run_id for run in runs) == sorted(f"small-{row['cell_id']}" for row in read_rows(store))
     marks = [p.read_text() for p in store.path.glob("mirrored/wandb/*")]
-    assert all(text.endswith(" offline\n") for text in marks)
+    assert all(text.split() in (["finished"], ["diverged"]) for text in marks)
 
 
 @pytest.mark.slow
@@ -195,9 +195,7 @@ def test_what_was_logged_offline_is_synced_once(
     assert len(list(store.path.glob("wandb/offline-run-*"))) == len(read_rows(store)) + 1
     for sent in (len(read_rows(store)) + 1, 0):
         assert _run(["sync", str(store.path), "--project", "isoflop"]) == 0
-        assert (
-            f"{sent} of 7 runs sent, the others were there: {server.url}" in capsys.readouterr().out
-        )
+        assert f"{sent} of 7 runs sent, the others were there: {server.url}" in capsys.readouterr().out
         check_rows(server, store)
     assert len(list(store.path.glob("wandb/offline-run-*/*.synced"))) == len(read_rows(store)) + 1
     check_second_try(server, store, corpus)

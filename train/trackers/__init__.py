@@ -20,7 +20,8 @@ class Tracker(Protocol):
 
     @property
     def place(self) -> str:
-        """Where it goes, in a word or an address: what was told in one place is told again in another."""
+        """The address it goes to, or empty for the sweep's folder. What was told is told again to another
+        address, but not to the folder."""
         ...
 
     def cell(self, config: dict[str, Any], curve: Sequence[dict[str, Any]], row: dict[str, Any]) -> None:

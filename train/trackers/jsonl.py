@@ -12,7 +12,7 @@ from typing import Any
 class JsonLines:
     """Appends to `path` what it doesn't hold yet."""
 
-    place = "cells.jsonl"
+    place = ""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -50,8 +50,9 @@ class Destination:
         return cls(mode, project, os.environ.get("WANDB_ENTITY") or None)
 
     def __str__(self) -> str:
+        """The address; empty where nothing leaves the machine."""
         if self.mode != "online":
-            return self.mode
+            return ""
         server = os.environ.get("WANDB_BASE_URL") or SERVER
         return f"{server} {self.entity}/{self.project}" if self.entity else f"{server} {self.project}"
 
@@ -104,9 +105,8 @@ class Wandb:
             self._ask(run)
 
     def _ask(self, run: Run) -> None:
-        offline = [
-            p for p in self.folder.glob(f"wandb/offline-run-*-{run.id}") if not any(p.glob("*.synced"))
-        ]
+        found = self.folder.glob(f"wandb/offline-run-*-{run.id}")
+        offline = [path for path in found if not any(path.glob("*.synced"))]
         if self.to.mode == "offline":
             for half in offline:  # of a process that was killed, or from before the cell was tried again
                 shutil.rmtree(half)
