@@ -6,7 +6,6 @@ import contextlib
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -165,16 +164,18 @@ def test_a_kill_in_the_middle_of_a_run_costs_no_point_and_doubles_none(server: S
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", ["hang", "refuse"])
+@pytest.mark.parametrize(
+    ("fault", "patience", "why"), [("hang", 3.0, "no answer for 3 s"), ("refuse", 8.0, "did not take run")]
+)
 def test_a_server_that_fails_costs_one_warning_and_nothing_else(
-    server: Server, store: Store, monkeypatch: pytest.MonkeyPatch, fault: str
+    server: Server, store: Store, monkeypatch: pytest.MonkeyPatch, fault: str, patience: float, why: str
 ) -> None:
     server.faults["file_stream"] = fault
-    monkeypatch.setattr(wandb_tracker, "ONLINE_SECONDS", 3.0)
-    began = time.monotonic()
+    monkeypatch.setattr(wandb_tracker, "ONLINE_SECONDS", patience)
     (said,) = mirrored(store)
-    assert "W&B can't be reached (no answer for 3 s): logging offline; isoflop sync" in said
-    assert time.monotonic() - began < 30
+    assert "W&B can't be reached (" in said
+    assert why in said
+    assert f": logging offline; isoflop sync {store.path} sends it later" in said
     runs = [read_run(path) for path in store.path.glob("wandb/offline-run-*/*.wandb")]
     assert sorted(run.run_id for run in runs) == sorted(f"small-{row['cell_id']}" for row in read_rows(store))
     marks = [p.read_text() for p in store.path.glob("mirrored/wandb/*")]

@@ -27,7 +27,10 @@ SERVER = "https://api.wandb.ai"
 MODES = {"online": "online", "run": "online", "disabled": "disabled"}
 """What WANDB_MODE means here; anything else, and nothing, is offline."""
 
-ONLINE_SECONDS, OFFLINE_SECONDS = 30.0, 60.0
+START_SECONDS = 60.0
+"""How long W&B's client may take to start, which is mostly its import."""
+
+ONLINE_SECONDS, OFFLINE_SECONDS = 30.0, 30.0
 """How long a run may take to be written. Its few requests take one or two."""
 
 UPLOAD_BYTES_PER_SECOND = 250_000
@@ -135,16 +138,17 @@ class _Writer:
                 start_new_session=True,  # Ctrl-C is the sweep's to handle
                 bufsize=0,
             )
-        self._send({**asdict(to), "folder": str(folder.resolve())})
+        self.ready = False
+        self._send({**asdict(to), "folder": str(folder.resolve()), "patience": self.seconds})
 
     def ask(self, run: Run) -> bool:
         """Whether the run had to be written, once it is. Raises `UserError` with W&B's reason."""
+        if not self.ready:
+            self._answer(START_SECONDS)
+            self.ready = True
         self._send(asdict(run))
         size = sum(Path(path).stat().st_size for path in run.files.values())
-        answer = self._answer(self.seconds + size / UPLOAD_BYTES_PER_SECOND)
-        if answer.get("error"):
-            raise UserError(answer["error"])
-        return answer["sent"]
+        return self._answer(self.seconds + size / UPLOAD_BYTES_PER_SECOND)["sent"]
 
     def kill(self) -> None:
         """Ends it, whatever it does; W&B's service ends with it."""
@@ -165,7 +169,10 @@ class _Writer:
         line = self.process.stdout.readline()
         if not line:
             raise UserError("W&B's client died (see wandb/writer.log in the sweep's folder)")
-        return json.loads(line)
+        answer = json.loads(line)
+        if answer.get("error"):
+            raise UserError(answer["error"])
+        return answer
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The process that holds W&B's client: takes runs as lines of JSON, answers each once W&B has it.
 
-The first line says where to write (a `Destination` and the folder). It ends with its input, or with an error.
+The first line says where to write: a `Destination`, the folder, and the seconds in which an answer is wanted.
+It is answered once the client is there. The process ends with its input, or with an error.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from typing import Any
 REQUEST_SECONDS = 20
 """For one question to the server, and for a run to start."""
 
-CONFIRM_SECONDS = 15.0
-"""How long the server may take to show a run that it was sent."""
+CONFIRM_SHARE = 0.25
+"""How long the server may take to show a run that it was sent, as a share of the patience there is."""
 
 DIGEST = "_isoflop"
 """The summary's key that says what a run holds."""
@@ -103,7 +104,7 @@ class Writer:
 
     def _confirm(self, run: Mapping[str, Any]) -> None:
         """W&B's client ends quietly where the server turned the data down."""
-        until = time.monotonic() + CONFIRM_SECONDS
+        until = time.monotonic() + CONFIRM_SHARE * self.to["patience"]
         while self._listed({"name": run["id"]}).get(run["id"]) != run["digest"]:
             if time.monotonic() > until:
                 raise ConnectionError(f"the server did not take run {run['id']}")
@@ -131,6 +132,7 @@ def main() -> None:
     threading.Thread(target=_read, args=(requests,), daemon=True).start()
     try:
         writer = Writer(requests.get())
+        replies.write("{}\n")
         while True:
             replies.write(json.dumps({"sent": writer.write(requests.get())}) + "\n")
     except Exception as error:
