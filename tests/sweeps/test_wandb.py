@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from sweeps.store import Store
 from sweeps.teller import read_rows
 from tests.sweeps.made_up import make_store, train_again
 from tests.train.wandb_file import read_run
-from tests.wandb_server import ENTITY, Server, StoredRun, serving
+from tests.wandb_server import ENTITY, KEY, Server, StoredRun, serving
 from train.corpus import Corpus
 from train.trackers import wandb as wandb_tracker
 
@@ -233,12 +234,13 @@ def test_there_is_nothing_to_sync(store: Store, capsys: pytest.CaptureFixture[st
 
 @pytest.mark.slow
 def test_nobody_to_sync_to(
-    server: Server, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server.faults["*"] = "hang"
-    with monkeypatch.context() as hasty:
-        hasty.setattr(wandb_tracker, "ONLINE_SECONDS", 3.0)
-        refused(capsys, store, "W&B can't be reached (no answer for 3 s)")
-    monkeypatch.delenv("WANDB_API_KEY")
     monkeypatch.setenv("HOME", str(store.path))
     refused(capsys, store, "W&B has no login here", "wandb login")
+    monkeypatch.setattr(wandb_tracker, "ONLINE_SECONDS", 3.0)
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    with socket.socket() as taken:  # a port that nobody answers at: bound, and not listened on
+        taken.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{taken.getsockname()[1]}")
+        refused(capsys, store, "W&B can't be reached (no answer for 3 s)")

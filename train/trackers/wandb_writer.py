@@ -130,13 +130,14 @@ def main() -> None:
     os.dup2(2, 1)  # what W&B prints is no reply
     requests: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_read, args=(requests,), daemon=True).start()
+    to = requests.get()
     try:
-        writer = Writer(requests.get())
+        writer = Writer(to)
         replies.write("{}\n")
         while True:
             replies.write(json.dumps({"sent": writer.write(requests.get())}) + "\n")
     except Exception as error:
-        replies.write(json.dumps({"error": _why(error)}) + "\n")
+        replies.write(json.dumps({"error": _why(error, to["mode"])}) + "\n")
         replies.flush()
         os._exit(1)  # without W&B's own farewell, which would try the server again
 
@@ -147,10 +148,12 @@ def _read(requests: queue.Queue[dict[str, Any]]) -> None:
     os._exit(0)  # whoever asked is gone, or has given up
 
 
-def _why(error: Exception) -> str:
+def _why(error: Exception, mode: str) -> str:
     told = " ".join(str(error).split())[:200] or type(error).__name__
-    if isinstance(error, ImportError):
+    if isinstance(error, ModuleNotFoundError) and error.name == "wandb":
         return "W&B is not installed: pip install wandb"
+    if mode == "offline":
+        return f"W&B's client failed ({told})"
     if "api key" in told.lower() or "log in" in told.lower():
         return "W&B has no login here: run `wandb login` or set WANDB_API_KEY"
     return f"W&B can't be reached ({told})"
