@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-fast lint format bench figures clean
+.PHONY: demo test test-fast lint format bench chaos figures clean
 
 demo: $(STAMP)
 	$(BIN)/isoflop demo
@@ -34,6 +34,12 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
 	@touch $(STAMP)
+
+# Kills a small real sweep KILLS times in every way known, and compares its tables with an undisturbed one's.
+KILLS ?= 30
+SEED ?= 0
+chaos: $(STAMP)
+	$(BIN)/python -m tests.sweeps.chaos --kills $(KILLS) --seed $(SEED)
 
 figures: $(STAMP)
 	PYTHONPATH=. $(BIN)/python docs/draw.py

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import signal
 import sys
 import traceback
 
@@ -37,6 +38,8 @@ def _run(argv: list[str]) -> int:
         import jax
 
         jax.config.update("jax_platforms", "cpu")  # this process' own: its workers have the accelerator
+        for number in (signal.SIGTERM, signal.SIGHUP):  # a scheduler's, a closing terminal's
+            signal.signal(number, _stop)
     if command not in COMMANDS:
         return _complain(f"unknown command {command!r}: known are {', '.join(COMMANDS)}")
     from analysis.errors import UserError as AnalysisError
@@ -46,9 +49,9 @@ def _run(argv: list[str]) -> int:
         return importlib.import_module(f"isoflop.commands.{command}").run(rest) or 0
     except (UserError, AnalysisError) as error:
         return _complain(str(error))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         print("stopped; what was finished is kept: run the same command again to go on", file=sys.stderr)
-        return INTERRUPTED
+        return stopped.args[0] if stopped.args else INTERRUPTED
     except BrokenPipeError:
         return 0
     except OSError as error:
@@ -59,6 +62,11 @@ def _run(argv: list[str]) -> int:
     except Exception:
         traceback.print_exc()
         return 1
+
+
+def _stop(number: int, _: object) -> None:
+    """Ends as Ctrl-C does, with the shell's status of that signal."""
+    raise KeyboardInterrupt(128 + number)
 
 
 def _complain(text: str) -> int:

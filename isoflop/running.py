@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sweeps.config import SweepConfig
-    from sweeps.plan import Plan
+    from sweeps.plan import Caps, Plan
     from train.corpus import Corpus
     from train.execution import Execution
 
@@ -34,8 +34,13 @@ def sweep(
     launcher: str = "local",
     reporter: Any = None,
     how: Execution | None = None,
+    caps: Caps | None = None,
 ) -> Path:
-    """Trains what the sweep's folder still lacks; returns the folder (`outputs/NAME` unless `out` says)."""
+    """Trains what the sweep's folder still lacks; returns the folder (`outputs/NAME` unless `out` says).
+
+    Raises `UserError` for a plan above `caps`, before anything is spent.
+    """
+    from sweeps.calibrate import calibrate
     from sweeps.config import load_config
     from sweeps.launchers import load_launcher
     from sweeps.progress import Reporter
@@ -55,7 +60,10 @@ def sweep(
         planned = plan(config)
     for warning in planned.warnings:
         reporter.warn(warning)
-    return run_sweep(planned, folder, where, reporter, how or Execution())
+    how = how or Execution()
+    if caps:
+        caps.refuse(planned.price(*calibrate(planned, where, how)) if caps.max_hours else planned.price())
+    return run_sweep(planned, folder, where, reporter, how)
 
 
 def report(runs: Any, out: str | Path | None = None, **options: Any) -> Any:

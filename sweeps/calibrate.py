@@ -14,17 +14,19 @@ from pathlib import Path
 import numpy as np
 
 from models.errors import UserError
-from sweeps.execute import Task
+from sweeps.board import Board
 from sweeps.launchers import OpenLauncher
-from sweeps.memory import refuse_too_large
 from sweeps.plan import Plan, StepSeconds
+from sweeps.segments import Tree
 from sweeps.store import Store
+from sweeps.train_cells import train_cells
 from train.batches import CHUNK
 from train.cache import cache_dir
 from train.execution import Execution
-from train.spec import Recipe, Segment, content_id
+from train.spec import CellSpec, Recipe, Segment, content_id
 
 MEASURED_WIDTHS = 3
+LEAST_WINDOWS = 2
 STEPS = 2 * CHUNK
 """One stretch to compile, one to time."""
 
@@ -58,17 +60,16 @@ def _measure(
     plan: Plan, open_launcher: OpenLauncher, how: Execution, recipes: Sequence[Recipe]
 ) -> list[tuple[int, float]]:
     remembered = cache_dir("calibration")
-    machine = f"{content_id(replace(how, profile=False))}-{platform.node()}"
+    machine = (
+        f"{content_id([how.platform, how.devices, how.nodes, how.members, how.remat])}-{platform.node()}"
+    )
     files = {r.model.width: remembered / f"{content_id(_shape(r))}-{machine}.json" for r in recipes}
     missing = [r for r in recipes if not files[r.model.width].exists()]
     if missing:
         with tempfile.TemporaryDirectory() as folder:
             store = Store(Path(folder))
             segments = [Segment(_shape(r), 0, STEPS, None, None) for r in missing]
-            tasks = [Task(s, (s.segment_id,), None, False, str(plan.corpus.folder)) for s in segments]
-            with contextlib.closing(open_launcher(store, how)) as launcher:
-                refuse_too_large(plan, launcher.device, how)
-                launcher.run(tasks, _Listener())
+            _train(segments, plan, store, open_launcher, how)
             for segment in segments:
                 facts = store.read_json(f"segments/{segment.segment_id}/segment.json")
                 file = files[segment.recipe.model.width]
@@ -76,15 +77,19 @@ def _measure(
     return [(r.model.width, json.loads(files[r.model.width].read_text())["step_seconds"]) for r in recipes]
 
 
-class _Listener:
-    def progress(self, task: Task, steps: int, loss: float) -> None:
-        pass
-
-    def done(self, task: Task) -> None:
-        pass
-
-    def failed(self, task: Task, reason: str) -> None:
-        raise UserError(f"the calibration of width {task.segment.recipe.model.width} failed: {reason}")
+def _train(
+    segments: Sequence[Segment], plan: Plan, store: Store, open_launcher: OpenLauncher, how: Execution
+) -> None:
+    names = {s.segment_id: s for s in segments}
+    cells = {name: CellSpec(s.recipe, s.stop, eval_windows=LEAST_WINDOWS) for name, s in names.items()}
+    tree = Tree(names, {name: (name,) for name in names})
+    board = Board("calibrate", tree, cells, "none", str(plan.corpus.folder))
+    with contextlib.closing(open_launcher(store, how)) as launcher:
+        train_cells(board, store, launcher)
+    failed = store.contents().failures
+    for name, tries in failed.items():
+        width = names[name].recipe.model.width
+        raise UserError(f"the calibration of width {width} failed: {store.reason(name, tries)}")
 
 
 def _shape(recipe: Recipe) -> Recipe:

@@ -88,6 +88,8 @@ class SweepConfig:
     clip: float = 1.0
     replicates: int = 1
     """Further seeds of the best size of each budget."""
+    retries: int = 2
+    """Further attempts at a cell that diverged, each under another seed and at half the rate before."""
     checks: bool = True
     """Whether to test the schedule and the rate rule at the largest budget's minimum, by three runs more."""
     max_epochs: float = 1.0
@@ -133,6 +135,7 @@ class SweepConfig:
         )
         for name in ("eval_windows", "tune_windows"):  # a standard error takes two
             _require(getattr(self, name) >= 2, f"{name} {getattr(self, name)} must be at least 2")
+        _require(self.retries >= 0, f"retries {self.retries} must not be negative")
         _require(self.replicates >= 0, f"replicates {self.replicates} must not be negative")
         _require(0 <= self.seed < 2**31 - self.replicates, f"seed {self.seed} must be from 0 to below 2^31")
 

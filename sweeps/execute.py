@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sweeps.store import Store
 from train import checkpoint
-from train.cache import new_folder
 from train.corpus import Corpus, load
 from train.device import device_name
+from train.durable import Damaged, new_folder
 from train.execution import Execution
-from train.loop import Progress, Trained, evaluate, run_segments
+from train.loop import Part, Progress, Trained, evaluate, run_segments
 from train.result import Clock, curve, measured
 from train.schedules import learning_rates
-from train.spec import CellSpec, Segment, from_json, to_json
+from train.spec import CellSpec, DataSpec, Segment, to_json
 
 
 @dataclass(frozen=True)
@@ -38,49 +40,120 @@ class Task:
     corpus: str
 
 
-def execute(
-    tasks: Sequence[Task],
-    store: Store,
-    progress: Progress = lambda steps, losses: None,
-    how: Execution = Execution(),
-) -> None:
-    """Does tasks of one pack and files their results; each folder appears whole or not at all.
+@dataclass(frozen=True)
+class Worked:
+    """How a worker goes about a pack. `leave`: whether it should stop at the next chance; `held`: whether the
+    task of that number is still its own to file."""
+
+    progress: Progress = lambda steps, losses: None
+    leave: Callable[[], bool] = lambda: False
+    held: Callable[[int], bool] = lambda number: True
+    how: Execution = Execution()
+
+
+def execute(tasks: Sequence[Task], store: Store, worked: Worked = Worked()) -> None:
+    """Does tasks of one pack and files their results; each record appears whole or not at all.
 
     A segment whose training or evaluation loss stops being finite is filed as diverged, without a checkpoint.
+    Raises `Damaged` for a record on the way that is not what was written, which is set aside, and
+    `train.loop.Left` once told to leave, what there is saved.
     """
     segments = [task.segment for task in tasks]
-    corpus = load(Path(tasks[0].corpus), segments[0].recipe.data)
-    parents = [store.segment(s.parent) / "checkpoint" if s.parent else None for s in segments]
-    profile = store.profile(segments[0].recipe.model.width) if how.profile else None
-    trained = run_segments(segments, corpus, parents, progress, how, profile)
-    for task, outcome in zip(tasks, trained, strict=True):
-        _file(task, store, corpus, outcome, how)
+    how = worked.how
+    corpus = _corpus(tasks[0].corpus, segments[0].recipe.data)
+    for task in tasks if any(task.cell for task in tasks) else ():
+        for before in task.path[:-1]:
+            store.checked(store.segment(before))
+    parts = _parts(tasks, store, how)
+    parents = [_parent(segment, store) for segment in segments] if not parts else [None] * len(segments)
+    trained = run_segments(
+        segments,
+        corpus,
+        parents,
+        worked.progress,
+        how,
+        store.profile(segments[0].recipe.model.width) if how.profile else None,
+        parts=parts,
+        partway=_Partway(tasks, store, worked),
+    )
+    for number, (task, outcome) in enumerate(zip(tasks, trained, strict=True)):
+        _file(task, store, corpus, outcome, worked, number)
 
 
-def task_json(task: Task) -> dict[str, Any]:
-    """The task as plain JSON values."""
-    return to_json(task)
+@lru_cache(maxsize=2)
+def _corpus(folder: str, data: DataSpec) -> Corpus:
+    return load(Path(folder), data)
 
 
-def task_from_json(value: Any) -> Task:
-    """The task back from them."""
-    return from_json(Task, value)
+def _parent(segment: Segment, store: Store) -> Path | None:
+    return store.checked(store.checkpoint(segment.parent)) / "state" if segment.parent else None
 
 
-def _file(task: Task, store: Store, corpus: Corpus, trained: Trained, how: Execution) -> None:
-    segment = task.segment
+def _parts(tasks: Sequence[Task], store: Store, how: Execution) -> list[Part]:
+    """What was left half-way of the tasks, all as far; nothing if of any of them there is nothing usable."""
+    left = store.contents().partial
+    steps = {left.get(task.segment.segment_id, 0) for task in tasks}
+    if len(steps) > 1 or 0 in steps:
+        return []
+    try:
+        return [_part(task.segment, store, steps.copy().pop(), how) for task in tasks]
+    except Damaged:
+        return _parts(tasks, store, how)
+
+
+def _part(segment: Segment, store: Store, steps: int, how: Execution) -> Part:
+    folder = store.checked(store.partial(segment.segment_id, steps))
+    facts = json.loads((folder / "part.json").read_text())
+    return Part(
+        state=checkpoint.restore(segment.recipe, folder / "state", how),
+        metrics=dict(np.load(folder / "metrics.npz")),
+        seconds=facts["seconds"],
+        startup_seconds=facts["startup_seconds"],
+    )
+
+
+class _Partway:
+    """Saves what a pack has so far: every `checkpoint_minutes`, and before leaving."""
+
+    def __init__(self, tasks: Sequence[Task], store: Store, worked: Worked) -> None:
+        self.tasks, self.store, self.worked = tasks, store, worked
+        self.saved = time.monotonic()
+
+    def wanted(self) -> Literal["nothing", "save", "leave"]:
+        if self.worked.leave():
+            return "leave"
+        due = time.monotonic() - self.saved > 60 * self.worked.how.checkpoint_minutes
+        return "save" if due else "nothing"
+
+    def save(self, parts: Sequence[Part]) -> None:
+        for number, (task, part) in enumerate(zip(self.tasks, parts, strict=True)):
+            name = task.segment.segment_id
+            if not self.worked.held(number) or not np.isfinite(part.metrics["loss"]).all():
+                continue
+            with new_folder(self.store.partial(name, part.steps)) as folder:
+                checkpoint.save(part.state, folder / "state")
+                _save_metrics(part.metrics, folder)
+                facts = {"seconds": part.seconds, "startup_seconds": part.startup_seconds}
+                (folder / "part.json").write_text(json.dumps(facts))
+            self.store.drop_partials(name, below=part.steps)
+        self.saved = time.monotonic()
+
+
+def _file(task: Task, store: Store, corpus: Corpus, trained: Trained, worked: Worked, number: int) -> None:
+    segment, name = task.segment, task.segment.segment_id
     windows = None
     if task.cell and not trained.diverged:
-        windows = evaluate(task.cell, trained.state, corpus, how)
+        windows = evaluate(task.cell, trained.state, corpus, worked.how)
     diverged = trained.diverged or (windows is not None and not np.isfinite(windows).all())
+    if not worked.held(number):
+        return  # another has taken over
+    if task.save and not diverged:
+        with new_folder(store.checkpoint(name)) as folder:
+            checkpoint.save(trained.state, folder / "state")
     if task.cell and windows is not None and not diverged:
-        _file_cell(task, task.cell, store, corpus, trained, windows, how)
-    if task.save and not store.has_checkpoint(segment.segment_id):
-        store.drop_segment(segment.segment_id)  # trained before, but its checkpoint was freed since
-    with new_folder(store.segment(segment.segment_id)) as folder:
-        if task.save and not diverged:
-            checkpoint.save(trained.state, folder / "checkpoint")
-        np.savez(folder / "metrics.npz", **trained.metrics)  # pyright: ignore[reportArgumentType]  # arrays by name
+        _file_cell(task, task.cell, store, corpus, trained, windows, worked.how)
+    with new_folder(store.diverged(name) if diverged else store.segment(name)) as folder:
+        _save_metrics(trained.metrics, folder)
         facts = {
             "segment": to_json(segment),
             "diverged_at": segment.start + len(trained.losses) if diverged else None,
@@ -92,6 +165,11 @@ def _file(task: Task, store: Store, corpus: Corpus, trained: Trained, how: Execu
             "device": device_name(),
         }
         (folder / "segment.json").write_text(json.dumps(facts, indent=1))
+    store.drop_partials(name)
+
+
+def _save_metrics(metrics: dict[str, NDArray[np.float32]], folder: Path) -> None:
+    np.savez(folder / "metrics.npz", **metrics)  # pyright: ignore[reportArgumentType]  # arrays by name
 
 
 def _file_cell(

@@ -10,7 +10,11 @@ from sweeps.config import Rates, SweepConfig
 from train.corpus import Corpus
 from train.spec import OPTIMIZERS, CellSpec, Recipe, Schedule, Split
 
-Role = Literal["grid", "replicate", "tune", "fresh_cosine", "rate_half", "rate_double"]
+Role = Literal["grid", "retry", "replicate", "tune", "fresh_cosine", "rate_half", "rate_double"]
+
+
+RETRY_SEED = 1_000_000
+"""Between the seed of a cell and that of its next attempt."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,27 @@ def tuning_cells(config: SweepConfig, corpus: Corpus) -> list[PlannedCell]:
         )
         for width, budget in config.rates.anchors
         for factor in config.rates.tried
+    ]
+
+
+def retry_cells(diverged: list[PlannedCell], attempt: int) -> list[PlannedCell]:
+    """Cells that diverged, again: at attempt 1 at half their rate, at 2 at a quarter, and so on, each time
+    under another seed of initialization and data order."""
+    factor = 0.5**attempt
+    return [
+        PlannedCell(
+            cell=replace(
+                p.cell,
+                recipe=_at_rate(
+                    _reseeded(p.cell, (p.cell.recipe.init_seed + RETRY_SEED * attempt) % 2**31).recipe,
+                    float(f"{p.cell.recipe.optimizer.peak_lr * factor:.6g}"),
+                ),
+            ),
+            budget=p.budget,
+            role="retry",
+            lr_rule=f"{factor:g} * {p.lr_rule}",
+        )
+        for p in diverged
     ]
 
 

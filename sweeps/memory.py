@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from models.errors import UserError
 from models.memory import activation_bytes
 from sweeps.execute import Task
-from sweeps.plan import Plan
 from train.device import Device
 from train.execution import Execution
 from train.loss import LOGITS_BYTES
@@ -61,17 +61,17 @@ def members_that_fit(task: Task, device: Device, how: Execution) -> int:
     return max(1, min(MOST_MEMBERS if asked is None else asked, fit))
 
 
-def refuse_too_large(plan: Plan, device: Device, how: Execution) -> None:
+def refuse_too_large(recipes: Iterable[Recipe], device: Device, how: Execution) -> None:
     """Raises `UserError` for a batch that the devices don't divide, or, with the arithmetic, for a model that
     doesn't fit them."""
-    recipes = {p.cell.recipe.model: p.cell.recipe for p in (*plan.grid, *plan.tuning)}
-    for recipe in recipes.values():
+    different = {recipe.model: recipe for recipe in recipes}
+    for recipe in different.values():
         if recipe.batch_size % how.devices:
             raise UserError(
                 f"batch_size {recipe.batch_size} can't be divided among {how.devices} devices: make it a "
                 "multiple"
             )
-    largest = max(recipes.values(), key=lambda r: r.model.width)
+    largest = max(different.values(), key=lambda r: r.model.width)
     state, activations = needed_bytes(largest, device, how)
     if state + activations > USABLE * device.memory:
         raise UserError(

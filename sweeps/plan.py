@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import UserError
+from sweeps.board import is_kept
 from sweeps.config import SweepConfig
 from sweeps.grid import PlannedCell, check_cells, grid_cells, replicate_cells, tuning_cells
 from sweeps.segments import Tree, build_tree
@@ -73,7 +74,7 @@ class Plan:
             fresh_flops=sum(p.cell.flops for p in (*self.grid, *self.replicates)),
             seconds=_seconds(segments, step_seconds, workers) if step_seconds else None,
             disk_peak=sum(_checkpoint_bytes(s) for s in segments),
-            disk_kept=sum(_checkpoint_bytes(s) for s in segments if is_kept(self.config, s)),
+            disk_kept=sum(_checkpoint_bytes(s) for s in segments if is_kept(self.config.keep, s)),
         )
 
 
@@ -98,9 +99,32 @@ def make_plan(config: SweepConfig, corpus: Corpus) -> Plan:
     )
 
 
-def is_kept(config: SweepConfig, segment: Segment) -> bool:
-    """Whether the segment's checkpoint stays when nothing waits for it any more."""
-    return config.keep == "all" or (config.keep == "trunks" and segment.total is None)
+@dataclass(frozen=True)
+class Caps:
+    """What a sweep may cost at most. Raises `UserError` for a cap that is none."""
+
+    max_flops: float | None = None
+    """Refuse a plan of more FLOPs than this, by the exact ledger."""
+    max_hours: float | None = None
+    """Refuse a plan that takes longer than this on this machine, by a short calibration."""
+
+    def __post_init__(self) -> None:
+        for name, cap in (("max_flops", self.max_flops), ("max_hours", self.max_hours)):
+            if cap is not None and not cap > 0:
+                raise UserError(f"{name} {cap:g} must be positive")
+
+    def refuse(self, price: Price) -> None:
+        """Raises `UserError` for a price above a cap, before anything is spent."""
+        trim = "raise the cap, or trim budgets, sizes, rates.tried or replicates"
+        if self.max_flops is not None and price.total_flops > self.max_flops:
+            raise UserError(
+                f"the plan takes {price.total_flops:.3g} FLOPs and max_flops is {self.max_flops:.3g}: {trim}"
+            )
+        if self.max_hours is not None and price.seconds is not None:
+            hours = price.seconds / 3600
+            if hours > self.max_hours:
+                takes = f"the plan takes about {hours:.2g} hours here"
+                raise UserError(f"{takes} and max_hours is {self.max_hours:.2g}: {trim}")
 
 
 def refuse_full_disk(path: Path, price: Price) -> None:

@@ -1,33 +1,42 @@
-"""Runs a sweep stage by stage: tune the rate, train the grid, then replicates and checks at the minima."""
+"""Runs a sweep stage by stage: tune the rate, train the grid, then replicates and checks at the minima.
+
+What a stage holds follows from the results of those before it, and from nothing else: a sweep that was
+stopped, or that several processes run at once, comes to the same cells.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from models.errors import UserError
 from sweeps import table
+from sweeps.beats import Pulse, Watch
+from sweeps.board import Board
+from sweeps.claims import Claims, names
 from sweeps.config import SweepConfig
-from sweeps.grid import PlannedCell, check_cells, grid_cells, replicate_cells
+from sweeps.grid import PlannedCell, check_cells, grid_cells, replicate_cells, retry_cells
+from sweeps.identity import Identity
 from sweeps.launchers import Launcher, OpenLauncher
-from sweeps.memory import refuse_too_large
 from sweeps.mirror import Mirror
 from sweeps.plan import Plan, refuse_full_disk
 from sweeps.progress import Reporter
 from sweeps.rates import TunedRates, tune
 from sweeps.segments import Tree
 from sweeps.store import Store
-from sweeps.train_cells import train_cells
+from sweeps.train_cells import View, train_cells
 from train.execution import Execution
-from train.spec import CellSpec, to_json
+from train.spec import content_id, to_json
 
 LEAST_SEED_NOISE = 0.005
 """Nats; the standard deviation between seeds is taken to be no less, however alike few pairs may be."""
+
+FILE_SHARE = 0.02
+"""Of a stage's time that may be spent on writing its table while it goes on."""
 
 
 @dataclass
@@ -37,7 +46,6 @@ class Sweep:
     plan: Plan
     store: Store
     launcher: Launcher
-    how: Execution
     reporter: Reporter
     mirror: Mirror
 
@@ -49,43 +57,38 @@ class Sweep:
     def train(self, name: str, planned: Sequence[PlannedCell], file: str = "") -> list[dict[str, Any]]:
         """Trains what is missing of some cells, and returns their rows.
 
-        The table `file` holds them from the start and is brought up to date with each that finishes.
+        The table `file` holds them from the start and is brought up to date as they finish.
         """
         tree = self.plan.tree(planned)
+        rows = table.Table(self.config.name, planned, tree, self.store, self.plan.corpus)
+        cells = {p.cell.cell_id: p.cell for p in planned}
+        board = Board(name, tree, cells, self.config.keep, str(self.plan.corpus.folder))
+        filed = _Filed(self, file, rows)
+        rows.update(self.store.contents())  # damaged results are set aside, to be trained again
+        missing = board.missing(self.store.contents())
+        flops = sum(tree.segments[segment].flops for segment in missing)
+        with self.reporter.stage(name, flops):
 
-        def tell(cell: CellSpec) -> None:
-            rows = self.rows(planned, tree)
-            self.file(file, rows)
-            self.mirror.put(next(row for row in rows if row["cell_id"] == cell.cell_id))
+            def on_view(view: View) -> None:
+                filed.view(view)
+                self.reporter.view(view, rows.rows)
 
-        self.file(file, self.rows(planned, tree))
-        missing = _missing_flops(tree, self.store)
-        if missing:
-            refuse_too_large(self.plan, self.launcher.device, self.how)
-        with self.reporter.stage(name, missing):
-            train_cells(
-                planned,
-                tree,
-                config=self.config,
-                store=self.store,
-                corpus=self.plan.corpus,
-                launcher=self.launcher,
-                reporter=self.reporter,
-                on_cell=tell,
-            )
-        rows = self.rows(planned, tree)
-        self.file(file, rows)
-        for row in rows:
+            train_cells(board, self.store, self.launcher, on_view=on_view, warn=self.reporter.warn)
+        rows.update(self.store.contents())
+        filed.write()
+        for row in rows.rows:
             if row["status"] == "finished":
                 self.mirror.put(row)
             else:
                 where = f"width {row['d_model']} at {row['budget']:.3g} FLOPs"
                 self.reporter.warn(f"{where} is {row['status']}: {row['reason'] or 'see worker.log'}")
-        return rows
+        return rows.rows
 
     def rows(self, planned: Sequence[PlannedCell], tree: Tree) -> list[dict[str, Any]]:
         """The rows of some cells."""
-        return table.rows(self.config.name, planned, tree, self.store, self.plan.corpus)
+        rows = table.Table(self.config.name, planned, tree, self.store, self.plan.corpus)
+        rows.update(self.store.contents())
+        return rows.rows
 
     def file(self, name: str, rows: Sequence[dict[str, Any]]) -> None:
         """Writes a table of the folder."""
@@ -93,26 +96,80 @@ class Sweep:
             self.store.write_text(name, table.to_csv(rows))
 
 
+class _Filed:
+    """Keeps a stage's table file up to date, and tells the mirror of each cell that finishes."""
+
+    def __init__(self, sweep: Sweep, file: str, rows: table.Table) -> None:
+        self.sweep, self.file, self.rows = sweep, file, rows
+        self.next = 0.0
+
+    def view(self, view: View) -> None:
+        for cell in self.rows.update(view.contents, view.claimed & view.missing):
+            self.sweep.mirror.put(self.rows.row(cell))
+        if time.monotonic() >= self.next:
+            self.write()
+
+    def write(self) -> None:
+        began = time.monotonic()
+        self.sweep.file(self.file, self.rows.rows)
+        self.next = time.monotonic() + (time.monotonic() - began) / FILE_SHARE
+
+
 def run_sweep(
     plan: Plan, out: Path, open_launcher: OpenLauncher, reporter: Reporter, how: Execution = Execution()
 ) -> Path:
     """Trains all that the plan's folder `out` still lacks, and writes its tables; returns `out`.
 
-    Safe to interrupt: the same call goes on where it stopped. Raises `UserError` for a folder that holds
-    another sweep or is in use, for a full disk, and for a model that doesn't fit the device.
+    Safe to interrupt, and safe to run twice at once: the same call goes on where it stopped, or joins in.
+    Raises `UserError` for a folder that holds another sweep, for a full disk, and for a model that doesn't
+    fit the device.
     """
     store = Store.open(out, plan.config)
     price = plan.price()
     refuse_full_disk(out, price)
-    with _only_one(store), contextlib.closing(open_launcher(store, how)) as launcher:
+    with _coordinating(store, reporter, how), contextlib.closing(open_launcher(store, how)) as launcher:
         workers = launcher.worker_count
         store.note("plan", asdict(price) | {"total_flops": price.total_flops, "workers": workers})
         mirror = Mirror(plan.config.trackers, plan.config.name, store, reporter)
         try:
-            _stages(Sweep(plan, store, launcher, how, reporter, mirror))
+            _stages(Sweep(plan, store, launcher, reporter, mirror))
         finally:
             mirror.close()
     return out
+
+
+@contextlib.contextmanager
+def _coordinating(store: Store, reporter: Reporter, how: Execution) -> Iterator[None]:
+    """Makes this process known to others on the folder; where it is alone, what failed is tried again, and
+    the claims of dead processes are void."""
+    who = Identity.own()
+    pulse = Pulse(store.path / "coordinators", who, how.lease_seconds / 12)
+    others = {name.removesuffix(".json") for name in names(pulse.folder)}
+    dead = Watch(pulse.folder, math.inf).gone(others)
+    for name in dead:
+        (pulse.folder / f"{name}.json").unlink(missing_ok=True)
+    if others - dead:
+        reporter.say(f"joining: {len(others - dead)} more at work on {store.path}")
+    else:
+        _clear(store, who.name)
+    pulse.start()
+    try:
+        yield
+    finally:
+        pulse.stop()
+
+
+def _clear(store: Store, name: str) -> None:
+    """Forgets what earlier runs of the command failed at, and gives their dead workers' tasks back."""
+    store.forget_failures()
+    for refusal in names(store.path / "refusals"):
+        (store.path / "refusals" / refusal).unlink(missing_ok=True)
+    claims = Claims(store.path / "claims", name)
+    standing = claims.standing()
+    dead = Watch(store.path / "workers", math.inf).gone(claim.worker for claim in standing)
+    for claim in standing:
+        if claim.worker in dead and (taken := claims.take_over(claim)):
+            claims.release(taken)
 
 
 def _stages(sweep: Sweep) -> None:
@@ -121,11 +178,13 @@ def _stages(sweep: Sweep) -> None:
     for warning in tuned.warnings:
         sweep.reporter.warn(warning)
     grid = grid_cells(config, corpus, tuned.rates)
-    minima = _minima(grid, sweep.train("train the grid", grid, "runs.csv"))
+    grid = [*grid, *_retries(sweep, grid, sweep.train("train the grid", grid, "runs.csv"))]
+    minima = _minima(grid, sweep.rows(grid, sweep.plan.tree(grid)))
     replicates = replicate_cells(config, minima)
     checks = check_cells(config, minima[-1]) if minima else []
     if replicates or checks:
-        sweep.train("replicate and check", [*replicates, *checks])
+        rows = sweep.train("replicate and check", [*replicates, *checks])
+        replicates = [*replicates, *_retries(sweep, replicates, rows[: len(replicates)])]
     tree = sweep.plan.tree(grid, replicates, checks)
     runs, checked = sweep.rows([*grid, *replicates], tree), sweep.rows(checks, tree)
     sweep.file("runs.csv", runs)
@@ -134,6 +193,23 @@ def _stages(sweep: Sweep) -> None:
     if check and check["warning"]:
         sweep.reporter.warn(check["warning"])
     sweep.store.write_json("summary.json", _summary(sweep, tuned, tree, [*grid, *replicates], check))
+
+
+def _retries(
+    sweep: Sweep, planned: Sequence[PlannedCell], rows: Sequence[dict[str, Any]]
+) -> list[PlannedCell]:
+    """Further attempts at the cells that diverged, trained: at half the rate before, as often as the config
+    says, until one finishes."""
+    lost = [p for p, row in zip(planned, rows, strict=True) if row["status"] == "diverged"]
+    tried: list[PlannedCell] = []
+    for attempt in range(1, sweep.config.retries + 1):
+        if not lost:
+            break
+        again = retry_cells(lost, attempt)
+        rows = sweep.train(f"retry at {0.5**attempt:g} of the rate", again)
+        tried += again
+        lost = [p for p, row in zip(lost, rows, strict=True) if row["status"] != "finished"]
+    return tried
 
 
 def _tuned(sweep: Sweep) -> TunedRates:
@@ -200,6 +276,7 @@ def _summary(
     tuning = sweep.plan.tree(sweep.plan.tuning).flops
     grid = sweep.plan.tree(runs).flops
     return {
+        "config": content_id(sweep.config),
         "stages": [{"name": name, "seconds": seconds} for name, seconds in sweep.reporter.seconds],
         "flops": {
             "grid": grid,
@@ -226,20 +303,3 @@ def _summary(
             "digest": corpus.spec.digest,
         },
     }
-
-
-def _missing_flops(tree: Tree, store: Store) -> int:
-    return sum(s.flops for name, s in tree.segments.items() if not store.segment_done(name))
-
-
-@contextlib.contextmanager
-def _only_one(store: Store) -> Iterator[None]:
-    """Holds the folder for this process; the lock goes with the process, however it ends."""
-    with (store.path / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"another process is running the sweep in {store.path}: wait for it, or stop it first"
-            ) from error
-        yield

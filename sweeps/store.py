@@ -1,9 +1,14 @@
-"""A sweep's folder: content-addressed segments and cells, each there whole or not at all.
+"""A sweep's folder: content-addressed records, each there whole or not at all.
 
 sweep.json           the config and the plan
-segments/ID/         segment.json, metrics.npz and, while it is needed or kept, checkpoint/
+segments/ID/         segment.json, metrics.npz: a stretch that was trained
+checkpoints/ID/      its state at the end, while it is needed or kept
+partial/ID~STEPS/    state and metrics after STEPS steps of one that was left half-way
+diverged/ID/         like segments/ID, of one whose loss stopped being finite
 cells/ID/            cell.json, windows.npy, curve.jsonl
-failures/ID.json     why a segment could not be trained; tried again by the next run
+failures/ID~N.json   why a segment's N-th try failed
+board/ claims/ workers/   what there is to do, who is at what, and how they are
+damaged/             what didn't match its checksums, set aside
 profiles/dWIDTH/     a profiler's trace, where one was asked for
 runs.csv tuning.csv checks.csv summary.json fit.json report.html figures/
 """
@@ -13,12 +18,38 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from models.errors import UserError
+from sweeps.claims import names
 from sweeps.config import SweepConfig
-from train.spec import from_json, to_json
+from train import durable
+from train.durable import Damaged
+from train.spec import RESULTS_VERSION, from_json, to_json
+
+FORMAT = 2
+
+TRIES = 2
+"""A task that fails is tried again by whoever comes, so many times a run of the command."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a folder holds, by names alone. `partial`: segment -> steps done; `failures`: segment -> tries."""
+
+    segments: frozenset[str]
+    checkpoints: frozenset[str]
+    diverged: frozenset[str]
+    cells: frozenset[str]
+    partial: dict[str, int]
+    failures: dict[str, int]
+
+    @property
+    def hopeless(self) -> set[str]:
+        """Segments that nothing can go on from: diverged, or failed as often as they are tried."""
+        return {*self.diverged, *(s for s, tries in self.failures.items() if tries >= TRIES)}
 
 
 class Store:
@@ -38,7 +69,8 @@ class Store:
             why = error.strerror or "it failed"
             raise UserError(f"can't make the folder {path}: {why}: choose another with --out") from error
         if not (path / "sweep.json").exists():
-            store.write_json("sweep.json", {"format": 1, "name": config.name, "config": to_json(config)})
+            head = {"format": FORMAT, "results_version": RESULTS_VERSION, "name": config.name}
+            store.write_json("sweep.json", head | {"config": to_json(config)})
         elif store.config() != config:  # more budgets: there is more to do
             (path / "summary.json").unlink(missing_ok=True)
             store.note("config", to_json(config))
@@ -47,11 +79,16 @@ class Store:
     def refuse(self, config: SweepConfig) -> None:
         """Raises `UserError` if the folder holds another sweep or something else, or can't be written to.
 
-        A config that adds larger budgets to the folder's own is the same sweep, gone further.
+        A config that adds larger budgets to the folder's own is the same sweep, gone further. A `sweep.json`
+        that is no JSON any more, amid a sweep's records, is set aside: all it held follows from the config.
         """
-        if (self.path / "sweep.json").exists():
-            self._refuse_another(config)
-        elif self.path.is_dir() and any(self.path.iterdir()):
+        head = self.path / "sweep.json"
+        if head.exists():
+            if self._is_torn(head):
+                self.set_aside(head, "no JSON")
+            else:
+                self._refuse_another(config)
+        elif self.path.is_dir() and any(self.path.iterdir()) and not (self.path / "segments").is_dir():
             raise UserError(
                 f"{self.path} holds something that is not a sweep: choose another folder with --out"
             )
@@ -75,43 +112,95 @@ class Store:
         if facts.get(key) != value:
             self.write_json("sweep.json", facts | {key: value})
 
+    def contents(self) -> Contents:
+        """What is there now. One listing a kind, whatever the number of records."""
+        partial: dict[str, int] = {}
+        for name in names(self.path / "partial"):
+            segment, _, steps = name.partition("~")
+            partial[segment] = max(int(steps), partial.get(segment, 0))
+        failures: dict[str, int] = {}
+        for name in names(self.path / "failures"):
+            segment, _, tries = name.removesuffix(".json").partition("~")
+            failures[segment] = max(int(tries), failures.get(segment, 0))
+        return Contents(
+            segments=frozenset(names(self.path / "segments")),
+            checkpoints=frozenset(names(self.path / "checkpoints")),
+            diverged=frozenset(names(self.path / "diverged")),
+            cells=frozenset(names(self.path / "cells")),
+            partial=partial,
+            failures=failures,
+        )
+
     def segment(self, segment_id: str) -> Path:
-        """The segment's folder."""
+        """The record of a segment that was trained."""
         return self.path / "segments" / segment_id
+
+    def checkpoint(self, segment_id: str) -> Path:
+        """The state at a segment's end."""
+        return self.path / "checkpoints" / segment_id
+
+    def partial(self, segment_id: str, steps: int) -> Path:
+        """State and metrics after some steps of a segment."""
+        return self.path / "partial" / f"{segment_id}~{steps}"
+
+    def diverged(self, segment_id: str) -> Path:
+        """The record of a segment that lost its way."""
+        return self.path / "diverged" / segment_id
 
     def cell(self, cell_id: str) -> Path:
         """The cell's folder."""
         return self.path / "cells" / cell_id
 
-    def segment_done(self, segment_id: str) -> bool:
-        """Whether the segment was trained (its checkpoint may be gone since)."""
-        return (self.segment(segment_id) / "segment.json").exists()
-
-    def diverged_at(self, segment_id: str) -> int | None:
-        """The step at which the segment's loss stopped being finite, if it was trained and did."""
-        if not self.segment_done(segment_id):
-            return None
-        return self.read_json(f"segments/{segment_id}/segment.json")["diverged_at"]
-
     def has_checkpoint(self, segment_id: str) -> bool:
         """Whether training can go on from this segment."""
-        return (self.segment(segment_id) / "checkpoint").exists()
+        return self.checkpoint(segment_id).exists()
 
     def cell_done(self, cell_id: str) -> bool:
         """Whether the cell has its result."""
-        return (self.cell(cell_id) / "cell.json").exists()
+        return self.cell(cell_id).exists()
 
-    def drop_checkpoint(self, segment_id: str) -> None:
-        """Frees the segment's checkpoint; what else is known of the segment stays."""
-        shutil.rmtree(self.segment(segment_id) / "checkpoint", ignore_errors=True)
+    def drop(self, folder: Path) -> None:
+        """Removes a record: in one stroke out of sight, so that none is ever seen half gone."""
+        gone = folder.with_name(f".gone-{folder.name}-{os.urandom(4).hex()}")
+        if folder.exists() and durable.move(folder, gone):
+            shutil.rmtree(gone, ignore_errors=True)
 
-    def drop_segment(self, segment_id: str) -> None:
-        """Forgets that the segment was trained."""
-        shutil.rmtree(self.segment(segment_id), ignore_errors=True)
+    def drop_partials(self, segment_id: str, below: int | None = None) -> None:
+        """Removes what was left half-way of a segment, if need be only before `below` steps."""
+        for name in names(self.path / "partial"):
+            whose, _, steps = name.partition("~")
+            if whose == segment_id and (below is None or int(steps) < below):
+                self.drop(self.path / "partial" / name)
 
-    def failure(self, segment_id: str) -> Path:
-        """Where the reason is kept why the segment could not be trained."""
-        return self.path / "failures" / f"{segment_id}.json"
+    def checked(self, folder: Path) -> Path:
+        """The record itself. Raises `Damaged`, and sets the record aside, if it is not what was written."""
+        try:
+            durable.check(folder)
+        except Damaged as damage:
+            self.set_aside(folder, damage.why)
+            raise
+        return folder
+
+    def set_aside(self, damaged: Path, why: str) -> None:
+        """Moves something damaged out of the way, beside a note of why."""
+        aside = self.path / "damaged"
+        aside.mkdir(exist_ok=True)
+        target = aside / f"{damaged.parent.name}-{damaged.name}-{os.urandom(4).hex()}"
+        if damaged.exists() and durable.move(damaged, target):
+            durable.write(target.with_name(f"{target.name}.txt"), f"{damaged}: {why}\n")
+
+    def fail(self, segment_id: str, reason: str, tries: int) -> None:
+        """Files why a segment could not be trained at that many tries."""
+        self.write_json(f"failures/{segment_id}~{tries}.json", {"reason": reason})
+
+    def reason(self, segment_id: str, tries: int) -> str:
+        """Why it failed at its last try."""
+        return self.read_json(f"failures/{segment_id}~{tries}.json")["reason"]
+
+    def forget_failures(self) -> None:
+        """All that failed may be tried again."""
+        for name in names(self.path / "failures"):
+            (self.path / "failures" / name).unlink(missing_ok=True)
 
     def profile(self, width: int) -> Path | None:
         """Where the trace of a width goes; None if it is there already."""
@@ -125,8 +214,8 @@ class Store:
             return json.loads(path.read_text())
         except FileNotFoundError as error:
             raise UserError(f"{self.path} is not a sweep's folder: it has no {name}") from error
-        except json.JSONDecodeError as error:
-            raise UserError(f"{path} is damaged ({error}): delete it and run the sweep again") from error
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise UserError(f"{path} is damaged ({error}): run the sweep again, which mends it") from error
 
     def write_json(self, name: str, value: Any) -> None:
         """Replaces a JSON file of the folder in one stroke."""
@@ -136,21 +225,33 @@ class Store:
         """Replaces a text file of the folder in one stroke."""
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_name(f".{path.name}.{os.getpid()}")
-        with scratch.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
+        durable.write(path, text)
+
+    def _is_torn(self, head: Path) -> bool:
+        if not (self.path / "segments").is_dir():
+            return False
+        try:
+            json.loads(head.read_text())
+        except ValueError:
+            return True
+        return False
 
     def _refuse_another(self, config: SweepConfig) -> None:
-        ours, theirs = to_json(config), self.facts()["config"]
+        facts = self.facts()
+        made_by = facts.get("results_version")
+        if facts.get("format") != FORMAT or made_by != RESULTS_VERSION:
+            raise UserError(
+                f"{self.path} was made by another version of isoflop (its results' version is {made_by}, "
+                f"this one's {RESULTS_VERSION}), whose numbers this one's may not be mixed with: choose "
+                "another folder with --out, or go on with that version"
+            )
+        ours, theirs = to_json(config), facts["config"]
         differing = sorted(k for k in ours | theirs if ours.get(k) != theirs.get(k))
         known = theirs.get("budgets", [])
         if differing and not (differing == ["budgets"] and ours["budgets"][: len(known)] == known):
-            key = differing[0]
-            more = f" (and {', '.join(differing[1:])})" if differing[1:] else ""
+            what = ", ".join(f"{k} is {theirs.get(k)} there and {ours.get(k)} here" for k in differing[:3])
+            more = f" (and {', '.join(differing[3:])})" if differing[3:] else ""
             raise UserError(
-                f"{self.path} holds another sweep: {key} is {theirs.get(key)} there and {ours.get(key)} here"
-                f"{more}: choose another folder with --out"
+                f"{self.path} holds another sweep: {what}{more}: choose another folder with --out, or go on "
+                "with that sweep by the config it was made for (its sweep.json has it)"
             )

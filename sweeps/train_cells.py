@@ -1,130 +1,96 @@
-"""Trains a set of cells by a launcher, skipping all that the folder already holds."""
+"""Sees to it that the cells of one stage are trained: shows workers the board, keeps them alive, watches."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from models.errors import UserError
-from sweeps.config import SweepConfig
-from sweeps.execute import Task
-from sweeps.grid import PlannedCell
+from sweeps import board as boards
+from sweeps.beats import Beat, read_beats
+from sweeps.board import Board
+from sweeps.claims import Claim, Claims
 from sweeps.launchers import Launcher
-from sweeps.plan import is_kept
-from sweeps.progress import Reporter
-from sweeps.segments import Tree
-from sweeps.store import Store
-from train.corpus import Corpus
-from train.spec import CellSpec
+from sweeps.store import Contents, Store
+from sweeps.worker import last_refusal
+
+LOOK_SECONDS = 0.25
+"""Between two looks at the folder; more, where a look takes long."""
+
+SHARE = 0.05
+"""Of the coordinator's time that looks may take."""
+
+
+@dataclass(frozen=True)
+class View:
+    """The folder at one moment, as one board sees it. `missing`: segments not trained yet."""
+
+    board: Board
+    contents: Contents
+    missing: set[str]
+    claims: Sequence[Claim]
+    beats: Sequence[Beat]
+
+    @property
+    def claimed(self) -> frozenset[str]:
+        """Segments that workers are at."""
+        return frozenset(claim.task for claim in self.claims)
 
 
 def train_cells(
-    planned: Sequence[PlannedCell],
-    tree: Tree,
-    *,
-    config: SweepConfig,
+    board: Board,
     store: Store,
-    corpus: Corpus,
     launcher: Launcher,
-    reporter: Reporter,
-    on_cell: Callable[[CellSpec], None],
+    *,
+    on_view: Callable[[View], None] = lambda view: None,
+    warn: Callable[[str], None] = lambda text: None,
 ) -> None:
-    """Runs what is missing of the cells; `on_cell` hears of each that gets its result."""
-    cells = {p.cell.cell_id: p.cell for p in planned}
-    needed = _missing(tree, cells, store)
-    tasks = [_task(tree, cells, s, needed, config, corpus) for s in tree.segments if s in needed]
-    listener = _Listener(tree, tasks, config, store, reporter, on_cell)
-    if tasks:
-        launcher.run(tasks, listener)
+    """Returns once nothing of the board is missing that could be trained. `on_view` hears of every look.
 
-
-def _missing(tree: Tree, cells: dict[str, CellSpec], store: Store) -> set[str]:
-    """The segments to train: of each unfinished cell's path, all past its last usable checkpoint.
-
-    A cell that diverged is finished: trained again it would diverge again.
+    Raises `UserError` where no worker can work.
     """
-    needed: set[str] = set()
-    for cell_id in cells:
-        if store.cell_done(cell_id):
-            continue
-        path = tree.paths[cell_id]
-        if any(store.diverged_at(s) is not None for s in path):
-            continue
-        usable = [i for i, s in enumerate(path[:-1]) if store.has_checkpoint(s)]
-        needed.update(path[usable[-1] + 1 if usable else 0 :])
-    return needed
+    view = look(board, store)
+    on_view(view)
+    if not view.missing:
+        _free(view, store)
+        return
+    boards.publish(board, store)
+    warned: dict[str, int] = {}
+    while view.missing:
+        ready = board.ready(view.missing, view.contents)
+        for line in launcher.keep(len({*ready, *(view.claimed & view.missing)})):
+            warn(line)
+        began = time.monotonic()
+        view = look(board, store)
+        on_view(view)
+        _tell_failures(view, store, warned, warn)
+        _free(view, store)
+        if not view.beats and (reason := last_refusal(store)):
+            raise UserError(reason)
+        time.sleep(max(LOOK_SECONDS, (time.monotonic() - began) / SHARE) if view.missing else 0)
+    boards.take_down(store, board.name)
 
 
-def _task(
-    tree: Tree,
-    cells: dict[str, CellSpec],
-    segment_id: str,
-    needed: set[str],
-    config: SweepConfig,
-    corpus: Corpus,
-) -> Task:
-    segment = tree.segments[segment_id]
-    path = next(path for path in tree.paths.values() if segment_id in path)
-    ends_here = next((c for c, p in tree.paths.items() if p[-1] == segment_id and c in cells), None)
-    followed = any(tree.segments[s].parent == segment_id for s in needed)
-    return Task(
-        segment=segment,
-        path=path[: path.index(segment_id) + 1],
-        cell=cells[ends_here] if ends_here else None,
-        save=followed or is_kept(config, segment),
-        corpus=str(corpus.folder),
-    )
+def look(board: Board, store: Store) -> View:
+    """The folder as it is."""
+    contents = store.contents()
+    claims = Claims(store.path / "claims", "").standing()
+    return View(board, contents, board.missing(contents), claims, read_beats(store.path / "workers"))
 
 
-class _Listener:
-    """Files failures, frees checkpoints nobody waits for, and moves the progress bar."""
+def _tell_failures(view: View, store: Store, warned: dict[str, int], warn: Callable[[str], None]) -> None:
+    for name, tries in view.contents.failures.items():
+        segment = view.board.tree.segments.get(name)
+        if segment and warned.get(name) != tries:
+            warned[name] = tries
+            warn(f"width {segment.recipe.model.width} failed: {store.reason(name, tries)}")
 
-    def __init__(
-        self,
-        tree: Tree,
-        tasks: Sequence[Task],
-        config: SweepConfig,
-        store: Store,
-        reporter: Reporter,
-        on_cell: Callable[[CellSpec], None],
-    ) -> None:
-        self.tree, self.config, self.store = tree, config, store
-        self.reporter, self.on_cell = reporter, on_cell
-        self.open = {task.segment.segment_id for task in tasks}
-        self.finished_flops = 0
-        self.partial: dict[str, float] = {}
 
-    def progress(self, task: Task, steps: int, loss: float) -> None:
-        segment = task.segment
-        self.partial[segment.segment_id] = segment.flops * steps / (segment.stop - segment.start)
-        note = f"width {segment.recipe.model.width}, step {segment.start + steps}, loss {loss:.3f}"
-        self.reporter.at(self.finished_flops + sum(self.partial.values()), note)
-
-    def done(self, task: Task) -> None:
-        segment = task.segment
-        self.store.failure(segment.segment_id).unlink(missing_ok=True)
-        self._close(segment.segment_id)
-        self.finished_flops += segment.flops
-        if task.cell and self.store.cell_done(task.cell.cell_id):
-            self.on_cell(task.cell)
-        self._free(segment.segment_id)
-        if segment.parent:
-            self._free(segment.parent)
-
-    def failed(self, task: Task, reason: str) -> None:
-        if "No space left" in reason:
-            raise UserError(
-                f"no disk space left in {self.store.path}: make room and run the same command again"
-            )
-        self._close(task.segment.segment_id)
-        self.store.write_json(f"failures/{task.segment.segment_id}.json", {"reason": reason})
-        self.reporter.warn(f"width {task.segment.recipe.model.width} failed: {reason}")
-
-    def _close(self, segment_id: str) -> None:
-        self.open.discard(segment_id)
-        self.partial.pop(segment_id, None)
-
-    def _free(self, segment_id: str) -> None:
-        waiting = any(self.tree.segments[s].parent == segment_id for s in self.open)
-        segment = self.tree.segments.get(segment_id)
-        if segment and not waiting and not is_kept(self.config, segment):
-            self.store.drop_checkpoint(segment_id)
+def _free(view: View, store: Store) -> None:
+    """Removes the checkpoints that nothing waits for any more."""
+    board = view.board
+    for name in view.contents.checkpoints & board.tree.segments.keys():
+        waiting = any(child in view.missing for child in board.children.get(name, ()))
+        if not waiting and name not in view.missing and not board.is_kept(board.tree.segments[name]):
+            store.drop(store.checkpoint(name))

@@ -1,66 +1,249 @@
-"""A worker process: reads packs of tasks as JSON lines from stdin, does them, writes events as JSON lines.
+"""A worker: takes what can be done from the sweep's folder until nothing is left.
 
-Started by a launcher as `python -m sweeps.worker FOLDER EXECUTION`, the second a JSON object. A line holds a
-list of tasks, trained as members of one program. Events go to the original stdout, which is kept for them
-alone: whatever a library prints is sent to stderr.
+As a process, `python -m sweeps.worker FOLDER EXECUTION`, the second a JSON object. SIGTERM, SIGUSR2, SIGINT
+or the death of its parent make it save what it is at, give it back, and leave with status 0.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-REPORT_SECONDS = 0.5
+from models import ModelConfig
+from models.errors import UserError
+from sweeps import board as boards
+from sweeps.beats import Pulse, Watch
+from sweeps.board import Board
+from sweeps.claims import Claim, Claims, names
+from sweeps.execute import Task, Worked, execute
+from sweeps.identity import Identity
+from sweeps.launchers import child
+from sweeps.memory import members_that_fit, refuse_too_large
+from sweeps.store import TRIES, Contents, Store
+from train import device
+from train.device import Device
+from train.durable import Damaged
+from train.execution import Execution
+from train.loop import Left, pack_key
+from train.spec import from_json, to_json
+
+REFUSED, FULL = 2, 74
+"""Exit statuses of a worker that can't work here at all, and of one that found the disk full."""
+
+DEATHS = 5
+"""A task at which so many workers died is taken to be what kills them."""
+
+IDLE_SECONDS = 30.0
+"""How long a worker with nothing to do stays."""
+
+BEATS_A_LEASE = 12
+
+LOOK_SECONDS = 0.1, 2.0
+"""Between two looks at a folder that has nothing to do: at first, and at most."""
 
 
-def main() -> None:
-    """Works until stdin ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the launcher decides when to stop
-    events = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)
-    from models.errors import UserError
-    from sweeps.execute import execute, task_from_json
-    from sweeps.store import Store
-    from train import device
-    from train.execution import Execution
-    from train.spec import from_json, to_json
+class DiskFull(UserError):
+    """Nothing more can be filed in a folder."""
 
-    def send(**event: Any) -> None:
-        events.write(json.dumps(event) + "\n")
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"no disk space left in {folder}: make room and run the same command again")
 
-    how = from_json(Execution, json.loads(sys.argv[2]))
-    store = Store(Path(sys.argv[1]))
-    try:
-        device.set_up()
-        found = device.find_device(how)
-    except UserError as error:
-        send(event="refused", reason=str(error))
-        return
-    send(event="ready", device=to_json(found))
-    for line in sys.stdin:
-        tasks = [task_from_json(task) for task in json.loads(line)]
-        last = time.monotonic()
+
+class Worker:
+    """One worker on the folder of `store`, training on `device`; `leave` says when it should go."""
+
+    def __init__(
+        self,
+        store: Store,
+        who: Identity,
+        pulse: Pulse,
+        device: Device,
+        how: Execution,
+        leave: Callable[[], bool],
+    ) -> None:
+        self.store, self.pulse, self.device, self.how, self.leave = store, pulse, device, how, leave
+        self.claims = Claims(store.path / "claims", who.name)
+        self.watch = Watch(store.path / "workers", how.lease_seconds)
+        self.boards: dict[str, Board] = {}
+        self.model: ModelConfig | None = None
+        self.alone: set[str] = set()
+        """Segments of packs that failed: each is done alone, and fails for itself."""
+
+    def run(self, idle_seconds: float = IDLE_SECONDS) -> None:
+        """Works until there was nothing to do for `idle_seconds`, or it should leave."""
+        since, pause = time.monotonic(), LOOK_SECONDS[0]
+        while not self.leave():
+            self.pulse.headway(state="idle", tasks=[])
+            pack = self._next_pack()
+            if pack:
+                self._do(pack)
+                since, pause = time.monotonic(), LOOK_SECONDS[0]
+            elif time.monotonic() - since >= idle_seconds:
+                return
+            else:
+                time.sleep(min(pause, idle_seconds) * random.uniform(0.5, 1.0))  # not all at the same moment
+                pause = min(1.5 * pause, LOOK_SECONDS[1])
+
+    def _next_pack(self) -> list[tuple[Task, Claim]]:
+        """Tasks to do as one, claimed; none if there is nothing that could be done now."""
+        for name in names(self.store.path / "board"):
+            if name not in self.boards and (read := boards.read(self.store, name)):
+                self.boards[name] = read
+                refuse_too_large((s.recipe for s in read.tree.segments.values()), self.device, self.how)
+            board = self.boards.get(name)
+            pack = self._pack_from(board) if board else []
+            if pack:
+                return pack
+        return []
+
+    def _pack_from(self, board: Board) -> list[tuple[Task, Claim]]:
+        contents, standing = self.store.contents(), {c.task: c for c in self.claims.standing()}
+        missing = board.missing(contents)
+        gone = self.watch.gone(claim.worker for claim in standing.values())
+        free = [
+            name
+            for name in board.ready(missing, contents)
+            if name not in standing or standing[name].worker in (self.claims.worker, *gone)
+        ]
+        if (
+            self.model is None
+        ):  # so that the first tasks of several workers don't compile the same side by side
+            busy = {board.tree.segments[t].recipe.model for t in standing if t in board.tree.segments}
+            free.sort(key=lambda name: board.tree.segments[name].recipe.model in busy)
+        pack: list[tuple[Task, Claim]] = []
+        for name in free:
+            task = board.task(name, missing)
+            if pack and not self._fits(task, pack, contents):
+                continue
+            claim = self._claim(name, standing.get(name))
+            if claim and self._is_done(task):
+                self.claims.release(claim)
+            elif claim:
+                pack.append((task, claim))
+                most = 1 if name in self.alone else members_that_fit(task, self.device, self.how)
+                if len(pack) >= most:
+                    break
+        return pack
+
+    def _fits(self, task: Task, pack: list[tuple[Task, Claim]], contents: Contents) -> bool:
+        name, first = task.segment.segment_id, pack[0][0].segment
+        as_far = contents.partial.get(name) == contents.partial.get(first.segment_id)
+        return name not in self.alone and as_far and pack_key(task.segment) == pack_key(first)
+
+    def _claim(self, name: str, dead: Claim | None) -> Claim | None:
+        if dead is None:
+            return self.claims.take(name)
+        if dead.worker == self.claims.worker:  # taken, though the answer was that it wasn't
+            return dead
+        claim = self.claims.take_over(dead)
+        if claim and claim.epoch > DEATHS:
+            self.store.fail(name, f"{DEATHS} workers died at it (see the workers' logs)", TRIES)
+            self.claims.release(claim)
+            return None
+        return claim
+
+    def _is_done(self, task: Task) -> bool:
+        """Whether another did the task between the look at the folder and the claim."""
+        name = task.segment.segment_id
+        if task.cell:
+            return self.store.cell_done(task.cell.cell_id) or self.store.diverged(name).exists()
+        if self.store.diverged(name).exists():
+            return True
+        return self.store.segment(name).exists() and (not task.save or self.store.has_checkpoint(name))
+
+    def _do(self, pack: list[tuple[Task, Claim]]) -> None:
+        tasks, claims = [task for task, _ in pack], [claim for _, claim in pack]
+        self.model = tasks[0].segment.recipe.model
 
         def progress(steps: int, losses: Any) -> None:
-            nonlocal last
-            if time.monotonic() - last >= REPORT_SECONDS:
-                last = time.monotonic()
-                send(event="progress", steps=steps, losses=[float(loss) for loss in losses])
+            self.pulse.headway(state="training", tasks=_told(tasks, steps, losses))
 
+        self.pulse.headway(state="training", tasks=_told(tasks, 0, [None] * len(tasks)))
+        held = lambda number: self.claims.held(claims[number])  # noqa: E731  # typed by its use
         try:
-            execute(tasks, store, progress, how)
+            execute(tasks, self.store, Worked(progress, self.leave, held, self.how))
+        except Left:
+            pass
+        except Damaged as damage:  # set aside: what is missing now is trained first
+            print(f"set aside: {damage}", file=sys.stderr)
         except Exception as error:
             traceback.print_exc()
-            send(event="failed", reason=f"{type(error).__name__}: {error}".splitlines()[0])
-        else:
-            send(event="done")
+            if "No space left" in str(error):  # no fault of the task's
+                raise DiskFull(self.store.path) from error
+            self._fail(pack, f"{type(error).__name__}: {error}".splitlines()[0])
+        finally:
+            for claim in claims:
+                self.claims.release(claim)
+
+    def _fail(self, pack: list[tuple[Task, Claim]], reason: str) -> None:
+        if len(pack) > 1:
+            self.alone |= {task.segment.segment_id for task, _ in pack}
+            return
+        (task, claim), name = pack[0], pack[0][0].segment.segment_id
+        if self.claims.held(claim):
+            self.store.fail(name, reason, self.store.contents().failures.get(name, 0) + 1)
+        self.store.drop_partials(task.segment.segment_id)  # what was left half-way may be what is wrong
+
+
+def _told(tasks: Sequence[Task], steps: int, losses: Sequence[Any]) -> list[dict[str, Any]]:
+    return [
+        {"segment": t.segment.segment_id, "steps": steps, "loss": None if loss is None else float(loss)}
+        for t, loss in zip(tasks, losses, strict=True)
+    ]
+
+
+def main() -> int:
+    """Works on a folder as a process of its own; returns its exit status."""
+    leaving: list[str] = []
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
+        signal.signal(number, lambda number, _: leaving.append(signal.Signals(number).name))
+    parent = int(os.environ.get("ISOFLOP_PARENT") or os.getppid())
+    os.dup2(2, 1)  # whatever a library prints goes to the log
+    store, how = Store(Path(sys.argv[1])), from_json(Execution, json.loads(sys.argv[2]))
+    who = Identity.own()
+    pulse = Pulse(store.path / "workers", who, how.lease_seconds / BEATS_A_LEASE, how.hang_seconds)
+    pulse.facts = {"state": "starting", "tasks": []}
+    pulse.start()
+    try:
+        found = _device(how)
+        pulse.headway(device=to_json(found))
+        leave = lambda: bool(leaving) or os.getppid() != parent  # noqa: E731  # typed by its use
+        Worker(store, who, pulse, found, how, leave).run()
+    except DiskFull:
+        return FULL
+    except UserError as error:
+        store.write_json(f"refusals/{who.name}.json", {"reason": str(error), "at": time.time()})
+        return REFUSED
+    finally:
+        pulse.stop()
+    return 0
+
+
+def _device(how: Execution) -> Device:
+    device.set_up()
+    found = device.find_device(how)
+    if found.platform == "cpu" and child.accelerated(how):
+        raise UserError(
+            "JAX has a plugin for an accelerator here and finds none: mend its driver, or say --platform cpu "
+            "to train on the cores"
+        )
+    return found
+
+
+def last_refusal(store: Store) -> str:
+    """Why a worker could not work here, most lately; empty if none said so."""
+    files = (store.path / "refusals" / name for name in names(store.path / "refusals"))
+    told = [json.loads(file.read_text()) for file in files]
+    return max(told, key=lambda refusal: refusal["at"])["reason"] if told else ""
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

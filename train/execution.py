@@ -25,12 +25,27 @@ class Execution:
     remat: Remat = "none"
     """Activations recomputed in the backward pass, for models that don't fit otherwise: none, all but the
     products with weights (dots), or all within a block."""
+    nodes: int = 1
+    """Machines that one cell is spread over, each with its share of the devices (launchers of clusters)."""
+    checkpoint_minutes: float = 10.0
+    """A kill costs at most this much of a cell's training."""
+    lease_seconds: float = 60.0
+    """A worker silent for so long is taken for dead, and its work is given to others."""
+    hang_seconds: float = 1800.0
+    """A worker that makes no headway for so long, its first compilation included, is ended."""
     profile: bool = False
     """Write a profiler trace of each width's first task into the sweep's folder `profiles`."""
 
     def __post_init__(self) -> None:
         if self.devices < 1:
             raise UserError(f"devices {self.devices} must be at least 1")
+        if self.nodes < 1 or self.devices % self.nodes:
+            raise UserError(
+                f"devices {self.devices} can't be divided among {self.nodes} nodes: make it a multiple"
+            )
+        for name in ("checkpoint_minutes", "lease_seconds", "hang_seconds"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"{name} {getattr(self, name)} must be positive")
         if self.members is not None and self.members < 1:
             raise UserError(f"members {self.members} must be at least 1")
         if self.members is not None and self.members > 1 and self.devices > 1:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,44 @@ from train.step import EVAL_BATCH, Programs, State, programs, shape_of
 
 Progress = Callable[[int, NDArray[np.float32]], None]
 """Called with the steps done of the segments, and the latest training loss of each."""
+
+STRETCH_SECONDS = 5.0
+"""The longest stretch between two looks at `Partway.wanted`, once a step's time is known."""
+
+FIRST_STEPS = 16
+"""Steps of the first stretch, from which a step's time is learnt."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A segment half-way: its state after some steps, and the metrics (steps,) of those. `seconds` and
+    `startup_seconds` as in `Trained`."""
+
+    state: State
+    metrics: dict[str, NDArray[np.float32]]
+    seconds: float
+    startup_seconds: float
+
+    @property
+    def steps(self) -> int:
+        """Steps done of the segment."""
+        return len(self.metrics["loss"])
+
+
+class Left(Exception):
+    """Training stopped half-way, as it was told to; what it had is saved."""
+
+
+class Partway(Protocol):
+    """Asked between stretches of steps whether to save what there is, and whether to stop there."""
+
+    def wanted(self) -> Literal["nothing", "save", "leave"]:
+        """What to do now."""
+        ...
+
+    def save(self, parts: Sequence[Part]) -> None:
+        """Takes what the segments have so far, one part a segment."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -73,21 +111,30 @@ def run_segments(
     progress: Progress = lambda steps, losses: None,
     how: Execution = Execution(),
     profile: Path | None = None,
+    *,
+    parts: Sequence[Part] = (),
+    partway: Partway | None = None,
 ) -> list[Trained]:
-    """Trains segments of one `pack_key` together, each from its parent's checkpoint or from initialization.
+    """Trains segments of one `pack_key` together, each from its parent's checkpoint or from initialization,
+    or from `parts`, as many steps into each.
 
     A member whose loss stops being finite leaves the others as they are. `profile`: a folder for a trace.
+    Raises `Left` once `partway` has been told to leave and has saved.
     """
     began = time.perf_counter()
-    if len({pack_key(segment) for segment in segments}) > 1:
+    if len({pack_key(segment) for segment in segments}) > 1 or len({part.steps for part in parts}) > 1:
         raise ValueError("segments of different shapes or steps can't be members of one program")
     program = programs(segments[0].recipe, how)
-    states = [_start(s, p, program, how) for s, p in zip(segments, parents, strict=True)]
+    if parts:
+        states = [part.state for part in parts]
+    else:
+        states = [_start(s, p, program, how) for s, p in zip(segments, parents, strict=True)]
     state = states[0] if len(states) == 1 else jax.tree.map(lambda *x: jnp.stack(x), *states)
     del states
-    record = _Record(progress)
+    record = _Record(progress, parts, began)
     waiting: Any = None
-    for number, chunk in enumerate(_joined(segments, corpus)):
+    start = segments[0].start + record.steps
+    for number, chunk in enumerate(_stretches(_joined(segments, corpus, start), record)):
         # The first stretch compiles; the second, where there is one, shows how it goes on.
         shown = number == (0 if chunk.stop == segments[0].stop else 1)
         with _traced(profile if shown else None) as traced:
@@ -97,9 +144,18 @@ def run_segments(
         if waiting and not record.read(*waiting):  # while the device is at the next stretch
             break
         waiting = told, chunk.stop - chunk.start
+        wanted = partway.wanted() if partway and chunk.stop < segments[0].stop else "nothing"
+        if partway and wanted != "nothing":
+            if not record.read(*waiting):
+                break
+            waiting = None
+            partway.save(record.parts(state, len(segments)))
+            if wanted == "leave":
+                raise Left
     else:
-        record.read(*waiting)
-    return _outcomes(len(segments), state, record, began)
+        if waiting:
+            record.read(*waiting)
+    return _outcomes(len(segments), state, record)
 
 
 def pack_key(segment: Segment) -> Any:
@@ -123,8 +179,22 @@ def _start(segment: Segment, parent: Path | None, program: Programs, how: Execut
     return program.init(recipe.init_seed) if parent is None else checkpoint.restore(recipe, parent, how)
 
 
-def _joined(segments: Sequence[Segment], corpus: Corpus) -> Iterator[Chunk]:
-    """The members' chunks as one, with `rows` (M, CHUNK, B); of a single segment, its own.
+def _stretches(chunks: Iterator[Chunk], record: _Record) -> Iterator[Chunk]:
+    """The chunks, cut where they would take longer than STRETCH_SECONDS by the record's pace."""
+    most = FIRST_STEPS
+    for chunk in chunks:
+        while chunk.stop - chunk.start > most:
+            middle = chunk.start + most
+            yield chunk._replace(stop=middle)
+            rows = np.roll(chunk.rows, -most, axis=-2)
+            chunk = chunk._replace(start=middle, rows=rows)
+            most = record.most_steps()
+        yield chunk
+        most = record.most_steps()
+
+
+def _joined(segments: Sequence[Segment], corpus: Corpus, start: int) -> Iterator[Chunk]:
+    """The members' chunks from step `start` on, joined, with `rows` (M, CHUNK, B); a single segment's own.
 
     Members of one data seed share their windows, and of a resident corpus all do.
     """
@@ -132,7 +202,7 @@ def _joined(segments: Sequence[Segment], corpus: Corpus) -> Iterator[Chunk]:
     different = list(dict.fromkeys(seeds))
     first = [segments[seeds.index(seed)] for seed in different]
     whose = [different.index(seed) for seed in seeds]
-    for parts in zip(*(chunks(corpus, s.recipe, s.start, s.stop) for s in first), strict=True):
+    for parts in zip(*(chunks(corpus, s.recipe, start, s.stop) for s in first), strict=True):
         if len(segments) == 1:
             yield parts[0]
             continue
@@ -156,12 +226,23 @@ def _train(program: Programs, state: State, segments: Sequence[Segment], chunk: 
 
 
 class _Record:
-    """What the stretches so far have told, metrics (M, steps), and when each was done."""
+    """What the stretches so far have told, metrics (M, steps), and when each was done; after `parts`, which
+    earlier processes did."""
 
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
+    def __init__(self, progress: Progress, parts: Sequence[Part], began: float) -> None:
+        self.progress, self.began = progress, began
+        told = parts[0].metrics if parts else ()
+        self.before = {name: np.stack([part.metrics[name] for part in parts]) for name in told}
+        self.seconds_before = sum(part.seconds for part in parts)
+        self.startup_before = sum(part.startup_seconds for part in parts)
         self.stretches: list[dict[str, NDArray[np.float32]]] = []
         self.ends: list[float] = []
+
+    @property
+    def steps(self) -> int:
+        """Steps done of each segment."""
+        done = self.before["loss"].shape[1] if self.before else 0
+        return done + sum(stretch["loss"].shape[1] for stretch in self.stretches)
 
     def read(self, told: dict[str, jax.Array], steps: int) -> bool:
         """Waits for a stretch's metrics; returns whether any member's loss is still a number."""
@@ -169,7 +250,7 @@ class _Record:
         self.stretches.append(values)
         self.ends.append(time.perf_counter())
         latest = values["loss"][:, -1]
-        self.progress(sum(stretch["loss"].shape[1] for stretch in self.stretches), latest)
+        self.progress(self.steps, latest)
         return bool(np.isfinite(latest).any())
 
     def pace(self) -> float | None:
@@ -178,29 +259,56 @@ class _Record:
         paces = [t / n for t, n in zip(np.diff(self.ends), steps[1:], strict=True)]
         return float(np.median(paces)) if paces else None
 
+    def most_steps(self) -> int:
+        """Steps of a stretch of STRETCH_SECONDS."""
+        pace = self.pace()
+        return FIRST_STEPS if pace is None else max(1, int(STRETCH_SECONDS / max(pace, 1e-9)))
 
-def _outcomes(members: int, state: State, record: _Record, began: float) -> list[Trained]:
-    whole = {
-        name: np.concatenate([stretch[name] for stretch in record.stretches], axis=1)
-        for name in record.stretches[0]
-    }
-    pace = record.pace()
-    steps_after_first = record.stretches[0]["loss"].shape[1] - 1
-    startup = max(0.0, record.ends[0] - began - (pace or 0.0) * steps_after_first)
+    def metrics(self) -> dict[str, NDArray[np.float32]]:
+        """All metrics so far (M, steps)."""
+        parts = [*([self.before] if self.before else []), *self.stretches]
+        return {name: np.concatenate([part[name] for part in parts], axis=1) for name in parts[0]}
+
+    def clock(self) -> tuple[float, float]:
+        """Seconds of all members together: of it all, and before the first step was done."""
+        after_first = self.stretches[0]["loss"].shape[1] - 1
+        startup = max(0.0, self.ends[0] - self.began - (self.pace() or 0.0) * after_first)
+        return self.seconds_before + self.ends[-1] - self.began, self.startup_before + startup
+
+    def parts(self, state: State, members: int) -> list[Part]:
+        """What each member has so far."""
+        metrics, (seconds, startup) = self.metrics(), self.clock()
+        return [
+            Part(
+                state=_member(state, i, members),
+                metrics={name: values[i] for name, values in metrics.items()},
+                seconds=seconds / members,
+                startup_seconds=startup / members,
+            )
+            for i in range(members)
+        ]
+
+
+def _outcomes(members: int, state: State, record: _Record) -> list[Trained]:
+    whole, pace, (seconds, startup) = record.metrics(), record.pace(), record.clock()
     outcomes = []
     for i in range(members):
         steps = _finite_steps(whole["loss"][i])
         outcomes.append(
             Trained(
-                state=state if members == 1 else jax.tree.map(lambda x, i=i: x[i], state),
+                state=_member(state, i, members),
                 metrics={name: values[i, :steps] for name, values in whole.items()},
-                seconds=(record.ends[-1] - began) / members,
+                seconds=seconds / members,
                 startup_seconds=startup / members,
                 step_seconds=pace / members if pace is not None else None,
                 members=members,
             )
         )
     return outcomes
+
+
+def _member(state: State, i: int, members: int) -> State:
+    return state if members == 1 else jax.tree.map(lambda x: x[i], state)
 
 
 def _finite_steps(losses: NDArray[np.float32]) -> int:

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import UserError
-from train.cache import cache_dir, new_folder
+from train.cache import cache_dir
+from train.durable import new_folder
 from train.sources import Text
 
 END_OF_TEXT = "<|endoftext|>"

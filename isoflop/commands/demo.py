@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isoflop.arguments import parse
-from isoflop.commands.sweep import run_config
+from isoflop.commands.sweep import Where, run_config
 
 
 @dataclass(frozen=True)
@@ -25,4 +25,4 @@ def run(argv: list[str]) -> int:
     from sweeps.config import load_config
 
     arguments = parse(Demo, argv, "demo")
-    return run_config(load_config("cpu-demo"), arguments.out, "local")
+    return run_config(load_config("cpu-demo"), Where(out=arguments.out))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
@@ -41,6 +41,18 @@ def run(argv: list[str]) -> int:
     console.print(f"  FLOPs       {done:.3g} of {total:.3g} ({done / max(total, 1):.0%})")
     if status["seconds_left"] is not None and status["state"] != "finished":
         console.print(f"  time left   about {status['seconds_left'] / 60:.1f} minutes at the pace so far")
+    for worker in status["workers"]:
+        console.print(f"  [dim]{worker_line(worker)}[/dim]")
     for failure in status["failures"]:
         console.print(f"  [red]failed[/red]     {failure}")
     return 0
+
+
+def worker_line(worker: dict[str, Any]) -> str:
+    """What a worker is at, and when it was last heard of."""
+    at = ", ".join(
+        f"{task['segment'][:6]} step {task['steps']:,}"
+        + ("" if task["loss"] is None else f" loss {task['loss']:.3f}")
+        for task in worker["tasks"]
+    )
+    return f"{worker['name']}: {at or worker['state']}; heard {worker['silent_seconds']:.0f} s ago"

@@ -13,13 +13,17 @@ import tyro
 
 from isoflop.arguments import parse
 from models.errors import UserError
+from sweeps.closing import closing_lines
 from sweeps.config import SweepConfig, config_names, load_config
+from sweeps.plan import Caps
 from sweeps.progress import Reporter
 from train.execution import Execution
 
-EXECUTION_OPTIONS = ("--platform", "--devices", "--members", "--remat")
+EXECUTION_OPTIONS = tuple(
+    f"--{f.name.replace('_', '-')}" for f in dataclasses.fields(Execution) if f.type != "bool"
+)
 EXECUTION_FLAGS = ("--profile",)
-EXECUTION_USAGE = "[--platform P] [--devices N] [--members M] [--remat R] [--profile]"
+EXECUTION_USAGE = "[--platform P] [--devices N] [--members M] [--remat R] [--profile] ..."
 
 
 @dataclass(frozen=True)
@@ -32,30 +36,37 @@ class Where:
     """Folder of the sweep; outputs/NAME unless given."""
     no_report: bool = False
     """Stop after training."""
+    caps: Annotated[Caps, tyro.conf.arg(name="")] = Caps()
     how: Annotated[Execution, tyro.conf.arg(name="")] = Execution()
 
 
 def run(argv: list[str]) -> int:
     """Trains a sweep, then fits it and draws its report."""
-    options = f"[--launcher NAME] [--out DIR] [--no-report] {EXECUTION_USAGE} [overrides]"
+    options = (
+        f"[--launcher NAME] [--out DIR] [--no-report] [--max-flops F] [--max-hours H] {EXECUTION_USAGE} "
+        "[overrides]"
+    )
     name, rest = take_config(argv, "sweep", options)
-    valued, flags = ("--launcher", "--out", *EXECUTION_OPTIONS), ("--no-report", *EXECUTION_FLAGS)
+    valued, flags = (
+        ("--launcher", "--out", "--max-flops", "--max-hours", *EXECUTION_OPTIONS),
+        ("--no-report", *EXECUTION_FLAGS),
+    )
     ours, overrides = split_options(rest, valued, flags)
     where = parse(Where, ours, "sweep")
     config = parse(SweepConfig, overrides, f"sweep {name}", default=load_config(name))
-    return run_config(config, where.out, where.launcher, where.how, draw=not where.no_report)
+    return run_config(config, where)
 
 
-def run_config(
-    config: SweepConfig, out: Path | None, launcher: str, how: Execution = Execution(), draw: bool = True
-) -> int:
+def run_config(config: SweepConfig, where: Where) -> int:
     """Trains a config and draws its report, telling a person of it."""
     from isoflop.running import sweep
 
     reporter = Reporter()
     began = time.monotonic()
-    folder = sweep(config, out, launcher, reporter, how)
-    if draw:
+    folder = sweep(config, where.out, where.launcher, reporter, where.how, where.caps)
+    for line in closing_lines(folder):
+        reporter.say(line)
+    if not where.no_report:
         with reporter.stage("fit and draw the report"):
             headline, page = draw_report(folder)
         _file_stages(folder, reporter)

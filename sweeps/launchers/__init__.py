@@ -1,49 +1,36 @@
-"""Where tasks run: a file here that defines `open_launcher` is a launcher."""
+"""Who keeps workers alive, and where: a file here that defines `open_launcher` is a launcher.
+
+A launcher knows nothing of tasks: its workers (`python -m sweeps.worker`) take them from the sweep's folder.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from models import plugins
-from sweeps.execute import Task
 from sweeps.store import Store
-from train.device import Device
 from train.execution import Execution
 
 
-class Listener(Protocol):
-    """Hears what becomes of each task, in the launching process."""
-
-    def progress(self, task: Task, steps: int, loss: float) -> None:
-        """`steps` of the task's segment are done; `loss` is the latest training loss."""
-
-    def done(self, task: Task) -> None:
-        """The task's results are filed."""
-
-    def failed(self, task: Task, reason: str) -> None:
-        """The task could not be done; neither will be those that wait for it."""
-
-
 class Launcher(Protocol):
-    """Runs tasks of one sweep's folder; its workers live from the first `run` to `close`."""
+    """Workers of one sweep's folder."""
 
     @property
     def worker_count(self) -> int:
-        """How many workers run at the same time."""
+        """How many workers run at the same time, at most."""
         ...
 
-    @property
-    def device(self) -> Device:
-        """What a worker trains on. Raises `UserError` where it isn't what was asked for."""
-        ...
+    def keep(self, wanted: int) -> list[str]:
+        """Sees to it that `wanted` workers, or `worker_count` if that is less, run or are queued.
 
-    def run(self, tasks: Sequence[Task], listener: Listener) -> None:
-        """Does every task after its segment's parent; returns when none can be done any more."""
+        It never waits long. Returns a line for each worker that ended badly since the last call. Raises
+        `UserError` where none can be had.
+        """
         ...
 
     def close(self) -> None:
-        """Ends the workers."""
+        """Asks the workers to save and leave, and waits for a bounded time."""
         ...
 
 
@@ -56,18 +43,3 @@ def load_launcher(name: str) -> OpenLauncher:
     Raises `UserError` with the known names for an unknown one.
     """
     return plugins.load("sweeps.launchers", "open_launcher", name, "launcher").open_launcher
-
-
-def critical_path(tasks: Sequence[Task]) -> dict[str, int]:
-    """Segment id -> FLOPs of the longest chain of tasks from it on, itself included.
-
-    Tasks that start long chains go first: the last to finish is then as early as it can be.
-    """
-    length: dict[str, int] = {}
-    after: dict[str, int] = {}
-    for task in reversed(tasks):  # children stand after their parents
-        segment = task.segment
-        length[segment.segment_id] = segment.flops + after.get(segment.segment_id, 0)
-        if segment.parent:
-            after[segment.parent] = max(after.get(segment.parent, 0), length[segment.segment_id])
-    return length

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sweeps.beats import Pulse
 from sweeps.config import SweepConfig
-from sweeps.execute import Task, execute
-from sweeps.launchers import Listener, OpenLauncher
+from sweeps.execute import Task, Worked, execute
+from sweeps.identity import Identity
+from sweeps.launchers import OpenLauncher
 from sweeps.plan import make_plan
 from sweeps.progress import Reporter
 from sweeps.run import run_sweep
 from sweeps.store import Store
+from sweeps.worker import Worker
 from tests.small import small_sweep
+from tests.sweeps.tables import read_rows
 from train.corpus import Corpus
-from train.device import Device, find_device
+from train.device import find_device
 from train.execution import Execution
 
 Refuse = Callable[[Task], str | None]
@@ -27,32 +30,29 @@ Refuse = Callable[[Task], str | None]
 class InProcess:
     """A launcher without processes. `given`: the tasks it has done; `refuse` may say why to fail one."""
 
+    worker_count = 1
+
     def __init__(self, store: Store, how: Execution, given: list[Task], refuse: Refuse) -> None:
-        self.store, self.how, self.given, self.refuse = store, how, given, refuse
+        who = Identity.own()
+        pulse = Pulse(store.path / "workers", who, 5.0)
+        self.worker = Worker(store, who, pulse, find_device(how), how, lambda: False)
+        self.given, self.refuse = given, refuse
 
-    @property
-    def worker_count(self) -> int:
-        return 1
-
-    @property
-    def device(self) -> Device:
-        return find_device(self.how)
-
-    def run(self, tasks: Sequence[Task], listener: Listener) -> None:
-        for task in tasks:
-            parent = task.segment.parent
-            if parent and not self.store.has_checkpoint(parent):
-                continue
-            self.given.append(task)
-            if reason := self.refuse(task):
-                listener.failed(task, reason)
-            else:
-                tell = lambda steps, losses, task=task: listener.progress(task, steps, losses[0])  # noqa: E731
-                execute([task], self.store, tell, self.how)
-                listener.done(task)
+    def keep(self, wanted: int) -> list[str]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("sweeps.worker.execute", self._execute)
+            self.worker.run(idle_seconds=0)
+        return []
 
     def close(self) -> None:
         pass
+
+    def _execute(self, tasks: Sequence[Task], store: Store, worked: Worked) -> None:
+        self.given.extend(tasks)
+        for task in tasks:
+            if reason := self.refuse(task):
+                raise RuntimeError(reason)
+        execute(tasks, store, worked)
 
 
 class Runner:
@@ -80,22 +80,9 @@ class Runner:
         run_sweep(make_plan(config, self.corpus), out, open_launcher or here, reporter, how)
         return read_rows(out)
 
-
-def read_rows(folder: Path, name: str = "runs.csv") -> list[dict[str, str]]:
-    """A table of a sweep's folder."""
-    with (folder / name).open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-CLOCK = (
-    *("wall_seconds", "first_step_seconds", "step_seconds", "tokens_per_second", "mfu"),
-    "peak_memory_bytes",
-)
-
-
-def timeless(rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Rows without the columns that say how fast the machine was."""
-    return [{key: value for key, value in row.items() if key not in CLOCK} for row in rows]
+    def failures(self, out: Path) -> dict[str, int]:
+        """Segments that failed, and how often."""
+        return Store(out).contents().failures
 
 
 @pytest.fixture

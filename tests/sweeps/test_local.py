@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -15,18 +14,24 @@ from typing import IO
 
 import pytest
 
+from sweeps.board import Board
 from sweeps.config import SweepConfig
-from sweeps.execute import Task
 from sweeps.launchers import load_launcher
 from sweeps.launchers.local import open_launcher
 from sweeps.plan import make_plan
+from sweeps.status import read_status
 from sweeps.store import Store
-from sweeps.train_cells import _task
-from tests.sweeps.conftest import Runner, read_rows, timeless
+from sweeps.train_cells import View, train_cells
+from tests.sweeps.chaos import chaos
+from tests.sweeps.conftest import Runner
+from tests.sweeps.tables import read_rows, timeless
 from train.corpus import Corpus
 from train.execution import Execution
 
 pytestmark = pytest.mark.slow
+
+KILLS = 4
+"""Of a chaotic sweep here; `make chaos KILLS=n` does many."""
 
 CONFIG = """
 from tests.small import small_sweep
@@ -57,9 +62,9 @@ def start(config_file: Path, out: Path, log: IO[str]) -> subprocess.Popen[str]:
 
 
 @contextlib.contextmanager
-def started(config_file: Path, out: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+def started(config_file: Path, out: Path, name: str = "out") -> Iterator[tuple[subprocess.Popen[str], Path]]:
     """That process and its stderr's file; ended with all its group when the test is."""
-    log = out.with_suffix(".stderr")
+    log = out.with_name(f"{name}.stderr")
     with log.open("w") as file, start(config_file, out, file) as process:
         try:
             yield process, log
@@ -93,20 +98,19 @@ def test_run_again_it_gives_the_launcher_nothing(run: Runner, config: SweepConfi
     assert (reference / "runs.csv").read_bytes() == before
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(
-    seed: int, config_file: Path, reference: Path, tmp_path: Path
+def test_two_launchers_on_one_folder_share_the_work(
+    config_file: Path, reference: Path, tmp_path: Path
 ) -> None:
-    draw = random.Random(seed)
     out = tmp_path / "out"
-    with started(config_file, out) as (process, _):
-        wait_for(out, "segments/*/segment.json", draw.randint(0, 8), process)
-        time.sleep(draw.uniform(0, 1.5))
-        os.killpg(process.pid, signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
-    with started(config_file, out) as (process, log):
-        assert process.wait(timeout=300) == 0, log.read_text()
+    with (
+        started(config_file, out, "first") as (first, log),
+        started(config_file, out, "second") as (other, _),
+    ):
+        assert first.wait(timeout=300) == 0, log.read_text()
+        assert other.wait(timeout=300) == 0
     assert timeless(read_rows(out)) == timeless(read_rows(reference))
+    assert read_status(out)["state"] == "finished"
+    assert not list((out / "claims").glob("*/*"))
 
 
 def test_interrupted_it_says_how_to_go_on(config_file: Path, reference: Path, tmp_path: Path) -> None:
@@ -131,48 +135,49 @@ def test_interrupted_it_says_how_to_go_on(config_file: Path, reference: Path, tm
         assert (out / "segments" / name / "segment.json").stat().st_mtime_ns == stamp
 
 
-class Heard:
-    """Remembers what became of each task."""
-
-    def __init__(self) -> None:
-        self.finished: list[Task] = []
-        self.failures: list[str] = []
-
-    def progress(self, task: Task, steps: int, loss: float) -> None:
-        pass
-
-    def done(self, task: Task) -> None:
-        self.finished.append(task)
-
-    def failed(self, task: Task, reason: str) -> None:
-        self.failures.append(reason)
-
-
-def test_workers_that_die_fail_their_tasks_and_are_replaced(
-    config: SweepConfig, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_asked_to_end_it_leaves_what_goes_on_where_it_was(
+    config_file: Path, reference: Path, tmp_path: Path
 ) -> None:
-    """As many deaths as there are workers, and every other task is done all the same."""
+    """SIGTERM, as from a scheduler: what was being trained is saved half-way, and nothing is done twice."""
+    out = tmp_path / "out"
+    with started(config_file, out) as (process, log):
+        wait_for(out, "claims/*/*", 1, process)
+        process.terminate()
+        assert process.wait(timeout=60) == 143, log.read_text()
+    assert not list((out / "claims").glob("*/*"))
+    assert not list((out / "workers").glob("*.json"))
+    assert read_status(out)["state"].startswith("stopped")
+    with started(config_file, out) as (process, log):
+        assert process.wait(timeout=300) == 0, log.read_text()
+    assert timeless(read_rows(out)) == timeless(read_rows(reference))
+    assert not list((out / "partial").glob("*"))
+
+
+def test_a_worker_that_dies_is_replaced_and_its_work_done(
+    config: SweepConfig, corpus: Corpus, tmp_path: Path
+) -> None:
     store = Store.open(tmp_path / "out", config)
+    said: list[str] = []
+
+    def kill(view: View) -> None:
+        for beat in view.beats:
+            if view.claims and len(said) + len(killed) < 1:
+                killed.append(beat.who.pid)
+                os.kill(beat.who.pid, signal.SIGKILL)
+
+    killed: list[int] = []
     plan = make_plan(config, corpus)
-    tree = plan.tree(plan.grid)
     cells = {p.cell.cell_id: p.cell for p in plan.grid}
-    tasks = [_task(tree, cells, s, set(tree.segments), config, corpus) for s in tree.segments]
-    roots = [task for task in tasks if task.segment.parent is None]
-    listener = Heard()
+    board = Board("all", plan.tree(plan.grid), cells, "none", str(corpus.folder))
     with contextlib.closing(open_launcher(store, Execution())) as launcher:
-        killer = iter(range(launcher.worker_count))
-        start_worker = launcher._start
+        train_cells(board, store, launcher, on_view=kill, warn=said.append)
+    assert killed
+    assert any("ended with status -9 (see worker.log); another takes its place" in line for line in said)
+    assert store.contents().cells == set(cells)
 
-        def doomed(core: int | None) -> object:
-            worker = start_worker(core)
-            if next(killer, None) is not None:
-                monkeypatch.setattr(
-                    worker, "give", lambda pack, give=worker.give: (give(pack), worker.process.kill())
-                )
-            return worker
 
-        launcher._start = doomed  # pyright: ignore[reportAttributeAccessIssue]  # a worker all the same
-        launcher.run(roots, listener)
-    assert len(listener.failures) == min(launcher.worker_count, len(roots))
-    assert all("worker process ended with status -9" in reason for reason in listener.failures)
-    assert len(listener.finished) == len(roots) - len(listener.failures)
+@pytest.mark.parametrize("seed", range(2))
+def test_after_kills_of_every_kind_the_tables_are_those_of_an_undisturbed_sweep(
+    seed: int, tmp_path: Path
+) -> None:
+    assert chaos(KILLS, seed, tmp_path) == 0

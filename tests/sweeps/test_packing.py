@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,19 +10,24 @@ from pathlib import Path
 import pytest
 
 from models.errors import UserError
+from sweeps.beats import Pulse
+from sweeps.board import Board, publish
 from sweeps.config import Rates, SweepConfig
-from sweeps.execute import Task
-from sweeps.launchers import load_launcher
-from sweeps.launchers.local import _Schedule
+from sweeps.execute import Task, Worked
+from sweeps.identity import Identity
+from sweeps.launchers import Launcher, load_launcher
 from sweeps.memory import members_that_fit, needed_bytes, refuse_too_large
 from sweeps.plan import make_plan
+from sweeps.segments import Tree
 from sweeps.store import Store
+from sweeps.worker import Worker
 from tests.small import small_model, small_recipe
-from tests.sweeps.conftest import Runner, read_rows, timeless
+from tests.sweeps.conftest import Refuse, Runner
+from tests.sweeps.tables import read_rows, timeless
 from train.corpus import Corpus
 from train.device import Device
 from train.execution import Execution
-from train.spec import Recipe, Segment
+from train.spec import CellSpec, Recipe, Segment
 
 SOLO = Execution()
 
@@ -32,12 +38,31 @@ def task_of(recipe: Recipe, start: int = 0, stop: int = 10, parent: str | None =
     return Task(segment, (segment.segment_id,), None, save=True, corpus="")
 
 
-def taken(tasks: Sequence[Task], limit: int, folder: Path) -> list[int]:
-    """Sizes of the packs, in the order they are taken."""
-    schedule = _Schedule(tasks, Store(folder), lambda task: limit)
-    packs = []
-    while pack := schedule.take(set()):
-        packs.append(len(pack))
+def taken(tasks: Sequence[Task], limit: int, folder: Path, tell: Refuse = lambda task: None) -> list[int]:
+    """Sizes of the packs that a worker takes, in that order; what `tell` says of a task fails its pack."""
+    names = {task.segment.segment_id: task.segment for task in tasks}
+    tree = Tree(names)
+    cells = {name: CellSpec(s.recipe, s.stop) for name, s in names.items()}
+    for name, segment in names.items():
+        tree.paths[name] = (*((segment.parent,) if segment.parent else ()), name)
+    board = Board("pack", tree, cells, "none", "")
+    store, packs = Store(folder), []
+    publish(board, store)
+
+    def execute(tasks: Sequence[Task], store: Store, worked: Worked) -> None:
+        packs.append(len(tasks))
+        if any(map(tell, tasks)):
+            raise RuntimeError("a member is sick")
+        for task in tasks:
+            (store.checkpoint(task.segment.segment_id)).mkdir(parents=True)
+            store.segment(task.segment.segment_id).mkdir(parents=True)
+            store.cell(task.segment.segment_id).mkdir(parents=True)
+
+    who = Identity.own()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sweeps.worker.execute", execute)
+        patch.setattr("sweeps.worker.members_that_fit", lambda *_: limit)
+        Worker(store, who, Pulse(folder / "workers", who, 5.0), CPU, SOLO, lambda: False).run(idle_seconds=0)
     return packs
 
 
@@ -47,9 +72,9 @@ def test_tasks_of_one_shape_and_stretch_are_taken_together(tmp_path: Path) -> No
     longer = task_of(small_recipe(), stop=11)
     waiting = task_of(small_recipe(), 10, 20, parent=seeds[0].segment.segment_id)
     tasks = [*seeds, wider, longer, waiting]
-    assert sorted(taken(tasks, 4, tmp_path)) == [1, 1, 1, 4]
-    assert sorted(taken(tasks, 8, tmp_path)) == [1, 1, 5]
-    assert taken(tasks, 1, tmp_path) == [1] * 7
+    assert sorted(taken(tasks, 4, tmp_path / "4")) == [1, 1, 1, 1, 4]
+    assert sorted(taken(tasks, 8, tmp_path / "8")) == [1, 1, 1, 5]
+    assert taken(tasks, 1, tmp_path / "1") == [1] * 8
 
 
 GPU = Device("gpu", "NVIDIA H200", 1, 140 << 30)
@@ -73,29 +98,32 @@ def test_members_are_as_many_as_fit_and_help() -> None:
 
 def test_a_pack_that_fails_is_tried_one_by_one(tmp_path: Path) -> None:
     seeds = [task_of(small_recipe(init_seed=seed)) for seed in range(3)]
-    schedule = _Schedule(seeds, Store(tmp_path), lambda task: 8)
-    pack = schedule.take(set())
-    assert len(pack) == 3
-    schedule.separate(pack)
-    assert [len(schedule.take(set())) for _ in range(4)] == [1, 1, 1, 0]
+
+    def tell(task: Task) -> str | None:
+        return "sick" if task.segment.recipe.init_seed == 1 else None
+
+    assert taken(seeds, 8, tmp_path, tell) == [3, 1, 1, 1, 1]  # the sick one twice
+    contents = Store(tmp_path).contents()
+    assert contents.failures == {seeds[1].segment.segment_id: 2}
+    assert len(contents.cells) == 2
 
 
 def test_a_model_that_does_not_fit_is_refused_with_the_arithmetic(
     config: SweepConfig, corpus: Corpus
 ) -> None:
-    plan = make_plan(config, corpus)
-    state, activations = needed_bytes(plan.grid[-1].cell.recipe, GPU, SOLO)
-    refuse_too_large(plan, replace(GPU, memory=int((state + activations) / 0.84)), SOLO)
+    recipes = [p.cell.recipe for p in make_plan(config, corpus).grid]
+    state, activations = needed_bytes(recipes[-1], GPU, SOLO)
+    refuse_too_large(recipes, replace(GPU, memory=int((state + activations) / 0.84)), SOLO)
     little = replace(GPU, memory=int((state + activations) / 0.86))
     message = r"width 16 doesn't fit NVIDIA H200: [\d,]+ parameters at 16 bytes .* batch of 4 windows"
     with pytest.raises(UserError, match=message):
-        refuse_too_large(plan, little, SOLO)
-    refuse_too_large(plan, little, Execution(devices=2))
+        refuse_too_large(recipes, little, SOLO)
+    refuse_too_large(recipes, little, Execution(devices=2))
 
 
 def test_a_batch_must_go_round(config: SweepConfig, corpus: Corpus) -> None:
     with pytest.raises(UserError, match="batch_size 4 can't be divided among 3 devices"):
-        refuse_too_large(make_plan(config, corpus), GPU, Execution(devices=3))
+        refuse_too_large([p.cell.recipe for p in make_plan(config, corpus).grid], GPU, Execution(devices=3))
 
 
 def test_recomputing_and_spreading_take_less_memory() -> None:
@@ -119,9 +147,16 @@ def test_a_device_that_is_not_there_is_missed_at_once(tmp_path: Path) -> None:
     launcher = load_launcher("local")(Store(tmp_path), Execution(platform="tpu"))
     try:
         with pytest.raises(UserError, match="platform tpu was asked for and JAX sees only cpu"):
-            _ = launcher.device
+            _wait_for_refusal(launcher)
     finally:
         launcher.close()
+
+
+def _wait_for_refusal(launcher: Launcher) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        launcher.keep(1)
+        time.sleep(0.1)
 
 
 @pytest.mark.slow

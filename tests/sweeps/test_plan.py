@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from models.errors import UserError
+from sweeps.board import is_kept
 from sweeps.config import Rates, SweepConfig, load_config
-from sweeps.plan import COMPILE_SECONDS, is_kept, make_plan, refuse_full_disk
+from sweeps.plan import COMPILE_SECONDS, make_plan, refuse_full_disk
 from tests.small import small_sweep
 from train.corpus import Corpus
 
@@ -86,8 +87,8 @@ def test_what_is_kept_is_part_of_the_price(config: SweepConfig, corpus: Corpus) 
         price = plan.price()
         kept[keep] = price.disk_kept
         segments = plan.tree(plan.grid).segments.values()
-        assert {is_kept(plan.config, s) for s in segments if s.total is None} == {keep != "none"}
-        assert {is_kept(plan.config, s) for s in segments if s.total} == {keep == "all"}
+        assert {is_kept(plan.config.keep, s) for s in segments if s.total is None} == {keep != "none"}
+        assert {is_kept(plan.config.keep, s) for s in segments if s.total} == {keep == "all"}
     assert 0 == kept["none"] < kept["trunks"] < kept["all"] == price.disk_peak
 
 

@@ -10,18 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from analysis import load_runs
 from models.errors import UserError
 from sweeps.config import Rates, SweepConfig
 from sweeps.execute import Task
-from sweeps.launchers import Launcher
 from sweeps.plan import make_plan
-from sweeps.progress import Reporter
-from sweeps.run import run_sweep
 from sweeps.status import read_status
-from sweeps.store import Store
-from tests.sweeps.conftest import Runner, read_rows, timeless
+from sweeps.store import TRIES, Store
+from tests.sweeps.conftest import Runner
+from tests.sweeps.tables import read_rows, timeless
 from train.corpus import Corpus
-from train.execution import Execution
 from train.loop import Trained, run_segment, run_segments
 from train.spec import Segment
 
@@ -101,7 +99,7 @@ def test_checkpoints_are_kept_as_asked(run: Runner, narrow: SweepConfig, tmp_pat
         "all": set(segments),
     }
     assert kept == wanted[keep]
-    sizes = [f.stat().st_size for f in tmp_path.glob("segments/*/checkpoint/**/*") if f.is_file()]
+    sizes = [f.stat().st_size for f in tmp_path.glob("checkpoints/*/**/*") if f.is_file()]
     assert keep == "none" or sum(sizes) > 0
 
 
@@ -124,16 +122,20 @@ def test_a_failed_task_leaves_a_row_and_is_tried_again(
 ) -> None:
     config = replace(narrow, keep=keep)  # pyright: ignore[reportArgumentType]  # one of the Literal's
 
+    grid = make_plan(config, run.corpus)
+    doomed = list(grid.tree(grid.grid).segments)[failing]
+
     def refuse(task: Task) -> str | None:
-        return "the roof fell in" if len(run.given) == failing + 1 else None
+        return "the roof fell in" if task.segment.segment_id == doomed else None
 
     rows = run(config, tmp_path, refuse)
+    assert [task.segment.segment_id for task in run.given].count(doomed) == TRIES
     failed = [row for row in rows if row["status"] == "failed"]
     assert failed
-    assert {row["reason"] for row in failed} == {"the roof fell in"}
+    assert {row["reason"] for row in failed} == {"RuntimeError: the roof fell in"}
     assert all(row["status"] in ("failed", "finished") for row in rows)
     assert any("the roof fell in" in line for line in run.said)
-    assert read_status(tmp_path)["failures"] == ["the roof fell in"]
+    assert read_status(tmp_path)["failures"] == ["RuntimeError: the roof fell in"]
     assert timeless(run(config, tmp_path)) == undisturbed
     assert read_status(tmp_path)["failures"] == []
 
@@ -141,7 +143,7 @@ def test_a_failed_task_leaves_a_row_and_is_tried_again(
 def test_a_diverged_cell_is_a_row_and_is_not_trained_again(
     run: Runner, narrow: SweepConfig, tmp_path: Path
 ) -> None:
-    wild = replace(narrow, rates=Rates(1e30))
+    wild = replace(narrow, rates=Rates(1e30), retries=0)
     rows = run(wild, tmp_path)
     assert {row["status"] for row in rows} == {"diverged"}
     assert {row["loss"] for row in rows} == {""}
@@ -170,8 +172,8 @@ def test_a_sweep_goes_on_past_a_cell_that_diverged(
     """The largest budget's own stretch of trunk, and no other, loses its way."""
     from sweeps import execute as module
 
-    def sick(segments: list[Segment], *arguments: Any) -> list[Trained]:
-        (trained,) = run_segments(segments, *arguments)
+    def sick(segments: list[Segment], *arguments: Any, **named: Any) -> list[Trained]:
+        (trained,) = run_segments(segments, *arguments, **named)
         if segments[0].total is None and segments[0].stop == last:
             trained.losses[-1] = np.nan
         return [trained]
@@ -179,8 +181,35 @@ def test_a_sweep_goes_on_past_a_cell_that_diverged(
     grid = make_plan(narrow, run.corpus).grid
     last = grid[-1].cell.recipe.schedule.decay_start(grid[-1].cell.steps)
     monkeypatch.setattr(module, "run_segments", sick)
-    rows = run(narrow, tmp_path)
+    rows = run(replace(narrow, retries=0), tmp_path)
     assert [row["status"] for row in rows] == ["finished", "finished", "diverged"]
+
+
+def test_a_cell_that_diverges_is_tried_again_at_lower_rates_under_other_seeds(
+    run: Runner, narrow: SweepConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cell's own rate and half of it are too high for the largest budget; a quarter isn't."""
+    from sweeps import execute as module
+
+    def sick(segments: list[Segment], *arguments: Any, **named: Any) -> list[Trained]:
+        (trained,) = run_segments(segments, *arguments, **named)
+        if segments[0].stop == last.cell.steps and segments[0].recipe.optimizer.peak_lr > 0.3 * rate:
+            trained.losses[-1] = np.nan
+        return [trained]
+
+    last = make_plan(narrow, run.corpus).grid[-1]
+    rate = last.cell.recipe.optimizer.peak_lr
+    monkeypatch.setattr(module, "run_segments", sick)
+    rows = run(narrow, tmp_path)
+    assert [row["status"] for row in rows] == ["finished", "finished", "diverged", "diverged", "finished"]
+    assert [row["role"] for row in rows] == ["grid"] * 3 + ["retry"] * 2
+    assert len({row["init_seed"] for row in rows[2:]}) == 3
+    assert [float(row["lr"]) for row in rows[2:]] == pytest.approx([rate, rate / 2, rate / 4], rel=1e-5)
+    assert {row["budget"] for row in rows[2:]} == {rows[2]["budget"]}
+    assert rows[-1]["lr_rule"] == f"0.25 * {rows[2]['lr_rule']}"
+    assert len(load_runs(tmp_path)) == 3
+    assert run(narrow, tmp_path) == rows
+    assert run.given == []
 
 
 def test_a_loss_that_is_no_number_is_never_a_result(
@@ -188,6 +217,7 @@ def test_a_loss_that_is_no_number_is_never_a_result(
 ) -> None:
     """The last update may be the one that breaks the model, after the last training loss was taken."""
     monkeypatch.setattr("sweeps.execute.evaluate", lambda *_: np.full(64, np.nan, dtype=np.float32))
+    narrow = replace(narrow, retries=0)
     rows = run(narrow, tmp_path)
     assert {row["status"] for row in rows} == {"diverged"}
     assert run(narrow, tmp_path) == rows
@@ -316,17 +346,6 @@ def test_a_disk_that_fills_up_stops_the_sweep_in_one_line(
 ) -> None:
     with pytest.raises(UserError, match=r"no disk space left in .*: make room and run the same command"):
         run(narrow, tmp_path, lambda task: "OSError: [Errno 28] No space left on device")
-
-
-def test_a_second_launcher_on_a_folder_is_refused(run: Runner, narrow: SweepConfig, tmp_path: Path) -> None:
-    def never(store: Store, how: Execution) -> Launcher:
-        raise AssertionError("a launcher was opened")
-
-    def meanwhile(task: Task) -> None:
-        with pytest.raises(UserError, match="another process is running the sweep in"):
-            run_sweep(make_plan(narrow, run.corpus), tmp_path, never, Reporter())
-
-    assert {row["status"] for row in run(narrow, tmp_path, meanwhile)} == {"finished"}
 
 
 def test_the_state_of_a_sweep_on_its_way(run: Runner, narrow: SweepConfig, tmp_path: Path) -> None:

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeps.execute import Task
-from sweeps.launchers import critical_path
+from sweeps.board import Board
 from sweeps.segments import Tree, build_tree
 from tests.small import small_recipe
 from train.spec import CellSpec, Schedule
@@ -99,8 +98,7 @@ def test_no_cells_no_tree() -> None:
 @given(cells, pieces)
 def test_the_longest_chain_is_counted_from_each_task_on(cells: list[CellSpec], piece: int) -> None:
     tree = build_tree(cells, piece)
-    tasks = [Task(s, (), None, False, "") for s in tree.segments.values()]
-    length = critical_path(tasks)
+    length = Board("all", tree, {}, "none", "").chains
     for name, segment in tree.segments.items():
         children = [length[n] for n, s in tree.segments.items() if s.parent == name]
         assert length[name] == segment.flops + max(children, default=0)

@@ -24,7 +24,8 @@ def test_another_sweeps_folder_is_refused_by_the_field_that_differs(
 ) -> None:
     Store.open(tmp_path, config)
     with pytest.raises(
-        UserError, match=r"holds another sweep: eval_windows is 64 there and 32 here \(and seed\)"
+        UserError,
+        match=r"holds another sweep: eval_windows is 64 there and 32 here, seed is 0 there and 3 here",
     ):
         Store.open(tmp_path, replace(config, seed=3, eval_windows=32))
 

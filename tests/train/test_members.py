@@ -14,7 +14,7 @@ from tests.train.test_step import leaves, same
 from train import batches, checkpoint
 from train.batches import CHUNK
 from train.corpus import Corpus
-from train.loop import Trained, _joined, pack_key, run_segment, run_segments
+from train.loop import FIRST_STEPS, Trained, _joined, pack_key, run_segment, run_segments
 from train.spec import Recipe, Segment
 from train.step import programs
 
@@ -81,7 +81,7 @@ def test_all_exploding_ends_the_pack_early(recipe: Recipe, corpus: Corpus) -> No
     heard: list[int] = []
     together = run_segments(segments, corpus, [None, None], lambda steps, _: heard.append(steps))
     assert all(member.diverged and len(member.losses) == 2 for member in together)
-    assert heard == [CHUNK]
+    assert heard == [FIRST_STEPS]
 
 
 def test_members_go_on_from_their_own_checkpoints(
@@ -111,7 +111,7 @@ def test_members_of_one_seed_read_their_windows_once(
 ) -> None:
     monkeypatch.setattr(batches, "RESIDENT_BYTES", 1)
     segments = variants(recipe)
-    (chunk,) = _joined(segments, corpus)
+    (chunk,) = _joined(segments, corpus, 0)
     assert len(chunk.windows) == 2 * CHUNK * recipe.batch_size  # two data seeds among four members
     for rows, segment in zip(chunk.rows, segments, strict=True):
         index = corpus.order(segment.recipe.data_seed, 0, STEPS, batch_size=recipe.batch_size, context=32)

@@ -25,7 +25,8 @@ from html.parser import HTMLParser
 from pathlib import Path, PurePosixPath
 
 from models.errors import UserError
-from train.cache import cache_dir, new_folder
+from train.cache import cache_dir
+from train.durable import new_folder
 from train.sources import Document, TextSource
 
 EDITION = 1

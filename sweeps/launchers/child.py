@@ -1,0 +1,105 @@
+"""A worker as a child process: its command, its environment, its start and its end. No launcher itself."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
+
+import jaxlib.version
+
+from train.execution import Execution
+from train.spec import to_json
+
+ACCELERATOR_PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin", "jax_rocm7_plugin", "libtpu")
+
+CPU_XLA_FLAGS = " ".join(
+    [
+        "--xla_backend_optimization_level=1",  # as fast as the highest for these models, sooner compiled
+        "--xla_disable_hlo_passes=tree_reduction_rewriter",
+        # Reductions by YNNPACK are slow at these sizes. Another JAX may not know the flag, and would abort.
+        *(
+            ["--xla_cpu_experimental_ynn_fusion_type="]
+            if jaxlib.version.__version__.startswith("0.10.")
+            else []
+        ),
+    ]
+)
+
+LEFT_BY = (0, -signal.SIGTERM, -signal.SIGUSR2, -signal.SIGINT)
+"""Exit codes of a worker that was asked to leave; the signals' own, if it had not yet begun."""
+
+
+def command(folder: Path, how: Execution) -> list[str]:
+    """What starts a worker of the sweep in `folder`."""
+    return [sys.executable, "-m", "sweeps.worker", str(folder.absolute()), json.dumps(to_json(how))]
+
+
+def devices_a_process(how: Execution) -> int:
+    """Of one worker's processes, each on a machine of its own."""
+    return how.devices // how.nodes
+
+
+def accelerated(how: Execution) -> bool:
+    """Whether workers of this machine train on an accelerator, or on cores."""
+    if how.platform != "auto":
+        return how.platform != "cpu"
+    return os.environ.get("JAX_PLATFORMS") != "cpu" and any(
+        map(importlib.util.find_spec, ACCELERATOR_PLUGINS)
+    )
+
+
+def environment(how: Execution, gpu: str | None = None) -> dict[str, str]:
+    """A worker's environment on this machine. `gpu`: the only one that it sees, by number or UUID."""
+    if accelerated(how):
+        seen = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu, "ROCR_VISIBLE_DEVICES": gpu}
+        return os.environ | seen
+    share = devices_a_process(how)
+    flags = f"{os.environ.get('XLA_FLAGS', '')} {CPU_XLA_FLAGS}".strip()
+    flags += f" --xla_force_host_platform_device_count={share}"
+    # XLA takes NPROC for the number of its threads: a worker keeps to its share where nothing pins it.
+    return os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "NPROC": str(share)}
+
+
+def start(
+    folder: Path,
+    how: Execution,
+    *,
+    core: int | None = None,
+    gpu: str | None = None,
+    more: Mapping[str, str] = {},
+    log: IO[str] | None = None,
+) -> subprocess.Popen[bytes]:
+    """Starts a worker on this machine, pinned to `core` if one is given, with `more` in its environment.
+
+    What it says goes to `log`, or where this process' own words go.
+    """
+    process = subprocess.Popen(
+        command(folder, how),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT if log else None,
+        # The worker leaves when this process is gone, also if that happens before the worker looks.
+        env={**environment(how, gpu), "ISOFLOP_PARENT": str(os.getpid()), **more},
+        start_new_session=True,  # a terminal's Ctrl-C is its parent's to pass on
+    )
+    if core is not None and hasattr(os, "sched_setaffinity"):
+        # Before the child has imported JAX, which sizes its thread pool by the cores it may use.
+        os.sched_setaffinity(process.pid, {core})
+    return process
+
+
+def leave(process: subprocess.Popen[bytes], grace: float) -> int:
+    """Asks a worker to leave, and kills one that is still there after `grace` seconds; its exit code."""
+    process.terminate()
+    try:
+        return process.wait(grace)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()

@@ -1,0 +1,145 @@
+"""Who has what, among many at once, some of them dead or silent."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sweeps.beats import HUNG, Beat, Pulse, Watch, read_beats
+from sweeps.claims import Claim, Claims
+from sweeps.identity import Identity
+from train.spec import to_json
+
+RACE = """
+import json, sys
+from pathlib import Path
+from sweeps.claims import Claim, Claims
+folder, name, tasks, dead = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+claims = Claims(Path(folder), name)
+won = []
+for task in range(tasks):
+    got = claims.take_over(Claim(str(task), dead, 1)) if dead else claims.take(str(task))
+    won += [task] if got and claims.held(got) else []
+print(json.dumps(won))
+"""
+
+
+def race(folder: Path, tasks: int, dead: str = "", racers: int = 6) -> Counter[int]:
+    """Task -> how many of several processes got it, all after it at once."""
+    command = [sys.executable, "-c", RACE, str(folder)]
+    processes = [
+        subprocess.Popen([*command, f"w{i}", str(tasks), dead], stdout=subprocess.PIPE, text=True)
+        for i in range(racers)
+    ]
+    return Counter(task for p in processes for task in json.loads(p.communicate()[0]))
+
+
+@pytest.mark.slow
+def test_of_many_after_one_task_one_gets_it(tmp_path: Path) -> None:
+    assert race(tmp_path, 300) == dict.fromkeys(range(300), 1)
+    assert len(Claims(tmp_path, "").standing()) == 300
+
+
+@pytest.mark.slow
+def test_of_many_after_a_dead_workers_task_one_gets_it(tmp_path: Path) -> None:
+    dead = Claims(tmp_path, "dead")
+    assert all(dead.take(str(task)) for task in range(300))
+    assert race(tmp_path, 300, dead="dead") == dict.fromkeys(range(300), 1)
+    assert {claim.epoch for claim in dead.standing()} == {2}
+
+
+def test_a_claim_taken_over_is_no_more_its_first_workers(tmp_path: Path) -> None:
+    slow, other = Claims(tmp_path, "slow"), Claims(tmp_path, "other")
+    mine = slow.take("task")
+    assert mine is not None
+    assert other.take("task") is None
+    theirs = Claim("task", "other", 2)
+    assert other.take_over(mine) == theirs
+    assert not slow.held(mine)
+    assert not slow.release(mine)
+    assert other.held(theirs)
+    assert other.release(theirs)
+    assert slow.take("task") == Claim("task", "slow", 1)
+
+
+def beat(folder: Path, name: str, count: int) -> None:
+    """A sign of life of a worker on another machine."""
+    folder.mkdir(exist_ok=True)
+    who = Identity(name, "elsewhere", 1, "another machine", "0")
+    (folder / f"{name}.json").write_text(json.dumps(to_json(Beat(who, count, {}))))
+
+
+def test_a_worker_is_gone_when_its_beat_stands_still_for_the_lease(tmp_path: Path) -> None:
+    now = [1000.0]
+    watch = Watch(tmp_path, 10.0, clock=lambda: now[0])
+    beat(tmp_path, "busy", 1)
+    beat(tmp_path, "hung", 1)
+    assert watch.gone(["busy", "hung", "unheard"]) == set()
+    gone = set[str]()
+    for count in range(2, 6):
+        now[0] += 4.0
+        beat(tmp_path, "busy", count)
+        gone = watch.gone(["busy", "hung", "unheard"])
+    assert gone == {"hung", "unheard"}
+    beat(tmp_path, "hung", 2)  # it wakes up
+    assert watch.gone(["busy", "hung"]) == set()
+
+
+def test_a_dead_process_of_this_machine_is_known_at_once(tmp_path: Path) -> None:
+    code = "from sweeps.identity import Identity; from train.spec import to_json; import json; "
+    code += "print(json.dumps(to_json(Identity.own())))"
+    told = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+    dead, alive = Identity(**told), Identity.own()
+    assert dead.is_dead()
+    assert not alive.is_dead()
+    assert replace(alive, started="0").is_dead()  # its number is another's now
+    assert not replace(dead, machine="another").is_dead()
+    for who in (dead, alive):
+        (tmp_path / f"{who.name}.json").write_text(json.dumps(to_json(Beat(who, 1, {}))))
+    assert Watch(tmp_path, 1e9).gone([dead.name, alive.name]) == {dead.name}
+
+
+HANG = """
+import sys, time
+from pathlib import Path
+from sweeps.beats import Pulse
+from sweeps.identity import Identity
+pulse = Pulse(Path(sys.argv[1]), Identity.own(), 0.02, hang_seconds=0.4)
+pulse.start()
+until = time.monotonic() + 1.0
+while time.monotonic() < until:
+    pulse.headway(state="training")
+    time.sleep(0.01)
+print("still there", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_process_that_makes_no_headway_is_ended(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HANG, str(tmp_path)], capture_output=True, text=True, timeout=50, check=False
+    )
+    assert done.stdout == "still there\n"
+    assert done.returncode == HUNG
+
+
+def test_a_pulse_beats_until_it_stops(tmp_path: Path) -> None:
+    pulse = Pulse(tmp_path, Identity.own(), 0.01)
+    pulse.start()
+    (first,) = read_beats(tmp_path)
+    pulse.headway(state="training", tasks=[])
+    deadline = time.monotonic() + 30
+    while read_beats(tmp_path)[0].facts.get("state") != "training":
+        assert time.monotonic() < deadline
+    assert read_beats(tmp_path)[0].count > first.count
+    assert first.who.pid == os.getpid()
+    pulse.stop()
+    assert read_beats(tmp_path) == []

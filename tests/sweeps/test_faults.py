@@ -1,0 +1,156 @@
+"""What kills can't show: power cuts at any file call, full disks, networks, clocks. Training is pretended."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from models.errors import UserError
+from sweeps.config import Rates, SweepConfig
+from tests.sweeps.conftest import Runner
+from tests.sweeps.disk import Disk, FullDisk, Network, PowerCut
+from tests.sweeps.pretended import pretend
+from tests.sweeps.tables import read_rows, timeless
+from train.execution import Execution
+
+__all__ = ["pretend"]
+
+pytestmark = pytest.mark.usefixtures("pretend")
+
+CUTS = 20
+"""Calls, of some hundred, at which the power goes or the disk is full; drawn, always the same."""
+
+HASTY = Execution(lease_seconds=0.05)
+"""The cut's dead worker is of this living process: only its silence tells."""
+
+TABLES = ("tuning.csv", "runs.csv", "checks.csv")
+
+
+@pytest.fixture
+def config(config: SweepConfig) -> SweepConfig:
+    """Every stage, and trunks cut into pieces."""
+    rates = Rates(0.06, 0.5, (0.5, 1.0, 2.0), ((8, 2e8),))
+    return replace(
+        config, ladder=(8, 12), sizes=2, rates=rates, checks=True, checkpoint_steps=100, trackers=()
+    )
+
+
+def tables(folder: Path) -> list[list[dict[str, str]]]:
+    """All that the sweep says."""
+    return [timeless(read_rows(folder, name)) for name in TABLES]
+
+
+@pytest.fixture
+def undisturbed(run: Runner, config: SweepConfig, tmp_path: Path) -> list[list[dict[str, str]]]:
+    """The tables when nothing happens."""
+    run(config, tmp_path / "undisturbed")
+    return tables(tmp_path / "undisturbed")
+
+
+Tables = list[list[dict[str, str]]]
+
+
+def calls_of(run: Runner, config: SweepConfig, out: Path) -> int:
+    """File calls of a whole sweep."""
+    with Disk(out).watched() as disk:
+        run(config, out)
+    return disk.calls
+
+
+@pytest.mark.slow
+def test_a_power_cut_at_any_file_call_costs_nothing_but_time(
+    run: Runner, config: SweepConfig, tmp_path: Path, undisturbed: Tables
+) -> None:
+    total = calls_of(run, config, tmp_path / "counted")
+    assert total > 300
+    draw = random.Random(0)
+    for cut in sorted(draw.sample(range(1, total), CUTS)):
+        out = tmp_path / f"cut-{cut}"
+        for call in (cut, cut // 3 + 1):  # it may go again while the first cut's damage is mended
+            disk = Disk(out, call)
+            with disk.watched(), contextlib.suppress(PowerCut):
+                run(config, out, how=HASTY)
+            disk.lose(draw)
+        run(config, out, how=HASTY)
+        assert tables(out) == undisturbed, cut
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_anywhere_stops_the_sweep_and_nothing_is_lost(
+    run: Runner, config: SweepConfig, tmp_path: Path, undisturbed: Tables
+) -> None:
+    total = calls_of(run, config, tmp_path / "counted")
+    for cut in random.Random(1).sample(range(1, total), CUTS):
+        out = tmp_path / f"full-{cut}"
+        with FullDisk(out, cut).watched(), pytest.raises((UserError, OSError), match=r"[Nn]o (disk )?space"):
+            run(config, out)
+        run(config, out, how=HASTY)
+        assert tables(out) == undisturbed, cut
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_network_that_loses_answers_and_shows_old_listings(
+    run: Runner, config: SweepConfig, tmp_path: Path, undisturbed: Tables, seed: int
+) -> None:
+    with Network(tmp_path / "out", seed).watched():
+        run(config, tmp_path / "out")
+    assert tables(tmp_path / "out") == undisturbed
+    assert not run.failures(tmp_path / "out")
+
+
+def test_a_clock_that_jumps_is_no_matter(
+    run: Runner, config: SweepConfig, tmp_path: Path, undisturbed: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw, real = random.Random(0), time.time
+    monkeypatch.setattr(time, "time", lambda: real() + draw.uniform(-1e7, 1e7))
+    run(config, tmp_path / "out")
+    assert tables(tmp_path / "out") == undisturbed
+
+
+def test_a_damaged_result_is_set_aside_and_made_again(
+    run: Runner, config: SweepConfig, tmp_path: Path, undisturbed: Tables
+) -> None:
+    out = tmp_path / "undisturbed"
+    cells = sorted((out / "cells").iterdir())
+    damaged = [cells[0] / "windows.npy", cells[1] / "cell.json", cells[2] / "manifest.json"]
+    for file in damaged:
+        file.write_bytes(file.read_bytes()[:-7])
+    (cells[3] / "curve.jsonl").unlink()
+    run(config, out)
+    assert tables(out) == undisturbed
+    notes = [note.read_text() for note in sorted((out / "damaged").glob("*.txt"))]
+    assert len(notes) == 4
+    assert len(run.given) >= 4
+
+
+@pytest.mark.parametrize("kind", ["checkpoints", "segments"])
+def test_a_damaged_trunk_is_trained_again_from_the_last_good_one(
+    run: Runner, config: SweepConfig, tmp_path: Path, kind: str
+) -> None:
+    further = replace(config, budgets=(*config.budgets, 8e8))
+    run(further, tmp_path / "reference")
+    out = tmp_path / "out"
+    run(config, out)
+    for record in (out / kind).iterdir():
+        file = next(f for f in sorted(record.rglob("*")) if f.is_file() and f.name != "manifest.json")
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 1
+        file.write_bytes(data)
+    run(further, out)
+    assert tables(out) == tables(tmp_path / "reference")
+    assert list((out / "damaged").iterdir())
+
+
+def test_a_torn_head_amid_a_sweeps_records_is_written_again(
+    run: Runner, config: SweepConfig, tmp_path: Path, undisturbed: Tables
+) -> None:
+    out = tmp_path / "undisturbed"
+    (out / "sweep.json").write_text('{"format": 2, "name')
+    run(config, out)
+    assert run.given == []
+    assert tables(out) == undisturbed

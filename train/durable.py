@@ -1,0 +1,133 @@
+"""Files and folders that appear whole, stay through a power cut, and can be told from damaged ones.
+
+A folder's `manifest.json` holds the size and SHA-256 of every file in it; all is flushed to the disk before
+the one rename that makes it appear, and the rename itself after it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+MANIFEST = "manifest.json"
+
+
+class Damaged(Exception):
+    """A folder that is not what was written. `path`: the folder; `why` says what is wrong with it."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"{path}: {why}")
+        self.path, self.why = path, why
+
+
+def write(path: Path, text: str, *, flush: bool = True) -> None:
+    """Makes or replaces a file in one stroke; with `flush` it is on the disk when this returns."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    try:
+        with scratch.open("w") as file:
+            file.write(text)
+            if flush:
+                file.flush()
+                os.fsync(file.fileno())
+        _answered(lambda: scratch.replace(path), scratch)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
+    if flush:
+        sync(path.parent)
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A scratch folder beside `path` that becomes `path` in one rename, or nothing if the body fails.
+
+    Where another process got there first, its folder stands and ours goes: both hold the same content.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield scratch
+        if not path.exists():
+            scratch.chmod(0o755)
+            seal(scratch)
+            move(scratch, path)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def seal(folder: Path) -> None:
+    """Writes the manifest of a folder and flushes all that is in it to the disk."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    entries = {str(path.relative_to(folder)): _fingerprint(path) for path in files}
+    manifest = folder / MANIFEST
+    manifest.write_text(json.dumps({"files": entries, "digest": _digest(entries)}))
+    for path in (*files, manifest):
+        sync(path)
+    for path in (*(p for p in folder.rglob("*") if p.is_dir()), folder):
+        sync(path)
+
+
+def move(source: Path, target: Path) -> bool:
+    """Renames a folder to a name that no folder with content has; whether it got it."""
+    try:
+        _answered(lambda: source.rename(target), source)
+    except OSError:
+        if target.exists():  # ENOTEMPTY, by any of its numbers
+            return False
+        raise
+    sync(target.parent)
+    return True
+
+
+def _answered(rename: Callable[[], object], source: Path) -> None:
+    """Renames; over a network the answer may be lost and the second try fail, though the first one did it."""
+    try:
+        rename()
+    except OSError:
+        if source.exists():
+            raise
+
+
+def check(folder: Path) -> None:
+    """Raises `Damaged` if the folder's files are not those of its manifest."""
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
+        entries = manifest["files"]
+        if manifest["digest"] != _digest(entries):
+            raise Damaged(folder, f"{MANIFEST} has changed")
+        for name, (size, digest) in entries.items():
+            if _fingerprint(folder / name) != [size, digest]:
+                raise Damaged(folder, f"{name} has changed")
+    except FileNotFoundError as error:
+        raise Damaged(folder, f"{Path(error.filename).name} is missing") from error
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise Damaged(folder, f"{MANIFEST} can't be read ({type(error).__name__})") from error
+
+
+def sync(path: Path) -> None:
+    """Flushes a file or a folder's names to the disk, where the file system knows how."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        if not path.is_dir():  # some network file systems flush no folders, and need none flushed
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _fingerprint(path: Path) -> list[Any]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return [file.tell(), digest]
+
+
+def _digest(entries: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
