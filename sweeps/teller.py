@@ -38,8 +38,10 @@ class Teller:
 
     def tell(self, row: dict[str, Any], again: bool = False) -> None:
         """Tells of a cell that is over, unless its mark says that it was told (`again`: even then)."""
-        if row["status"] not in OVER:
-            return
+        if row["status"] not in OVER or (
+            row["status"] == "finished" and not self.store.cell_done(row["cell_id"])
+        ):
+            return  # a finished cell that isn't there was set aside as damaged: it is trained again
         self._once(row["cell_id"], row["status"], again, lambda: self.tracker.cell(*self._trained(row), row))
 
     def catch_up(self) -> None:
@@ -72,7 +74,7 @@ class Teller:
     def _trained(self, row: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """The cell's spec, with who shares its trunk, and its curve."""
         folder = self.store.cell(row["cell_id"])
-        if not self.store.cell_done(row["cell_id"]):
+        if row["status"] != "finished":
             return {}, []
         config = json.loads((folder / "cell.json").read_text())["cell"]
         curve = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
