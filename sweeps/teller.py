@@ -38,11 +38,11 @@ class Teller:
 
     def tell(self, row: dict[str, Any], again: bool = False) -> None:
         """Tells of a cell that is over, unless its mark says that it was told (`again`: even then)."""
-        if row["status"] not in OVER or (
-            row["status"] == "finished" and not self.store.cell_done(row["cell_id"])
-        ):
-            return  # a finished cell that isn't there was set aside as damaged: it is trained again
-        self._once(row["cell_id"], row["status"], again, lambda: self.tracker.cell(*self._trained(row), row))
+        cell_id, status = row["cell_id"], row["status"]
+        if status == "finished" and not self.store.cell_done(cell_id):
+            return  # it was set aside as damaged, and is trained again
+        if status in OVER:
+            self._once(cell_id, status, again, lambda: self.tracker.cell(*self._trained(row), row))
 
     def catch_up(self) -> None:
         """Tells of every cell of the folder's tables that was not told yet."""
