@@ -14,6 +14,7 @@ COMMANDS = {
     "plan": "a sweep's grid and its price; trains nothing",
     "sweep": "trains a sweep; run it again to go on",
     "status": "what of a sweep is done, failed or missing",
+    "sync": "sends a sweep to Weights & Biases",
     "fit": "fits a scaling law to a table of runs",
     "predict": "the best size, and its loss, at a budget",
     "compare": "two sweeps or fits side by side",

@@ -1,74 +1,72 @@
-"""Mirrors finished cells to the trackers in a thread of its own: training never waits for them."""
+"""Mirrors a sweep to its trackers, each in a thread of its own: training never waits for them."""
 
 from __future__ import annotations
 
-import json
+import contextlib
 import queue
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from sweeps.progress import Reporter
 from sweeps.store import Store
-from train.trackers import Tracker, open_tracker
+from sweeps.teller import Teller
+from train.trackers import open_tracker
 
 CLOSE_SECONDS = 60.0
-"""How long the end of a sweep waits for a tracker that hangs."""
+"""How long the end of a sweep waits for trackers that hang."""
+
+Order = Callable[[Teller], None]
 
 
 class Mirror:
-    """Tells each tracker of each finished cell once a folder; `mirrored/TRACKER/ID` marks it as told."""
+    """Tells each tracker of each cell that is over once a folder, and of the sweep's end (see `Teller`).
+
+    A tracker that raises is dropped with one warning; what it missed is told by the next run of the sweep.
+    """
 
     def __init__(self, names: Sequence[str], sweep: str, store: Store, reporter: Reporter) -> None:
-        self.store, self.reporter = store, reporter
-        self.marks = store.path / "mirrored"
-        self.marks.mkdir(exist_ok=True)
-        self.queue: queue.Queue[dict[str, Any] | None] = queue.Queue()
-        self.thread = threading.Thread(target=self._work, args=(list(names), sweep), daemon=True)
-        self.thread.start()
+        self.store, self.reporter, self.sweep = store, reporter, sweep
+        self.orders: dict[str, queue.Queue[Order | None]] = {name: queue.Queue() for name in names}
+        self.threads = {
+            name: threading.Thread(target=self._work, args=(name,), daemon=True) for name in self.orders
+        }
+        for thread in self.threads.values():
+            thread.start()
 
     def put(self, row: dict[str, Any]) -> None:
-        """Mirrors a finished cell's row to the trackers that were not told of it before."""
-        self.queue.put(row)
+        """Mirrors a cell's row, unless it is pending or running, to the trackers not told of it before."""
+        self._order(lambda teller: teller.tell(row))
+
+    def finish(self) -> None:
+        """Mirrors the run table and the report that lie in the folder, and cells still to be told."""
+        self._order(lambda teller: teller.catch_up())
+        self._order(lambda teller: teller.end())
 
     def close(self) -> None:
-        """Waits for what is queued, but not for ever: an unmirrored cell is mirrored by the next run."""
-        self.queue.put(None)
-        self.thread.join(CLOSE_SECONDS)
-        if self.thread.is_alive():
-            self.reporter.warn("a tracker does not answer: the results are in the folder all the same")
+        """Waits for what is ordered, but not for ever: what is not mirrored now is by the next run."""
+        self._order(None)
+        until = time.monotonic() + CLOSE_SECONDS
+        for name, thread in self.threads.items():
+            thread.join(max(until - time.monotonic(), 0))
+            if thread.is_alive():
+                self._warn(name, "it does not answer")
 
-    def _work(self, names: list[str], sweep: str) -> None:
-        trackers = {name: t for name in names if (t := self._open(name, sweep)) is not None}
-        while (row := self.queue.get()) is not None:
-            for name, tracker in list(trackers.items()):
-                try:
-                    self._tell(name, tracker, row)
-                except Exception as error:  # whatever a tracker raises, the sweep goes on
-                    self._warn(name, error)
-                    del trackers[name]
-        for tracker in trackers.values():
-            tracker.close()
+    def _order(self, order: Order | None) -> None:
+        for orders in self.orders.values():
+            orders.put(order)
 
-    def _tell(self, name: str, tracker: Tracker, row: dict[str, Any]) -> None:
-        mark = self.marks / Path(name).stem / row["cell_id"]
-        if mark.exists():
-            return
-        folder = self.store.cell(row["cell_id"])
-        config = json.loads((folder / "cell.json").read_text())["cell"]
-        curve = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
-        tracker.cell(config, curve, row)
-        mark.parent.mkdir(exist_ok=True)
-        mark.touch()
-
-    def _open(self, name: str, sweep: str) -> Tracker | None:
+    def _work(self, name: str) -> None:
         try:
-            return open_tracker(name, sweep=sweep, folder=self.store.path, warn=self.reporter.warn)
-        except Exception as error:
-            self._warn(name, error)
-            return None
+            tracker = open_tracker(name, sweep=self.sweep, folder=self.store.path, warn=self.reporter.warn)
+            with contextlib.closing(tracker):
+                teller = Teller(name, tracker, self.store)
+                while (order := self.orders[name].get()) is not None:
+                    order(teller)
+        except Exception as error:  # whatever a tracker raises, the sweep goes on
+            self._warn(name, (str(error).splitlines() or [type(error).__name__])[0])
 
-    def _warn(self, name: str, error: Exception) -> None:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        self.reporter.warn(f"tracker {name}: {first}; the sweep goes on without it")
+    def _warn(self, name: str, why: str) -> None:
+        self.reporter.warn(f"tracker {Path(name).stem}: {why}; the sweep goes on without it")

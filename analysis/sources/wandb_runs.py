@@ -14,6 +14,10 @@ from analysis.readers import one_line
 SECONDS = 60
 """A request to W&B may take this long."""
 NEEDED = ("loss", "n_params", "n_params_non_embedding", "n_tokens", "flops")
+OURS = "_isoflop"
+"""A key of the summaries that `isoflop`'s own tracker writes."""
+RUN_TABLE = ("grid", "replicate")
+"""The job types that are rows of a sweep's `runs.csv`."""
 OTHERWISE = "try again with a connection, or name the sweep's folder instead"
 
 
@@ -21,7 +25,8 @@ def read_wandb(address: str) -> pd.DataFrame:
     """The runs of `entity/project[/group]`, R rows.
 
     Columns are what the runs have in config and summary (the summary wins), nested names joined by dots;
-    `status` is the summary's own in a run that W&B calls finished, else W&B's state; `run` is the run's id.
+    `status` is the summary's own in a run that W&B calls finished or failed, else W&B's state; `run` is the
+    run's id. Of what `isoflop` logged, only the run table's rows: neither reports nor tuning and checks.
 
     Raises `UserError` where W&B isn't installed, refuses, can't be reached, or has no such runs.
     """
@@ -33,7 +38,7 @@ def read_wandb(address: str) -> pd.DataFrame:
         # Not lazy: else each run's config and summary would be a request of its own.
         filters = {"group": group} if group else {}
         runs = _api().runs(f"{entity}/{project}", filters=filters, per_page=500, lazy=False)
-        rows = [_row(run) for run in runs]
+        rows = [_row(run) for run in runs if _of_run_table(run)]
     except UserError:
         raise
     except Exception as error:  # W&B's own errors, its transport's, and plain ValueErrors
@@ -71,11 +76,16 @@ def _api() -> Any:
     return api(timeout=SECONDS)
 
 
+def _of_run_table(run: Any) -> bool:
+    return OURS not in run.summary or run.job_type in RUN_TABLE
+
+
 def _row(run: Any) -> dict[str, Any]:
     config, summary = _flat(dict(run.config)), _flat(dict(run.summary.items()))
     state = str(run.state).lower()
     own = summary.get("status")
-    status = own if state == "finished" and own is not None else state
+    stated = own is not None and (state == "finished" or (state == "failed" and own != "finished"))
+    status = own if stated else state
     return {**config, **summary, "run": run.id, "status": status}
 
 

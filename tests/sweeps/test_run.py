@@ -297,6 +297,7 @@ SLOW_TRACKER = """
 import time
 def open_tracker(sweep, folder, warn):
     class Slow:
+        place = ""
         def cell(self, config, curve, row):
             time.sleep(0.3)
             (folder / f"told-{row['cell_id']}-{time.monotonic_ns()}").touch()
@@ -315,6 +316,7 @@ def test_a_slow_tracker_hears_of_each_cell_once(run: Runner, narrow: SweepConfig
 BROKEN_TRACKER = """
 def open_tracker(sweep, folder, warn):
     class Broken:
+        place = ""
         def cell(self, config, curve, row):
             raise ConnectionError("the line is dead\\nquite")
         def close(self):

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import socket
-import subprocess
-import sys
-from collections.abc import Iterator
+import math
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +17,7 @@ from train.corpus import Corpus
 from train.result import Clock, curve, measured
 from train.spec import CellSpec, to_json
 from train.trackers import open_tracker
+from train.trackers.wandb_run import cell_run
 
 Cell = tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]
 
@@ -39,33 +36,9 @@ def cell(corpus: Corpus) -> Cell:
     return to_json(spec), curve(spec, metrics, losses), row | to_json(result)
 
 
-TELL = """
-import json, sys
-from pathlib import Path
-from train.trackers import open_tracker, wandb
-said = []
-wandb.INIT_SECONDS = 3
-folder, cells = json.load(sys.stdin)
-tracker = open_tracker("wandb", sweep="my-sweep", folder=Path(folder), warn=said.append)
-for cell in cells:
-    tracker.cell(*cell)
-tracker.close()
-json.dump(said, sys.stdout)
-"""
-
-
-def tell_afresh(folder: Path, *cells: Cell, **environment: str) -> list[str]:
-    """Tells W&B of cells from a process of its own, for W&B reads its environment once."""
-    done = subprocess.run(
-        [sys.executable, "-c", TELL],
-        input=json.dumps([str(folder), cells]),
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+def changed(cell: Cell, points: int | None = None, **row: Any) -> Cell:
+    """The cell with fewer points, or with other values in its row."""
+    return cell[0], cell[1][:points], cell[2] | row
 
 
 def tell(folder: Path, *cells: Cell, name: str = "wandb", sweep: str = "my-sweep") -> list[str]:
@@ -83,56 +56,67 @@ def runs_in(folder: Path) -> list[Run]:
 
 
 def test_json_lines_grow_by_a_line_a_cell(cell: Cell, tmp_path: Path) -> None:
-    for _ in range(2):
-        assert tell(tmp_path, cell, name="jsonl") == []
+    other = changed(cell, cell_id="f" * 16)
+    path = tmp_path / "cells.jsonl"
+    assert tell(tmp_path, cell, cell, name="jsonl") == []
+    path.write_bytes(
+        path.read_bytes() + b'{"row": {"cell_id"'
+    )  # a process was killed in the middle of a line
+    assert tell(tmp_path, other, cell, name="jsonl") == []
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert lines == [{"row": row, "config": config, "curve": points} for config, points, row in (cell, other)]
+
+
+def test_a_cell_that_failed_and_then_finished_has_a_line_of_each(cell: Cell, tmp_path: Path) -> None:
+    for told in (changed(cell, status="failed"), cell, cell):
+        tell(tmp_path, told, name="jsonl")
     lines = [json.loads(line) for line in (tmp_path / "cells.jsonl").read_text().splitlines()]
-    assert lines == 2 * [{"row": cell[2], "config": cell[0], "curve": cell[1]}]
+    assert [line["row"]["status"] for line in lines] == ["failed", "finished"]
 
 
 def check_run(run: Run, cell: Cell) -> None:
     """The run holds the whole cell."""
     config, points, row = cell
-    assert run.group == "my-sweep"
-    assert run.project == "isoflop"
-    assert row["cell_id"] in run.run_id
+    assert (run.group, run.project, run.job_type) == ("alice", "isoflop", row["role"])
+    assert run.run_id == f"alice-{row['cell_id']}"
     assert {key: run.config[key] for key in config} == config
     for key, value in row.items():
         assert value is None or run.summary[key] == value, key
-    assert run.axes == {"train_loss": "tokens", "train_loss_by_flops": "flops"}
+    assert run.summary["log10_flops"] == math.log10(row["flops"])
+    axes = dict.fromkeys(("train_loss", "lr", "grad_norm"), "tokens")
+    assert run.axes == axes | {"train_loss_by_flops": "flops"}
     assert [point["train_loss"] for point in run.history] == [point["train_loss"] for point in points]
     for axis in ("tokens", "flops", "lr"):
         assert [point[axis] for point in run.history] == [point[axis] for point in points]
 
 
 @pytest.mark.slow
-def test_wandb_offline_holds_the_row_the_curve_and_the_spec(cell: Cell, tmp_path: Path) -> None:
-    other = (cell[0], cell[1][:5], cell[2] | {"cell_id": "f" * 16})
-    assert tell_afresh(tmp_path, cell, other) == []
+def test_wandb_offline_holds_the_row_the_curve_and_the_spec(
+    cell: Cell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_RUN_GROUP", "alice")
+    other = changed(cell, 5, cell_id="f" * 16)
+    (tmp_path / "wandb" / f"offline-run-20260101_000000-alice-{'f' * 16}").mkdir(parents=True)
+    assert tell(tmp_path, cell, other, cell) == []
     runs = sorted(runs_in(tmp_path), key=lambda run: -len(run.history))
     assert len(runs) == 2
     check_run(runs[0], cell)
     check_run(runs[1], other)
+    assert runs[1].tags == ["C=1e+09", "wsd", f"trunk-{cell[2]['trunk_id'][:8]}"]
+    assert runs[1].name == "d8 C=1e+09 grid s0 ffffff"
+    assert len(list(tmp_path.glob("wandb/offline-run-*"))) == 2
 
 
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    """A port of loopback that nobody answers at: bound, and not listened on."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield taken.getsockname()[1]
+def test_groups_that_an_id_cannot_hold_stay_apart() -> None:
+    row = {"cell_id": "f" * 16, "trunk_id": "t", "budget": 1e9, "role": "grid", "d_model": 8, "init_seed": 0}
+    row |= {"status": "failed", "schedule": "wsd"}
+    runs = [cell_run(group, {}, (), row) for group in ("a/b", "a:b", "a" * 200, "a" * 201)]
+    assert len({run.id for run in runs}) == 4
+    assert all(len(run.id) <= 128 and set(run.id) <= set("ab-.0123456789abcdef") for run in runs)
+    assert all(run.failed and "failed" in run.tags for run in runs)
 
 
-@pytest.mark.slow
-def test_wandb_out_of_reach_goes_on_offline_with_one_warning(
-    cell: Cell, tmp_path: Path, closed_port: int
-) -> None:
-    nobody = {"WANDB_BASE_URL": f"http://127.0.0.1:{closed_port}", "WANDB_API_KEY": "0" * 40}
-    other = (cell[0], cell[1][:5], cell[2] | {"cell_id": "f" * 16})
-    said = tell_afresh(tmp_path, cell, other, WANDB_MODE="online", **nobody)
-    assert len(said) == 1
-    assert "W&B can't be reached" in said[0]
-    assert "offline" in said[0]
-    assert "\n" not in said[0]
-    found = {run.run_id: run for run in runs_in(tmp_path) if run.history}
-    assert len(found) == 2
-    check_run(next(run for name, run in found.items() if cell[2]["cell_id"] in name), cell)
+def test_wandb_disabled_writes_nothing(cell: Cell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert tell(tmp_path, cell) == []
+    assert not list(tmp_path.iterdir())

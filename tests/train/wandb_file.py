@@ -27,6 +27,9 @@ class Run:
     group: str = ""
     run_id: str = ""
     project: str = ""
+    job_type: str = ""
+    name: str = ""
+    tags: list[str] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -40,7 +43,9 @@ def read_run(path: Path) -> Run:
         record = RECORD.FromString(data)
         kind = record.WhichOneof("record_type")
         if kind == "run":
-            run.group, run.run_id, run.project = record.run.run_group, record.run.run_id, record.run.project
+            told = record.run
+            run.group, run.run_id, run.project = told.run_group, told.run_id, told.project
+            run.job_type, run.name, run.tags = told.job_type, told.display_name, list(told.tags)
             run.config |= _items(record.run.config.update)
         elif kind == "summary":
             run.summary |= _items(record.summary.update)

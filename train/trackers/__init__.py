@@ -1,4 +1,4 @@
-"""Where finished cells are mirrored for people to look at: a file here that defines `open_tracker` is one.
+"""Where cells are mirrored for people to look at: a file here that defines `open_tracker` is a tracker.
 
 The sweep's folder is the truth; a tracker that fails is dropped with a warning, and training goes on.
 """
@@ -9,18 +9,31 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from models import plugins
-
 
 class Tracker(Protocol):
-    """Takes each finished cell once."""
+    """Takes each cell once it is over, and the sweep at its end.
+
+    What returns has been taken: it will be marked as told. A call can be cut off anywhere by a kill and made
+    again by another process, so each must be safe to repeat: a cell told twice is one cell. Calls come one at
+    a time, from one thread of one process.
+    """
+
+    @property
+    def place(self) -> str:
+        """The address it goes to, or empty for the sweep's folder. What was told is told again to another
+        address, but not to the folder."""
+        ...
 
     def cell(self, config: dict[str, Any], curve: Sequence[dict[str, Any]], row: dict[str, Any]) -> None:
-        """`config`: the cell's spec; `curve`: points with step, tokens, flops, train_loss, lr; `row`: of
-        the run table."""
+        """`config`: the cell's spec, with `trunk_cells` where others share its trunk; `curve`: points with
+        step, tokens, flops, train_loss, lr; `row`: of the run table, its `status` finished, diverged or
+        failed. Config and curve are empty where nothing was trained to the end."""
+
+    def sweep(self, folder: Path, rows: Sequence[dict[str, Any]]) -> None:
+        """The sweep is trained, and its report drawn: `rows` is its run table, `folder` holds the rest."""
 
     def close(self) -> None:
-        """The sweep is over."""
+        """No more is to come."""
 
 
 def open_tracker(name: str, *, sweep: str, folder: Path, warn: Callable[[str], None]) -> Tracker:
@@ -33,4 +46,6 @@ def open_tracker(name: str, *, sweep: str, folder: Path, warn: Callable[[str], N
 
 def load_tracker(name: str) -> Callable[[str, Path, Callable[[str], None]], Tracker]:
     """What opens the tracker of that name. Raises `UserError` with the known names for an unknown one."""
+    from models import plugins  # W&B's writer is a process that imports this package, and needs no model
+
     return plugins.load("train.trackers", "open_tracker", name, "tracker").open_tracker

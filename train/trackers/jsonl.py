@@ -1,25 +1,52 @@
-"""JSON Lines: `cells.jsonl` in the sweep's folder, one finished cell a line."""
+"""JSON Lines: `cells.jsonl` in the sweep's folder, a cell a line; two if it failed before it finished."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 
 class JsonLines:
-    """Appends to `path`."""
+    """Appends to `path` what it doesn't hold yet."""
+
+    place = ""
 
     def __init__(self, path: Path) -> None:
-        self.file = path.open("a")
+        self.path = path
+        self._told: set[tuple[str, str]] = set()
+        self._read = 0
+        path.touch()
 
     def cell(self, config: dict[str, Any], curve: Sequence[dict[str, Any]], row: dict[str, Any]) -> None:
-        self.file.write(json.dumps({"row": row, "config": config, "curve": list(curve)}) + "\n")
-        self.file.flush()
+        with self.path.open("r+b") as file:
+            self._catch_up(file)
+            if (row["cell_id"], row["status"]) in self._told:
+                return
+            line = json.dumps({"row": row, "config": config, "curve": list(curve)}) + "\n"
+            file.write(line.encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+    def sweep(self, folder: Path, rows: Sequence[dict[str, Any]]) -> None:
+        """Nothing: the table and the report lie beside the file."""
 
     def close(self) -> None:
-        self.file.close()
+        pass
+
+    def _catch_up(self, file: Any) -> None:
+        """Reads what another process has added, and cuts off what a killed one left half-written."""
+        file.seek(self._read)
+        for line in file:
+            if not line.endswith(b"\n"):
+                file.truncate(self._read)
+                break
+            row = json.loads(line)["row"]
+            self._told.add((row["cell_id"], row["status"]))
+            self._read += len(line)
+        file.seek(self._read)
 
 
 def open_tracker(sweep: str, folder: Path, warn: Callable[[str], None]) -> JsonLines:

@@ -1,83 +1,188 @@
-"""Weights & Biases: one run a cell, grouped by sweep; offline unless logged in.
+"""Weights & Biases: one run a cell, grouped by sweep; offline unless WANDB_MODE=online.
 
-The run's id is the cell's, so that a cell told twice is one run. Loss curves stand against tokens and
-FLOPs; the run-table row is the summary.
+The run's id is the cell's within its group, so that a cell told twice is one run. The client runs in a
+process of its own (`train.trackers.wandb_writer`), which is killed where it gives no answer: a server that
+hangs can hold up neither a sweep nor its end.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import selectors
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from models.errors import UserError
+from train.trackers.wandb_run import Run, cell_run, report_run
+
 PROJECT = "isoflop"
-INIT_SECONDS = 30
+SERVER = "https://api.wandb.ai"
+MODES = {"online": "online", "run": "online", "disabled": "disabled"}
+"""What WANDB_MODE means here; anything else, and nothing, is offline."""
+
+START_SECONDS = 60.0
+"""How long W&B's client may take to start, which is mostly its import."""
+
+ONLINE_SECONDS, OFFLINE_SECONDS = 30.0, 30.0
+"""How long a run may take to be written. Its few requests take one or two."""
+
+UPLOAD_BYTES_PER_SECOND = 250_000
+"""The slowest that files may be sent."""
+
+
+@dataclass(frozen=True)
+class Destination:
+    """`entity` is None for the login's own."""
+
+    mode: str
+    project: str
+    entity: str | None
+
+    @classmethod
+    def usual(cls) -> Destination:
+        """By W&B's own environment variables."""
+        mode = MODES.get(os.environ.get("WANDB_MODE", ""), "offline")
+        project = os.environ.get("WANDB_PROJECT") or PROJECT
+        return cls(mode, project, os.environ.get("WANDB_ENTITY") or None)
+
+    def __str__(self) -> str:
+        """The address; empty where nothing leaves the machine."""
+        if self.mode != "online":
+            return ""
+        server = os.environ.get("WANDB_BASE_URL") or SERVER
+        return f"{server} {self.entity}/{self.project}" if self.entity else f"{server} {self.project}"
 
 
 class Wandb:
-    """Mirrors cells into the folder `folder` / `wandb` and, where logged in, to the server."""
+    """Writes runs into the folder `folder` / `wandb` and, if `to` says so, to the server.
 
-    def __init__(self, sweep: str, folder: Path, warn: Callable[[str], None]) -> None:
-        import wandb
+    Out of reach, it goes on offline with one warning, unless `must_reach`: then it raises `UserError`.
+    """
 
-        self.wandb, self.sweep, self.folder, self.warn = wandb, sweep, folder, warn
-        self.mode = os.environ.get("WANDB_MODE") or ("online" if _logged_in(wandb) else "offline")
+    def __init__(
+        self,
+        sweep: str,
+        folder: Path,
+        warn: Callable[[str], None],
+        to: Destination,
+        must_reach: bool = False,
+    ) -> None:
+        self.name, self.folder, self.warn, self.to, self.must_reach = sweep, folder, warn, to, must_reach
+        self.told = self.sent = 0
+        """Runs told of, and those of them that had to be written."""
+        self._writer: _Writer | None = None
+
+    @property
+    def place(self) -> str:
+        return str(self.to)
 
     def cell(self, config: dict[str, Any], curve: Sequence[dict[str, Any]], row: dict[str, Any]) -> None:
-        run = self._start(config, row)
-        for axis in ("tokens", "flops"):
-            run.define_metric(axis, hidden=True)
-        run.define_metric("train_loss", step_metric="tokens")
-        run.define_metric("train_loss_by_flops", step_metric="flops")
-        for point in curve:
-            # Committed at once: else the last point would come after the row and take its place.
-            values = {**point, "train_loss_by_flops": point["train_loss"]}
-            run.log(values, step=point["step"], commit=True)
-        run.summary.update({key: value for key, value in row.items() if value is not None})
-        run.finish()
+        self._write(cell_run(self.name, config, curve, row))
+
+    def sweep(self, folder: Path, rows: Sequence[dict[str, Any]]) -> None:
+        self._write(report_run(self.name, folder, rows))
 
     def close(self) -> None:
-        pass
+        if self._writer:
+            self._writer.kill()
+            self._writer = None
 
-    def _start(self, config: dict[str, Any], row: dict[str, Any]) -> Any:
+    def _write(self, run: Run) -> None:
+        if self.to.mode == "disabled":
+            return
         try:
-            return self._init(config, row)
-        except Exception as error:
-            if self.mode == "offline":
+            self._ask(run)
+        except UserError as error:
+            self.close()
+            if self.to.mode == "offline" or self.must_reach:
                 raise
-            why = (str(error).splitlines() or [type(error).__name__])[0]
-            self.warn(f"W&B can't be reached ({why}): logging offline, for `wandb sync` later")
-            self.mode = "offline"
-            self.wandb.teardown()  # W&B's service holds on to the id of the run that it could not start
-            return self._init(config, row)
+            self.warn(f"{error}: logging offline; isoflop sync {self.folder} sends it later")
+            self.to = Destination("offline", self.to.project, self.to.entity)
+            self._ask(run)
 
-    def _init(self, config: dict[str, Any], row: dict[str, Any]) -> Any:
-        return self.wandb.init(
-            project=os.environ.get("WANDB_PROJECT", PROJECT),
-            group=self.sweep,
-            id=f"{self.sweep}-{row['cell_id']}",
-            name=f"d{row['d_model']} C{row['budget']:.3g} {row['role']} {row['cell_id'][:6]}",
-            job_type=row["role"],
-            config=config,
-            mode=self.mode,
-            dir=self.folder,
-            resume="allow" if self.mode == "online" else None,
-            settings=self.wandb.Settings(
-                silent=True,
-                console="off",
-                disable_git=True,
-                save_code=False,
-                x_disable_stats=True,
-                init_timeout=INIT_SECONDS,
-            ),
-        )
+    def _ask(self, run: Run) -> None:
+        found = self.folder.glob(f"wandb/offline-run-*-{run.id}")
+        offline = [path for path in found if not any(path.glob("*.synced"))]
+        if self.to.mode == "offline":
+            for half in offline:  # of a process that was killed, or from before the cell was tried again
+                shutil.rmtree(half)
+        if self._writer is None:
+            self._writer = _Writer(self.folder, self.to)
+        self.sent += self._writer.ask(run)
+        self.told += 1
+        if self.to.mode == "online":
+            for whole in offline:
+                (whole / f"run-{run.id}.wandb.synced").touch()  # W&B's own mark: `wandb sync` passes it over
+
+
+class _Writer:
+    """The process that has the client."""
+
+    def __init__(self, folder: Path, to: Destination) -> None:
+        self.seconds = ONLINE_SECONDS if to.mode == "online" else OFFLINE_SECONDS
+        (folder / "wandb").mkdir(exist_ok=True)
+        with (folder / "wandb" / "writer.log").open("a") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "train.trackers.wandb_writer"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=_environment(folder),
+                start_new_session=True,  # Ctrl-C is the sweep's to handle
+                bufsize=0,
+            )
+        self.ready = False
+        self._send({**asdict(to), "folder": str(folder.resolve()), "patience": self.seconds})
+
+    def ask(self, run: Run) -> bool:
+        """Whether the run had to be written, once it is. Raises `UserError` with W&B's reason."""
+        if not self.ready:
+            self._answer(START_SECONDS)
+            self.ready = True
+        self._send(asdict(run))
+        size = sum(Path(path).stat().st_size for path in run.files.values())
+        return self._answer(self.seconds + size / UPLOAD_BYTES_PER_SECOND)["sent"]
+
+    def kill(self) -> None:
+        """Ends it, whatever it does; W&B's service ends with it."""
+        self.process.kill()
+        self.process.communicate()
+
+    def _send(self, value: dict[str, Any]) -> None:
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it is dead: so says its answer
+            self.process.stdin.write(json.dumps(value).encode() + b"\n")
+
+    def _answer(self, seconds: float) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.process.stdout, selectors.EVENT_READ)
+            if not selector.select(seconds):
+                raise UserError(f"W&B can't be reached (no answer for {seconds:.0f} s)")
+        line = self.process.stdout.readline()
+        if not line:
+            raise UserError("W&B's client died (see wandb/writer.log in the sweep's folder)")
+        answer = json.loads(line)
+        if answer.get("error"):
+            raise UserError(answer["error"])
+        return answer
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    # Else W&B would leave copies of artifacts in the home directory.
+    given = {"WANDB_DATA_DIR": str((folder / "wandb").resolve())} | dict(os.environ)
+    # Of a client in this process, say a notebook's: joined to its service, the writer can't be killed whole.
+    given.pop("WANDB_SERVICE", None)
+    return given
 
 
 def open_tracker(sweep: str, folder: Path, warn: Callable[[str], None]) -> Wandb:
     """The mirror of the sweep that lies in `folder`."""
-    return Wandb(sweep, folder, warn)
-
-
-def _logged_in(wandb: Any) -> bool:
-    return bool(os.environ.get("WANDB_API_KEY") or wandb.login(prompt=False))
+    return Wandb(sweep, folder, warn, Destination.usual())

@@ -1,0 +1,53 @@
+"""isoflop sync"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+from rich.progress import Progress
+
+from isoflop.arguments import parse
+from models.errors import UserError
+from sweeps.store import Store
+from sweeps.teller import OVER, Teller, read_rows
+from train.trackers.wandb import Destination, Wandb
+from train.trackers.wandb_run import group_of
+
+
+@dataclass(frozen=True)
+class Sync:
+    """Sends a sweep's folder to Weights & Biases: what is not there yet, a run a cell, and the report."""
+
+    folder: tyro.conf.Positional[Path]
+    """The sweep's folder."""
+    project: str | None = None
+    """W&B's project; WANDB_PROJECT or isoflop unless given."""
+    entity: str | None = None
+    """W&B's user or team; WANDB_ENTITY or the login's own unless given."""
+
+
+def run(argv: list[str]) -> int:
+    """Sends what is missing. Safe to interrupt and to repeat."""
+    options = parse(Sync, argv, "sync")
+    if not options.folder.is_dir():
+        raise UserError(f"no folder {options.folder}: name a sweep's folder, such as outputs/cpu-demo")
+    store = Store(options.folder)
+    name = store.facts()["name"]
+    rows = [row for row in read_rows(store) if row["status"] in OVER]
+    if not rows:
+        raise UserError(f"{options.folder} has nothing to sync yet: none of its cells is finished")
+    usual = Destination.usual()
+    to = Destination("online", options.project or usual.project, options.entity or usual.entity)
+    console = Console(stderr=True, highlight=False)
+    tracker = Wandb(name, options.folder, console.print, to, must_reach=True)
+    teller = Teller("wandb", tracker, store)
+    with contextlib.closing(tracker), Progress(console=console, disable=not console.is_terminal) as bar:
+        for row in bar.track(rows, description="sending"):
+            teller.tell(row, again=True)
+        teller.end(again=True)
+    print(f"{tracker.sent} of {tracker.told} runs sent, the others were there: {to}, group {group_of(name)}")
+    return 0

@@ -1,0 +1,116 @@
+"""Tells one tracker of what a sweep's folder holds, and marks in the folder what it has taken."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import fcntl
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from sweeps.store import Store
+from train.result import CellResult
+from train.trackers import Tracker
+
+RUN_TABLE = "runs.csv"
+TABLES = ("tuning.csv", RUN_TABLE, "checks.csv")
+OVER = ("finished", "diverged", "failed")
+"""What can be told of a cell; `pending` and `running` ones have yet to become something."""
+
+DRAWN = ("report.html", "fit.json", RUN_TABLE)
+"""Files whose change makes a sweep's end a new one."""
+
+
+class Teller:
+    """`mirrored/NAME/ID` marks what was told of a cell, and where: its status and the tracker's place.
+
+    A mark is written once the tracker has returned. Coordinators that share the folder take turns by a lock,
+    which goes with its process, however that ends.
+    """
+
+    def __init__(self, name: str, tracker: Tracker, store: Store) -> None:
+        self.name, self.tracker, self.store = name, tracker, store
+        self.marks = Path("mirrored") / Path(name).stem
+        (store.path / self.marks).mkdir(parents=True, exist_ok=True)
+
+    def tell(self, row: dict[str, Any], again: bool = False) -> None:
+        """Tells of a cell that is over, unless its mark says that it was told (`again`: even then)."""
+        cell_id, status = row["cell_id"], row["status"]
+        if status == "finished" and not self.store.cell_done(cell_id):
+            return  # it was set aside as damaged, and is trained again
+        if status in OVER:
+            self._once(cell_id, status, again, lambda: self.tracker.cell(*self._trained(row), row))
+
+    def catch_up(self) -> None:
+        """Tells of every cell of the folder's tables that was not told yet."""
+        for row in read_rows(self.store):
+            self.tell(row)
+
+    def end(self, again: bool = False) -> None:
+        """Tells of the sweep's end, the run table and the report, if they are there and were not told."""
+        drawn = [self.store.path / name for name in DRAWN]
+        if all(path.exists() for path in drawn):
+            digest = hashlib.sha256(b"".join(path.read_bytes() for path in drawn)).hexdigest()[:16]
+            rows = read_rows(self.store, (RUN_TABLE,))
+            self._once("sweep", digest, again, lambda: self.tracker.sweep(self.store.path, rows))
+
+    def _once(self, name: str, what: str, again: bool, tell: Callable[[], None]) -> None:
+        mark = self.marks / name
+        with self._alone():
+            if not again and self._knows(self.store.path / mark, what):
+                return
+            tell()
+            self.store.write_text(str(mark), f"{what} {self.tracker.place}\n")
+
+    def _knows(self, mark: Path, what: str) -> bool:
+        if not mark.exists():
+            return False
+        said, _, place = mark.read_text().rstrip("\n").partition(" ")
+        return said == what and self.tracker.place in ("", place)
+
+    def _trained(self, row: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """The cell's spec, with who shares its trunk, and its curve."""
+        folder = self.store.cell(row["cell_id"])
+        if row["status"] != "finished":
+            return {}, []
+        config = json.loads((folder / "cell.json").read_text())["cell"]
+        curve = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
+        siblings = [r["cell_id"] for r in read_rows(self.store) if r["trunk_id"] == row["trunk_id"]]
+        return config | ({"trunk_cells": siblings} if len(siblings) > 1 else {}), curve
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        with (self.store.path / f"{self.marks}.lock").open("w") as file:
+            with contextlib.suppress(OSError):  # a file system without locks: marks alone must do
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def read_rows(store: Store, tables: tuple[str, ...] = TABLES) -> list[dict[str, Any]]:
+    """The rows of the folder's run tables, values as they were before they were CSV."""
+    rows = []
+    for name in tables:
+        path = store.path / name
+        if path.exists():
+            with path.open(newline="") as file:
+                rows += [{name: _value(name, text) for name, text in r.items()} for r in csv.DictReader(file)]
+    return rows
+
+
+NUMBERS: dict[str, Callable[[str], float]] = {
+    name: kind
+    for name, hint in (get_type_hints(CellResult) | {"budget": float, "flops_spent": float}).items()
+    for kind in (int, float)
+    if kind in (hint, *get_args(hint))
+}
+"""How the columns that hold numbers are read."""
+
+
+def _value(column: str, text: str) -> Any:
+    read = NUMBERS.get(column)
+    if read is None:
+        return text
+    return read(text) if text else None

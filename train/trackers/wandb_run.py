@@ -1,0 +1,113 @@
+"""What a cell, or a sweep's end, is as a run of Weights & Biases."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from train.result import MEASURED
+
+OUTCOME = (*MEASURED, "status", "reason", "device")
+"""Columns of the run table that are known only afterwards; the others are config as well."""
+
+LOGARITHMS = ("flops", "budget", "n_tokens", "n_params_non_embedding")
+"""Columns that are in the summary as log10_* too: W&B's scatter and parallel-coordinate axes are linear."""
+
+FILES = ("report.html", "fit.json", "*.csv", "summary.json", "sweep.json", "figures/*")
+"""What of a sweep's folder goes into the artifact."""
+
+LONGEST_GROUP = 80
+"""Characters of the group in a run's id, which may have 128."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """`points`: of the curve, each with its step; `table`: columns and rows; `files`: the artifact's, by the
+    name in it. `digest` tells this content from any other, so that what the server has is known."""
+
+    id: str
+    name: str
+    group: str
+    job_type: str
+    tags: tuple[str, ...]
+    config: dict[str, Any]
+    summary: dict[str, Any]
+    points: tuple[dict[str, Any], ...] = ()
+    failed: bool = False
+    table: dict[str, Any] | None = None
+    files: dict[str, str] = field(default_factory=dict)
+    digest: str = ""
+
+
+def cell_run(
+    sweep: str, config: Mapping[str, Any], curve: Sequence[Mapping[str, Any]], row: Mapping[str, Any]
+) -> Run:
+    """A cell's: its spec and design as config, the row as summary, the curve against tokens and FLOPs."""
+    group = group_of(sweep)
+    design = {key: value for key, value in row.items() if key not in OUTCOME and value is not None}
+    known = {key: value for key, value in row.items() if value is not None}
+    logs = {f"log10_{key}": math.log10(known[key]) for key in LOGARITHMS if known.get(key)}
+    budget, trunk = f"C={row['budget']:.3g}", str(row["trunk_id"])[:8]
+    finished = row["status"] == "finished"
+    run = Run(
+        id=f"{_slug(group)}-{row['cell_id']}",
+        name=f"d{row['d_model']} {budget} {row['role']} s{row['init_seed']} {row['cell_id'][:6]}",
+        group=group,
+        job_type=row["role"],
+        tags=(budget, row["schedule"], f"trunk-{trunk}", *(() if finished else (row["status"],))),
+        config={**config, **design},
+        summary=known | logs,
+        points=tuple({**point, "train_loss_by_flops": point["train_loss"]} for point in curve),
+        failed=not finished,
+    )
+    return _digested(run, {})
+
+
+def report_run(sweep: str, folder: Path, rows: Sequence[Mapping[str, Any]]) -> Run:
+    """A sweep's end: the run table as a Table, the fit as summary, the report and figures as files."""
+    group = group_of(sweep)
+    files = {str(p.relative_to(folder)): p for pattern in FILES for p in sorted(folder.glob(pattern))}
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    run = Run(
+        id=f"{_slug(group)}-report",
+        name=f"{sweep} report",
+        group=group,
+        job_type="report",
+        tags=("report",),
+        config={"sweep": sweep},
+        summary=_fit_summary(folder / "fit.json"),
+        table={"columns": columns, "data": [[row.get(key) for key in columns] for row in rows]},
+        files={name: str(path.resolve()) for name, path in files.items()},
+    )
+    return _digested(run, {name: hashlib.sha256(p.read_bytes()).hexdigest() for name, p in files.items()})
+
+
+def group_of(sweep: str) -> str:
+    """The sweep's name, unless WANDB_RUN_GROUP tells whose it is where many run the same."""
+    return os.environ.get("WANDB_RUN_GROUP") or sweep
+
+
+def _slug(group: str) -> str:
+    """The group as part of an id, in which W&B allows few characters; distinct for distinct groups."""
+    plain = re.sub(r"[^A-Za-z0-9._-]", "-", group)[:LONGEST_GROUP]
+    return plain if plain == group else f"{plain}-{hashlib.sha256(group.encode()).hexdigest()[:6]}"
+
+
+def _fit_summary(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    fit = json.loads(path.read_text())
+    named = {"law": fit.get("law"), **(fit.get("params") or {}), **(fit.get("exponents") or {})}
+    return {f"fit.{key}": value for key, value in named.items() if value is not None}
+
+
+def _digested(run: Run, contents: dict[str, str]) -> Run:
+    text = json.dumps(vars(run) | {"files": contents}, sort_keys=True)
+    return replace(run, digest=hashlib.sha256(text.encode()).hexdigest()[:16])
