@@ -44,7 +44,7 @@ from benchmarks.timing import seconds, tell
 from models import ModelConfig, build, family, family_of_size
 from sweeps.configs.cpu_demo import SWEEP
 from sweeps.grid import grid_cells
-from sweeps.launchers.local import CPU_XLA_FLAGS
+from sweeps.launchers.child import CPU_XLA_FLAGS
 from train.batches import CHUNK
 from train.spec import AdamW, DataSpec, Recipe, Schedule
 

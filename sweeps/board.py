@@ -41,13 +41,12 @@ class Board:
         """Segment -> the wanted cell that it completes."""
         return {self.tree.paths[cell][-1]: cell for cell in self.cells}
 
-    @cached_property
-    def paths(self) -> dict[str, tuple[str, ...]]:
-        """Segment -> the ids of all segments from the start to it."""
-        paths: dict[str, tuple[str, ...]] = {}
-        for name, segment in self.tree.segments.items():  # parents first
-            paths[name] = (*(paths[segment.parent] if segment.parent else ()), name)
-        return paths
+    def path(self, name: str) -> tuple[str, ...]:
+        """The ids of all segments from the start to this one."""
+        path = [name]
+        while parent := self.tree.segments[path[-1]].parent:
+            path.append(parent)
+        return tuple(reversed(path))
 
     @cached_property
     def chains(self) -> dict[str, int]:
@@ -70,6 +69,7 @@ class Board:
         Nothing is needed of a cell that diverged or failed: trained again it would do so again.
         """
         needed: set[str] = set()
+        seen: set[tuple[str, bool]] = set()
         hopeless = contents.hopeless
         for cell in self.cells:
             path = self.tree.paths[cell]
@@ -77,6 +77,9 @@ class Board:
                 continue
             go_on = False
             for name in reversed(path):
+                if (name, go_on) in seen:  # and all before it
+                    break
+                seen.add((name, go_on))
                 if name == path[-1] or name not in contents.segments:
                     go_on = True
                 elif not go_on or name in contents.checkpoints:
@@ -99,7 +102,7 @@ class Board:
         cell = self.ends.get(name)
         return Task(
             segment=segment,
-            path=self.paths[name],
+            path=self.path(name),
             cell=self.cells[cell] if cell else None,
             save=followed or self.is_kept(segment),
             corpus=self.corpus,
@@ -162,7 +165,7 @@ def read(store: Store, name: str) -> Board | None:
         cells[cell] = CellSpec(recipes[recipe], steps, split, windows)
     board = Board(value["stage"], tree, cells, value["keep"], value["corpus"])
     for cell, *_, last in value["cells"]:
-        tree.paths[cell] = board.paths[last]
+        tree.paths[cell] = board.path(last)
     return board
 
 

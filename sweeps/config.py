@@ -161,7 +161,6 @@ class SweepConfig:
         first = min(max(nearest - self.sizes // 2, 0), len(counts) - self.sizes)
         return self.ladder[first : first + self.sizes]
 
-
     def least_budgets(self, corpus: Vocabulary) -> dict[int, float]:
         """The smallest budget of each width that has one."""
         return _least_budgets(self, corpus.vocab_size, corpus.eos)

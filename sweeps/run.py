@@ -77,9 +77,8 @@ class Sweep:
         rows.update(self.store.contents())
         filed.write()
         for row in rows.rows:
-            if row["status"] == "finished":
-                self.mirror.put(row)
-            else:
+            self.mirror.put(row)
+            if row["status"] != "finished":
                 where = f"width {row['d_model']} at {row['budget']:.3g} FLOPs"
                 self.reporter.warn(f"{where} is {row['status']}: {row['reason'] or 'see worker.log'}")
         return rows.rows

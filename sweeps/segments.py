@@ -31,10 +31,11 @@ class Tree:
     def flops_spent(self) -> dict[str, float]:
         """Cell id -> its share of that: each segment's cost divided evenly among the cells that use it."""
         users = self.users()
-        return {
-            cell: sum(self.segments[s].flops / len(users[s]) for s in path)
-            for cell, path in self.paths.items()
-        }
+        up_to: dict[str, float] = {}
+        for name, segment in self.segments.items():  # parents first
+            before = up_to[segment.parent] if segment.parent else 0.0
+            up_to[name] = before + segment.flops / max(len(users[name]), 1)
+        return {cell: up_to[path[-1]] for cell, path in self.paths.items()}
 
 
 def build_tree(cells: Iterable[CellSpec], piece: int) -> Tree:

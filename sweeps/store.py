@@ -10,6 +10,7 @@ failures/ID~N.json   why a segment's N-th try failed
 board/ claims/ workers/   what there is to do, who is at what, and how they are
 damaged/             what didn't match its checksums, set aside
 profiles/dWIDTH/     a profiler's trace, where one was asked for
+mirrored/ wandb/ cells.jsonl   what the trackers were told
 runs.csv tuning.csv checks.csv summary.json fit.json report.html figures/
 """
 

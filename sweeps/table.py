@@ -6,6 +6,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 from sweeps.grid import PlannedCell
@@ -14,9 +15,15 @@ from sweeps.store import Contents, Store
 from train.corpus import Corpus
 from train.durable import Damaged
 from train.result import CellResult, unfinished
-from train.spec import content_id, from_json, to_json
+from train.spec import content_id, from_json
 
 FIRST = ("cell_id", "trunk_id", "sweep", "init_seed", "data_seed", "status", "reason", "role", "budget")
+
+COLUMNS = (
+    *FIRST,
+    *("lr_rule", "flops_spent"),
+    *(f.name for f in fields(CellResult) if f.name not in FIRST),
+)
 
 
 class Table:
@@ -82,8 +89,8 @@ class Table:
         return self._arranged(name, unfinished(self.planned[name].cell, self.corpus, status, reason))
 
     def _arranged(self, name: str, result: CellResult) -> dict[str, Any]:
-        row = self._places[name] | to_json(result)
-        return {key: row[key] for key in (*FIRST, *(k for k in row if k not in FIRST))}
+        row = self._places[name] | vars(result)
+        return {key: row[key] for key in COLUMNS}
 
 
 def to_csv(rows: Sequence[dict[str, Any]]) -> str:

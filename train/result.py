@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from train.corpus import Corpus
 from train.device import peak_flops, peak_memory_bytes
-from train.spec import CellSpec
+from train.spec import CellSpec, Recipe
 
 TAIL = 0.05
 """`train_loss` is the mean over this share of the steps, the last ones."""
@@ -93,22 +94,29 @@ MEASURED = (
 
 def describe(cell: CellSpec, n_tokens_available: int) -> dict[str, Any]:
     """The columns that are known before the cell has run."""
-    recipe, model, ledger = cell.recipe, cell.recipe.model, cell.recipe.ledger
-    return {
+    known = _of_recipe(cell.recipe)
+    return known | {
         "cell_id": cell.cell_id,
+        "n_tokens": cell.tokens,
+        "n_tokens_unique": min(cell.tokens, n_tokens_available),
+        "flops": cell.flops,
+        "flops_6nd": 6 * known["n_params_non_embedding"] * cell.tokens,
+        "steps": cell.steps,
+    }
+
+
+@lru_cache(maxsize=4096)
+def _of_recipe(recipe: Recipe) -> dict[str, Any]:
+    model, ledger = recipe.model, recipe.ledger
+    return {
         "init_seed": recipe.init_seed,
         "data_seed": recipe.data_seed,
         "n_params_total": ledger.params("total"),
         "n_params_non_embedding": ledger.params("non_embedding"),
         "n_params_body": ledger.params("body"),
         "n_params_active": ledger.params_active,
-        "n_tokens": cell.tokens,
-        "n_tokens_unique": min(cell.tokens, n_tokens_available),
-        "flops": cell.flops,
-        "flops_6nd": 6 * ledger.params("non_embedding") * cell.tokens,
         "lr": recipe.optimizer.peak_lr,
         "batch_tokens": recipe.batch_tokens,
-        "steps": cell.steps,
         "schedule": recipe.schedule.name,
         "optimizer": recipe.optimizer.name,
         "parametrization": recipe.parametrization,

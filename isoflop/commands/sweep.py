@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import time
@@ -15,8 +16,10 @@ from isoflop.arguments import parse
 from models.errors import UserError
 from sweeps.closing import closing_lines
 from sweeps.config import SweepConfig, config_names, load_config
+from sweeps.mirror import Mirror
 from sweeps.plan import Caps
 from sweeps.progress import Reporter
+from sweeps.store import Store
 from train.execution import Execution
 
 EXECUTION_OPTIONS = tuple(
@@ -69,6 +72,8 @@ def run_config(config: SweepConfig, where: Where) -> int:
     if not where.no_report:
         with reporter.stage("fit and draw the report"):
             headline, page = draw_report(folder)
+            with contextlib.closing(Mirror(config.trackers, config.name, Store(folder), reporter)) as mirror:
+                mirror.finish()
         _file_stages(folder, reporter)
         print(f"\n{headline}\n\nreport: {page}")
     reporter.say(f"done in {time.monotonic() - began:.0f} s; the folder is {folder}")

@@ -13,7 +13,7 @@ import pytest
 from models.errors import UserError
 from sweeps.config import SweepConfig, load_config
 from tests.small import small_recipe
-from train.spec import canonical_json, CellSpec, Segment, content_id, from_json, to_json
+from train.spec import CellSpec, Segment, canonical_json, content_id, from_json, to_json
 
 CELL = CellSpec(small_recipe(), steps=50)
 SEGMENT = Segment(small_recipe(), 10, 50, 50, parent="ab" * 8)
