@@ -6,13 +6,14 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sweeps.group import ALONE, Group
 from sweeps.store import Store
 from train import checkpoint
 from train.corpus import Corpus, load
@@ -23,6 +24,7 @@ from train.loop import Part, Progress, Trained, evaluate, run_segments
 from train.result import Clock, curve, measured
 from train.schedules import learning_rates
 from train.spec import CellSpec, DataSpec, Segment, to_json
+from train.step import State
 
 
 @dataclass(frozen=True)
@@ -43,38 +45,60 @@ class Task:
 @dataclass(frozen=True)
 class Worked:
     """How a worker goes about a pack. `leave`: whether it should stop at the next chance; `held`: whether the
-    task of that number is still its own to file."""
+    task of that number is still its own to file. `group`: the processes that do so together; those that
+    follow are asked neither."""
 
     progress: Progress = lambda steps, losses: None
     leave: Callable[[], bool] = lambda: False
     held: Callable[[int], bool] = lambda number: True
     how: Execution = Execution()
+    group: Group = ALONE
 
 
-def execute(tasks: Sequence[Task], store: Store, worked: Worked = Worked()) -> None:
-    """Does tasks of one pack and files their results; each record appears whole or not at all.
+def prepare(tasks: Sequence[Task], store: Store) -> int:
+    """Steps that were done of the tasks before, all alike, or 0.
 
-    A segment whose training or evaluation loss stops being finite is filed as diverged, without a checkpoint.
-    Raises `Damaged` for a record on the way that is not what was written, which is set aside, and
-    `train.loop.Left` once told to leave, what there is saved.
+    Raises `Damaged` for a record on the way that is not what was written, and sets it aside.
     """
-    segments = [task.segment for task in tasks]
-    how = worked.how
-    corpus = _corpus(tasks[0].corpus, segments[0].recipe.data)
     for task in tasks if any(task.cell for task in tasks) else ():
         for before in task.path[:-1]:
             store.checked(store.segment(before))
-    parts = _parts(tasks, store, how)
-    parents = [_parent(segment, store) for segment in segments] if not parts else [None] * len(segments)
+    names = [task.segment.segment_id for task in tasks]
+    left = store.contents().partial
+    steps = {left.get(name, 0) for name in names}
+    if len(steps) == 1 and 0 not in steps:
+        done = steps.pop()
+        try:
+            for name in names:
+                store.checked(store.partial(name, done))
+        except Damaged:
+            return prepare(tasks, store)
+        return done
+    for task in tasks:
+        if task.segment.parent:
+            store.checked(store.checkpoint(task.segment.parent))
+    return 0
+
+
+def execute(tasks: Sequence[Task], store: Store, done: int, worked: Worked = Worked()) -> None:
+    """Does tasks of one pack, of which `prepare` found so many steps done, and files their results; each
+    record appears whole or not at all.
+
+    A segment whose training or evaluation loss stops being finite is filed as diverged, without a checkpoint.
+    Raises `train.loop.Left` once told to leave, what there is saved.
+    """
+    segments, how = [task.segment for task in tasks], worked.how
+    corpus = _corpus(tasks[0].corpus, segments[0].recipe.data)
     trained = run_segments(
         segments,
         corpus,
-        parents,
+        [store.checkpoint(s.parent) / "state" if s.parent else None for s in segments],
         worked.progress,
         how,
         store.profile(segments[0].recipe.model.width) if how.profile else None,
-        parts=parts,
+        parts=[_part(segment, store, done, how) for segment in segments] if done else (),
         partway=_Partway(tasks, store, worked),
+        agree=worked.group.tell,
     )
     for number, (task, outcome) in enumerate(zip(tasks, trained, strict=True)):
         _file(task, store, corpus, outcome, worked, number)
@@ -85,24 +109,8 @@ def _corpus(folder: str, data: DataSpec) -> Corpus:
     return load(Path(folder), data)
 
 
-def _parent(segment: Segment, store: Store) -> Path | None:
-    return store.checked(store.checkpoint(segment.parent)) / "state" if segment.parent else None
-
-
-def _parts(tasks: Sequence[Task], store: Store, how: Execution) -> list[Part]:
-    """What was left half-way of the tasks, all as far; nothing if of any of them there is nothing usable."""
-    left = store.contents().partial
-    steps = {left.get(task.segment.segment_id, 0) for task in tasks}
-    if len(steps) > 1 or 0 in steps:
-        return []
-    try:
-        return [_part(task.segment, store, steps.copy().pop(), how) for task in tasks]
-    except Damaged:
-        return _parts(tasks, store, how)
-
-
 def _part(segment: Segment, store: Store, steps: int, how: Execution) -> Part:
-    folder = store.checked(store.partial(segment.segment_id, steps))
+    folder = store.partial(segment.segment_id, steps)
     facts = json.loads((folder / "part.json").read_text())
     return Part(
         state=checkpoint.restore(segment.recipe, folder / "state", how),
@@ -120,39 +128,61 @@ class _Partway:
         self.saved = time.monotonic()
 
     def wanted(self) -> Literal["nothing", "save", "leave"]:
-        if self.worked.leave():
-            return "leave"
         due = time.monotonic() - self.saved > 60 * self.worked.how.checkpoint_minutes
-        return "save" if due else "nothing"
+        return self.worked.group.tell("leave" if self.worked.leave() else "save" if due else "nothing")
 
     def save(self, parts: Sequence[Part]) -> None:
         for number, (task, part) in enumerate(zip(self.tasks, parts, strict=True)):
             name = task.segment.segment_id
-            if not self.worked.held(number) or not np.isfinite(part.metrics["loss"]).all():
-                continue
-            with new_folder(self.store.partial(name, part.steps)) as folder:
-                checkpoint.save(part.state, folder / "state")
-                _save_metrics(part.metrics, folder)
-                facts = {"seconds": part.seconds, "startup_seconds": part.startup_seconds}
-                (folder / "part.json").write_text(json.dumps(facts))
-            self.store.drop_partials(name, below=part.steps)
+            if np.isfinite(part.metrics["loss"]).all() and _is_held(self.worked, number):
+                fill = partial(_describe_part, part)
+                _save(part.state, self.store.partial(name, part.steps), self.worked.group, fill)
+                self.store.drop_partials(name, below=part.steps)
         self.saved = time.monotonic()
 
 
+def _is_held(worked: Worked, number: int) -> bool:
+    return worked.group.tell(worked.held(number) if worked.group.leads else None)
+
+
+def _save(
+    state: State, target: Path, group: Group, fill: Callable[[Path], None] = lambda folder: None
+) -> None:
+    """Files a state, which all processes of the group write together, and what `fill` adds to it."""
+    if not group.leads:
+        checkpoint.save(state, Path(group.tell()) / "state")
+        return
+    with new_folder(target) as folder:
+        checkpoint.save(state, Path(group.tell(str(folder))) / "state")
+        fill(folder)
+
+
+def _describe_part(part: Part, folder: Path) -> None:
+    _save_metrics(part.metrics, folder)
+    facts = {"seconds": part.seconds, "startup_seconds": part.startup_seconds}
+    (folder / "part.json").write_text(json.dumps(facts))
+
+
 def _file(task: Task, store: Store, corpus: Corpus, trained: Trained, worked: Worked, number: int) -> None:
-    segment, name = task.segment, task.segment.segment_id
+    name = task.segment.segment_id
     windows = None
     if task.cell and not trained.diverged:
         windows = evaluate(task.cell, trained.state, corpus, worked.how)
     diverged = trained.diverged or (windows is not None and not np.isfinite(windows).all())
-    if not worked.held(number):
+    if not _is_held(worked, number):
         return  # another has taken over
     if task.save and not diverged:
-        with new_folder(store.checkpoint(name)) as folder:
-            checkpoint.save(trained.state, folder / "state")
+        _save(trained.state, store.checkpoint(name), worked.group)
+    if not worked.group.leads:
+        return
     if task.cell and windows is not None and not diverged:
         _file_cell(task, task.cell, store, corpus, trained, windows, worked.how)
-    with new_folder(store.diverged(name) if diverged else store.segment(name)) as folder:
+    _file_segment(task.segment, store.diverged(name) if diverged else store.segment(name), trained, diverged)
+    store.drop_partials(name)
+
+
+def _file_segment(segment: Segment, record: Path, trained: Trained, diverged: bool) -> None:
+    with new_folder(record) as folder:
         _save_metrics(trained.metrics, folder)
         facts = {
             "segment": to_json(segment),
@@ -165,7 +195,6 @@ def _file(task: Task, store: Store, corpus: Corpus, trained: Trained, worked: Wo
             "device": device_name(),
         }
         (folder / "segment.json").write_text(json.dumps(facts, indent=1))
-    store.drop_partials(name)
 
 
 def _save_metrics(metrics: dict[str, NDArray[np.float32]], folder: Path) -> None:

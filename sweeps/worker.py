@@ -6,6 +6,7 @@ or the death of its parent make it save what it is at, give it back, and leave w
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -14,6 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,8 @@ from sweeps import board as boards
 from sweeps.beats import Pulse, Watch
 from sweeps.board import Board
 from sweeps.claims import Claim, Claims, names
-from sweeps.execute import Task, Worked, execute
+from sweeps.execute import Task, Worked, execute, prepare
+from sweeps.group import ALONE, Group
 from sweeps.identity import Identity
 from sweeps.launchers import child
 from sweeps.memory import members_that_fit, refuse_too_large
@@ -50,6 +53,21 @@ LOOK_SECONDS = 0.1, 2.0
 """Between two looks at a folder that has nothing to do: at first, and at most."""
 
 
+@dataclass(frozen=True)
+class Order:
+    """A pack that a group of processes is to do, so many steps of it `done` before; none: it is over."""
+
+    tasks: tuple[Task, ...] = ()
+    done: int = 0
+
+
+def follow(store: Store, how: Execution, group: Group) -> None:
+    """Does what the group's first process says, until it says that it is over."""
+    while (order := from_json(Order, group.tell())).tasks:
+        with contextlib.suppress(Left):
+            execute(order.tasks, store, order.done, Worked(how=how, group=group))
+
+
 class DiskFull(UserError):
     """Nothing more can be filed in a folder."""
 
@@ -68,7 +86,9 @@ class Worker:
         device: Device,
         how: Execution,
         leave: Callable[[], bool],
+        group: Group = ALONE,
     ) -> None:
+        self.group = group
         self.store, self.pulse, self.device, self.how, self.leave = store, pulse, device, how, leave
         self.claims = Claims(store.path / "claims", who.name)
         self.watch = Watch(store.path / "workers", how.lease_seconds)
@@ -169,7 +189,9 @@ class Worker:
         self.pulse.headway(state="training", tasks=_told(tasks, 0, [None] * len(tasks)))
         held = lambda number: self.claims.held(claims[number])  # noqa: E731  # typed by its use
         try:
-            execute(tasks, self.store, Worked(progress, self.leave, held, self.how))
+            done = prepare(tasks, self.store)
+            self.group.tell(to_json(Order(tuple(tasks), done)))
+            execute(tasks, self.store, done, Worked(progress, self.leave, held, self.how, self.group))
         except Left:
             pass
         except Damaged as damage:  # set aside: what is missing now is trained first
@@ -179,6 +201,8 @@ class Worker:
             if "No space left" in str(error):  # no fault of the task's
                 raise DiskFull(self.store.path) from error
             self._fail(pack, f"{type(error).__name__}: {error}".splitlines()[0])
+            if self.group.count > 1:  # the others wait for this one in the middle of something
+                raise
         finally:
             for claim in claims:
                 self.claims.release(claim)
@@ -208,6 +232,11 @@ def main() -> int:
     parent = int(os.environ.get("ISOFLOP_PARENT") or os.getppid())
     os.dup2(2, 1)  # whatever a library prints goes to the log
     store, how = Store(Path(sys.argv[1])), from_json(Execution, json.loads(sys.argv[2]))
+    group = Group.join()
+    if not group.leads:
+        device.set_up()
+        follow(store, how, group)
+        return 0
     who = Identity.own()
     pulse = Pulse(store.path / "workers", who, how.lease_seconds / BEATS_A_LEASE, how.hang_seconds)
     pulse.facts = {"state": "starting", "tasks": []}
@@ -216,7 +245,8 @@ def main() -> int:
         found = _device(how)
         pulse.headway(device=to_json(found))
         leave = lambda: bool(leaving) or os.getppid() != parent  # noqa: E731  # typed by its use
-        Worker(store, who, pulse, found, how, leave).run()
+        Worker(store, who, pulse, found, how, leave, group).run()
+        group.tell(to_json(Order()))
     except DiskFull:
         return FULL
     except UserError as error:

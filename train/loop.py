@@ -114,12 +114,14 @@ def run_segments(
     *,
     parts: Sequence[Part] = (),
     partway: Partway | None = None,
+    agree: Callable[[int], int] = lambda steps: steps,
 ) -> list[Trained]:
     """Trains segments of one `pack_key` together, each from its parent's checkpoint or from initialization,
     or from `parts`, as many steps into each.
 
     A member whose loss stops being finite leaves the others as they are. `profile`: a folder for a trace.
-    Raises `Left` once `partway` has been told to leave and has saved.
+    `agree`: of several processes' lengths of the next stretch, the one that all take. Raises `Left` once
+    `partway` has been told to leave and has saved.
     """
     began = time.perf_counter()
     if len({pack_key(segment) for segment in segments}) > 1 or len({part.steps for part in parts}) > 1:
@@ -134,7 +136,7 @@ def run_segments(
     record = _Record(progress, parts, began)
     waiting: Any = None
     start = segments[0].start + record.steps
-    for number, chunk in enumerate(_stretches(_joined(segments, corpus, start), record)):
+    for number, chunk in enumerate(_stretches(_joined(segments, corpus, start), record, agree)):
         # The first stretch compiles; the second, where there is one, shows how it goes on.
         shown = number == (0 if chunk.stop == segments[0].stop else 1)
         with _traced(profile if shown else None) as traced:
@@ -179,7 +181,7 @@ def _start(segment: Segment, parent: Path | None, program: Programs, how: Execut
     return program.init(recipe.init_seed) if parent is None else checkpoint.restore(recipe, parent, how)
 
 
-def _stretches(chunks: Iterator[Chunk], record: _Record) -> Iterator[Chunk]:
+def _stretches(chunks: Iterator[Chunk], record: _Record, agree: Callable[[int], int]) -> Iterator[Chunk]:
     """The chunks, cut where they would take longer than STRETCH_SECONDS by the record's pace."""
     most = FIRST_STEPS
     for chunk in chunks:
@@ -188,9 +190,9 @@ def _stretches(chunks: Iterator[Chunk], record: _Record) -> Iterator[Chunk]:
             yield chunk._replace(stop=middle)
             rows = np.roll(chunk.rows, -most, axis=-2)
             chunk = chunk._replace(start=middle, rows=rows)
-            most = record.most_steps()
+            most = agree(record.most_steps())
         yield chunk
-        most = record.most_steps()
+        most = agree(record.most_steps())
 
 
 def _joined(segments: Sequence[Segment], corpus: Corpus, start: int) -> Iterator[Chunk]:

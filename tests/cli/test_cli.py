@@ -219,7 +219,7 @@ def test_the_state_of_a_folder(isoflop: Command, tmp_path: Path, config: SweepCo
     Store.open(tmp_path / "out", config)
     said = isoflop("status", tmp_path / "out")
     assert said.status == 0
-    assert "under way or stopped" in said.out
+    assert "stopped: run it again to go on" in said.out
     assert json.loads(isoflop("status", tmp_path / "out", "--json").out)["flops_done"] == 0
     refused(isoflop("status", tmp_path / "nowhere"), "no folder")
     refused(isoflop("status", tmp_path), "is not a sweep's folder")

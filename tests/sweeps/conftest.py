@@ -47,12 +47,12 @@ class InProcess:
     def close(self) -> None:
         pass
 
-    def _execute(self, tasks: Sequence[Task], store: Store, worked: Worked) -> None:
+    def _execute(self, tasks: Sequence[Task], store: Store, done: int, worked: Worked) -> None:
         self.given.extend(tasks)
         for task in tasks:
             if reason := self.refuse(task):
                 raise RuntimeError(reason)
-        execute(tasks, store, worked)
+        execute(tasks, store, done, worked)
 
 
 class Runner:

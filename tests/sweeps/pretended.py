@@ -25,6 +25,7 @@ def run_segments(
     *_: Any,
     parts: Sequence[Part] = (),
     partway: Partway | None = None,
+    agree: Any = None,
 ) -> list[Trained]:
     """Stands for `train.loop.run_segments`."""
     done = []

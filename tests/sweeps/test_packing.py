@@ -49,7 +49,7 @@ def taken(tasks: Sequence[Task], limit: int, folder: Path, tell: Refuse = lambda
     store, packs = Store(folder), []
     publish(board, store)
 
-    def execute(tasks: Sequence[Task], store: Store, worked: Worked) -> None:
+    def execute(tasks: Sequence[Task], store: Store, done: int, worked: Worked) -> None:
         packs.append(len(tasks))
         if any(map(tell, tasks)):
             raise RuntimeError("a member is sick")
@@ -61,6 +61,7 @@ def taken(tasks: Sequence[Task], limit: int, folder: Path, tell: Refuse = lambda
     who = Identity.own()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sweeps.worker.execute", execute)
+        patch.setattr("sweeps.worker.prepare", lambda tasks, store: 0)
         patch.setattr("sweeps.worker.members_that_fit", lambda *_: limit)
         Worker(store, who, Pulse(folder / "workers", who, 5.0), CPU, SOLO, lambda: False).run(idle_seconds=0)
     return packs
