@@ -1,0 +1,234 @@
+"""The SLURM launcher against a real SLURM of two nodes on this machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.errors import UserError
+from sweeps.launchers import slurm
+from sweeps.launchers.slurm import SlurmLauncher, job_name, open_launcher
+from sweeps.store import Store
+from sweeps.worker import FULL, REFUSED
+from tests.sweeps.slurm_cluster import SlurmCluster, slurm_cluster, wait_until
+from tests.sweeps.stand_in_worker import StandInPilot
+from train.execution import Execution
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
+    """Two nodes of two cores."""
+    with slurm_cluster(tmp_path_factory.mktemp("slurm")) as running:
+        yield running
+
+
+class StandIn:
+    """A sweep's folder whose workers are the stand-in's."""
+
+    def __init__(self, folder: Path, cluster: SlurmCluster) -> None:
+        self.folder, self.cluster, self.name = folder, cluster, job_name(folder.resolve())
+        self.order()
+
+    def order(self, **orders: Any) -> None:
+        """What workers that start from now on shall do."""
+        (self.folder / "orders.json").write_text(json.dumps(orders))
+
+    def launcher(self, options: str = "", how: Execution = Execution(platform="cpu")) -> SlurmLauncher:
+        """Another coordinator's."""
+        return open_launcher(Store(self.folder), how, options)
+
+    def look(self, launcher: SlurmLauncher, wanted: int) -> list[str]:
+        """`keep`, without the time that is left between two questions."""
+        launcher.next_look = 0.0
+        return launcher.keep(wanted)
+
+    def told(self, event: str) -> list[dict[str, Any]]:
+        """What the workers have told so far."""
+        path = self.folder / "told.jsonl"
+        lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return [line for line in lines if line["event"] == event]
+
+    def await_told(self, event: str, count: int) -> list[dict[str, Any]]:
+        """The same, once there are so many."""
+        wait_until(lambda: len(self.told(event)) >= count)
+        assert len(self.told(event)) == count
+        return self.told(event)
+
+    def jobs(self) -> dict[str, str]:
+        """Id and state of its jobs."""
+        return self.cluster.jobs(self.name)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warned(cluster: SlurmCluster, tmp_path_factory: pytest.TempPathFactory) -> StandIn:
+    """A worker whose time runs out while the other tests run: SLURM counts in minutes."""
+    stand_in = StandIn(tmp_path_factory.mktemp("warned"), cluster)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slurm, "Pilot", StandInPilot)
+        stand_in.launcher("workers=1,time=1,signal_delay=55").keep(1)
+    return stand_in
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """A folder without workers, whose jobs start the stand-in."""
+    monkeypatch.setattr(slurm, "POLL_SECONDS", 0.2)
+    monkeypatch.setattr(slurm, "Pilot", StandInPilot)
+    here = StandIn(tmp_path, cluster)
+    yield here
+    cluster.cancel(here.name)
+
+
+def test_an_array_of_workers_is_kept_at_its_size(stand_in: StandIn) -> None:
+    launcher = stand_in.launcher("workers=3")
+    assert launcher.worker_count == 3
+    assert launcher.keep(2) == []
+    started = stand_in.await_told("start", 2)
+    assert {name.partition("_")[2] for name in stand_in.jobs()} == {"0", "1"}, "one array"
+    assert len({line["SLURM_JOB_ID"] for line in started}) == 2
+    assert {line["NPROC"] for line in started} == {line["SLURM_CPUS_PER_TASK"] for line in started} == {"1"}
+    assert stand_in.look(launcher, 2) == []
+    assert len(stand_in.jobs()) == 2
+    assert stand_in.look(launcher, 10) == []
+    assert len(stand_in.jobs()) == 3, "never more than there may be"
+    stand_in.await_told("start", 3)
+    launcher.close()
+    assert stand_in.jobs() == {}
+    assert len(stand_in.told("left")) == 3
+    assert {line["name"] for line in stand_in.told("signal")} == {"SIGTERM"}
+    assert stand_in.look(launcher, 0) == [], "none ended badly"
+
+
+def test_a_coordinator_that_comes_back_takes_its_workers_over(stand_in: StandIn) -> None:
+    stand_in.launcher("workers=2").keep(2)
+    before = set(stand_in.jobs())
+    again = stand_in.launcher("workers=2")
+    assert again.keep(2) == []
+    assert set(stand_in.jobs()) == before
+    stand_in.cluster.cancel(stand_in.name)
+    told = stand_in.look(again, 0)
+    assert len(told) == 2, "it hears of the end of workers that another submitted"
+    assert all("CANCELLED" in line for line in told)
+    assert stand_in.look(again, 0) == [], "once"
+    assert stand_in.look(stand_in.launcher(), 0) == [], "and a third one not at all"
+
+
+def test_a_preempted_worker_saves_and_its_job_is_queued_again(stand_in: StandIn) -> None:
+    stand_in.order(leaving=1.0)
+    launcher = stand_in.launcher("workers=1")
+    launcher.keep(1)
+    stand_in.await_told("start", 1)
+    (job,) = stand_in.jobs()
+    urgent = f"urgent-{stand_in.name}"
+    asked = ("--partition=urgent", "--nodes=2", "--exclusive", f"--job-name={urgent}", "--output=/dev/null")
+    stand_in.cluster.ask("sbatch", *asked, "--wrap=sleep 60")
+    stand_in.await_told("left", 1)
+    wait_until(lambda: "RUNNING" in stand_in.cluster.jobs(urgent).values())
+    assert {line["name"] for line in stand_in.told("signal")} == {"SIGTERM"}
+    assert stand_in.look(launcher, 1) == []
+    assert stand_in.jobs() == {job: "PENDING"}, "the same job, and no other in its place"
+    stand_in.cluster.cancel(urgent)
+    stand_in.cluster.run_now(job)
+    assert stand_in.await_told("start", 2)[1]["SLURM_RESTART_COUNT"] == "1"
+
+
+def test_a_requeued_worker_is_not_replaced(stand_in: StandIn) -> None:
+    launcher = stand_in.launcher("workers=1")
+    launcher.keep(1)
+    stand_in.await_told("start", 1)
+    (job,) = stand_in.jobs()
+    stand_in.cluster.ask("scontrol", "requeue", job)
+    stand_in.await_told("left", 1)
+    stand_in.cluster.run_now(job)
+    assert stand_in.look(launcher, 1) == []
+    stand_in.await_told("start", 2)
+    assert list(stand_in.jobs()) == [job]
+
+
+def test_workers_that_fail_are_told_and_replaced_ever_later(stand_in: StandIn) -> None:
+    stand_in.order(code=3)
+    launcher = stand_in.launcher("workers=1")
+    launcher.keep(1)
+    wait_until(lambda: not stand_in.jobs())
+    (line,) = stand_in.look(launcher, 1)
+    assert "FAILED" in line
+    log = Path(line.partition("(see ")[2].rstrip(")"))
+    assert log.exists()
+    assert stand_in.jobs() == {}, "not at once"
+    wait_until(lambda: stand_in.look(launcher, 1) or stand_in.jobs())
+    stand_in.await_told("start", 2)
+    launcher.failures = slurm.STILLBORN - 1
+    wait_until(lambda: not stand_in.jobs())
+    with pytest.raises(RuntimeError, match="no worker can start"):
+        stand_in.look(launcher, 1)
+
+
+@pytest.mark.parametrize(("code", "message"), [(FULL, "no disk space left"), (REFUSED, "not on this node")])
+def test_what_every_worker_would_meet_ends_the_sweep(code: int, message: str, stand_in: StandIn) -> None:
+    Store(stand_in.folder).write_json("refusals/one.json", {"reason": "not on this node", "at": 1.0})
+    stand_in.order(code=code)
+    launcher = stand_in.launcher("workers=1")
+    launcher.keep(1)
+    wait_until(lambda: not stand_in.jobs())
+    with pytest.raises(UserError, match=message):
+        stand_in.look(launcher, 1)
+
+
+def test_pending_workers_that_are_not_wanted_any_more_go(stand_in: StandIn) -> None:
+    launcher = stand_in.launcher("workers=3,sbatch.begin=now+1hour")
+    launcher.keep(3)
+    assert list(stand_in.jobs().values()) == ["PENDING"] * 3
+    assert stand_in.look(launcher, 1) == []
+    assert len(stand_in.jobs()) == 1
+    assert stand_in.look(launcher, 1) == [], "it was not the cluster that cancelled them"
+    launcher.close()
+    assert stand_in.jobs() == {}
+
+
+def test_a_worker_on_two_nodes_is_one_mesh(stand_in: StandIn) -> None:
+    stand_in.order(distributed=True)
+    launcher = stand_in.launcher("workers=1", Execution(platform="cpu", devices=4, nodes=2))
+    launcher.keep(1)
+    started = stand_in.await_told("start", 2)
+    assert sorted(line["SLURMD_NODENAME"] for line in started) == ["n1", "n2"]
+    assert [line["value"] for line in stand_in.await_told("sum", 2)] == [6.0, 6.0]  # 1 + 1 + 2 + 2
+    launcher.close()
+    assert len(stand_in.told("left")) == 2
+
+
+def test_a_controller_that_goes_away_is_told_once_and_waited_for(stand_in: StandIn) -> None:
+    launcher = stand_in.launcher("workers=1")
+    launcher.keep(1)
+    stand_in.await_told("start", 1)
+    stand_in.cluster.stop_controller()
+    try:
+        (line,) = stand_in.look(launcher, 1)
+        assert "SLURM does not answer" in line
+        assert stand_in.look(launcher, 1) == []
+        with pytest.raises(UserError, match="SLURM does not answer"):
+            stand_in.launcher()
+        launcher.close()
+    finally:
+        stand_in.cluster.start_controller()
+    assert stand_in.look(launcher, 1) == []
+    assert len(stand_in.jobs()) == 1
+
+
+def test_what_sbatch_refuses_is_told_in_a_line(stand_in: StandIn) -> None:
+    with pytest.raises(UserError, match=r"sbatch refuses the workers \(.*partition") as caught:
+        stand_in.launcher("partition=nowhere").keep(1)
+    assert "\n" not in str(caught.value)
+
+
+def test_its_time_over_a_worker_saves_and_its_job_is_queued_again(warned: StandIn) -> None:
+    warned.await_told("left", 1)
+    assert "SIGUSR2" in {line["name"] for line in warned.told("signal")}
+    (job,) = warned.jobs()
+    warned.cluster.run_now(job)
+    assert warned.await_told("start", 2)[1]["SLURM_RESTART_COUNT"] == "1"
+    assert list(warned.jobs()) == [job]
+    warned.cluster.cancel(warned.name)
