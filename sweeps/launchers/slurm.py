@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from models.errors import UserError
-from sweeps.beats import HUNG
 from sweeps.launchers import child
+from sweeps.launchers.ends import Patience, epitaph
 from sweeps.launchers.options import read_options
 from sweeps.store import Store
 from train.execution import Execution
@@ -30,9 +30,6 @@ POLL_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
 """What a question to the scheduler may take."""
 
-LONGEST_PAUSE = 600.0
-"""Seconds before workers are submitted anew when many in a row have ended badly."""
-
 REQUEUE_SECONDS = 10.0
 """Of the grace time, what is left for the queue."""
 
@@ -41,9 +38,6 @@ OVER = {
     *("BOOT_FAIL", "DEADLINE", "PREEMPTED", "REVOKED"),
 }
 """States of a job that will not run again; COMPLETING may be one that is queued again."""
-
-STILLBORN = 5
-"""Looks in a row that found workers ended badly, after which no more are submitted."""
 
 NO_END_OF_REQUEUES = 1_000_000
 """A worker that finds nothing to do ends by itself: how often its time ran out says nothing."""
@@ -110,7 +104,7 @@ class SlurmLauncher:
         self.name = job_name(self.folder)
         # An earlier coordinator's workers, if any, are this one's now.
         self.alive = {i for i, job in _queue(self.name).items() if job.state not in OVER}
-        self.failures, self.next_look, self.next_submission = 0, 0.0, 0.0
+        self.patience, self.next_look = Patience(str(self.folder / "slurm")), 0.0
         self.answers = True
 
     @property
@@ -130,9 +124,9 @@ class SlurmLauncher:
             return said
         self.answers = True
         said = self._ended(jobs)
-        self._wait_after_failures(len(said), now)
+        self.patience.hear(bool(said), bool(self.alive))
         missing = min(wanted, self.worker_count) - len(self.alive)
-        if missing > 0 and now >= self.next_submission:
+        if missing > 0 and self.patience.is_over():
             said += self._submit(missing)
         elif missing < 0:
             pending = sorted(i for i in self.alive if jobs[i].state == "PENDING")
@@ -163,31 +157,13 @@ class SlurmLauncher:
 
     def _epitaph(self, i: str, jobs: dict[str, Job]) -> str:
         """What there is to say of a job's end. Raises `UserError` where all others will end like it."""
-        from sweeps.worker import FULL, REFUSED, last_refusal  # with JAX, which a job need not import
-
         files = self.folder / "slurm"
         job = jobs.get(i, jobs.get(i.partition("_")[0]))  # SLURM drops what was cancelled before it began
         if job is None:  # and forgets the others after some minutes; what a worker gave as its result stays
             result = files / f"{i}_0_result.pkl"
             job = Job("COMPLETED" if result.exists() else "no longer in the queue", 0)
-        if job.status == FULL:
-            raise UserError(f"no disk space left in {self.folder}: make room and run the same command again")
-        if job.status == REFUSED:
-            raise UserError(last_refusal(Store(self.folder)))
-        if job.state == "COMPLETED":
-            return ""
-        why = f"made no headway for {self.how.hang_seconds:.0f} s" if job.status == HUNG else job.state
-        return f"the worker of SLURM job {i}: {why} (see {files / i}_0_log.out)"
-
-    def _wait_after_failures(self, failed: int, now: float) -> None:
-        """Workers that end badly one after the other are replaced ever later. `RuntimeError` if all do."""
-        if failed:
-            self.failures += 1
-            self.next_submission = now + min(LONGEST_PAUSE, POLL_SECONDS * 2**self.failures)
-        elif self.alive and now > self.next_submission + LONGEST_PAUSE:
-            self.failures = 0
-        if self.failures >= STILLBORN and not self.alive:
-            raise RuntimeError(f"no worker can start (see {self.folder / 'slurm'})")
+        why = epitaph(job.status, Store(self.folder), self.how) or f"is {job.state}"
+        return f"the worker of SLURM job {i} {why} (see {files / i}_0_log.out)" * (job.state != "COMPLETED")
 
     def _submit(self, count: int) -> list[str]:
         import submitit
@@ -202,9 +178,9 @@ class SlurmLauncher:
         except (FailedJobError, FailedSubmissionError, subprocess.SubprocessError, OSError) as error:
             last = next((line for line in reversed(str(error).splitlines()) if "error" in line), str(error))
             said = f"sbatch refuses the workers ({last.strip()}): change --launcher-options"
-            if not self.alive and not self.failures:
+            if not self.alive and not self.patience.failures:
                 raise UserError(said) from error
-            self._wait_after_failures(count, time.monotonic())
+            self.patience.hear(True, bool(self.alive))
             return [said]
         self.alive |= {job.job_id for job in jobs}
         return []
@@ -271,9 +247,7 @@ def job_name(folder: Path) -> str:
 
 def parameters(settings: Slurm, how: Execution) -> dict[str, Any]:
     """What submitit is told of a worker's job."""
-    share = child.devices_a_process(how)
-    gpus = settings.gpus if settings.gpus >= 0 else share * (child.accelerated(how) and how.platform != "tpu")
-    cpus = settings.cpus or (4 * gpus if gpus else share)
+    cpus, gpus = child.cores_and_gpus(how, settings.cpus, settings.gpus)
     texts = ("partition", "account", "qos", "constraint", "mem")
     return {
         **{name: getattr(settings, name) for name in texts if getattr(settings, name)},

@@ -16,6 +16,7 @@ from typing import Any
 from unittest import mock
 
 from sweeps.launchers import child
+from sweeps.launchers.ray import Keeper
 from sweeps.launchers.slurm import Pilot
 from train.execution import Execution
 from train.spec import to_json
@@ -63,6 +64,14 @@ class StandInPilot(Pilot):
     def __call__(self) -> None:
         with mock.patch.object(child, "command", command):
             super().__call__()
+
+
+class StandInKeeper(Keeper):
+    """The same on Ray."""
+
+    def run(self) -> tuple[Path, int]:
+        with mock.patch.object(child, "command", command):
+            return super().run()
 
 
 def command(folder: Path, how: Execution) -> list[str]:

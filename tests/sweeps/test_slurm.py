@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from models.errors import UserError
-from sweeps.launchers import slurm
+from sweeps.launchers import ends, slurm
 from sweeps.launchers.slurm import SlurmLauncher, job_name, open_launcher
 from sweeps.store import Store
 from sweeps.worker import FULL, REFUSED
@@ -69,7 +69,7 @@ def warned(cluster: SlurmCluster, tmp_path_factory: pytest.TempPathFactory) -> S
     stand_in = StandIn(tmp_path_factory.mktemp("warned"), cluster)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(slurm, "Pilot", StandInPilot)
-        stand_in.launcher("workers=1,time=1,signal_delay=55").keep(1)
+        stand_in.launcher("workers=1,time=1,signal_delay=55,sbatch.nodelist=n2").keep(1)
     return stand_in
 
 
@@ -77,6 +77,7 @@ def warned(cluster: SlurmCluster, tmp_path_factory: pytest.TempPathFactory) -> S
 def stand_in(tmp_path: Path, cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     """A folder without workers, whose jobs start the stand-in."""
     monkeypatch.setattr(slurm, "POLL_SECONDS", 0.2)
+    monkeypatch.setattr(ends, "PAUSE_SECONDS", (0.5, 600.0))
     monkeypatch.setattr(slurm, "Pilot", StandInPilot)
     here = StandIn(tmp_path, cluster)
     yield here
@@ -119,12 +120,18 @@ def test_a_coordinator_that_comes_back_takes_its_workers_over(stand_in: StandIn)
 
 def test_a_preempted_worker_saves_and_its_job_is_queued_again(stand_in: StandIn) -> None:
     stand_in.order(leaving=1.0)
-    launcher = stand_in.launcher("workers=1")
+    launcher = stand_in.launcher("workers=1,sbatch.nodelist=n1")
     launcher.keep(1)
     stand_in.await_told("start", 1)
     (job,) = stand_in.jobs()
     urgent = f"urgent-{stand_in.name}"
-    asked = ("--partition=urgent", "--nodes=2", "--exclusive", f"--job-name={urgent}", "--output=/dev/null")
+    asked = (
+        "--partition=urgent",
+        "--nodelist=n1",
+        "--exclusive",
+        f"--job-name={urgent}",
+        "--output=/dev/null",
+    )
     stand_in.cluster.ask("sbatch", *asked, "--wrap=sleep 60")
     stand_in.await_told("left", 1)
     wait_until(lambda: "RUNNING" in stand_in.cluster.jobs(urgent).values())
@@ -155,13 +162,13 @@ def test_workers_that_fail_are_told_and_replaced_ever_later(stand_in: StandIn) -
     launcher.keep(1)
     wait_until(lambda: not stand_in.jobs())
     (line,) = stand_in.look(launcher, 1)
-    assert "FAILED" in line
+    assert "ended with status 3" in line
     log = Path(line.partition("(see ")[2].rstrip(")"))
     assert log.exists()
     assert stand_in.jobs() == {}, "not at once"
     wait_until(lambda: stand_in.look(launcher, 1) or stand_in.jobs())
     stand_in.await_told("start", 2)
-    launcher.failures = slurm.STILLBORN - 1
+    launcher.patience.failures = ends.STILLBORN - 1
     wait_until(lambda: not stand_in.jobs())
     with pytest.raises(RuntimeError, match="no worker can start"):
         stand_in.look(launcher, 1)
@@ -191,11 +198,11 @@ def test_pending_workers_that_are_not_wanted_any_more_go(stand_in: StandIn) -> N
 
 def test_a_worker_on_two_nodes_is_one_mesh(stand_in: StandIn) -> None:
     stand_in.order(distributed=True)
-    launcher = stand_in.launcher("workers=1", Execution(platform="cpu", devices=4, nodes=2))
+    launcher = stand_in.launcher("workers=1", Execution(platform="cpu", devices=2, nodes=2))
     launcher.keep(1)
     started = stand_in.await_told("start", 2)
     assert sorted(line["SLURMD_NODENAME"] for line in started) == ["n1", "n2"]
-    assert [line["value"] for line in stand_in.await_told("sum", 2)] == [6.0, 6.0]  # 1 + 1 + 2 + 2
+    assert [line["value"] for line in stand_in.await_told("sum", 2)] == [3.0, 3.0]  # of 1 and 2
     launcher.close()
     assert len(stand_in.told("left")) == 2
 
