@@ -41,7 +41,7 @@ class Patience:
         self.failures, self.until = 0, 0.0
 
     def hear(self, failed: bool, alive: bool) -> None:
-        """Of a look: whether workers ended badly, and whether there are others. `RuntimeError` if all fail."""
+        """Of a look: whether workers ended badly, and whether others live. `RuntimeError` if all fail."""
         now = time.monotonic()
         first, most = PAUSE_SECONDS
         if failed:

@@ -31,7 +31,7 @@ class Ray:
     """What a worker asks of the cluster."""
 
     address: str = ""
-    """The cluster's; by default RAY_ADDRESS, or one that this machine is part of, or a new one of it alone."""
+    """The cluster's; by default RAY_ADDRESS, or the one that this machine is in, or a new one of it alone."""
     workers: int = 0
     """Workers at the same time, at most; by default as many as the nodes have room for."""
     cpus: int = 0
@@ -127,8 +127,13 @@ class RayLauncher:
             "resources": {name: n for name, n in self.need.items() if name not in ("CPU", "GPU")},
             "max_concurrency": 2,  # it hears that it should leave while it waits for the worker
         }
-        if path := os.environ.get("PYTHONPATH"):
-            options["runtime_env"] = {"env_vars": {"PYTHONPATH": path}}
+        options["runtime_env"] = {
+            "env_vars": {
+                "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+                # An actor whose coordinator dies is killed, and would take the worker with it before that can save.
+                "RAY_kill_child_processes_on_worker_exit": "0",
+            }
+        }
         actor_class: Any = ray.remote(**options)(Keeper)
         actor = actor_class.remote(self.store.path.resolve(), self.how, self.logs)
         self.workers[actor.run.remote()] = actor

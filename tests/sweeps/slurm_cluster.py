@@ -9,10 +9,12 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.sweeps.stand_in import wait_until
 
 NODES = ("n1", "n2")
 
@@ -88,14 +90,6 @@ class SlurmCluster:
         number = self.ask("squeue", "--noheader", f"--jobs={job}", "--format=%A").strip()
         wait_until(lambda: not _steps(number))
         self.ask("scontrol", "update", f"JobId={job}", "StartTime=now")
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    """Returns once `condition()` holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 @contextlib.contextmanager

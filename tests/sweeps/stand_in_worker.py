@@ -13,17 +13,17 @@ import sys
 import threading
 from pathlib import Path
 from typing import Any
-from unittest import mock
-
-from sweeps.launchers import child
-from sweeps.launchers.ray import Keeper
-from sweeps.launchers.slurm import Pilot
-from train.execution import Execution
-from train.spec import to_json
 
 VARIABLES = (
     *("SLURM_JOB_ID", "SLURM_RESTART_COUNT", "SLURM_PROCID", "SLURM_CPUS_PER_TASK", "SLURMD_NODENAME"),
-    *("ISOFLOP_COORDINATOR", "ISOFLOP_PROCESS_ID", "ISOFLOP_PROCESSES", "XLA_FLAGS", "NPROC", "RAY_NODE"),
+    *(
+        "ISOFLOP_COORDINATOR",
+        "ISOFLOP_PROCESS_ID",
+        "ISOFLOP_PROCESSES",
+        "XLA_FLAGS",
+        "NPROC",
+        "RAY_RAYLET_PID",
+    ),
 )
 
 
@@ -56,27 +56,6 @@ def main() -> None:
             return
     threading.Event().wait(orders.get("leaving", 0.0))
     tell("left")
-
-
-class StandInPilot(Pilot):
-    """Starts the stand-in in the place of the worker."""
-
-    def __call__(self) -> None:
-        with mock.patch.object(child, "command", command):
-            super().__call__()
-
-
-class StandInKeeper(Keeper):
-    """The same on Ray."""
-
-    def run(self) -> tuple[Path, int]:
-        with mock.patch.object(child, "command", command):
-            return super().run()
-
-
-def command(folder: Path, how: Execution) -> list[str]:
-    """What starts it."""
-    return [sys.executable, "-m", "tests.sweeps.stand_in_worker", str(folder), json.dumps(to_json(how))]
 
 
 def _sum_over_processes() -> float:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,8 +12,8 @@ from sweeps.launchers import ends, slurm
 from sweeps.launchers.slurm import SlurmLauncher, job_name, open_launcher
 from sweeps.store import Store
 from sweeps.worker import FULL, REFUSED
-from tests.sweeps.slurm_cluster import SlurmCluster, slurm_cluster, wait_until
-from tests.sweeps.stand_in_worker import StandInPilot
+from tests.sweeps.slurm_cluster import SlurmCluster, slurm_cluster
+from tests.sweeps.stand_in import StandIn, StandInPilot, wait_until
 from train.execution import Execution
 
 
@@ -26,16 +24,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
         yield running
 
 
-class StandIn:
+class OnSlurm(StandIn):
     """A sweep's folder whose workers are the stand-in's."""
 
     def __init__(self, folder: Path, cluster: SlurmCluster) -> None:
-        self.folder, self.cluster, self.name = folder, cluster, job_name(folder.resolve())
-        self.order()
-
-    def order(self, **orders: Any) -> None:
-        """What workers that start from now on shall do."""
-        (self.folder / "orders.json").write_text(json.dumps(orders))
+        super().__init__(folder)
+        self.cluster, self.name = cluster, job_name(folder.resolve())
 
     def launcher(self, options: str = "", how: Execution = Execution(platform="cpu")) -> SlurmLauncher:
         """Another coordinator's."""
@@ -46,27 +40,15 @@ class StandIn:
         launcher.next_look = 0.0
         return launcher.keep(wanted)
 
-    def told(self, event: str) -> list[dict[str, Any]]:
-        """What the workers have told so far."""
-        path = self.folder / "told.jsonl"
-        lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-        return [line for line in lines if line["event"] == event]
-
-    def await_told(self, event: str, count: int) -> list[dict[str, Any]]:
-        """The same, once there are so many."""
-        wait_until(lambda: len(self.told(event)) >= count)
-        assert len(self.told(event)) == count
-        return self.told(event)
-
     def jobs(self) -> dict[str, str]:
         """Id and state of its jobs."""
         return self.cluster.jobs(self.name)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def warned(cluster: SlurmCluster, tmp_path_factory: pytest.TempPathFactory) -> StandIn:
+def warned(cluster: SlurmCluster, tmp_path_factory: pytest.TempPathFactory) -> OnSlurm:
     """A worker whose time runs out while the other tests run: SLURM counts in minutes."""
-    stand_in = StandIn(tmp_path_factory.mktemp("warned"), cluster)
+    stand_in = OnSlurm(tmp_path_factory.mktemp("warned"), cluster)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(slurm, "Pilot", StandInPilot)
         stand_in.launcher("workers=1,time=1,signal_delay=55,sbatch.nodelist=n2").keep(1)
@@ -74,17 +56,17 @@ def warned(cluster: SlurmCluster, tmp_path_factory: pytest.TempPathFactory) -> S
 
 
 @pytest.fixture
-def stand_in(tmp_path: Path, cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+def stand_in(tmp_path: Path, cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[OnSlurm]:
     """A folder without workers, whose jobs start the stand-in."""
     monkeypatch.setattr(slurm, "POLL_SECONDS", 0.2)
     monkeypatch.setattr(ends, "PAUSE_SECONDS", (0.5, 600.0))
     monkeypatch.setattr(slurm, "Pilot", StandInPilot)
-    here = StandIn(tmp_path, cluster)
+    here = OnSlurm(tmp_path, cluster)
     yield here
     cluster.cancel(here.name)
 
 
-def test_an_array_of_workers_is_kept_at_its_size(stand_in: StandIn) -> None:
+def test_an_array_of_workers_is_kept_at_its_size(stand_in: OnSlurm) -> None:
     launcher = stand_in.launcher("workers=3")
     assert launcher.worker_count == 3
     assert launcher.keep(2) == []
@@ -104,7 +86,7 @@ def test_an_array_of_workers_is_kept_at_its_size(stand_in: StandIn) -> None:
     assert stand_in.look(launcher, 0) == [], "none ended badly"
 
 
-def test_a_coordinator_that_comes_back_takes_its_workers_over(stand_in: StandIn) -> None:
+def test_a_coordinator_that_comes_back_takes_its_workers_over(stand_in: OnSlurm) -> None:
     stand_in.launcher("workers=2").keep(2)
     before = set(stand_in.jobs())
     again = stand_in.launcher("workers=2")
@@ -118,7 +100,7 @@ def test_a_coordinator_that_comes_back_takes_its_workers_over(stand_in: StandIn)
     assert stand_in.look(stand_in.launcher(), 0) == [], "and a third one not at all"
 
 
-def test_a_preempted_worker_saves_and_its_job_is_queued_again(stand_in: StandIn) -> None:
+def test_a_preempted_worker_saves_and_its_job_is_queued_again(stand_in: OnSlurm) -> None:
     stand_in.order(leaving=1.0)
     launcher = stand_in.launcher("workers=1,sbatch.nodelist=n1")
     launcher.keep(1)
@@ -143,7 +125,7 @@ def test_a_preempted_worker_saves_and_its_job_is_queued_again(stand_in: StandIn)
     assert stand_in.await_told("start", 2)[1]["SLURM_RESTART_COUNT"] == "1"
 
 
-def test_a_requeued_worker_is_not_replaced(stand_in: StandIn) -> None:
+def test_a_requeued_worker_is_not_replaced(stand_in: OnSlurm) -> None:
     launcher = stand_in.launcher("workers=1")
     launcher.keep(1)
     stand_in.await_told("start", 1)
@@ -156,7 +138,7 @@ def test_a_requeued_worker_is_not_replaced(stand_in: StandIn) -> None:
     assert list(stand_in.jobs()) == [job]
 
 
-def test_workers_that_fail_are_told_and_replaced_ever_later(stand_in: StandIn) -> None:
+def test_workers_that_fail_are_told_and_replaced_ever_later(stand_in: OnSlurm) -> None:
     stand_in.order(code=3)
     launcher = stand_in.launcher("workers=1")
     launcher.keep(1)
@@ -175,7 +157,7 @@ def test_workers_that_fail_are_told_and_replaced_ever_later(stand_in: StandIn) -
 
 
 @pytest.mark.parametrize(("code", "message"), [(FULL, "no disk space left"), (REFUSED, "not on this node")])
-def test_what_every_worker_would_meet_ends_the_sweep(code: int, message: str, stand_in: StandIn) -> None:
+def test_what_every_worker_would_meet_ends_the_sweep(code: int, message: str, stand_in: OnSlurm) -> None:
     Store(stand_in.folder).write_json("refusals/one.json", {"reason": "not on this node", "at": 1.0})
     stand_in.order(code=code)
     launcher = stand_in.launcher("workers=1")
@@ -185,7 +167,7 @@ def test_what_every_worker_would_meet_ends_the_sweep(code: int, message: str, st
         stand_in.look(launcher, 1)
 
 
-def test_pending_workers_that_are_not_wanted_any_more_go(stand_in: StandIn) -> None:
+def test_pending_workers_that_are_not_wanted_any_more_go(stand_in: OnSlurm) -> None:
     launcher = stand_in.launcher("workers=3,sbatch.begin=now+1hour")
     launcher.keep(3)
     assert list(stand_in.jobs().values()) == ["PENDING"] * 3
@@ -196,7 +178,7 @@ def test_pending_workers_that_are_not_wanted_any_more_go(stand_in: StandIn) -> N
     assert stand_in.jobs() == {}
 
 
-def test_a_worker_on_two_nodes_is_one_mesh(stand_in: StandIn) -> None:
+def test_a_worker_on_two_nodes_is_one_mesh(stand_in: OnSlurm) -> None:
     stand_in.order(distributed=True)
     launcher = stand_in.launcher("workers=1", Execution(platform="cpu", devices=2, nodes=2))
     launcher.keep(1)
@@ -207,7 +189,7 @@ def test_a_worker_on_two_nodes_is_one_mesh(stand_in: StandIn) -> None:
     assert len(stand_in.told("left")) == 2
 
 
-def test_a_controller_that_goes_away_is_told_once_and_waited_for(stand_in: StandIn) -> None:
+def test_a_controller_that_goes_away_is_told_once_and_waited_for(stand_in: OnSlurm) -> None:
     launcher = stand_in.launcher("workers=1")
     launcher.keep(1)
     stand_in.await_told("start", 1)
@@ -225,13 +207,13 @@ def test_a_controller_that_goes_away_is_told_once_and_waited_for(stand_in: Stand
     assert len(stand_in.jobs()) == 1
 
 
-def test_what_sbatch_refuses_is_told_in_a_line(stand_in: StandIn) -> None:
+def test_what_sbatch_refuses_is_told_in_a_line(stand_in: OnSlurm) -> None:
     with pytest.raises(UserError, match=r"sbatch refuses the workers \(.*partition") as caught:
         stand_in.launcher("partition=nowhere").keep(1)
     assert "\n" not in str(caught.value)
 
 
-def test_its_time_over_a_worker_saves_and_its_job_is_queued_again(warned: StandIn) -> None:
+def test_its_time_over_a_worker_saves_and_its_job_is_queued_again(warned: OnSlurm) -> None:
     warned.await_told("left", 1)
     assert "SIGUSR2" in {line["name"] for line in warned.told("signal")}
     (job,) = warned.jobs()
