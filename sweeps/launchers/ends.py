@@ -26,8 +26,8 @@ def epitaph(status: int, store: Store, how: Execution) -> str:
 
     if status == FULL:
         raise UserError(f"no disk space left in {store.path}: make room and run the same command again")
-    if status == REFUSED:
-        raise UserError(last_refusal(store))
+    if status == REFUSED and (reason := last_refusal(store)):
+        raise UserError(reason)
     if status == HUNG:
         return f"made no headway for {how.hang_seconds:.0f} s and was ended"
     return "" if status in child.LEFT_BY else f"ended with status {status}"

@@ -31,7 +31,8 @@ class Ray:
     """What a worker asks of the cluster."""
 
     address: str = ""
-    """The cluster's; by default RAY_ADDRESS, or the one that this machine is in, or a new one of it alone."""
+    """The cluster's; by default RAY_ADDRESS, or the one that this machine is in, or a new one of it alone;
+    local: a new one."""
     workers: int = 0
     """Workers at the same time, at most; by default as many as the nodes have room for."""
     cpus: int = 0
@@ -121,18 +122,16 @@ class RayLauncher:
     def _start(self) -> None:
         import ray
 
+        # An actor whose coordinator dies is killed, and would take its child with it before that can save.
+        variables = {"RAY_kill_child_processes_on_worker_exit": "0"}
+        if path := os.environ.get("PYTHONPATH"):
+            variables["PYTHONPATH"] = path
         options: dict[str, Any] = {
             "num_cpus": self.need.get("CPU", 0),
             "num_gpus": self.need.get("GPU", 0),
             "resources": {name: n for name, n in self.need.items() if name not in ("CPU", "GPU")},
             "max_concurrency": 2,  # it hears that it should leave while it waits for the worker
-        }
-        options["runtime_env"] = {
-            "env_vars": {
-                "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
-                # An actor whose coordinator dies is killed, and would take the worker with it before that can save.
-                "RAY_kill_child_processes_on_worker_exit": "0",
-            }
+            "runtime_env": {"env_vars": variables},
         }
         actor_class: Any = ray.remote(**options)(Keeper)
         actor = actor_class.remote(self.store.path.resolve(), self.how, self.logs)
@@ -188,7 +187,7 @@ def _join(address: str) -> None:
     except ConnectionError as error:
         if named:
             raise UserError(f"no Ray cluster at {named}: check RAY_ADDRESS, or start it") from error
-        ray.init(address="local", include_dashboard=False, **quiet)
+        ray.init(address="local", **quiet)
 
 
 def _refuse_silent(address: str) -> None:

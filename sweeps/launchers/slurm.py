@@ -128,10 +128,6 @@ class SlurmLauncher:
         missing = min(wanted, self.worker_count) - len(self.alive)
         if missing > 0 and self.patience.is_over():
             said += self._submit(missing)
-        elif missing < 0:
-            pending = sorted(i for i in self.alive if jobs[i].state == "PENDING")
-            self._cancel(pending[missing:])
-            self.alive -= set(pending[missing:])
         return said
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,9 @@ def test_an_array_of_workers_is_kept_at_its_size(stand_in: OnSlurm) -> None:
     assert stand_in.look(launcher, 10) == []
     assert len(stand_in.jobs()) == 3, "never more than there may be"
     stand_in.await_told("start", 3)
+    launcher.settings = replace(launcher.settings, workers=4, sbatch={"begin": "now+1hour"})
+    assert stand_in.look(launcher, 10) == []
+    assert sorted(stand_in.jobs().values()) == ["PENDING", *["RUNNING"] * 3]
     launcher.close()
     assert stand_in.jobs() == {}
     assert len(stand_in.told("left")) == 3
@@ -165,17 +169,6 @@ def test_what_every_worker_would_meet_ends_the_sweep(code: int, message: str, st
     wait_until(lambda: not stand_in.jobs())
     with pytest.raises(UserError, match=message):
         stand_in.look(launcher, 1)
-
-
-def test_pending_workers_that_are_not_wanted_any_more_go(stand_in: OnSlurm) -> None:
-    launcher = stand_in.launcher("workers=3,sbatch.begin=now+1hour")
-    launcher.keep(3)
-    assert list(stand_in.jobs().values()) == ["PENDING"] * 3
-    assert stand_in.look(launcher, 1) == []
-    assert len(stand_in.jobs()) == 1
-    assert stand_in.look(launcher, 1) == [], "it was not the cluster that cancelled them"
-    launcher.close()
-    assert stand_in.jobs() == {}
 
 
 def test_a_worker_on_two_nodes_is_one_mesh(stand_in: OnSlurm) -> None:
