@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from sweeps.launchers.slurm import OVER
 from tests.sweeps.stand_in import wait_until
 
 NODES = ("n1", "n2")
@@ -85,11 +86,17 @@ class SlurmCluster:
         wait_until(lambda: not self.jobs(name))
 
     def run_now(self, job: str) -> None:
-        """Spares a requeued job, once its last run is over, the two minutes that SLURM lets it wait."""
-        wait_until(lambda: "BeginTime" in self.ask("squeue", "--noheader", f"--jobs={job}", "--format=%r"))
-        number = self.ask("squeue", "--noheader", f"--jobs={job}", "--format=%A").strip()
-        wait_until(lambda: not _steps(number))
-        self.ask("scontrol", "update", f"JobId={job}", "StartTime=now")
+        """Spares a requeued job, once its last run is over, the two minutes that SLURM lets it wait.
+
+        Does nothing for one that has left the queue.
+        """
+        asked = ("squeue", "--noheader", "--states=all", f"--jobs={job}", "--format=%A %T %r")
+        show = lambda: self.ask(*asked).split()  # noqa: E731  # number, state, reason
+        wait_until(lambda: show()[1:] == ["PENDING", "BeginTime"] or show()[1] in OVER)
+        number, state, _ = show()
+        if state == "PENDING":
+            wait_until(lambda: not _steps(number))
+            self.ask("scontrol", "update", f"JobId={job}", "StartTime=now")
 
 
 @contextlib.contextmanager

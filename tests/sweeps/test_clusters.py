@@ -62,6 +62,7 @@ def test_on_slurm_with_a_worker_requeued(sweeps: Sweeps, tmp_path_factory: pytes
         wait_until(lambda: list((sweeps.folder / "slurm").glob("segments/*")) or process.poll() is not None)
         running = [job for job, state in cluster.jobs(name).items() if state == "RUNNING"]
         cluster.ask("scontrol", "requeue", running[0])
+        cluster.run_now(running[0])
         finish(process)
         assert cluster.jobs(name) == {}
     assert sweeps.rows("slurm") == sweeps.rows("local")

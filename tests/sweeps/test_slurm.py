@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,14 @@ import pytest
 
 from models.errors import UserError
 from sweeps.launchers import ends, slurm
-from sweeps.launchers.slurm import SlurmLauncher, job_name, open_launcher
+from sweeps.launchers.slurm import Slurm, SlurmLauncher, job_name, open_launcher, parameters
 from sweeps.store import Store
 from sweeps.worker import FULL, REFUSED
 from tests.sweeps.slurm_cluster import SlurmCluster, slurm_cluster
 from tests.sweeps.stand_in import StandIn, StandInPilot, wait_until
 from train.execution import Execution
+
+slow = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +49,7 @@ class OnSlurm(StandIn):
         return self.cluster.jobs(self.name)
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="module")
 def warned(cluster: SlurmCluster, tmp_path_factory: pytest.TempPathFactory) -> OnSlurm:
     """A worker whose time runs out while the other tests run: SLURM counts in minutes."""
     stand_in = OnSlurm(tmp_path_factory.mktemp("warned"), cluster)
@@ -57,7 +60,9 @@ def warned(cluster: SlurmCluster, tmp_path_factory: pytest.TempPathFactory) -> O
 
 
 @pytest.fixture
-def stand_in(tmp_path: Path, cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[OnSlurm]:
+def stand_in(
+    tmp_path: Path, cluster: SlurmCluster, warned: OnSlurm, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[OnSlurm]:
     """A folder without workers, whose jobs start the stand-in."""
     monkeypatch.setattr(slurm, "POLL_SECONDS", 0.2)
     monkeypatch.setattr(ends, "PAUSE_SECONDS", (0.5, 600.0))
@@ -67,6 +72,7 @@ def stand_in(tmp_path: Path, cluster: SlurmCluster, monkeypatch: pytest.MonkeyPa
     cluster.cancel(here.name)
 
 
+@slow
 def test_an_array_of_workers_is_kept_at_its_size(stand_in: OnSlurm) -> None:
     launcher = stand_in.launcher("workers=3")
     assert launcher.worker_count == 3
@@ -90,6 +96,7 @@ def test_an_array_of_workers_is_kept_at_its_size(stand_in: OnSlurm) -> None:
     assert stand_in.look(launcher, 0) == [], "none ended badly"
 
 
+@slow
 def test_a_coordinator_that_comes_back_takes_its_workers_over(stand_in: OnSlurm) -> None:
     stand_in.launcher("workers=2").keep(2)
     before = set(stand_in.jobs())
@@ -104,6 +111,7 @@ def test_a_coordinator_that_comes_back_takes_its_workers_over(stand_in: OnSlurm)
     assert stand_in.look(stand_in.launcher(), 0) == [], "and a third one not at all"
 
 
+@slow
 def test_a_preempted_worker_saves_and_its_job_is_queued_again(stand_in: OnSlurm) -> None:
     stand_in.order(leaving=1.0)
     launcher = stand_in.launcher("workers=1,sbatch.nodelist=n1")
@@ -129,6 +137,7 @@ def test_a_preempted_worker_saves_and_its_job_is_queued_again(stand_in: OnSlurm)
     assert stand_in.await_told("start", 2)[1]["SLURM_RESTART_COUNT"] == "1"
 
 
+@slow
 def test_a_requeued_worker_is_not_replaced(stand_in: OnSlurm) -> None:
     launcher = stand_in.launcher("workers=1")
     launcher.keep(1)
@@ -142,6 +151,7 @@ def test_a_requeued_worker_is_not_replaced(stand_in: OnSlurm) -> None:
     assert list(stand_in.jobs()) == [job]
 
 
+@slow
 def test_workers_that_fail_are_told_and_replaced_ever_later(stand_in: OnSlurm) -> None:
     stand_in.order(code=3)
     launcher = stand_in.launcher("workers=1")
@@ -160,6 +170,7 @@ def test_workers_that_fail_are_told_and_replaced_ever_later(stand_in: OnSlurm) -
         stand_in.look(launcher, 1)
 
 
+@slow
 @pytest.mark.parametrize(("code", "message"), [(FULL, "no disk space left"), (REFUSED, "not on this node")])
 def test_what_every_worker_would_meet_ends_the_sweep(code: int, message: str, stand_in: OnSlurm) -> None:
     Store(stand_in.folder).write_json("refusals/one.json", {"reason": "not on this node", "at": 1.0})
@@ -171,6 +182,7 @@ def test_what_every_worker_would_meet_ends_the_sweep(code: int, message: str, st
         stand_in.look(launcher, 1)
 
 
+@slow
 def test_a_worker_on_two_nodes_is_one_mesh(stand_in: OnSlurm) -> None:
     stand_in.order(distributed=True)
     launcher = stand_in.launcher("workers=1", Execution(platform="cpu", devices=2, nodes=2))
@@ -182,6 +194,7 @@ def test_a_worker_on_two_nodes_is_one_mesh(stand_in: OnSlurm) -> None:
     assert len(stand_in.told("left")) == 2
 
 
+@slow
 def test_a_controller_that_goes_away_is_told_once_and_waited_for(stand_in: OnSlurm) -> None:
     launcher = stand_in.launcher("workers=1")
     launcher.keep(1)
@@ -200,12 +213,14 @@ def test_a_controller_that_goes_away_is_told_once_and_waited_for(stand_in: OnSlu
     assert len(stand_in.jobs()) == 1
 
 
+@slow
 def test_what_sbatch_refuses_is_told_in_a_line(stand_in: OnSlurm) -> None:
     with pytest.raises(UserError, match=r"sbatch refuses the workers \(.*partition") as caught:
         stand_in.launcher("partition=nowhere").keep(1)
     assert "\n" not in str(caught.value)
 
 
+@slow
 def test_its_time_over_a_worker_saves_and_its_job_is_queued_again(warned: OnSlurm) -> None:
     warned.await_told("left", 1)
     assert "SIGUSR2" in {line["name"] for line in warned.told("signal")}
@@ -214,3 +229,38 @@ def test_its_time_over_a_worker_saves_and_its_job_is_queued_again(warned: OnSlur
     assert warned.await_told("start", 2)[1]["SLURM_RESTART_COUNT"] == "1"
     assert list(warned.jobs()) == [job]
     warned.cluster.cancel(warned.name)
+
+
+def test_without_slurm_it_says_where_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match=r"no SLURM here \(sbatch is not on the PATH\): run on a login node"):
+        open_launcher(Store(tmp_path), Execution())
+
+
+def test_without_submitit_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "sbatch"
+    program.touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(UserError, match=r"pip install 'isoflop\[slurm\]'"):
+        open_launcher(Store(tmp_path), Execution())
+
+
+def test_a_job_asks_for_what_a_worker_needs() -> None:
+    on_cores = parameters(Slurm(), Execution(platform="cpu", devices=6, nodes=2))
+    assert (on_cores["nodes"], on_cores["ntasks_per_node"], on_cores["cpus_per_task"]) == (2, 1, 3)
+    assert "gpus_per_node" not in on_cores
+    on_gpus = parameters(Slurm(partition="a100", mem="64G"), Execution(platform="gpu", devices=8, nodes=2))
+    assert (on_gpus["gpus_per_node"], on_gpus["cpus_per_task"]) == (4, 16)
+    assert (on_gpus["partition"], on_gpus["mem"]) == ("a100", "64G")
+    assert "--cpus-per-task=16" in on_gpus["srun_args"]
+    said = parameters(Slurm(gpus=0, cpus=2, sbatch={"gres": "gpu:a100:1"}), Execution(platform="gpu"))
+    assert "gpus_per_node" not in said
+    assert said["cpus_per_task"] == 2
+    assert said["additional_parameters"] == {"requeue": True, "gres": "gpu:a100:1"}
+
+
+def test_a_name_of_jobs_is_one_folders() -> None:
+    names = {job_name(Path(path)) for path in ("/a/my sweep", "/b/my sweep", "/a/my,sweep")}
+    assert len(names) == 3
+    assert all(name.startswith("isoflop-my-sweep-") for name in names)
