@@ -93,7 +93,6 @@ def test_an_array_of_workers_is_kept_at_its_size(stand_in: OnSlurm) -> None:
     assert stand_in.jobs() == {}
     assert len(stand_in.told("left")) == 3
     assert {line["name"] for line in stand_in.told("signal")} == {"SIGTERM"}
-    assert stand_in.look(launcher, 0) == [], "none ended badly"
 
 
 @slow
