@@ -46,7 +46,6 @@ SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,bf_interval=1
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 KillWait=5
-MessageTimeout=2
 NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=2 RealMemory=1000
 NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=2 RealMemory=1000
 PartitionName=main Nodes=n1,n2 Default=YES PriorityTier=1 GraceTime=30
@@ -75,6 +74,12 @@ class SlurmCluster:
         """As if its machine had gone down."""
         _kill(self.folder / "slurmctld.pid")
 
+    def impatient_config(self) -> str:
+        """A configuration for commands that shall not wait long for an answer."""
+        path = self.folder / "impatient.conf"
+        path.write_text((self.folder / "slurm.conf").read_text() + "MessageTimeout=1\n")
+        return str(path)
+
     def jobs(self, name: str) -> dict[str, str]:
         """Id and state of the jobs of that name that are not over."""
         asked = ("squeue", "--noheader", "--array", f"--name={name}", "--format=%i %T")
@@ -96,6 +101,7 @@ class SlurmCluster:
         number, state, _ = show()
         if state == "PENDING":
             wait_until(lambda: not _steps(number))
+            time.sleep(1.1)  # started in the second of its end, it is taken for the run that was just revoked
             self.ask("scontrol", "update", f"JobId={job}", "StartTime=now")
 
 

@@ -144,9 +144,9 @@ def test_a_requeued_worker_is_not_replaced(stand_in: OnSlurm) -> None:
     (job,) = stand_in.jobs()
     stand_in.cluster.ask("scontrol", "requeue", job)
     stand_in.await_told("left", 1)
-    stand_in.cluster.run_now(job)
     assert stand_in.look(launcher, 1) == []
-    stand_in.await_told("start", 2)
+    stand_in.cluster.run_now(job)
+    assert stand_in.await_told("start", 2)[1]["SLURM_RESTART_COUNT"] == "1"
     assert list(stand_in.jobs()) == [job]
 
 
@@ -194,18 +194,22 @@ def test_a_worker_on_two_nodes_is_one_mesh(stand_in: OnSlurm) -> None:
 
 
 @slow
-def test_a_controller_that_goes_away_is_told_once_and_waited_for(stand_in: OnSlurm) -> None:
+def test_a_controller_that_goes_away_is_told_once_and_waited_for(
+    stand_in: OnSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
     launcher = stand_in.launcher("workers=1")
     launcher.keep(1)
     stand_in.await_told("start", 1)
     stand_in.cluster.stop_controller()
     try:
-        (line,) = stand_in.look(launcher, 1)
-        assert "SLURM does not answer" in line
-        assert stand_in.look(launcher, 1) == []
-        with pytest.raises(UserError, match="SLURM does not answer"):
-            stand_in.launcher()
-        launcher.close()
+        with monkeypatch.context() as patch:
+            patch.setenv("SLURM_CONF", stand_in.cluster.impatient_config())
+            (line,) = stand_in.look(launcher, 1)
+            assert "SLURM does not answer" in line
+            assert stand_in.look(launcher, 1) == []
+            with pytest.raises(UserError, match="SLURM does not answer"):
+                stand_in.launcher()
+            launcher.close()
     finally:
         stand_in.cluster.start_controller()
     assert stand_in.look(launcher, 1) == []
