@@ -159,7 +159,9 @@ class SlurmLauncher:
             result = files / f"{i}_0_result.pkl"
             job = Job("COMPLETED" if result.exists() else "no longer in the queue", 0)
         why = epitaph(job.status, Store(self.folder), self.how) or f"is {job.state}"
-        return f"the worker of SLURM job {i} {why} (see {files / i}_0_log.out)" * (job.state != "COMPLETED")
+        if job.state == "COMPLETED":
+            return ""
+        return f"the worker of SLURM job {i} {why} (see {files / i}_0_log.out)"
 
     def _submit(self, count: int) -> list[str]:
         import submitit
@@ -186,9 +188,6 @@ class SlurmLauncher:
             with contextlib.suppress(UserError):  # they may just have ended
                 _ask(["scancel", *how, *jobs])
 
-    def _file(self, job: str, kind: str) -> Path:
-        return self.folder / "slurm" / f"{job}_0_{kind}"
-
 
 class Pilot:
     """What a job runs: a worker as its child, told of the scheduler's signals in time to save its work.
@@ -199,12 +198,15 @@ class Pilot:
     def __init__(self, folder: Path, how: Execution, grace: float) -> None:
         self.folder, self.how, self.grace = folder, how, grace
         self.process: subprocess.Popen[bytes] | None = None
+        self.leaving = False
 
     def __call__(self) -> None:
         signal.signal(signal.SIGTERM, self._terminate)
         if os.environ["SLURM_PROCID"] != "0":  # submitit acts on its warning in the first process alone
             signal.signal(signal.SIGUSR2, self._terminate)
         self.process = child.start(self.folder, self.how, more=_several_processes(self.how))
+        if self.leaving:  # it was told so before there was a worker
+            self._leave()
         # Waited for by another thread, so that a handler that runs in this one can wait for it too.
         waiting = threading.Thread(target=self.process.wait)
         waiting.start()
@@ -220,6 +222,7 @@ class Pilot:
         return DelayedSubmission(type(self)(self.folder, self.how, self.grace))
 
     def _leave(self) -> None:
+        self.leaving = True
         if self.process is not None:
             child.leave(self.process, self.grace)
 
