@@ -145,9 +145,20 @@ def test_a_tracker_opens_and_closes_on_an_empty_folder(name: str, tmp_path: Path
 
 
 @of_kind("sweeps.launchers")
-def test_a_launcher_opens_and_closes_without_work(name: str, tmp_path: Path) -> None:
-    with contextlib.closing(load_launcher(name)(Store(tmp_path), Execution())) as launcher:
-        assert launcher.worker_count >= 1
+def test_a_launcher_opens_and_closes_without_work_or_says_what_it_lacks(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")  # none is started here
+    refused = ""
+    try:
+        launcher = load_launcher(name)(Store(tmp_path), Execution())
+    except UserError as error:
+        refused = str(error)
+    else:
+        with contextlib.closing(launcher):
+            assert launcher.worker_count >= 1
+    assert "\n" not in refused
+    assert not (refused and name == "local")
     assert list(tmp_path.iterdir()) == []
 
 

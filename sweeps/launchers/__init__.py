@@ -5,10 +5,13 @@ A launcher knows nothing of tasks: its workers (`python -m sweeps.worker`) take 
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
 from typing import Protocol
 
 from models import plugins
+from models.errors import UserError
 from sweeps.store import Store
 from train.execution import Execution
 
@@ -37,9 +40,15 @@ class Launcher(Protocol):
 OpenLauncher = Callable[[Store, Execution], Launcher]
 
 
-def load_launcher(name: str) -> OpenLauncher:
+def load_launcher(name: str, options: str = "") -> OpenLauncher:
     """What opens the launcher of that name for a sweep's folder and the way its cells are computed.
 
-    Raises `UserError` with the known names for an unknown one.
+    `options`: its settings, as `sweeps.launchers.options` reads them. Raises `UserError` with the known names
+    for an unknown one, and for options of a launcher that has none.
     """
-    return plugins.load("sweeps.launchers", "open_launcher", name, "launcher").open_launcher
+    opened = plugins.load("sweeps.launchers", "open_launcher", name, "launcher").open_launcher
+    if not options:
+        return opened
+    if "options" not in inspect.signature(opened).parameters:
+        raise UserError(f"the launcher {name} has no options: drop --launcher-options {options}")
+    return functools.partial(opened, options=options)

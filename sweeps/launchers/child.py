@@ -46,6 +46,14 @@ def devices_a_process(how: Execution) -> int:
     return how.devices // how.nodes
 
 
+def cores_and_gpus(how: Execution, cores: int = 0, gpus: int = -1) -> tuple[int, int]:
+    """What a worker's process needs of its machine, where it isn't said: a GPU for each of its devices and
+    four cores for each GPU, or one core for each device."""
+    if gpus < 0:
+        gpus = devices_a_process(how) if accelerated(how) and how.platform != "tpu" else 0
+    return cores or (4 * gpus if gpus else devices_a_process(how)), gpus
+
+
 def accelerated(how: Execution) -> bool:
     """Whether workers of this machine train on an accelerator, or on cores."""
     if how.platform != "auto":

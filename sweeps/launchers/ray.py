@@ -1,0 +1,199 @@
+"""Ray: workers as actors, on a cluster that is there or on one of this machine alone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from models.errors import UserError
+from sweeps.launchers import child
+from sweeps.launchers.ends import Patience, epitaph
+from sweeps.launchers.options import read_options
+from sweeps.store import Store
+from train.execution import Execution
+
+GRACE_SECONDS = 60.0
+"""A worker that was asked to leave is given so long to finish its stretch of steps and save."""
+
+LOOK_SECONDS = 0.2
+
+ANSWER_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Ray:
+    """What a worker asks of the cluster."""
+
+    address: str = ""
+    """The cluster's; by default RAY_ADDRESS, or the one that this machine is in, or a new one of it alone;
+    local: a new one."""
+    workers: int = 0
+    """Workers at the same time, at most; by default as many as the nodes have room for."""
+    cpus: int = 0
+    """Cores of a worker; by default one a device on CPUs and four a GPU."""
+    gpus: int = -1
+    """GPUs of a worker; by default one a device, and none for a platform without."""
+    resources: dict[str, str] = field(default_factory=dict)
+    """Further resources by name, as Ray counts them."""
+
+
+def open_launcher(store: Store, how: Execution, options: str = "") -> RayLauncher:
+    """Joins the cluster, for the sweep in `store`.
+
+    Raises `UserError` where Ray is not installed, the cluster doesn't answer, or no worker fits any node.
+    """
+    settings = read_options(Ray, "ray", options)
+    if how.nodes > 1:
+        raise UserError(f"nodes {how.nodes}: on Ray a worker has one: take --launcher slurm")
+    try:
+        import ray
+    except ImportError as error:
+        raise UserError("the launcher ray needs Ray: pip install 'isoflop[ray]'") from error
+    ours = not ray.is_initialized()
+    if ours:
+        _join(settings.address)
+    launcher = RayLauncher(store, how, settings, ours)
+    if launcher.worker_count < 1:
+        launcher.close()
+        raise UserError(
+            f"no node of the Ray cluster has room for a worker ({launcher.need}): lower --devices"
+        )
+    return launcher
+
+
+class RayLauncher:
+    """Keeps an actor for each worker. `ours`: whether this process joined the cluster for it."""
+
+    def __init__(self, store: Store, how: Execution, settings: Ray, ours: bool) -> None:
+        self.store, self.how, self.settings, self.ours = store, how, settings, ours
+        cores, gpus = child.cores_and_gpus(how, settings.cpus, settings.gpus)
+        further = {name: float(amount) for name, amount in settings.resources.items()}
+        self.need = {name: n for name, n in {"CPU": cores, "GPU": gpus, **further}.items() if n}
+        self.logs = store.path.resolve() / "ray"
+        self.patience = Patience(str(self.logs))
+        self.workers: dict[Any, Any] = {}
+        """By what each will end with, its actor."""
+
+    @property
+    def worker_count(self) -> int:
+        if self.settings.workers:
+            return self.settings.workers
+        import ray
+
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        return sum(min(int(node.get(name, 0) // n) for name, n in self.need.items()) for node in nodes)
+
+    def keep(self, wanted: int) -> list[str]:
+        said = [line for end in self._ended(0.0) if (line := self._epitaph(end))]
+        self.patience.hear(bool(said), bool(self.workers))
+        missing = min(wanted, self.worker_count) - len(self.workers)
+        if missing > 0 and self.patience.is_over():
+            self.logs.mkdir(exist_ok=True)
+            for _ in range(missing):
+                self._start()
+        return said
+
+    def close(self) -> None:
+        import ray
+
+        with contextlib.suppress(KeyboardInterrupt):  # a second one: at once, and nothing else is lost
+            for actor in self.workers.values():
+                actor.leave.remote()
+            self._ended(GRACE_SECONDS + 10.0)
+        for actor in self.workers.values():
+            ray.kill(actor)
+        self.workers.clear()
+        if self.ours:
+            ray.shutdown()
+
+    def _ended(self, seconds: float) -> list[Any]:
+        """Those that have ended, once all have or `seconds` are over."""
+        import ray
+
+        ends = list(self.workers)
+        return ray.wait(ends, num_returns=len(ends), timeout=seconds)[0] if ends else []
+
+    def _start(self) -> None:
+        import ray
+
+        # An actor whose coordinator dies is killed, and would take its child with it before that can save.
+        variables = {"RAY_kill_child_processes_on_worker_exit": "0"}
+        if path := os.environ.get("PYTHONPATH"):
+            variables["PYTHONPATH"] = path
+        options: dict[str, Any] = {
+            "num_cpus": self.need.get("CPU", 0),
+            "num_gpus": self.need.get("GPU", 0),
+            "resources": {name: n for name, n in self.need.items() if name not in ("CPU", "GPU")},
+            "max_concurrency": 2,  # it hears that it should leave while it waits for the worker
+            "runtime_env": {"env_vars": variables},
+        }
+        actor_class: Any = ray.remote(**options)(Keeper)
+        actor = actor_class.remote(self.store.path.resolve(), self.how, self.logs)
+        self.workers[actor.run.remote()] = actor
+
+    def _epitaph(self, end: Any) -> str:
+        """Forgets a worker that has ended; what there is to say of its end."""
+        import ray
+        from ray.exceptions import RayError
+
+        del self.workers[end]
+        try:
+            log, status = ray.get(end)
+        except RayError as error:  # its node or its actor is gone
+            return f"a worker is lost: {' '.join(str(error).split())}"
+        why = epitaph(status, self.store, self.how)
+        return f"the worker of {log} {why}" if why else ""
+
+
+class Keeper:
+    """The actor: has a worker as its child on its node. The worker leaves when the actor is gone."""
+
+    def __init__(self, folder: Path, how: Execution, logs: Path) -> None:
+        self.folder, self.how = folder, how
+        self.log = logs / f"{os.uname().nodename}-{os.getpid()}-{int(time.time())}.log"
+        self.leaving = threading.Event()
+
+    def run(self) -> tuple[Path, int]:
+        """The worker's log and its exit status, once it has ended."""
+        with self.log.open("w") as log:
+            process = child.start(self.folder, self.how, log=log)
+        while process.poll() is None:
+            if self.leaving.wait(LOOK_SECONDS):
+                child.leave(process, GRACE_SECONDS)
+        return self.log, process.returncode
+
+    def leave(self) -> None:
+        """Asks the worker to save and leave."""
+        self.leaving.set()
+
+
+def _join(address: str) -> None:
+    """A cluster that was named or is found; else one of this machine alone, which ends with this process."""
+    import ray
+
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    named = address or os.environ.get("RAY_ADDRESS", "")
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if named not in ("", "auto", "local"):
+        _refuse_silent(named)  # Ray would try for minutes
+    try:
+        ray.init(address=named or "auto", **quiet)
+    except ConnectionError as error:
+        if named:
+            raise UserError(f"no Ray cluster at {named}: check RAY_ADDRESS, or start it") from error
+        ray.init(address="local", **quiet)
+
+
+def _refuse_silent(address: str) -> None:
+    """Raises `UserError` if nothing listens at HOST:PORT or ray://HOST:PORT."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), ANSWER_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise UserError(f"no Ray cluster at {address} ({error}): check RAY_ADDRESS, or start it") from error

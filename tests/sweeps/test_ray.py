@@ -1,0 +1,114 @@
+"""The Ray launcher against a real Ray cluster of two nodes on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.errors import UserError
+from sweeps.launchers import ends
+from sweeps.launchers import ray as launchers_ray
+from sweeps.launchers.ray import open_launcher
+from sweeps.store import Store
+from tests.sweeps.ray_cluster import NODE, ray_cluster
+from tests.sweeps.stand_in import StandIn, StandInKeeper, wait_until
+from train.execution import Execution
+
+pytestmark = pytest.mark.slow
+
+ON_CORES = Execution(platform="cpu")
+
+COORDINATOR = """
+import sys, time
+from pathlib import Path
+from sweeps.launchers import ray
+from sweeps.store import Store
+from tests.sweeps.stand_in import StandInKeeper
+from train.execution import Execution
+
+ray.Keeper = StandInKeeper
+ray.open_launcher(Store(Path(sys.argv[1])), Execution(platform="cpu"), "workers=1").keep(1)
+time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Two nodes of a core each."""
+    with ray_cluster() as running:
+        yield running
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    """A folder without workers, whose actors start the stand-in."""
+    monkeypatch.setattr(ends, "PAUSE_SECONDS", (0.5, 600.0))
+    monkeypatch.setattr(launchers_ray, "Keeper", StandInKeeper)
+    return StandIn(tmp_path)
+
+
+def test_a_worker_a_node_until_one_node_dies(stand_in: StandIn, cluster: Any) -> None:
+    with contextlib.closing(open_launcher(Store(stand_in.folder), ON_CORES)) as launcher:
+        assert launcher.worker_count == 2
+        assert launcher.keep(1) == []
+        stand_in.await_told("start", 1)
+        assert launcher.keep(5) == []
+        started = stand_in.await_told("start", 2)
+        assert len({line["RAY_RAYLET_PID"] for line in started}) == 2
+        assert launcher.keep(5) == []
+        cluster.remove_node(next(iter(cluster.worker_nodes)))
+        stand_in.await_told("orphaned", 1)
+        said: list[str] = []
+        wait_until(lambda: said.extend(launcher.keep(2)) or said)
+        assert "node has died" in said[0]
+        assert launcher.worker_count == 1
+        cluster.add_node(**NODE)
+        wait_until(lambda: launcher.keep(2) or len(stand_in.told("start")) == 3)
+    assert len(stand_in.told("left")) == 2
+    assert {line["name"] for line in stand_in.told("signal")} == {"SIGTERM"}
+
+
+def test_a_worker_that_fails_is_told_and_replaced(stand_in: StandIn) -> None:
+    stand_in.order(code=3)
+    with contextlib.closing(open_launcher(Store(stand_in.folder), ON_CORES, "workers=1")) as launcher:
+        said: list[str] = []
+        wait_until(lambda: said.extend(launcher.keep(1)) or len(said) == 2)
+        assert all("ended with status 3" in line for line in said)
+        log = Path(said[0].removeprefix("the worker of ").partition(" ended")[0])
+        assert log.is_relative_to(stand_in.folder)
+        assert log.exists()
+    assert len(stand_in.told("start")) in (2, 3)
+
+
+def test_workers_of_a_coordinator_that_is_killed_leave(stand_in: StandIn) -> None:
+    command = [sys.executable, "-c", COORDINATOR, str(stand_in.folder)]
+    with subprocess.Popen(command) as coordinator:
+        try:
+            stand_in.await_told("start", 1)
+        finally:
+            coordinator.kill()
+    stand_in.await_told("orphaned", 1)
+
+
+def test_a_cluster_that_does_not_answer_is_refused_in_a_line(tmp_path: Path) -> None:
+    for address in ("127.0.0.1:1", "nowhere", "ray://127.0.0.1:1"):
+        with pytest.raises(UserError, match=f"no Ray cluster at {address}") as caught:
+            open_launcher(Store(tmp_path), ON_CORES, f"address={address}")
+        assert "\n" not in str(caught.value)
+
+
+def test_without_ray_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"pip install 'isoflop\[ray\]'"):
+        open_launcher(Store(tmp_path), ON_CORES)
+
+
+def test_several_nodes_a_run_are_slurms(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="take --launcher slurm"):
+        open_launcher(Store(tmp_path), Execution(platform="cpu", devices=2, nodes=2))
