@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-EXTRAS ?= dev,slurm,ray
+# Ray is 200 MB: who wants its tests says make EXTRAS=dev,slurm,ray test.
+EXTRAS ?= dev,slurm
 
 .PHONY: demo test test-fast lint format bench chaos figures clean
 

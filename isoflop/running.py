@@ -35,6 +35,7 @@ def sweep(
     reporter: Any = None,
     how: Execution | None = None,
     caps: Caps | None = None,
+    launcher_options: str = "",
 ) -> Path:
     """Trains what the sweep's folder still lacks; returns the folder (`outputs/NAME` unless `out` says).
 
@@ -51,7 +52,7 @@ def sweep(
 
     config = load_config(config) if isinstance(config, str) else config
     folder = Path(out or Path("outputs") / config.name)
-    where = load_launcher(launcher)
+    where = load_launcher(launcher, launcher_options)
     for tracker in config.trackers:
         load_tracker(tracker)
     Store(folder).refuse(config)  # before anything is downloaded

@@ -35,6 +35,8 @@ class Where:
 
     launcher: str = "local"
     """Who trains: a file in sweeps/launchers, or a .py file of your own."""
+    launcher_options: str = ""
+    """What the launcher asks of a cluster: key=value,... or a .toml file; see docs/clusters.md."""
     out: Path | None = None
     """Folder of the sweep; outputs/NAME unless given."""
     no_report: bool = False
@@ -46,12 +48,12 @@ class Where:
 def run(argv: list[str]) -> int:
     """Trains a sweep, then fits it and draws its report."""
     options = (
-        f"[--launcher NAME] [--out DIR] [--no-report] [--max-flops F] [--max-hours H] {EXECUTION_USAGE} "
-        "[overrides]"
+        "[--launcher NAME] [--launcher-options O] [--out DIR] [--no-report] [--max-flops F] [--max-hours H] "
+        f"{EXECUTION_USAGE} [overrides]"
     )
     name, rest = take_config(argv, "sweep", options)
     valued, flags = (
-        ("--launcher", "--out", "--max-flops", "--max-hours", *EXECUTION_OPTIONS),
+        ("--launcher", "--launcher-options", "--out", "--max-flops", "--max-hours", *EXECUTION_OPTIONS),
         ("--no-report", *EXECUTION_FLAGS),
     )
     ours, overrides = split_options(rest, valued, flags)
@@ -66,7 +68,8 @@ def run_config(config: SweepConfig, where: Where) -> int:
 
     reporter = Reporter()
     began = time.monotonic()
-    folder = sweep(config, where.out, where.launcher, reporter, where.how, where.caps)
+    how, caps, options = where.how, where.caps, where.launcher_options
+    folder = sweep(config, where.out, where.launcher, reporter, how, caps, options)
     for line in closing_lines(folder):
         reporter.say(line)
     if not where.no_report:

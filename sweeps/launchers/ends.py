@@ -22,10 +22,15 @@ def epitaph(status: int, store: Store, how: Execution) -> str:
 
     Raises `UserError` where every other worker would end like it.
     """
-    from sweeps.worker import FULL, REFUSED, last_refusal  # with JAX, which who only keeps workers needs not
+    from sweeps.worker import (  # with JAX, which who only keeps workers needs not
+        FULL,
+        REFUSED,
+        DiskFull,
+        last_refusal,
+    )
 
     if status == FULL:
-        raise UserError(f"no disk space left in {store.path}: make room and run the same command again")
+        raise DiskFull(store.path)
     if status == REFUSED and (reason := last_refusal(store)):
         raise UserError(reason)
     if status == HUNG:

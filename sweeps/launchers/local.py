@@ -14,10 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.errors import UserError
-from sweeps.beats import HUNG
 from sweeps.launchers import child
+from sweeps.launchers.ends import epitaph
 from sweeps.store import Store
-from sweeps.worker import FULL, REFUSED, DiskFull, last_refusal
 from train.execution import Execution
 
 GRACE_SECONDS = 60.0
@@ -98,17 +97,12 @@ class Local:
         if status is None:
             return ""
         del self.workers[slot]
-        if status == FULL:
-            raise DiskFull(self.store.path)
-        if status == REFUSED:
-            raise UserError(last_refusal(self.store))
-        if status in child.LEFT_BY:
+        end = epitaph(status, self.store, self.how)
+        if not end:
             self.stillborn = 0
             return ""
         self.stillborn = self.stillborn + 1 if time.monotonic() - began < START_SECONDS else 0
-        if status == HUNG:
-            return f"the worker on {slot} made no headway for {self.how.hang_seconds:.0f} s and was ended"
-        return f"the worker on {slot} ended with status {status} (see worker.log); another takes its place"
+        return f"the worker on {slot} {end} (see worker.log); another takes its place"
 
 
 def _slots(how: Execution) -> Sequence[Slot]:
