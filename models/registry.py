@@ -44,7 +44,7 @@ def build(
     return _architecture(config).Model(config, dtype=dtype, remat=remat, rngs=rngs)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1 << 14)
 def ledger(config: ModelConfig) -> Ledger:
     """The exact parameters and FLOPs of `config`."""
     return _architecture(config).ledger(config)

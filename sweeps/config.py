@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 import math
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass, fields, replace
+from functools import cached_property, lru_cache
 from typing import Literal, Protocol, get_args, get_origin, get_type_hints
 
 from models import ModelConfig, family, ledger, plugins
@@ -148,17 +149,28 @@ class SweepConfig:
                 f"{name} {value!r} is unknown: choose one of {', '.join(map(str, get_args(hint)))}",
             )
 
+    @cached_property
+    def _hash(self) -> int:
+        return hash(tuple(vars(self)[f.name] for f in fields(self)))
+
+    def __hash__(self) -> int:
+        """Made once: a plan of many cells looks things up by its config again and again."""
+        return self._hash
+
     def model(self, width: int, corpus: Vocabulary) -> ModelConfig:
         """The family's member of this width, for a corpus."""
         return _model(self, width, corpus.vocab_size, corpus.eos)
 
     def widths_at(self, budget: float, corpus: Vocabulary) -> tuple[int, ...]:
         """The `sizes` widths of a budget, ascending."""
-        counts = _counts(self, corpus.vocab_size, corpus.eos)
-        centre = counts[self.ladder.index(self.centre_width)]
-        wanted = math.log(centre * (budget / self.centre_budget) ** self.centre_exponent)
-        nearest = min(range(len(counts)), key=lambda i: abs(math.log(counts[i]) - wanted))
-        first = min(max(nearest - self.sizes // 2, 0), len(counts) - self.sizes)
+        sizes = _log_counts(self, corpus.vocab_size, corpus.eos)
+        centre = sizes[self.ladder.index(self.centre_width)]
+        wanted = centre + self.centre_exponent * math.log(budget / self.centre_budget)
+        after = bisect.bisect(sizes, wanted)
+        nearest = min(
+            range(max(after - 1, 0), min(after + 1, len(sizes))), key=lambda i: abs(sizes[i] - wanted)
+        )
+        first = min(max(nearest - self.sizes // 2, 0), len(sizes) - self.sizes)
         return self.ladder[first : first + self.sizes]
 
     def least_budgets(self, corpus: Vocabulary) -> dict[int, float]:
@@ -169,7 +181,7 @@ class SweepConfig:
 # A plan of a hundred thousand cells asks for few models, again and again.
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1 << 14)
 def _model(config: SweepConfig, width: int, vocab_size: int, eos: int | None) -> ModelConfig:
     shape = family(
         width,
@@ -186,9 +198,9 @@ def _model(config: SweepConfig, width: int, vocab_size: int, eos: int | None) ->
 
 
 @lru_cache(maxsize=64)
-def _counts(config: SweepConfig, vocab_size: int, eos: int | None) -> list[int]:
-    """Parameters of each width of the ladder."""
-    return [ledger(_model(config, width, vocab_size, eos)).params() for width in config.ladder]
+def _log_counts(config: SweepConfig, vocab_size: int, eos: int | None) -> list[float]:
+    """Logarithms of the parameters of each width of the ladder, ascending."""
+    return [math.log(ledger(_model(config, width, vocab_size, eos)).params()) for width in config.ladder]
 
 
 @lru_cache(maxsize=64)

@@ -128,7 +128,7 @@ def cell_at(
     return PlannedCell(CellSpec(recipe, steps, split, windows), budget, role, lr_rule)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1 << 14)
 def _recipe(config: SweepConfig, data: DataSpec, model: ModelConfig, rate: float, warmup: int) -> Recipe:
     """One value for all the cells that share it, so that its ledger and its name are made once."""
     return Recipe(

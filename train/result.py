@@ -105,7 +105,7 @@ def describe(cell: CellSpec, n_tokens_available: int) -> dict[str, Any]:
     }
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1 << 14)
 def _of_recipe(recipe: Recipe) -> dict[str, Any]:
     model, ledger = recipe.model, recipe.ledger
     return {

@@ -111,6 +111,14 @@ class Recipe:
         return ledger(self.model)
 
     @cached_property
+    def _hash(self) -> int:
+        return hash(self.canonical)
+
+    def __hash__(self) -> int:
+        """Made once: a tree of many cells is built by their recipes."""
+        return self._hash
+
+    @cached_property
     def canonical(self) -> str:
         """Its canonical JSON, part of the names of all its cells and segments."""
         return canonical_json(self)

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from tests.sweeps.conftest import Runner
 from train.corpus import Corpus
 from train.execution import Execution
 
-HOW = Execution(devices=2, nodes=2, checkpoint_minutes=0.001)
+HOW = Execution(devices=2, nodes=2, checkpoint_minutes=0.01)
 
 
 def start(store: Store) -> list[subprocess.Popen[bytes]]:
@@ -60,6 +61,7 @@ def leave(processes: list[subprocess.Popen[bytes]]) -> list[int]:
 def test_two_processes_train_what_one_does_and_go_on_after_leaving(
     run: Runner, narrow: SweepConfig, corpus: Corpus, tmp_path: Path
 ) -> None:
+    narrow = replace(narrow, budgets=(2e9,), centre_budget=2e9)  # long enough to be left in the middle
     single = run(narrow, tmp_path / "single")
     store = Store.open(tmp_path / "both", narrow)
     plan = make_plan(narrow, corpus)
@@ -77,6 +79,6 @@ def test_two_processes_train_what_one_does_and_go_on_after_leaving(
     assert leave(processes) == [0, 0]
     table = Table("both", plan.grid, tree, store, corpus)
     table.update(store.contents())
-    assert [row["status"] for row in table.rows] == ["finished"] * 3
+    assert [row["status"] for row in table.rows] == ["finished"]
     for row, alone in zip(table.rows, single, strict=True):
         assert row["loss"] == pytest.approx(float(alone["loss"]), rel=5e-3)
