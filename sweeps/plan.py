@@ -85,7 +85,7 @@ def make_plan(config: SweepConfig, corpus: Corpus) -> Plan:
             f"{corpus.spec.source} has no one id that ends a document: drop --no-across-documents"
         )
     grid = grid_cells(config, corpus, config.rates)
-    minima = [_centre(grid, budget) for budget in config.budgets]
+    minima = _centres(grid)
     tuning = tuning_cells(config, corpus)
     _refuse_small_corpus(config, corpus, [*grid, *tuning])
     return Plan(
@@ -138,9 +138,12 @@ def refuse_full_disk(path: Path, price: Price) -> None:
         )
 
 
-def _centre(cells: Sequence[PlannedCell], budget: float) -> PlannedCell:
-    own = [p for p in cells if p.budget == budget]
-    return own[len(own) // 2]
+def _centres(cells: Sequence[PlannedCell]) -> list[PlannedCell]:
+    """The middle cell of each budget."""
+    budgets: dict[float, list[PlannedCell]] = {}
+    for planned in cells:
+        budgets.setdefault(planned.budget, []).append(planned)
+    return [own[len(own) // 2] for _, own in sorted(budgets.items())]
 
 
 def _refuse_small_corpus(config: SweepConfig, corpus: Corpus, cells: Sequence[PlannedCell]) -> None:
