@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, get_args, get_origin, get_type_hints
@@ -161,12 +162,24 @@ class SweepConfig:
 
     def widths_at(self, budget: float, corpus: Vocabulary) -> tuple[int, ...]:
         """The `sizes` widths of a budget, ascending."""
-        counts = [ledger(self.model(w, corpus)).params() for w in self.ladder]
+        counts = _counts(self, corpus.vocab_size, corpus.eos)
         centre = counts[self.ladder.index(self.centre_width)]
         wanted = math.log(centre * (budget / self.centre_budget) ** self.centre_exponent)
         nearest = min(range(len(counts)), key=lambda i: abs(math.log(counts[i]) - wanted))
         first = min(max(nearest - self.sizes // 2, 0), len(counts) - self.sizes)
         return self.ladder[first : first + self.sizes]
+
+
+@dataclass(frozen=True)
+class _Ids:
+    vocab_size: int
+    eos: int | None
+
+
+@functools.lru_cache(maxsize=64)
+def _counts(config: SweepConfig, vocab_size: int, eos: int | None) -> tuple[int, ...]:
+    """Parameters without embeddings of each width of the ladder."""
+    return tuple(ledger(config.model(w, _Ids(vocab_size, eos))).params() for w in config.ladder)
 
 
 def load_config(name: str) -> SweepConfig:

@@ -27,13 +27,13 @@ class PlannedCell:
 def grid_cells(config: SweepConfig, corpus: Corpus, rates: Rates) -> list[PlannedCell]:
     """Every budget at each of its widths."""
     pairs = [(b, w) for b in config.budgets for w in config.widths_at(b, corpus)]
-    return [_cell(config, corpus, width, budget, rates.at(width), str(rates)) for budget, width in pairs]
+    return [cell_at(config, corpus, width, budget, rates.at(width), str(rates)) for budget, width in pairs]
 
 
 def tuning_cells(config: SweepConfig, corpus: Corpus) -> list[PlannedCell]:
     """The anchors at every rate tried, evaluated on the tuning windows."""
     return [
-        _cell(
+        cell_at(
             config,
             corpus,
             width,
@@ -50,7 +50,7 @@ def tuning_cells(config: SweepConfig, corpus: Corpus) -> list[PlannedCell]:
 def replicate_cells(config: SweepConfig, minima: list[PlannedCell]) -> list[PlannedCell]:
     """The best cell of each budget again, under further seeds of initialization and data order."""
     return [
-        replace(planned, cell=_reseeded(planned.cell, config.seed + 1 + extra), role="replicate")
+        replace(planned, cell=reseeded(planned.cell, config.seed + 1 + extra), role="replicate")
         for planned in minima
         for extra in range(config.replicates)
     ]
@@ -75,7 +75,7 @@ def check_cells(config: SweepConfig, largest: PlannedCell) -> list[PlannedCell]:
     ]
 
 
-def _cell(
+def cell_at(
     config: SweepConfig,
     corpus: Corpus,
     width: int,
@@ -84,6 +84,7 @@ def _cell(
     lr_rule: str,
     role: Role = "grid",
 ) -> PlannedCell:
+    """One width on one budget (FLOPs) at a peak rate. Raises `UserError` for a budget under one step."""
     model = config.model(width, corpus)
     recipe = Recipe(
         model=model,
@@ -123,7 +124,8 @@ def _warmup(config: SweepConfig, corpus: Corpus, width: int, step_flops: int, bu
     return max(1, round(config.warmup_share * min([*own, budget]) / step_flops))
 
 
-def _reseeded(cell: CellSpec, seed: int) -> CellSpec:
+def reseeded(cell: CellSpec, seed: int) -> CellSpec:
+    """The same cell under another seed of initialization and data order."""
     return replace(cell, recipe=replace(cell.recipe, init_seed=seed, data_seed=seed))
 
 
