@@ -29,6 +29,9 @@ from train.corpus import Corpus
 AIM = 0.97
 """Share of the half-width wanted that a batch aims at: a batch that just reaches it on paper misses it half of
 the time."""
+LOOKS = 0.7
+"""Share of the error allowed that an interval is given when it may decide to stop: among many looks the sweep stops
+at one where the noise happens to look small. Chosen by simulation, see docs/adaptive.md."""
 DOUBTFUL = 0.01
 """Probability of the misfit below which the law is doubted."""
 
@@ -47,10 +50,16 @@ class Adaptive:
     """A round costs at most this share of what the rounds before it did."""
     law: str = "chinchilla"
     level: float = 0.95
+    """Coverage of the interval at the stop."""
+
+    @property
+    def level_at_a_look(self) -> float:
+        """The level of each interval on the way, under which the one at the stop has `level`."""
+        return 1.0 - LOOKS * (1.0 - self.level)
 
     def __post_init__(self) -> None:
         parse_target(self.target)
-        find_law(self.law)
+        _require(not find_law(self.law).covariates, f"law {self.law} needs more of a run than N and D: choose another")
         _require(0 < self.half_width < math.inf, f"half_width {self.half_width} must be a positive number")
         _require(0 < self.batch <= 1, f"batch {self.batch} must be above 0 and at most 1")
         _require(0 < self.level < 1, f"level {self.level} must be between 0 and 1, such as 0.95")
@@ -119,7 +128,7 @@ def next_cells(
     target = parse_target(options.target)
     if tried.enough(len(law.parameters)):
         ends = np.array([config.budgets[0], config.budgets[-1]])
-        known = estimate(tried.runs, law, target, ladder.cost, ends, options.level)
+        known = estimate(tried.runs, law, target, ladder.cost, ends, options.level_at_a_look)
     log_N_B = _optima(ladder, tried, known)
     open_FxB = ladder.space.possible_FxB & ~tried.spoiled_FxB
     for lacking, why in (

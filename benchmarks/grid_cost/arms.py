@@ -1,0 +1,133 @@
+"""Four ways to the same interval, each simulated from its first cell to its stop, under one kind of interval."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from analysis.design.estimate import Runs, estimate
+from analysis.design.targets import Target, parse_target
+from analysis.laws import find_law
+from benchmarks.grid_cost.world import CORPUS, Sky, World
+from sweeps.adaptive import Adaptive, first_cells, next_cells
+from sweeps.grid import PlannedCell, check_cells, grid_cells, tuning_cells
+from sweeps.ladder import Ladder, build_ladder
+from sweeps.segments import build_tree
+
+ARMS = ("classical", "shared trunks", "fresh, adaptive", "ours")
+"""The peer: whole grids of fresh cosine runs, one seed after the other; then one change at a time, and both."""
+MOST_ROUNDS = 200
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Where one simulated sweep stopped. FLOPs with tuning and checks; `miss`: estimate less truth (of N_opt the
+    log); `half_width` as `Target.width` has it."""
+
+    flops: float
+    half_width: float
+    held: bool
+    miss: float
+    noticed: bool
+    """The law was doubted at the 1% level."""
+    rounds: int
+    cells: int
+
+
+def simulate(world: World, arm: str, target: str, half_width: float, seed: int) -> Stop:
+    """One sweep of an arm in a world, until its interval is as narrow as asked."""
+    fresh = arm in ("classical", "fresh, adaptive")
+    config = replace(world.config, schedule="cosine" if fresh else "wsd")
+    world = replace(world, config=config)
+    grow = _adaptive if arm in ("fresh, adaptive", "ours") else _whole_grids
+    return grow(world, Adaptive(target, half_width), seed)
+
+
+def _adaptive(world: World, options: Adaptive, seed: int) -> Stop:
+    sky, config = Sky(world, seed), world.config
+    cells = first_cells(config, CORPUS, config.rates, options)
+    rows = []
+    for rounds in range(1, MOST_ROUNDS):
+        rows += sky.rows(cells)
+        found = next_cells(config, CORPUS, config.rates, rows, options)
+        if found.done:
+            break
+        cells = found.cells
+    else:
+        raise RuntimeError(f"no stop within {MOST_ROUNDS} rounds")
+    assert found.estimate is not None  # noqa: S101  # it stopped at an interval
+    assert found.interval is not None  # noqa: S101
+    assert found.half_width is not None  # noqa: S101
+    noticed = bool(found.warnings)
+    return _stop(world, options, found.flops, found.estimate, found.interval, found.half_width, noticed, rounds, rows)
+
+
+def _whole_grids(world: World, options: Adaptive, seed: int) -> Stop:
+    sky, config = Sky(world, seed), world.config
+    target, law = parse_target(options.target), find_law(options.law)
+    ladder = _ladder(world)
+    ends = np.array([config.budgets[0], config.budgets[-1]])
+    cells: list[PlannedCell] = []
+    rows = []
+    for rounds in range(1, MOST_ROUNDS):
+        once = grid_cells(replace(config, seed=config.seed + rounds - 1), CORPUS, config.rates)
+        cells += once
+        rows += sky.rows(once)
+        runs = Runs(*_columns(rows), _trunks(cells))
+        found = estimate(runs, law, target, ladder.cost, ends, options.level_at_a_look)
+        if found.half_width <= options.half_width:
+            break
+    else:
+        raise RuntimeError(f"no stop within {MOST_ROUNDS} grids")
+    flops = float(build_tree((p.cell for p in cells), config.checkpoint_steps).flops)
+    noticed = found.misfit is not None and found.misfit < 0.01
+    return _stop(world, options, flops, found.value, found.interval, found.half_width, noticed, rounds, rows)
+
+
+def _stop(world, options, flops, value, interval, half_width, noticed, rounds, rows) -> Stop:
+    target = parse_target(options.target)
+    truth = true_value(world, target)
+    miss = np.log(value / truth) if target.relative else value - truth
+    held = interval[0] <= truth <= interval[1]
+    return Stop(flops + extras(world), half_width, held, float(miss), noticed, rounds, len(rows))
+
+
+def _columns(rows: Sequence[dict]) -> tuple[np.ndarray, ...]:
+    names = ("n_params_non_embedding", "n_tokens", "loss")
+    return tuple(np.array([row[name] for row in rows], dtype=float) for name in names)
+
+
+def _trunks(cells: Sequence[PlannedCell]) -> np.ndarray:
+    """The number of each cell's trunk; a fresh run is its own."""
+    keys = [p.cell.recipe if p.cell.recipe.schedule.name == "wsd" else p.cell for p in cells]
+    numbers = {key: k for k, key in enumerate(dict.fromkeys(keys))}
+    return np.array([numbers[key] for key in keys])
+
+
+@functools.cache
+def _ladder(world: World) -> Ladder:
+    return build_ladder(world.config, CORPUS, world.config.rates)
+
+
+@functools.cache
+def extras(world: World) -> float:
+    """FLOPs of tuning the rate, and of the checks at the largest budget: half and twice the rate, and where
+    trunks are shared a fresh cosine run."""
+    config = world.config
+    tuning = sum(p.cell.flops for p in tuning_cells(config, CORPUS))
+    own = [p for p in grid_cells(config, CORPUS, config.rates) if p.budget == config.budgets[-1]]
+    checks = check_cells(replace(config, checks=True), own[len(own) // 2])
+    roles = ("rate_half", "rate_double", *(["fresh_cosine"] if config.schedule == "wsd" else []))
+    return float(tuning + sum(p.cell.flops for p in checks if p.role in roles))
+
+
+@functools.cache
+def true_value(world: World, target: Target) -> float:
+    """The target in the world's own law, rates tuned."""
+    config = world.config
+    ends = np.array([config.budgets[0], config.budgets[-1]])
+    values = target.values(find_law(world.law), world.params_P[None], ends, _ladder(world).cost)
+    return target.shown(float(values[0]))
