@@ -29,7 +29,7 @@ from train.corpus import Corpus
 AIM = 0.97
 """Share of the half-width wanted that a batch aims at: a batch that just reaches it on paper misses it half of
 the time."""
-LOOKS = 0.7
+LOOKS = 0.6
 """Share of the error allowed that an interval is given when it may decide to stop: among many looks the sweep stops
 at one where the noise happens to look small. Chosen by simulation, see docs/adaptive.md."""
 DOUBTFUL = 0.01

@@ -18,8 +18,8 @@ from analysis.fitting.starts import box_starts
 from analysis.laws import Law
 from analysis.precision import evaluate, float64_on_cpu, vectorized
 
-STARTS = 48
-"""One chunk of the solver's."""
+STARTS, KEPT = 64, 8
+"""Starting points that are looked at, and those of them that the search begins from."""
 STEPS, HALVINGS = 25, 8
 CLOSE = 1e-8
 """Largest change of a predicted log loss that ends the search."""
@@ -170,8 +170,11 @@ def _start(design: Design, at_R: np.ndarray, log_loss_R: np.ndarray) -> np.ndarr
     """theta of plain least squares, the best of many starts, on the means of equal (N, D)."""
     runs_K = np.bincount(at_R)
     loss_K = np.exp(np.bincount(at_R, log_loss_R) / runs_K)
-    starts = box_starts(design, loss_K, STARTS)
-    found = solve(design, starts, loss_K[None], runs_K[None].astype(float))
+    starts_SxP = box_starts(design, loss_K, STARTS)
+    with np.errstate(all="ignore"):
+        away_SxK = np.log(evaluate(design.law, _decoded(design, starts_SxP), *design.inputs) / loss_K)
+    order = np.argsort(np.nan_to_num(away_SxK**2, nan=np.inf, posinf=np.inf) @ runs_K, kind="stable")
+    found = solve(design, starts_SxP[order[:KEPT]], loss_K[None], runs_K[None].astype(float))
     if not np.isfinite(found.objective_S).any():
         raise UserError(f"{design.law.name} cannot be evaluated on these runs: check N, D and loss")
     return found.theta_SxP[found.best]
