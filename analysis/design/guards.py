@@ -14,7 +14,7 @@ from analysis.design.space import Space
 
 SPREAD = 5
 """Distinct sizes that a budget of the frame should have."""
-REACH = 4.0
+REACH = 3.0
 """Factor in N from the fitted optimum within which cells may lie: beyond it the law has to hold far out."""
 
 
