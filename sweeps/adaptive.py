@@ -1,7 +1,7 @@
 """A sweep that thinks: it begins coarse and cheap, and trains what narrows the chosen interval most per FLOP.
 
-A policy over values: it trains nothing and remembers nothing. From the rows so far follow the next cells, always
-the same ones, so that a sweep that was killed goes on as if it hadn't been.
+A policy over values: it trains nothing and remembers nothing. From the rows so far follow the next cells,
+always the same ones, so that a sweep that was killed goes on as if it hadn't been.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from sweeps.ladder import Ladder, build_ladder
 from train.corpus import Corpus
 
 AIM = 0.97
-"""Share of the half-width wanted that a batch aims at: a batch that just reaches it on paper misses it half of
-the time."""
+"""Share of the half-width wanted that a batch aims at: a batch that just reaches it on paper misses it half
+of the time."""
 LOOKS = 0.6
-"""Share of the error allowed that an interval is given when it may decide to stop: among many looks the sweep stops
-at one where the noise happens to look small. Chosen by simulation, see docs/adaptive.md."""
+"""Share of the error allowed that an interval is given when it may decide to stop: among many looks the sweep
+stops at one where the noise happens to look small. Chosen by simulation, see docs/adaptive.md."""
 DOUBTFUL = 0.01
 """Probability of the misfit below which the law is doubted."""
 
@@ -59,7 +59,10 @@ class Adaptive:
 
     def __post_init__(self) -> None:
         parse_target(self.target)
-        _require(not find_law(self.law).covariates, f"law {self.law} needs more of a run than N and D: choose another")
+        _require(
+            not find_law(self.law).covariates,
+            f"law {self.law} needs more of a run than N and D: choose another",
+        )
         _require(0 < self.half_width < math.inf, f"half_width {self.half_width} must be a positive number")
         _require(0 < self.batch <= 1, f"batch {self.batch} must be above 0 and at most 1")
         _require(0 < self.level < 1, f"level {self.level} must be between 0 and 1, such as 0.95")
@@ -119,7 +122,8 @@ def next_cells(
     """What to train after `rows`, those of all the cells that were chosen before, in the run table's columns.
 
     `other_flops`: spent elsewhere, as on tuning; counted against `options.max_flops` only. Minima come inside
-    their sizes first, then the frame of budgets gets its sizes, then the criterion rules: see `analysis.design`.
+    their sizes first, then the frame of budgets gets its sizes, then the criterion rules: see
+    `analysis.design`.
     """
     ladder = build_ladder(config, corpus, rates)
     tried = _Tried.of(ladder, rows)
@@ -132,7 +136,10 @@ def next_cells(
     log_N_B = _optima(ladder, tried, known)
     open_FxB = ladder.space.possible_FxB & ~tried.spoiled_FxB
     for lacking, why in (
-        (edges(ladder.space, tried.loss_FxB, log_N_B, open_FxB), "the least loss lies at an end of the sizes"),
+        (
+            edges(ladder.space, tried.loss_FxB, log_N_B, open_FxB),
+            "the least loss lies at an end of the sizes",
+        ),
         (thin(ladder.space, tried.loss_FxB, log_N_B, open_FxB), "too few sizes"),
     ):
         if lacking:
@@ -147,7 +154,8 @@ def next_cells(
 
 @dataclass(frozen=True)
 class _Tried:
-    """The rows by place: finished runs, trunks begun, mean losses (NaN where none), places without success."""
+    """The rows by place: finished runs, trunks begun, mean losses (NaN where none), places without
+    success."""
 
     runs: Runs
     trunks: tuple[Trunk, ...]
@@ -219,8 +227,8 @@ class _Tried:
         doubts = ()
         if known.misfit is not None and known.misfit < DOUBTFUL:
             doubts = (
-                f"{known.design.law.name} misses these runs beyond chance (p = {known.misfit:.1g}): its interval "
-                "is too narrow; try other laws with isoflop fit --compete",
+                f"{known.design.law.name} misses these runs beyond chance (p = {known.misfit:.1g}): its "
+                "interval is too narrow; try other laws with isoflop fit --compete",
             )
         return Decision(
             cells=tuple(cells),
@@ -259,7 +267,8 @@ def _completing(
     left: float,
     why: str,
 ) -> Decision:
-    """The cells that budgets lack, under the first seed that the family's trunk is open for, as money lasts."""
+    """The cells that budgets lack, under the first seed that the family's trunk is open for, as money
+    lasts."""
     space, chosen, price = ladder.space, [], 0.0
     ahead = {
         (t.family, seed): set(t.tried) for t, seed in zip(tried.trunks, tried.seeds, strict=True) if t.open

@@ -16,8 +16,8 @@ from train.corpus import Corpus
 from train.spec import Recipe
 
 FURTHER = 2
-"""Widths on either side of a budget's own for which a width's warm-up is chosen: sizes may slide by as many and
-still share their trunks."""
+"""Widths on either side of a budget's own for which a width's warm-up is chosen: sizes may slide by as many
+and still share their trunks."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class Ladder:
 def build_ladder(config: SweepConfig, corpus: Corpus, rates: Rates) -> Ladder:
     """The ladder of a config at tuned rates.
 
-    Widths with more tokens than the corpus may give, or under one step, are not possible on that budget. Cells
-    of one width share a recipe, and with it a trunk, but for those far from the config's guess of the minimum:
-    their warm-up is a share of another smallest cell. Without shared trunks every cell is a family.
+    Widths with more tokens than the corpus may give, or under one step, are not possible on that budget.
+    Cells of one width share a recipe, and with it a trunk, but for those far from the config's guess of the
+    minimum: their warm-up is a share of another smallest cell. Without shared trunks every cell is a family.
     """
     wide = replace(config, sizes=min(config.sizes + 2 * FURTHER, len(config.ladder)))
     limit = corpus.n_tokens("train") * config.max_epochs

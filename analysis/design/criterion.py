@@ -6,10 +6,11 @@ move adds dM at a price of F FLOPs and is worth
 
     (log g' M^-1 g - log g' (M + dM)^-1 g) / F,
 
-twice the drop of the log of the interval's half-width, per FLOP. M and dM are those of generalized least squares
-with the trunk's share of the noise at its expected value, so that a cell on a trunk that has others says less
-than a cell on a new trunk, and costs less. Moves are whole: a new trunk with any subset of its budgets, or any
-further budgets of a trunk that is there. They are taken one after the other, each given those before.
+twice the drop of the log of the interval's half-width, per FLOP. M and dM are those of generalized least
+squares with the trunk's share of the noise at its expected value, so that a cell on a trunk that has others
+says less than a cell on a new trunk, and costs less. Moves are whole: a new trunk with any subset of its
+budgets, or any further budgets of a trunk that is there. They are taken one after the other, each given those
+before.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ RIDGE = 1e-9
 
 @dataclass(frozen=True)
 class Pick:
-    """One move: `trunk` the position of the trunk it goes on with (those begun by earlier picks count on), None
-    to begin a new one; `budgets` at which it adds a cell; what it costs, and the half-width after it over that
-    before all picks."""
+    """One move: `trunk` the position of the trunk it goes on with (those begun by earlier picks count on),
+    None to begin a new one; `budgets` at which it adds a cell; what it costs, and the half-width after it
+    over that before all picks."""
 
     family: int
     trunk: int | None
@@ -71,7 +72,8 @@ class Field:
 def choose(
     field: Field, trunks: Sequence[Trunk], flops: float, ratio: float = 0.0, least: int = 1
 ) -> list[Pick]:
-    """Picks, best first, until they cost `flops` or the half-width is expected to be `ratio` times what it is.
+    """Picks, best first, until they cost `flops` or the half-width is expected to be `ratio` times what it
+    is.
 
     No pick alone costs more than `flops`. At least `least` picks are made, if there are any to make.
     """
@@ -93,9 +95,7 @@ def choose(
         trunk, family = int(moves.trunk_M[best]), int(moves.family_M[best])
         budgets = tuple(np.flatnonzero(moves.cells_MxB[best]).tolist())
         shrunk = float(np.sqrt(after_M[best] / first))
-        picks.append(
-            Pick(family, None if trunk < 0 else trunk, budgets, float(moves.price_M[best]), shrunk)
-        )
+        picks.append(Pick(family, None if trunk < 0 else trunk, budgets, float(moves.price_M[best]), shrunk))
         _train(trunks, family, trunk, budgets)
         if len(picks) >= least and shrunk <= ratio:
             return picks
@@ -136,7 +136,8 @@ class _Moves:
 
     @staticmethod
     def of_trunks(field: Field, trunks: Sequence[Trunk]) -> _Moves:
-        """Every trunk that can go on, one of each kind, with every subset of what is allowed and not tried."""
+        """Every trunk that can go on, one of each kind, with every subset of what is allowed and not
+        tried."""
         B = len(field.space.budget_B)
         kinds = {(t.family, t.done, t.tried): k for k, t in reversed([*enumerate(trunks)]) if t.open}
         family, trunk, cells, done, tried = [], [], [], [], []

@@ -1,9 +1,9 @@
 """What has to be there before a choice may trust the law: minima inside, sizes enough, from end to end.
 
 The best design for a law assumed true has as many distinct cells as the law has parameters, and could not
-notice that the law is wrong. So a frame of budgets (the lowest, the middle and the highest) has to have several
-sizes each, and every budget that has been begun a minimum inside its sizes; only what is spent beyond that
-follows the criterion.
+notice that the law is wrong. So a frame of budgets (the lowest, the middle and the highest) has to have
+several sizes each, and every budget that has been begun a minimum inside its sizes; only what is spent beyond
+that follows the criterion.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def optima(
 ) -> np.ndarray:
     """The optimum at each budget, log N, kept near what has been seen.
 
-    `log_N_B`: the fitted law's, NaN where it has none. `loss_FxB`: mean losses, NaN where there is no run. At a
-    budget with runs the optimum is not sought outside their sizes by more than one of `REACH`; at the others
-    not further from the nearest budget with runs than an exponent `between` leads.
+    `log_N_B`: the fitted law's, NaN where it has none. `loss_FxB`: mean losses, NaN where there is no run. At
+    a budget with runs the optimum is not sought outside their sizes by more than one of `REACH`; at the
+    others not further from the nearest budget with runs than an exponent `between` leads.
     """
     x_F, c_B = np.log(space.N_F), np.log(space.budget_B)
     found_B = log_N_B.copy()
@@ -90,7 +90,9 @@ def _past(N_K: np.ndarray, families: list[int], optimum: float) -> list[int]:
     return families[: int(np.clip(short + 1, 1, 3))]
 
 
-def thin(space: Space, loss_FxB: np.ndarray, log_N_B: np.ndarray, possible_FxB: np.ndarray) -> dict[int, list[int]]:
+def thin(
+    space: Space, loss_FxB: np.ndarray, log_N_B: np.ndarray, possible_FxB: np.ndarray
+) -> dict[int, list[int]]:
     """By budget of the frame, the families nearest to its optimum that it lacks for `SPREAD` sizes."""
     found: dict[int, list[int]] = {}
     for b in frame(len(space.budget_B)):

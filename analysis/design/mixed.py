@@ -1,11 +1,11 @@
 """Noise with two sources: what is a trunk's own, shared by all its cells, and what is a run's own.
 
 Log losses are a linear(ized) model plus an effect of each trunk plus an effect of each run, both normal. The
-trunk's share of the variance is not known, and with a dozen trunks it can't be estimated well: an interval that
-takes an estimate of it for the truth is too narrow. So it is integrated out, under a uniform prior; with the
-usual flat priors on the coefficients and the log variance, all else is in closed form (Gelman et al. 2013,
-Bayesian Data Analysis, chapters 5 and 15; the likelihood that is left is that of REML, Patterson and Thompson
-1971).
+trunk's share of the variance is not known, and with a dozen trunks it can't be estimated well: an interval
+that takes an estimate of it for the truth is too narrow. So it is integrated out, under a uniform prior; with
+the usual flat priors on the coefficients and the log variance, all else is in closed form (Gelman et al.
+2013, Bayesian Data Analysis, chapters 5 and 15; the likelihood that is left is that of REML, Patterson and
+Thompson 1971).
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class Posterior:
     def interval(self, gradient_P: np.ndarray, level: float) -> tuple[float, float]:
         """The central interval of a linear function of the shift."""
         centre_K, spread_K = self.shift_KxP @ gradient_P, self.spread_K(gradient_P)
-        return tuple(self._quantile(q, centre_K, spread_K) for q in ((1 - level) / 2, (1 + level) / 2))
+        low, high = (1 - level) / 2, (1 + level) / 2
+        return self._quantile(low, centre_K, spread_K), self._quantile(high, centre_K, spread_K)
 
     def _quantile(self, q: float, centre_K: np.ndarray, spread_K: np.ndarray) -> float:
         """By bisection of the mixture's distribution function."""
@@ -73,7 +74,8 @@ class Posterior:
 
 
 def posterior(J_RxP: np.ndarray, residual_R: np.ndarray, trunk_R: np.ndarray) -> Posterior:
-    """The posterior of residual_R = J_RxP shift + trunk's effect + run's effect; `trunk_R`: numbers from 0."""
+    """The posterior of residual_R = J_RxP shift + trunk's effect + run's effect; `trunk_R`: numbers from
+    0."""
     R, P = J_RxP.shape
     size_T = np.bincount(trunk_R)
     sums_TxP = per_trunk(J_RxP, trunk_R)

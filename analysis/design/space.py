@@ -1,4 +1,5 @@
-"""The cells that could be trained, and their price: a trunk is paid once, up to where its last branch leaves."""
+"""The cells that could be trained, and their price: a trunk is paid once, up to where its last branch
+leaves."""
 
 from __future__ import annotations
 
@@ -50,8 +51,8 @@ class Trunk:
 
 @functools.cache
 def subsets(count: int) -> np.ndarray:
-    """Every non-empty subset of `count` things, (2^count - 1) x count booleans; of more than `MOST` the single
-    ones, all, and those that run from one to another."""
+    """Every non-empty subset of `count` things, (2^count - 1) x count booleans; of more than `MOST` the
+    single ones, all, and those that run from one to another."""
     if count <= MOST:
         return (np.arange(1, 2**count)[:, None] >> np.arange(count)) % 2 == 1
     low, high = np.triu_indices(count)

@@ -30,7 +30,9 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.grid_cost", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--simulations", type=int, default=200, help="sweeps simulated of each arm and target")
+    parser.add_argument(
+        "--simulations", type=int, default=200, help="sweeps simulated of each arm and target"
+    )
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes")
     parser.add_argument("--worlds", nargs="+", choices=list(worlds()), default=list(worlds()))
     parser.add_argument("--real", action="store_true", help="train a small version on this CPU instead")
@@ -40,9 +42,13 @@ def _options() -> argparse.Namespace:
 def _print(results: dict[str, Any]) -> None:
     for name, compared in results.get("worlds", {}).items():
         for target, found in compared.items():
-            print(f"\n{name}: {target}, truth {found['truth']:.4g}, half-width {found['half_width_wanted']:g}")
-            print(f"  {'':<16} {'FLOPs':>9} {'ratio':>6} {'coverage':>14} {'width':>7} {'bias':>8} {'doubted':>7} "
-                  f"{'rounds':>6} {'cells':>6}")  # fmt: skip
+            print(
+                f"\n{name}: {target}, truth {found['truth']:.4g}, half-width {found['half_width_wanted']:g}"
+            )
+            print(
+                f"  {'':<16} {'FLOPs':>9} {'ratio':>6} {'coverage':>14} {'width':>7} {'bias':>8}
+                {'doubted':>7} " f"{'rounds':>6} {'cells':>6}"
+            )
             for arm in ARMS:
                 row = found[arm]
                 print(

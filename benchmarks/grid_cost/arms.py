@@ -1,8 +1,11 @@
-"""Four ways to the same interval, each simulated from its first cell to its stop, under one kind of interval."""
+"""Four ways to the same interval, each simulated from its first cell to its stop, under one kind of
+interval."""
 
 from __future__ import annotations
 
 import functools
+import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -12,20 +15,20 @@ from analysis.design.estimate import Runs, estimate
 from analysis.design.targets import Target, parse_target
 from analysis.laws import find_law
 from benchmarks.grid_cost.world import CORPUS, Sky, World
-from sweeps.adaptive import Adaptive, first_cells, next_cells
+from sweeps.adaptive import DOUBTFUL, Adaptive, first_cells, next_cells
 from sweeps.grid import PlannedCell, check_cells, grid_cells, tuning_cells
 from sweeps.ladder import Ladder, build_ladder
 from sweeps.segments import build_tree
 
 ARMS = ("classical", "shared trunks", "fresh, adaptive", "ours")
-"""The peer: whole grids of fresh cosine runs, one seed after the other; then one change at a time, and both."""
-MOST_ROUNDS = 200
+"""The peer: whole grids of fresh cosine runs, one seed after the other; then one change at a time, and
+both."""
 
 
 @dataclass(frozen=True)
 class Stop:
-    """Where one simulated sweep stopped. FLOPs with tuning and checks; `miss`: estimate less truth (of N_opt the
-    log); `half_width` as `Target.width` has it."""
+    """Where one simulated sweep stopped. FLOPs with tuning and checks; `miss`: estimate less truth (of N_opt
+    the log); `half_width` as `Target.width` has it."""
 
     flops: float
     half_width: float
@@ -48,21 +51,18 @@ def simulate(world: World, arm: str, target: str, half_width: float, seed: int) 
 
 def _adaptive(world: World, options: Adaptive, seed: int) -> Stop:
     sky, config = Sky(world, seed), world.config
-    cells = first_cells(config, CORPUS, config.rates, options)
-    rows = []
-    for rounds in range(1, MOST_ROUNDS):
+    cells, rows, rounds = first_cells(config, CORPUS, config.rates, options), [], 0
+    while True:
         rows += sky.rows(cells)
+        rounds += 1
         found = next_cells(config, CORPUS, config.rates, rows, options)
         if found.done:
             break
         cells = found.cells
-    else:
-        raise RuntimeError(f"no stop within {MOST_ROUNDS} rounds")
-    assert found.estimate is not None  # noqa: S101  # it stopped at an interval
-    assert found.interval is not None  # noqa: S101
-    assert found.half_width is not None  # noqa: S101
-    noticed = bool(found.warnings)
-    return _stop(world, options, found.flops, found.estimate, found.interval, found.half_width, noticed, rounds, rows)
+    if found.estimate is None or found.interval is None or found.half_width is None:
+        raise RuntimeError(f"{world.name}: stopped without an interval: {found.why}")
+    ended = (found.flops, found.estimate, found.interval, found.half_width, bool(found.warnings))
+    return _stop(world, options, *ended, rounds, len(rows))
 
 
 def _whole_grids(world: World, options: Adaptive, seed: int) -> Stop:
@@ -72,27 +72,37 @@ def _whole_grids(world: World, options: Adaptive, seed: int) -> Stop:
     ends = np.array([config.budgets[0], config.budgets[-1]])
     cells: list[PlannedCell] = []
     rows = []
-    for rounds in range(1, MOST_ROUNDS):
+    for rounds in itertools.count(1):
         once = grid_cells(replace(config, seed=config.seed + rounds - 1), CORPUS, config.rates)
         cells += once
         rows += sky.rows(once)
-        runs = Runs(*_columns(rows), _trunks(cells))
+        N_R, D_R, loss_R = _columns(rows)
+        runs = Runs(N_R, D_R, loss_R, _trunks(cells))
         found = estimate(runs, law, target, ladder.cost, ends, options.level_at_a_look)
         if found.half_width <= options.half_width:
-            break
-    else:
-        raise RuntimeError(f"no stop within {MOST_ROUNDS} grids")
-    flops = float(build_tree((p.cell for p in cells), config.checkpoint_steps).flops)
-    noticed = found.misfit is not None and found.misfit < 0.01
-    return _stop(world, options, flops, found.value, found.interval, found.half_width, noticed, rounds, rows)
+            flops = float(build_tree((p.cell for p in cells), config.checkpoint_steps).flops)
+            noticed = found.misfit is not None and found.misfit < DOUBTFUL
+            ended = (flops, found.value, found.interval, found.half_width, noticed)
+            return _stop(world, options, *ended, rounds, len(rows))
+    raise AssertionError("unreachable")
 
 
-def _stop(world, options, flops, value, interval, half_width, noticed, rounds, rows) -> Stop:
+def _stop(
+    world: World,
+    options: Adaptive,
+    flops: float,
+    value: float,
+    interval: tuple[float, float],
+    half_width: float,
+    noticed: bool,
+    rounds: int,
+    cells: int,
+) -> Stop:
     target = parse_target(options.target)
     truth = true_value(world, target)
-    miss = np.log(value / truth) if target.relative else value - truth
+    miss = math.log(value / truth) if target.relative else value - truth
     held = interval[0] <= truth <= interval[1]
-    return Stop(flops + extras(world), half_width, held, float(miss), noticed, rounds, len(rows))
+    return Stop(flops + extras(world), half_width, held, miss, noticed, rounds, cells)
 
 
 def _columns(rows: Sequence[dict]) -> tuple[np.ndarray, ...]:

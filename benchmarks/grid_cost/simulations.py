@@ -40,7 +40,9 @@ def run_simulations(simulations: int, workers: int, names: Sequence[str]) -> dic
         for done, (key, found) in enumerate(pool.imap_unordered(_task, tasks), 1):
             stops.setdefault(key, []).extend(found)
             if sys.stderr.isatty():
-                print(f"\r{done}/{len(tasks)} tasks, {time.monotonic() - began:.0f} s", end="", file=sys.stderr)
+                print(
+                    f"\r{done}/{len(tasks)} tasks, {time.monotonic() - began:.0f} s", end="", file=sys.stderr
+                )
     results: dict[str, Any] = {"simulations": simulations, "worlds": {}}
     for name in names:
         results["worlds"][name] = {

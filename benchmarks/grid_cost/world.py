@@ -1,4 +1,5 @@
-"""The world that grids are simulated in: a law, noise of trunks and runs, rates a little off, a trunk's price."""
+"""The world that grids are simulated in: a law, noise of trunks and runs, rates a little off, a trunk's
+price."""
 
 from __future__ import annotations
 
@@ -34,8 +35,8 @@ class World:
     trunk_sd: float = 0.007
     run_sd: float = 0.0039
     trunk_price: tuple[float, float] = (0.004, 0.0005)
-    """What a shared trunk loses against a fresh cosine: at the centre's tokens, and more for each factor e of them.
-    Measured, it is within the noise of a seed, docs/demo.md."""
+    """What a shared trunk loses against a fresh cosine: at the centre's tokens, and more for each factor e of
+    them. Measured, it is within the noise of a seed, docs/demo.md."""
     rate_drift: float = 0.0
     """The best rate falls as tokens to this power, which the rule doesn't know."""
 
