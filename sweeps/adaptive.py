@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from analysis.design.criterion import Field, Pick, choose
+from analysis.design.criterion import Field, choose
 from analysis.design.estimate import Estimate, Runs, estimate
-from analysis.design.guards import edges, optima, thin, window
-from analysis.design.space import Trunk, marks
+from analysis.design.guards import edges, fill, optima, thin, window
+from analysis.design.space import Pick, Trunk, marks
 from analysis.design.targets import Target, parse_target
 from analysis.laws import find_law
 from analysis.result import optimal_size
@@ -144,7 +144,9 @@ def next_cells(
     ):
         if lacking:
             named = ", ".join(f"{config.budgets[b]:.3g}" for b in sorted(lacking))
-            return _completing(ladder, tried, known, lacking, left, f"{why} at {named} FLOPs")
+            picks = fill(ladder.space, tried.trunks, lacking, left)
+            why = f"{why} at {named} FLOPs" + ("" if picks else ", and the FLOPs are spent")
+            return tried.decision(why, known, _cells_of(ladder, tried, picks), sum(p.flops for p in picks))
     if known is None:
         return tried.decision("too few cells finished to fit a law, and no others are left", known)
     if known.half_width <= options.half_width:
@@ -208,11 +210,6 @@ class _Tried:
         points = np.unique(np.stack([self.runs.N_R, self.runs.D_R]), axis=1).shape[1]
         return min(points, len(self.runs.loss_R) - 1) > parameters
 
-    def next_seed(self, family: int, first: int) -> int:
-        """The lowest seed under which this family has no trunk."""
-        used = {seed for trunk, seed in zip(self.trunks, self.seeds, strict=True) if trunk.family == family}
-        return next(seed for seed in range(first, first + len(used) + 1) if seed not in used)
-
     def decision(
         self,
         why: str,
@@ -259,36 +256,6 @@ def _optima(ladder: Ladder, tried: _Tried, known: Estimate | None) -> np.ndarray
     return optima(space, log_N_B, tried.loss_FxB)
 
 
-def _completing(
-    ladder: Ladder,
-    tried: _Tried,
-    known: Estimate | None,
-    lacking: Mapping[int, Sequence[int]],
-    left: float,
-    why: str,
-) -> Decision:
-    """The cells that budgets lack, under the first seed that the family's trunk is open for, as money
-    lasts."""
-    space, chosen, price = ladder.space, [], 0.0
-    ahead = {
-        (t.family, seed): set(t.tried) for t, seed in zip(tried.trunks, tried.seeds, strict=True) if t.open
-    }
-    for b in sorted(lacking):
-        for f in lacking[b]:
-            seeds = sorted(seed for family, seed in ahead if family == f)
-            seed = seeds[0] if seeds else tried.next_seed(f, ladder.config.seed)
-            had = ahead.setdefault((f, seed), set())
-            before, after = (
-                float(space.flops(np.array([f]), marks(tuple(at), len(space.budget_B))[None])[0])
-                for at in (had, had | {b})
-            )
-            if price + after - before <= left:
-                had.add(b)
-                price += after - before
-                chosen.append(ladder.cell(f, b, seed))
-    return tried.decision(why if chosen else f"{why}, and the FLOPs are spent", known, chosen, price)
-
-
 def _best(
     ladder: Ladder,
     tried: _Tried,
@@ -323,7 +290,7 @@ def _why(target: Target, known: Estimate, picks: Sequence[Pick]) -> str:
 
 
 def _cells_of(ladder: Ladder, tried: _Tried, picks: Sequence[Pick]) -> list[PlannedCell]:
-    """The picks' cells; new trunks take the lowest seeds that are free."""
+    """The picks' cells; new trunks take the lowest seeds under which their family has none."""
     places = [(trunk.family, seed) for trunk, seed in zip(tried.trunks, tried.seeds, strict=True)]
     cells = []
     for pick in picks:

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 MAY_IMPORT = {
     "models": set[str](),
     "train": {"models"},
-    "sweeps": {"train", "models"},
+    "sweeps": {"train", "models", "analysis"},
     "analysis": set[str](),
     "labs": {"sweeps", "train", "models", "analysis"},
     "isoflop": {"labs", "sweeps", "train", "models", "analysis"},

@@ -22,23 +22,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.design.mixed import common
-from analysis.design.space import Space, Trunk, marks, subsets
+from analysis.design.space import Pick, Space, Trunk, marks, subsets
 
 RIDGE = 1e-9
 """Of the information's largest entries: a direction that no run tells has a finite, huge variance."""
-
-
-@dataclass(frozen=True)
-class Pick:
-    """One move: `trunk` the position of the trunk it goes on with (those begun by earlier picks count on),
-    None to begin a new one; `budgets` at which it adds a cell; what it costs, and the half-width after it
-    over that before all picks."""
-
-    family: int
-    trunk: int | None
-    budgets: tuple[int, ...]
-    flops: float
-    ratio: float
 
 
 @dataclass(frozen=True)
@@ -95,19 +82,11 @@ def choose(
         trunk, family = int(moves.trunk_M[best]), int(moves.family_M[best])
         budgets = tuple(np.flatnonzero(moves.cells_MxB[best]).tolist())
         shrunk = float(np.sqrt(after_M[best] / first))
-        picks.append(Pick(family, None if trunk < 0 else trunk, budgets, float(moves.price_M[best]), shrunk))
-        _train(trunks, family, trunk, budgets)
+        pick = Pick(family, None if trunk < 0 else trunk, budgets, float(moves.price_M[best]), shrunk)
+        picks.append(pick)
+        pick.train(trunks)
         if len(picks) >= least and shrunk <= ratio:
             return picks
-
-
-def _train(trunks: list[Trunk], family: int, trunk: int, budgets: tuple[int, ...]) -> None:
-    if trunk < 0:
-        trunks.append(Trunk(family, budgets, budgets))
-        return
-    old = trunks[trunk]
-    done, tried = (tuple(sorted({*x, *budgets})) for x in (old.done, old.tried))
-    trunks[trunk] = dataclasses.replace(old, done=done, tried=tried)
 
 
 @dataclass(frozen=True)

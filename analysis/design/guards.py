@@ -8,9 +8,11 @@ that follows the criterion.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
-from analysis.design.space import Space
+from analysis.design.space import Pick, Space, Trunk, marks
 
 SPREAD = 5
 """Distinct sizes that a budget of the frame should have."""
@@ -103,3 +105,24 @@ def thin(
         if lacking > 0 and open_F:
             found[b] = open_F[:lacking]
     return found
+
+
+def fill(
+    space: Space, trunks: Sequence[Trunk], lacking: Mapping[int, Sequence[int]], flops: float
+) -> list[Pick]:
+    """Picks for the families that budgets lack, each on its family's first open trunk, as far as `flops`
+    go."""
+    trunks, picks, spent, B = list(trunks), [], 0.0, len(space.budget_B)
+    for b in sorted(lacking):
+        for f in lacking[b]:
+            own = [k for k, t in enumerate(trunks) if t.family == f and t.open and b not in t.tried]
+            had = trunks[own[0]].tried if own else ()
+            before, after = (
+                float(space.flops(np.array([f]), marks(at, B)[None])[0]) for at in (had, (*had, b))
+            )
+            if spent + after - before <= flops:
+                pick = Pick(f, own[0] if own else None, (b,), after - before)
+                pick.train(trunks)
+                picks.append(pick)
+                spent += pick.flops
+    return picks

@@ -4,7 +4,7 @@ leaves."""
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -47,6 +47,28 @@ class Trunk:
     tried: tuple[int, ...]
     open: bool = True
     """Whether it can be trained further; not if it diverged or failed."""
+
+
+@dataclass(frozen=True)
+class Pick:
+    """One move: `trunk` the position of the trunk it goes on with (those begun by earlier picks count on),
+    None to begin a new one; `budgets` at which it adds a cell; what it costs, and the half-width expected
+    after it over that before all picks (NaN where no law says)."""
+
+    family: int
+    trunk: int | None
+    budgets: tuple[int, ...]
+    flops: float
+    ratio: float = float("nan")
+
+    def train(self, trunks: list[Trunk]) -> None:
+        """Brings a list of trunks up to date, as if it had been trained."""
+        if self.trunk is None:
+            trunks.append(Trunk(self.family, self.budgets, self.budgets))
+            return
+        old = trunks[self.trunk]
+        done, tried = (tuple(sorted({*x, *self.budgets})) for x in (old.done, old.tried))
+        trunks[self.trunk] = replace(old, done=done, tried=tried)
 
 
 @functools.cache

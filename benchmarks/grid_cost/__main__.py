@@ -11,6 +11,9 @@ from benchmarks.grid_cost.arms import ARMS
 from benchmarks.grid_cost.simulations import run_simulations
 from benchmarks.grid_cost.world import worlds
 
+COLUMNS = (9, 6, 15, 7, 8, 7, 6, 6)
+"""Their widths in print."""
+
 
 def main() -> None:
     """Prints a table, or one JSON object."""
@@ -45,10 +48,8 @@ def _print(results: dict[str, Any]) -> None:
             print(
                 f"\n{name}: {target}, truth {found['truth']:.4g}, half-width {found['half_width_wanted']:g}"
             )
-            print(
-                f"  {'':<16} {'FLOPs':>9} {'ratio':>6} {'coverage':>14} {'width':>7} {'bias':>8}
-                {'doubted':>7} " f"{'rounds':>6} {'cells':>6}"
-            )
+            names = ("FLOPs", "ratio", "coverage", "width", "bias", "doubted", "rounds", "cells")
+            print(" " * 18 + " ".join(f"{name:>{w}}" for name, w in zip(names, COLUMNS, strict=True)))
             for arm in ARMS:
                 row = found[arm]
                 print(
