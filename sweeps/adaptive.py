@@ -32,8 +32,6 @@ of the time."""
 LOOKS = 0.6
 """Share of the error allowed that an interval is given when it may decide to stop: among many looks the sweep
 stops at one where the noise happens to look small. Chosen by simulation, see docs/adaptive.md."""
-DOUBTFUL = 0.01
-"""Probability of the misfit below which the law is doubted."""
 
 
 @dataclass(frozen=True)
@@ -221,12 +219,6 @@ class _Tried:
         """The cells with all that is known; without any the sweep is done."""
         if known is None:
             return Decision(tuple(cells), not cells, why, self.flops, price)
-        doubts = ()
-        if known.misfit is not None and known.misfit < DOUBTFUL:
-            doubts = (
-                f"{known.design.law.name} misses these runs beyond chance (p = {known.misfit:.1g}): its "
-                "interval is too narrow; try other laws with isoflop fit --compete",
-            )
         return Decision(
             cells=tuple(cells),
             done=not cells,
@@ -240,7 +232,7 @@ class _Tried:
             trunk_sd=known.noise.trunk_sd,
             run_sd=known.noise.run_sd,
             misfit=known.misfit,
-            warnings=doubts,
+            warnings=known.doubts,
         )
 
 
@@ -251,8 +243,6 @@ def _optima(ladder: Ladder, tried: _Tried, known: Estimate | None) -> np.ndarray
     if known is not None:
         with np.errstate(all="ignore"):
             log_N_B = np.log(optimal_size(known.design.law, known.params_P, space.budget_B, ladder.cost))
-    if not np.isfinite(tried.loss_FxB).any():
-        return np.full(len(space.budget_B), float(np.log(space.N_F).mean()))
     return optima(space, log_N_B, tried.loss_FxB)
 
 
@@ -265,10 +255,7 @@ def _best(
     options: Adaptive,
 ) -> Decision:
     space = ladder.space
-    N_FxB = np.broadcast_to(space.N_F[:, None], space.D_FxB.shape)
-    inputs = (N_FxB.ravel(), space.D_FxB.ravel())
-    extra = known.design.law.fill(*inputs, np.broadcast_to(space.budget_B, N_FxB.shape).ravel())
-    slopes_FxBxP = known.slopes((*inputs, *extra)).reshape(*N_FxB.shape, -1)
+    slopes_FxBxP = known.slopes_over(space)
     field = Field(space, allowed_FxB, slopes_FxBxP, known.information, known.gradient_P, known.noise.share)
     ratio = AIM * options.half_width / known.half_width
     picks = choose(field, tried.trunks, min(left, options.batch * tried.flops), ratio)

@@ -9,6 +9,7 @@ from scipy.special import fdtrc
 
 from analysis.compute import PerToken
 from analysis.design.mixed import Posterior, common, per_trunk, posterior
+from analysis.design.space import Space
 from analysis.design.targets import Target
 from analysis.errors import UserError
 from analysis.fitting.certificate import sensitivity
@@ -21,6 +22,8 @@ from analysis.precision import evaluate, float64_on_cpu, vectorized
 STARTS, KEPT = 64, 8
 """Starting points that are looked at, and those of them that the search begins from."""
 STEPS, HALVINGS = 25, 8
+DOUBTFUL = 0.01
+"""Probability of the misfit below which the law is doubted."""
 CLOSE = 1e-8
 """Largest change of a predicted log loss that ends the search."""
 STEP = 2e-3
@@ -78,6 +81,24 @@ class Estimate:
     def slopes(self, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
         """Derivative of the predicted log loss in the free coordinates at K inputs, KxP."""
         return np.nan_to_num(sensitivity(self.design, self.theta_P, inputs))[:, self.free_P]
+
+    def slopes_over(self, space: Space) -> np.ndarray:
+        """The same at every cell of a space, FxBxP; covariates have their defaults."""
+        N_FxB = np.broadcast_to(space.N_F[:, None], space.D_FxB.shape)
+        C_FxB = np.broadcast_to(space.budget_B, N_FxB.shape)
+        inputs = (N_FxB.ravel(), space.D_FxB.ravel())
+        extra = self.design.law.fill(*inputs, C_FxB.ravel())
+        return self.slopes((*inputs, *extra)).reshape(*N_FxB.shape, -1)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What to warn of: a law that misses the runs beyond chance."""
+        if self.misfit is None or self.misfit >= DOUBTFUL:
+            return ()
+        return (
+            f"{self.design.law.name} misses these runs beyond chance (p = {self.misfit:.1g}): its "
+            "interval is too narrow; try other laws with isoflop fit --compete",
+        )
 
     @property
     def information(self) -> np.ndarray:

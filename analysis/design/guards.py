@@ -39,7 +39,8 @@ def optima(
 
     `log_N_B`: the fitted law's, NaN where it has none. `loss_FxB`: mean losses, NaN where there is no run. At
     a budget with runs the optimum is not sought outside their sizes by more than one of `REACH`; at the
-    others not further from the nearest budget with runs than an exponent `between` leads.
+    others not further from the nearest budget with runs than an exponent `between` leads. Without any run it
+    is the law's, or the middle of the sizes.
     """
     x_F, c_B = np.log(space.N_F), np.log(space.budget_B)
     found_B = log_N_B.copy()
@@ -49,6 +50,8 @@ def optima(
         best = x_F[int(np.nanargmin(np.where(has, loss_FxB[:, b], np.nan)))]
         value = log_N_B[b] if np.isfinite(log_N_B[b]) else best
         found_B[b] = np.clip(value, x_F[has].min() - np.log(REACH), x_F[has].max() + np.log(REACH))
+    if not len(seen):
+        return np.where(np.isfinite(found_B), found_B, x_F.mean())
     for b in np.setdiff1d(np.arange(len(c_B)), seen):
         near = seen[int(np.argmin(np.abs(c_B[seen] - c_B[b])))]
         low, high = sorted(found_B[near] + slope * (c_B[b] - c_B[near]) for slope in between)

@@ -15,7 +15,7 @@ from analysis.design.estimate import Runs, estimate
 from analysis.design.targets import Target, parse_target
 from analysis.laws import find_law
 from benchmarks.grid_cost.world import CORPUS, Sky, World
-from sweeps.adaptive import DOUBTFUL, Adaptive, first_cells, next_cells
+from sweeps.adaptive import Adaptive, first_cells, next_cells
 from sweeps.grid import PlannedCell, check_cells, grid_cells, tuning_cells
 from sweeps.ladder import Ladder, build_ladder
 from sweeps.segments import build_tree
@@ -81,8 +81,7 @@ def _whole_grids(world: World, options: Adaptive, seed: int) -> Stop:
         found = estimate(runs, law, target, ladder.cost, ends, options.level_at_a_look)
         if found.half_width <= options.half_width:
             flops = float(build_tree((p.cell for p in cells), config.checkpoint_steps).flops)
-            noticed = found.misfit is not None and found.misfit < DOUBTFUL
-            ended = (flops, found.value, found.interval, found.half_width, noticed)
+            ended = (flops, found.value, found.interval, found.half_width, bool(found.doubts))
             return _stop(world, options, *ended, rounds, len(rows))
     raise AssertionError("unreachable")
 
