@@ -281,13 +281,13 @@ def _cells_of(ladder: Ladder, tried: _Tried, picks: Sequence[Pick]) -> list[Plan
     places = [(trunk.family, seed) for trunk, seed in zip(tried.trunks, tried.seeds, strict=True)]
     cells = []
     for pick in picks:
-        if pick.trunk is None:
+        seeds = []
+        for _ in range(pick.times if pick.trunk is None else 0):
             used = {seed for family, seed in places if family == pick.family}
-            seed = next(s for s in range(ladder.config.seed, 2**31) if s not in used)
-            places.append((pick.family, seed))
-        else:
-            seed = places[pick.trunk][1]
-        cells += [ladder.cell(pick.family, b, seed) for b in pick.budgets]
+            seeds.append(next(s for s in range(ladder.config.seed, 2**31) if s not in used))
+            places.append((pick.family, seeds[-1]))
+        for seed in seeds if pick.trunk is None else [places[pick.trunk][1]]:
+            cells += [ladder.cell(pick.family, b, seed) for b in pick.budgets]
     return cells
 
 

@@ -24,6 +24,8 @@ import numpy as np
 from analysis.design.mixed import common
 from analysis.design.space import Pick, Space, Trunk, marks, subsets
 
+SINGLE = 128
+"""Picks after which new trunks are begun two at a time, after as many more four at a time, and so on."""
 RIDGE = 1e-9
 """Of the information's largest entries: a direction that no run tells has a finite, huge variance."""
 
@@ -77,12 +79,14 @@ def choose(
         best = int(np.argmax(worth_M))
         if not worth_M[best] > 0:
             return picks
-        information = information + moves.told_MxPxP[best]
-        spent += float(moves.price_M[best])
         trunk, family = int(moves.trunk_M[best]), int(moves.family_M[best])
+        price = float(moves.price_M[best])
+        times = 1 if trunk >= 0 else int(np.clip((flops - spent) // price, 1, 2 ** (len(picks) // SINGLE)))
+        information = information + times * moves.told_MxPxP[best]
+        spent += times * price
+        shrunk = float(np.sqrt(field.variance(information) / first))
         budgets = tuple(np.flatnonzero(moves.cells_MxB[best]).tolist())
-        shrunk = float(np.sqrt(after_M[best] / first))
-        pick = Pick(family, None if trunk < 0 else trunk, budgets, float(moves.price_M[best]), shrunk)
+        pick = Pick(family, None if trunk < 0 else trunk, budgets, times * price, shrunk, times)
         picks.append(pick)
         pick.train(trunks)
         if len(picks) >= least and shrunk <= ratio:

@@ -46,10 +46,12 @@ class NextRun:
     n_tokens: tuple[float, ...]
     trunk: str | None
     """The trunk's name in the table that it branches off; None: a new one, with a seed of its own."""
+    seeds: int
+    """How many such, each on a new trunk with a seed of its own."""
     flops: float
-    """What it costs, with what is there already."""
+    """What they cost, with what is there already."""
     half_width: float
-    """Of the target's interval, expected after this run and those before it."""
+    """Of the target's interval, expected after these runs and those before them."""
     why: str
 
 
@@ -91,7 +93,9 @@ def propose(
     table's runs cost.
 
     Raises:
-        UserError: too few runs for the law, or a half-width or FLOPs that are no positive numbers.
+        UserError: too few runs for the law, a law without the target or that fixes it, or a half-width or
+        FLOPs
+            that are no positive numbers.
     """
     for name, value in (("--half-width", half_width), ("--max-flops", max_flops)):
         if value is not None and not (math.isfinite(value) and value > 0):
@@ -101,6 +105,12 @@ def propose(
     own_R = np.arange(len(table)) if trunk_R is None else trunk_R
     runs = Runs(table.N_R, table.D_R, table.loss_R, own_R, covariates(table, law))
     known = estimate(runs, law, target, cost, C_K, level)
+    if not math.isfinite(known.half_width):
+        raise UserError(
+            f"the fitted {law.name} has no {target}: its loss falls to an end of the sizes; add sizes"
+        )
+    if known.half_width == 0:
+        raise UserError(f"{law.name} fixes {target} whatever the runs say: choose another target or law")
     space = _space(table, cost, shared=trunk_R is not None)
     trunks, names, loss_FxB = _placed(table, space, trunk_R)
     with np.errstate(all="ignore"):
@@ -115,7 +125,7 @@ def propose(
         pick.train(after)
     picks, told_PxP = _judged(board, trunks, picks)
     reached = picks[-1].ratio if picks else 1.0
-    wanted = half_width / known.half_width if math.isfinite(known.half_width) else 0.0
+    wanted = half_width / known.half_width
     left -= sum(pick.flops for pick in picks)
     if reached > wanted:
         further = choose(replace(board, information_PxP=told_PxP), after, left, wanted / reached)
@@ -137,6 +147,7 @@ def _proposal(
                 budgets=tuple(space.budget_B[at].tolist()),
                 n_tokens=tuple(space.D_FxB[pick.family, at].tolist()),
                 trunk=names[pick.trunk] if old and pick.trunk is not None else None,
+                seeds=pick.times,
                 flops=pick.flops,
                 half_width=known.half_width * pick.ratio,
                 why=why,
@@ -165,7 +176,7 @@ def _proposal(
 def _to_target(before: float, after: float, wanted: float, flops: float) -> float | None:
     """Information, one over the half-width squared, grows with the FLOPs: extrapolated along a straight
     line."""
-    if before <= wanted or not after < before or not math.isfinite(before):
+    if before <= wanted or not after < before:
         return None
     return flops * max(1.0, (wanted**-2 - before**-2) / (after**-2 - before**-2))
 
@@ -209,7 +220,7 @@ def _board(space: Space, known: Estimate, allowed_FxB: np.ndarray) -> Field:
 
 def _space(table: RunTable, cost: PerToken, shared: bool) -> Space:
     """The table's sizes and two beyond either end, at its budgets; without trunks a family is one cell."""
-    budget_B = _few([g.flops for g in isoflop_groups(table)] or None, table.C_R, MOST_BUDGETS, LEVELS)
+    budget_B = _few(_budgets(table) or None, table.C_R, MOST_BUDGETS, LEVELS)
     sizes = np.unique(table.N_R)
     N_S = _few(sizes.tolist() if len(sizes) <= MOST_SIZES else None, table.N_R, MOST_SIZES, MOST_SIZES // 2)
     step = max((N_S[-1] / N_S[0]) ** (1 / max(len(N_S) - 1, 1)), 1.2)
@@ -227,6 +238,13 @@ def _space(table: RunTable, cost: PerToken, shared: bool) -> Space:
     alone = np.tile(np.eye(B, dtype=bool), (S, 1))
     rows = {f.name: getattr(found, f.name)[at] for f in dataclasses.fields(Space) if f.name != "budget_B"}
     return replace(found, **rows | {"possible_FxB": rows["possible_FxB"] & alone})
+
+
+def _budgets(table: RunTable) -> list[float]:
+    """The nominal budgets of the table's IsoFLOP groups, or what their runs cost."""
+    budget_R = table.budget_R
+    groups = isoflop_groups(table)
+    return [g.flops if budget_R is None else float(np.median(budget_R[g.rows])) for g in groups]
 
 
 def _few(values: list[float] | None, x_R: np.ndarray, most: int, levels: int) -> np.ndarray:

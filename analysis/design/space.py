@@ -60,11 +60,12 @@ class Pick:
     budgets: tuple[int, ...]
     flops: float
     ratio: float = float("nan")
+    times: int = 1
 
     def train(self, trunks: list[Trunk]) -> None:
         """Brings a list of trunks up to date, as if it had been trained."""
         if self.trunk is None:
-            trunks.append(Trunk(self.family, self.budgets, self.budgets))
+            trunks += [Trunk(self.family, self.budgets, self.budgets)] * self.times
             return
         old = trunks[self.trunk]
         done, tried = (tuple(sorted({*x, *self.budgets})) for x in (old.done, old.tried))

@@ -98,9 +98,10 @@ def lines(found: Proposal) -> Iterator[str]:
             for c, d in zip(budgets, same[0][0].n_tokens, strict=True)
         )
         share = sum(part for _, part in same)
+        count, flops = sum(r.seeds for r, _ in same), sum(r.flops for r, _ in same)
         yield (
-            f"  {len(same)} x {where} of N {number(size)} at {at}: {number(sum(r.flops for r, _ in same))} "
-            f"FLOPs, {share:.0%} of the narrowing{'' if why == MOST else '; ' + why}"
+            f"  {count} x {where} of N {number(size)} at {at}: {number(flops)} FLOPs, "
+            f"{share:.0%} of the narrowing{'' if why == MOST else '; ' + why}"
         )
     if len(_alike(found)) > SHOWN:
         yield f"  and {len(_alike(found)) - SHOWN} kinds more (--json has all, one by one)"
