@@ -20,6 +20,9 @@ from sweeps.grid import PlannedCell, check_cells, grid_cells, tuning_cells
 from sweeps.ladder import Ladder, build_ladder
 from sweeps.segments import build_tree
 
+GRID_LOOKS = 0.6
+"""Share of the error allowed at each look of the whole grids: enough for them, where `sweeps.adaptive.LOOKS` is
+stricter."""
 ARMS = ("classical", "shared trunks", "fresh, adaptive", "ours")
 """The peer: whole grids of fresh cosine runs, one seed after the other; then one change at a time, and
 both."""
@@ -78,7 +81,7 @@ def _whole_grids(world: World, options: Adaptive, seed: int) -> Stop:
         rows += sky.rows(once)
         N_R, D_R, loss_R = _columns(rows)
         runs = Runs(N_R, D_R, loss_R, _trunks(cells))
-        found = estimate(runs, law, target, ladder.cost, ends, options.level_at_a_look)
+        found = estimate(runs, law, target, ladder.cost, ends, 1 - GRID_LOOKS * (1 - options.level))
         if found.half_width <= options.half_width:
             flops = float(build_tree((p.cell for p in cells), config.checkpoint_steps).flops)
             ended = (flops, found.value, found.interval, found.half_width, bool(found.doubts))
