@@ -31,8 +31,8 @@ AIM = 0.97
 of the time."""
 LOOKS = 0.25
 """Share of the error allowed that an interval is given when it may decide to stop. Among many looks the sweep
-stops at one where the noise happens to look small; and rates that are a little off are no noise that more seeds
-would average out. Chosen by simulation, see docs/adaptive.md."""
+stops at one where the noise happens to look small; and rates that are a little off are no noise that more
+seeds would average out. Chosen by simulation, see docs/adaptive.md."""
 
 
 @dataclass(frozen=True)

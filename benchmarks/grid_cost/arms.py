@@ -21,8 +21,8 @@ from sweeps.ladder import Ladder, build_ladder
 from sweeps.segments import build_tree
 
 GRID_LOOKS = 0.6
-"""Share of the error allowed at each look of the whole grids: enough for them, where `sweeps.adaptive.LOOKS` is
-stricter."""
+"""Share of the error allowed at each look of the whole grids: enough for them, where `sweeps.adaptive.LOOKS`
+is stricter."""
 ARMS = ("classical", "shared trunks", "fresh, adaptive", "ours")
 """The peer: whole grids of fresh cosine runs, one seed after the other; then one change at a time, and
 both."""

@@ -325,7 +325,8 @@ class TestProposal:
     def test_a_lopsided_budget_gets_its_minimum_first(self) -> None:
         frame = simulate.grid(0)
         top, least = frame["budget"].max(), 3e4
-        table = table_of(frame[(frame["budget"] < top) | (frame["n_params_non_embedding"] > least)])
+        kept = frame.loc[(frame["budget"] < top) | (frame["n_params_non_embedding"] > least)]
+        table = table_of(pd.DataFrame(kept))
         first = propose(table, LAW, A, 0.03).runs[0]
         assert first.budgets == (top,)
         assert "minimum" in first.why
