@@ -346,8 +346,8 @@ class TestProposal:
         ("law", "target", "width", "why"),
         [
             ("chinchilla", A, -1.0, "--half-width -1"),
-            ("gadre", A, 0.02, "gadre fixes a"),
-            ("general", Target("n_opt", 1e20), 0.1, "has no n_opt@1e"),
+            pytest.param("gadre", A, 0.02, "gadre fixes a", marks=pytest.mark.slow),
+            pytest.param("general", Target("n_opt", 1e20), 0.1, "has no n_opt@1e", marks=pytest.mark.slow),
         ],
     )
     def test_what_cannot_be_is_one_line(self, law: str, target: Target, width: float, why: str) -> None:
