@@ -78,10 +78,15 @@ class PerToken:
 
 def per_token(table: RunTable) -> PerToken:
     """The table's FLOPs per token: 6N, a family's rule, or each of its sizes, whichever first fits."""
-    ratio_R = table.C_R / (6.0 * table.N_R * table.D_R)
+    return per_token_of(table.N_R, table.C_R / table.D_R)
+
+
+def per_token_of(N_R: np.ndarray, cost_R: np.ndarray) -> PerToken:
+    """The same for sizes N_R that cost `cost_R` training FLOPs per token."""
+    ratio_R = cost_R / (6.0 * N_R)
     if np.all(np.abs(ratio_R - 1.0) <= SIX_ND_TOLERANCE):
         return PerToken()
-    sizes, member_R = np.unique(table.N_R, return_inverse=True)
+    sizes, member_R = np.unique(N_R, return_inverse=True)
     ratio = np.exp(np.bincount(member_R, np.log(ratio_R)) / np.bincount(member_R))
     excess = ratio - 1.0
     if len(sizes) > 2 and (np.all(excess > 0) or np.all(excess < 0)):

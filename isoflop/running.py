@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sweeps.adaptive import Adaptive
     from sweeps.config import SweepConfig
     from sweeps.plan import Caps, Plan
     from train.corpus import Corpus
@@ -36,10 +37,12 @@ def sweep(
     how: Execution | None = None,
     caps: Caps | None = None,
     launcher_options: str = "",
+    adaptive: Adaptive | None = None,
 ) -> Path:
     """Trains what the sweep's folder still lacks; returns the folder (`outputs/NAME` unless `out` says).
 
-    Raises `UserError` for a plan above `caps`, before anything is spent.
+    With `adaptive` the cells are chosen on the way. Raises `UserError` for a plan above `caps`, before
+    anything is spent.
     """
     from sweeps.calibrate import calibrate
     from sweeps.config import load_config
@@ -64,7 +67,7 @@ def sweep(
     how = how or Execution()
     if caps:
         caps.refuse(planned.price(*calibrate(planned, where, how)) if caps.max_hours else planned.price())
-    return run_sweep(planned, folder, where, reporter, how)
+    return run_sweep(planned, folder, where, reporter, how, adaptive)
 
 
 def report(runs: Any, out: str | Path | None = None, **options: Any) -> Any:

@@ -11,7 +11,7 @@ from models.errors import UserError
 from sweeps.board import is_kept
 from sweeps.config import SweepConfig
 from sweeps.grid import PlannedCell, check_cells, grid_cells, replicate_cells, tuning_cells
-from sweeps.segments import Tree, build_tree
+from sweeps.segments import Cuts, Tree, build_tree, uncut
 from train.checkpoint import BYTES_PER_PARAMETER
 from train.corpus import Corpus
 from train.spec import Recipe, Segment
@@ -60,9 +60,9 @@ class Plan:
     checks: tuple[PlannedCell, ...]
     warnings: tuple[str, ...]
 
-    def tree(self, *stages: Sequence[PlannedCell]) -> Tree:
-        """The segments of some stages' cells."""
-        return build_tree((p.cell for stage in stages for p in stage), self.config.checkpoint_steps)
+    def tree(self, *stages: Sequence[PlannedCell], cuts: Cuts = uncut) -> Tree:
+        """The segments of some stages' cells; `cuts` as in `build_tree`."""
+        return build_tree((p.cell for stage in stages for p in stage), self.config.checkpoint_steps, cuts)
 
     def price(self, step_seconds: StepSeconds | None = None, workers: int = 1) -> Price:
         """The price, in time as well where the seconds of a step are known."""

@@ -10,23 +10,26 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from models.errors import UserError
 from sweeps import table
+from sweeps.adaptive import Adaptive, first_cells, next_cells
 from sweeps.beats import Pulse, Watch
 from sweeps.board import Board
 from sweeps.claims import Claims, names
-from sweeps.config import SweepConfig
+from sweeps.config import Rates, SweepConfig
 from sweeps.grid import PlannedCell, check_cells, grid_cells, replicate_cells, retry_cells
 from sweeps.identity import Identity
+from sweeps.ladder import trunk_cuts
 from sweeps.launchers import Launcher, OpenLauncher
 from sweeps.mirror import Mirror
 from sweeps.plan import Plan, refuse_full_disk
 from sweeps.progress import Reporter
 from sweeps.rates import TunedRates, tune
-from sweeps.segments import Tree
+from sweeps.segments import Cuts, Tree, uncut
 from sweeps.store import Store
 from sweeps.train_cells import View, train_cells
 from train.execution import Execution
@@ -48,18 +51,23 @@ class Sweep:
     launcher: Launcher
     reporter: Reporter
     mirror: Mirror
+    cuts: Cuts = uncut
 
     @property
     def config(self) -> SweepConfig:
         """The plan's."""
         return self.plan.config
 
+    def tree(self, *stages: Sequence[PlannedCell]) -> Tree:
+        """The segments of some stages' cells."""
+        return self.plan.tree(*stages, cuts=self.cuts)
+
     def train(self, name: str, planned: Sequence[PlannedCell], file: str = "") -> list[dict[str, Any]]:
         """Trains what is missing of some cells, and returns their rows.
 
         The table `file` holds them from the start and is brought up to date as they finish.
         """
-        tree = self.plan.tree(planned)
+        tree = self.tree(planned)
         rows = table.Table(self.config.name, planned, tree, self.store, self.plan.corpus)
         cells = {p.cell.cell_id: p.cell for p in planned}
         board = Board(name, tree, cells, self.config.keep, str(self.plan.corpus.folder))
@@ -115,9 +123,16 @@ class _Filed:
 
 
 def run_sweep(
-    plan: Plan, out: Path, open_launcher: OpenLauncher, reporter: Reporter, how: Execution = Execution()
+    plan: Plan,
+    out: Path,
+    open_launcher: OpenLauncher,
+    reporter: Reporter,
+    how: Execution = Execution(),
+    adaptive: Adaptive | None = None,
 ) -> Path:
     """Trains all that the plan's folder `out` still lacks, and writes its tables; returns `out`.
+
+    With `adaptive` the cells of the grid and their seeds are chosen on the way, until its target is known.
 
     Safe to interrupt, and safe to run twice at once: the same call goes on where it stopped, or joins in.
     Raises `UserError` for a folder that holds another sweep, for a full disk, and for a model that doesn't
@@ -131,7 +146,8 @@ def run_sweep(
         store.note("plan", asdict(price) | {"total_flops": price.total_flops, "workers": workers})
         mirror = Mirror(plan.config.trackers, plan.config.name, store, reporter)
         try:
-            _stages(Sweep(plan, store, launcher, reporter, mirror))
+            cuts = trunk_cuts(plan.config) if adaptive else uncut
+            _stages(Sweep(plan, store, launcher, reporter, mirror, cuts), adaptive)
         finally:
             mirror.close()
     return out
@@ -171,27 +187,58 @@ def _clear(store: Store, name: str) -> None:
             claims.release(taken)
 
 
-def _stages(sweep: Sweep) -> None:
+def _stages(sweep: Sweep, adaptive: Adaptive | None) -> None:
     config, corpus = sweep.config, sweep.plan.corpus
     tuned = _tuned(sweep)
     for warning in tuned.warnings:
         sweep.reporter.warn(warning)
-    grid = grid_cells(config, corpus, tuned.rates)
-    grid = [*grid, *_retries(sweep, grid, sweep.train("train the grid", grid, "runs.csv"))]
-    minima = _minima(grid, sweep.rows(grid, sweep.plan.tree(grid)))
-    replicates = replicate_cells(config, minima)
+    rounds: list[dict[str, Any]] = []
+    if adaptive:
+        grid = _choose(sweep, tuned.rates, adaptive, rounds)
+    else:
+        grid = grid_cells(config, corpus, tuned.rates)
+        grid = [*grid, *_retries(sweep, grid, sweep.train("train the grid", grid, "runs.csv"))]
+    minima = _minima(grid, sweep.rows(grid, sweep.tree(grid)))
+    replicates = [] if adaptive else replicate_cells(config, minima)
     checks = check_cells(config, minima[-1]) if minima else []
     if replicates or checks:
         rows = sweep.train("replicate and check", [*replicates, *checks])
         replicates = [*replicates, *_retries(sweep, replicates, rows[: len(replicates)])]
-    tree = sweep.plan.tree(grid, replicates, checks)
+    tree = sweep.tree(grid, replicates, checks)
     runs, checked = sweep.rows([*grid, *replicates], tree), sweep.rows(checks, tree)
     sweep.file("runs.csv", runs)
     sweep.file("checks.csv", checked)
     check = _check_rule(runs, checked, minima)
     if check and check["warning"]:
         sweep.reporter.warn(check["warning"])
-    sweep.store.write_json("summary.json", _summary(sweep, tuned, tree, [*grid, *replicates], check))
+    summary = _summary(sweep, tuned, tree, [*grid, *replicates], check)
+    sweep.store.write_json("summary.json", summary | {"rounds": rounds})
+
+
+def _choose(
+    sweep: Sweep, rates: Rates, adaptive: Adaptive, rounds: list[dict[str, Any]]
+) -> list[PlannedCell]:
+    """The cells of an adaptive sweep, trained round by round; `rounds` takes what was decided after each."""
+    config, corpus = sweep.config, sweep.plan.corpus
+    if config.keep == "none":
+        raise UserError("an adaptive sweep branches off its trunks again and again: --keep trunks or all")
+    other = sweep.tree(sweep.plan.tuning).flops + sum(p.cell.flops for p in sweep.plan.checks)
+    planned = first_cells(config, corpus, rates, adaptive)
+    while True:
+        sweep.store.note(
+            "plan", sweep.store.facts()["plan"] | {"total_flops": other + sweep.tree(planned).flops}
+        )
+        rows = sweep.train(f"round {len(rounds) + 1}", planned, "runs.csv")
+        decision = next_cells(config, corpus, rates, rows, adaptive, other)
+        new = set(decision.warnings) - {w for earlier in rounds for w in earlier["warnings"]}
+        for warning in sorted(new):
+            sweep.reporter.warn(warning)
+        sweep.reporter.say(f"round {len(rounds) + 1}: {decision.why}")
+        told = asdict(replace(decision, cells=()))
+        rounds.append(told | {"cells": [p.cell.cell_id for p in decision.cells]})
+        if decision.done:
+            return planned
+        planned = [*planned, *decision.cells]
 
 
 def _retries(
@@ -272,8 +319,7 @@ def _summary(
     check: dict[str, Any] | None,
 ) -> dict[str, Any]:
     corpus = sweep.plan.corpus
-    tuning = sweep.plan.tree(sweep.plan.tuning).flops
-    grid = sweep.plan.tree(runs).flops
+    tuning, grid = sweep.tree(sweep.plan.tuning).flops, sweep.tree(runs).flops
     return {
         "config": content_id(sweep.config),
         "stages": [{"name": name, "seconds": seconds} for name, seconds in sweep.reporter.seconds],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from train.spec import CellSpec, Recipe, Segment
@@ -38,24 +38,38 @@ class Tree:
         return {cell: up_to[path[-1]] for cell, path in self.paths.items()}
 
 
-def build_tree(cells: Iterable[CellSpec], piece: int) -> Tree:
-    """The tree of `cells`, no segment longer than `piece` steps."""
+Cuts = Callable[[Recipe], Iterable[int]]
+"""Steps at which a recipe's trunk is cut, whichever cells there are: where others may branch off later."""
+
+
+def uncut(recipe: Recipe) -> tuple[int, ...]:
+    """None but where a cell branches off."""
+    return ()
+
+
+def build_tree(cells: Iterable[CellSpec], piece: int, cuts: Cuts = uncut) -> Tree:
+    """The tree of `cells`, no segment longer than `piece` steps.
+
+    A segment's name depends on those before it. With `cuts` at every step where a cell may ever branch off,
+    further cells leave the trunks that are there as they are.
+    """
     tree = Tree()
     by_recipe: dict[Recipe, list[CellSpec]] = {}
     for cell in cells:
         by_recipe.setdefault(cell.recipe, []).append(cell)
     for recipe, group in by_recipe.items():
-        _add_group(tree, recipe, sorted(group, key=lambda cell: cell.steps), piece)
+        _add_group(tree, recipe, sorted(group, key=lambda cell: cell.steps), piece, sorted(set(cuts(recipe))))
     return tree
 
 
-def _add_group(tree: Tree, recipe: Recipe, cells: list[CellSpec], piece: int) -> None:
+def _add_group(tree: Tree, recipe: Recipe, cells: list[CellSpec], piece: int, cuts: list[int]) -> None:
     trunk: tuple[str, ...] = ()
     reached = 0
     for cell in cells:
         branch_at = recipe.schedule.decay_start(cell.steps)
-        trunk = _extend(tree, recipe, trunk, (reached, branch_at), None, piece)
-        reached = branch_at
+        for stop in (*(cut for cut in cuts if reached < cut < branch_at), branch_at):
+            trunk = _extend(tree, recipe, trunk, (reached, stop), None, piece)
+            reached = stop
         tree.paths[cell.cell_id] = _extend(tree, recipe, trunk, (branch_at, cell.steps), cell.steps, piece)
 
 

@@ -36,7 +36,11 @@ class Options:
 
 
 def run(argv: list[str]) -> int:
-    """Prints the grid and its price."""
+    """Prints the grid and its price; with `--next` the runs that a table lacks."""
+    if "--next" in argv:
+        from isoflop.commands import next_runs
+
+        return next_runs.run([word for word in argv if word != "--next"])
     name, rest = take_config(argv, "plan", f"[--json] [--no-calibration] {EXECUTION_USAGE} [overrides]")
     flags = ("--json", "--no-calibration", *EXECUTION_FLAGS)
     ours, overrides = split_options(rest, EXECUTION_OPTIONS, flags)

@@ -14,6 +14,7 @@ import tyro
 
 from isoflop.arguments import parse
 from models.errors import UserError
+from sweeps.adaptive import Adaptive
 from sweeps.closing import closing_lines
 from sweeps.config import SweepConfig, config_names, load_config
 from sweeps.mirror import Mirror
@@ -28,6 +29,16 @@ EXECUTION_OPTIONS = tuple(
 EXECUTION_FLAGS = ("--profile",)
 EXECUTION_USAGE = "[--platform P] [--devices N] [--members M] [--remat R] [--profile] ..."
 
+OPTIONS = (
+    *("--launcher", "--launcher-options", "--out", "--target", "--half-width"),
+    *("--max-flops", "--max-hours"),
+)
+FLAGS = ("--no-report", "--adaptive")
+USAGE = (
+    "[--out DIR] [--no-report] [--launcher NAME] [--launcher-options O] [--max-flops F] [--max-hours H] "
+    "[--adaptive [--target T] [--half-width W]]"
+)
+
 
 @dataclass(frozen=True)
 class Where:
@@ -41,22 +52,20 @@ class Where:
     """Folder of the sweep; outputs/NAME unless given."""
     no_report: bool = False
     """Stop after training."""
+    adaptive: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Choose cells and seeds on the way, until the target's interval is narrow enough: docs/adaptive.md."""
+    target: str = "a"
+    """Of an adaptive sweep: a, b, n_opt@FLOPS or loss@FLOPS."""
+    half_width: float = 0.02
+    """Of the target's 95% interval, at which an adaptive sweep stops; --max-flops stops it before."""
     caps: Annotated[Caps, tyro.conf.arg(name="")] = Caps()
     how: Annotated[Execution, tyro.conf.arg(name="")] = Execution()
 
 
 def run(argv: list[str]) -> int:
     """Trains a sweep, then fits it and draws its report."""
-    options = (
-        "[--launcher NAME] [--launcher-options O] [--out DIR] [--no-report] [--max-flops F] [--max-hours H] "
-        f"{EXECUTION_USAGE} [overrides]"
-    )
-    name, rest = take_config(argv, "sweep", options)
-    valued, flags = (
-        ("--launcher", "--launcher-options", "--out", "--max-flops", "--max-hours", *EXECUTION_OPTIONS),
-        ("--no-report", *EXECUTION_FLAGS),
-    )
-    ours, overrides = split_options(rest, valued, flags)
+    name, rest = take_config(argv, "sweep", f"{USAGE} {EXECUTION_USAGE} [overrides]")
+    ours, overrides = split_options(rest, (*OPTIONS, *EXECUTION_OPTIONS), (*FLAGS, *EXECUTION_FLAGS))
     where = parse(Where, ours, "sweep")
     config = parse(SweepConfig, overrides, f"sweep {name}", default=load_config(name))
     return run_config(config, where)
@@ -69,7 +78,9 @@ def run_config(config: SweepConfig, where: Where) -> int:
     reporter = Reporter()
     began = time.monotonic()
     how, caps, options = where.how, where.caps, where.launcher_options
-    folder = sweep(config, where.out, where.launcher, reporter, how, caps, options)
+    chosen = Adaptive(where.target, where.half_width, caps.max_flops) if where.adaptive else None
+    caps = dataclasses.replace(caps, max_flops=None) if chosen else caps
+    folder = sweep(config, where.out, where.launcher, reporter, how, caps, options, chosen)
     for line in closing_lines(folder):
         reporter.say(line)
     if not where.no_report:

@@ -1,0 +1,145 @@
+"""Four ways to the same interval, each simulated from its first cell to its stop, under one kind of
+interval."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from analysis.design.estimate import Runs, estimate
+from analysis.design.targets import Target, parse_target
+from analysis.laws import find_law
+from benchmarks.grid_cost.world import CORPUS, Sky, World
+from sweeps.adaptive import Adaptive, first_cells, next_cells
+from sweeps.grid import PlannedCell, check_cells, grid_cells, tuning_cells
+from sweeps.ladder import Ladder, build_ladder
+from sweeps.segments import build_tree
+
+GRID_LOOKS = 0.6
+"""Share of the error allowed at each look of the whole grids: enough for them, where `sweeps.adaptive.LOOKS`
+is stricter."""
+ARMS = ("classical", "shared trunks", "fresh, adaptive", "ours")
+"""The peer: whole grids of fresh cosine runs, one seed after the other; then one change at a time, and
+both."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Where one simulated sweep stopped. FLOPs with tuning and checks; `miss`: estimate less truth (of N_opt
+    the log); `half_width` as `Target.width` has it."""
+
+    flops: float
+    half_width: float
+    held: bool
+    miss: float
+    noticed: bool
+    """The law was doubted at the 1% level."""
+    rounds: int
+    cells: int
+
+
+def simulate(world: World, arm: str, target: str, half_width: float, seed: int) -> Stop:
+    """One sweep of an arm in a world, until its interval is as narrow as asked."""
+    fresh = arm in ("classical", "fresh, adaptive")
+    config = replace(world.config, schedule="cosine" if fresh else "wsd")
+    world = replace(world, config=config)
+    grow = _adaptive if arm in ("fresh, adaptive", "ours") else _whole_grids
+    return grow(world, Adaptive(target, half_width), seed)
+
+
+def _adaptive(world: World, options: Adaptive, seed: int) -> Stop:
+    sky, config = Sky(world, seed), world.config
+    cells, rows, rounds = first_cells(config, CORPUS, config.rates, options), [], 0
+    while True:
+        rows += sky.rows(cells)
+        rounds += 1
+        found = next_cells(config, CORPUS, config.rates, rows, options)
+        if found.done:
+            break
+        cells = found.cells
+    if found.estimate is None or found.interval is None or found.half_width is None:
+        raise RuntimeError(f"{world.name}: stopped without an interval: {found.why}")
+    ended = (found.flops, found.estimate, found.interval, found.half_width, bool(found.warnings))
+    return _stop(world, options, *ended, rounds, len(rows))
+
+
+def _whole_grids(world: World, options: Adaptive, seed: int) -> Stop:
+    sky, config = Sky(world, seed), world.config
+    target, law = parse_target(options.target), find_law(options.law)
+    ladder = _ladder(world)
+    ends = np.array([config.budgets[0], config.budgets[-1]])
+    cells: list[PlannedCell] = []
+    rows = []
+    for rounds in itertools.count(1):
+        once = grid_cells(replace(config, seed=config.seed + rounds - 1), CORPUS, config.rates)
+        cells += once
+        rows += sky.rows(once)
+        N_R, D_R, loss_R = _columns(rows)
+        runs = Runs(N_R, D_R, loss_R, _trunks(cells))
+        found = estimate(runs, law, target, ladder.cost, ends, 1 - GRID_LOOKS * (1 - options.level))
+        if found.half_width <= options.half_width:
+            flops = float(build_tree((p.cell for p in cells), config.checkpoint_steps).flops)
+            ended = (flops, found.value, found.interval, found.half_width, bool(found.doubts))
+            return _stop(world, options, *ended, rounds, len(rows))
+    raise AssertionError("unreachable")
+
+
+def _stop(
+    world: World,
+    options: Adaptive,
+    flops: float,
+    value: float,
+    interval: tuple[float, float],
+    half_width: float,
+    noticed: bool,
+    rounds: int,
+    cells: int,
+) -> Stop:
+    target = parse_target(options.target)
+    truth = true_value(world, target)
+    miss = math.log(value / truth) if target.relative else value - truth
+    held = interval[0] <= truth <= interval[1]
+    return Stop(flops + extras(world), half_width, held, miss, noticed, rounds, cells)
+
+
+def _columns(rows: Sequence[dict]) -> tuple[np.ndarray, ...]:
+    names = ("n_params_non_embedding", "n_tokens", "loss")
+    return tuple(np.array([row[name] for row in rows], dtype=float) for name in names)
+
+
+def _trunks(cells: Sequence[PlannedCell]) -> np.ndarray:
+    """The number of each cell's trunk; a fresh run is its own."""
+    keys = [p.cell.recipe if p.cell.recipe.schedule.name == "wsd" else p.cell for p in cells]
+    numbers = {key: k for k, key in enumerate(dict.fromkeys(keys))}
+    return np.array([numbers[key] for key in keys])
+
+
+@functools.cache
+def _ladder(world: World) -> Ladder:
+    return build_ladder(world.config, CORPUS, world.config.rates)
+
+
+@functools.cache
+def extras(world: World) -> float:
+    """FLOPs of tuning the rate, and of the checks at the largest budget: half and twice the rate, and where
+    trunks are shared a fresh cosine run."""
+    config = world.config
+    tuning = sum(p.cell.flops for p in tuning_cells(config, CORPUS))
+    own = [p for p in grid_cells(config, CORPUS, config.rates) if p.budget == config.budgets[-1]]
+    checks = check_cells(replace(config, checks=True), own[len(own) // 2])
+    roles = ("rate_half", "rate_double", *(["fresh_cosine"] if config.schedule == "wsd" else []))
+    return float(tuning + sum(p.cell.flops for p in checks if p.role in roles))
+
+
+@functools.cache
+def true_value(world: World, target: Target) -> float:
+    """The target in the world's own law, rates tuned."""
+    config = world.config
+    ends = np.array([config.budgets[0], config.budgets[-1]])
+    values = target.values(find_law(world.law), world.params_P[None], ends, _ladder(world).cost)
+    return target.shown(float(values[0]))
