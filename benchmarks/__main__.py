@@ -6,7 +6,7 @@ import importlib.util
 import subprocess
 import sys
 
-NAMES = ("fit", "step", "workers", "data", "train")
+NAMES = ("fit", "step", "workers", "data", "survival", "folder", "grid_cost", "train")
 
 
 def main() -> None:

@@ -1,0 +1,124 @@
+"""What survival costs: a worker that claims, beats, seals and checkpoints against a bare loop of the same work.
+
+    python -m benchmarks.survival [--json]
+
+One cell of the demo's, in turn each way, on one core: `overhead` is the worker's time over that of the peer,
+less one. The peer trains the cell in one go and evaluates it; the worker trains its trunk, saves, restores,
+branches off, evaluates and files. `notice_seconds`: from a worker's SIGKILL until another has taken over its
+task on the same machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.timing import tell
+from isoflop.running import plan
+from sweeps.beats import Pulse
+from sweeps.board import Board, publish
+from sweeps.config import Rates, load_config
+from sweeps.identity import Identity
+from sweeps.launchers.local import open_launcher
+from sweeps.plan import Plan
+from sweeps.store import Store
+from sweeps.train_cells import View, train_cells
+from sweeps.worker import Worker
+from train import device
+from train.execution import Execution
+from train.loop import evaluate, run_segment
+from train.spec import Segment
+
+WIDTH, BUDGET = 28, 1.6e11
+REPEATS = 3
+
+
+def main() -> None:
+    """Prints the overhead and the time to notice."""
+    config = replace(
+        load_config("cpu-demo"),
+        name="survival",
+        budgets=(BUDGET,),
+        ladder=(WIDTH,),
+        sizes=1,
+        centre_width=WIDTH,
+        rates=Rates(0.0025, 0.0),
+        replicates=0,
+        checks=False,
+    )
+    planned = plan(config)
+    results = {"notice_seconds": _notice(planned)}
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    device.set_up()
+    _bare(planned)  # compiles
+    times = [[_timed(way, planned) for way in (_bare, _worker)] for _ in range(REPEATS)]
+    wall, cpu = np.min(times, axis=0).T
+    results |= {
+        "bare_seconds": float(wall[0]),
+        "worker_seconds": float(wall[1]),
+        "overhead": float(wall[1] / wall[0] - 1),
+        "overhead_cpu": float(cpu[1] / cpu[0] - 1),
+    }
+    tell(results)
+
+
+def _timed(work: Callable[[Plan], None], planned: Plan) -> tuple[float, float]:
+    """Wall and processor seconds."""
+    began, cpu = time.perf_counter(), time.process_time()
+    work(planned)
+    return time.perf_counter() - began, time.process_time() - cpu
+
+
+def _bare(planned: Plan) -> None:
+    cell = planned.grid[0].cell
+    whole = Segment(cell.recipe, 0, cell.steps, cell.steps, None)
+    evaluate(cell, run_segment(whole, planned.corpus, None).state, planned.corpus)
+
+
+def _worker(planned: Plan) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        store, who, how = Store(Path(folder)), Identity.own(), Execution()
+        publish(_board(planned), store)
+        pulse = Pulse(store.path / "workers", who, how.lease_seconds / 12)
+        pulse.start()
+        Worker(store, who, pulse, device.find_device(how), how, lambda: False).run(idle_seconds=0)
+        pulse.stop()
+
+
+def _board(planned: Plan) -> Board:
+    cells = {p.cell.cell_id: p.cell for p in planned.grid}
+    return Board("all", planned.tree(planned.grid), cells, "trunks", str(planned.corpus.folder))
+
+
+def _notice(planned: Plan) -> float:
+    """Seconds from a kill to the take-over."""
+    times: list[float] = []
+
+    def watch(view: View) -> None:
+        trained = [b for b in view.beats if b.facts.get("state") == "training"]
+        if not times and view.claims and trained:
+            os.kill(trained[0].who.pid, signal.SIGKILL)
+            times.append(time.monotonic())
+        elif len(times) == 1 and any(claim.epoch == 2 for claim in view.claims):
+            times.append(time.monotonic())
+            raise KeyboardInterrupt
+
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder))
+        stopped = contextlib.suppress(KeyboardInterrupt)
+        with stopped, contextlib.closing(open_launcher(store, Execution())) as launcher:
+            train_cells(_board(planned), store, launcher, on_view=watch)
+    return times[1] - times[0]
+
+
+if __name__ == "__main__":
+    main()
