@@ -1,4 +1,4 @@
-"""What survival costs: a worker that claims, beats, seals and checkpoints against a bare loop of the same work.
+"""What survival costs: a worker that claims, beats, seals and saves, against a bare loop of the same work.
 
     python -m benchmarks.survival [--json]
 

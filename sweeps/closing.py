@@ -25,9 +25,22 @@ def closing_lines(folder: Path) -> list[str]:
     return [
         f"cells: {cells}{_retried(runs)}",
         f"FLOPs: {flops['total']:.3g}; the grid {saved:.0%} less than fresh runs",
+        *_known(summary),
         *_edges(runs),
         *(f"look at: {warning}" for warning in _doubts(summary)),
     ]
+
+
+def _known(summary: dict[str, Any]) -> list[str]:
+    """What an adaptive sweep has found out."""
+    if not summary.get("rounds"):
+        return []
+    last = summary["rounds"][-1]
+    if last["interval"] is None:
+        return [f"after {len(summary['rounds'])} rounds: {last['why']}"]
+    low, high = last["interval"]
+    found = f"{last['estimate']:.4g} [{low:.4g}, {high:.4g}]"
+    return [f"found: {found} after {len(summary['rounds'])} rounds; {last['why']}"]
 
 
 def _retried(runs: Sequence[dict[str, str]]) -> str:

@@ -148,12 +148,12 @@ def _is_held(worked: Worked, number: int) -> bool:
 def _save(
     state: State, target: Path, group: Group, fill: Callable[[Path], None] = lambda folder: None
 ) -> None:
-    """Files a state, which all processes of the group write together, and what `fill` adds to it."""
+    """Files a state, of which each process of the group may hold a part, and what `fill` adds to it."""
     if not group.leads:
-        checkpoint.save(state, Path(group.tell()) / "state")
+        checkpoint.save(state, target)  # its part goes to the first process, which writes
         return
     with new_folder(target) as folder:
-        checkpoint.save(state, Path(group.tell(str(folder))) / "state")
+        checkpoint.save(state, folder / "state")
         fill(folder)
 
 

@@ -230,15 +230,21 @@ def _choose(
         )
         rows = sweep.train(f"round {len(rounds) + 1}", planned, "runs.csv")
         decision = next_cells(config, corpus, rates, rows, adaptive, other)
-        new = set(decision.warnings) - {w for earlier in rounds for w in earlier["warnings"]}
-        for warning in sorted(new):
-            sweep.reporter.warn(warning)
+        said = {_gist(w) for earlier in rounds for w in earlier["warnings"]}
+        for warning in decision.warnings:
+            if _gist(warning) not in said:
+                sweep.reporter.warn(warning)
         sweep.reporter.say(f"round {len(rounds) + 1}: {decision.why}")
         told = asdict(replace(decision, cells=()))
         rounds.append(told | {"cells": [p.cell.cell_id for p in decision.cells]})
         if decision.done:
             return planned
         planned = [*planned, *decision.cells]
+
+
+def _gist(warning: str) -> str:
+    """The warning but for its numbers, which change from round to round."""
+    return "".join(c for c in warning if not (c.isdigit() or c in ".-+e"))
 
 
 def _retries(

@@ -1,4 +1,4 @@
-"""A run's state on disk, by Orbax."""
+"""A run's state on disk: its arrays, whole, in one file, whatever devices they were on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import orbax.checkpoint as ocp
+import numpy as np
+from numpy.typing import NDArray
 
 from train.execution import Execution
 from train.mesh import sharded
@@ -16,11 +17,16 @@ from train.step import State, programs
 BYTES_PER_PARAMETER = 12
 """Float32 parameters and two Adam moments."""
 
+FILE = "state.npz"
+
 
 def save(state: State, path: Path) -> None:
-    """Writes `state` to the new folder `path`; returns once it is there whole."""
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(path.absolute(), state)
+    """Writes `state` into the new folder `path`. Of several processes that hold parts of it all must call
+    this; the first writes."""
+    arrays = {name: _whole(x) for name, x in _named(state)}
+    if jax.process_index() == 0:
+        path.mkdir()
+        np.savez(path / FILE, **arrays)  # pyright: ignore[reportArgumentType]  # arrays by name
 
 
 def restore(recipe: Recipe, path: Path, how: Execution = Execution()) -> State:
@@ -29,9 +35,22 @@ def restore(recipe: Recipe, path: Path, how: Execution = Execution()) -> State:
     shapes = jax.eval_shape(program.init, 0)
     single = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     where = sharded(program.mesh, shapes) if program.mesh else jax.tree.map(lambda _: single, shapes)
+    with np.load(path / FILE) as file:
+        arrays = [file[name] for name, _ in _named(shapes)]
 
-    def target(x: Any, sharding: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
+    def put(array: NDArray[Any], sharding: Any) -> jax.Array:
+        return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
-    with ocp.StandardCheckpointer() as checkpointer:
-        return checkpointer.restore(path.absolute(), jax.tree.map(target, shapes, where))
+    return jax.tree.unflatten(jax.tree.structure(shapes), map(put, arrays, jax.tree.leaves(where)))
+
+
+def _named(tree: Any) -> list[tuple[str, Any]]:
+    return [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)]
+
+
+def _whole(x: jax.Array) -> NDArray[Any]:
+    if x.is_fully_addressable:
+        return np.asarray(x)
+    from jax.experimental.multihost_utils import process_allgather
+
+    return np.asarray(process_allgather(x, tiled=True))

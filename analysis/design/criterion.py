@@ -75,7 +75,9 @@ def choose(
         if not len(moves.price_M):
             return picks
         after_M = field.variance(information + moves.told_MxPxP)
-        worth_M = np.log(float(field.variance(information)) / after_M) / moves.price_M
+        with np.errstate(invalid="ignore"):  # of two infinite variances none is the smaller
+            gain_M = np.nan_to_num(float(field.variance(information)) / after_M, nan=1.0, posinf=np.inf)
+        worth_M = np.log(gain_M) / moves.price_M
         best = int(np.argmax(worth_M))
         if not worth_M[best] > 0:
             return picks

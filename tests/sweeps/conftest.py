@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sweeps.adaptive import Adaptive
 from sweeps.beats import Pulse
 from sweeps.config import SweepConfig
 from sweeps.execute import Task, Worked, execute
@@ -70,6 +71,7 @@ class Runner:
         refuse: Refuse = lambda task: None,
         open_launcher: Any = None,
         how: Execution = Execution(),
+        adaptive: Adaptive | None = None,
     ) -> list[dict[str, str]]:
         """The rows of runs.csv of the sweep, trained here unless another launcher is named."""
         self.given.clear()
@@ -77,7 +79,7 @@ class Runner:
         reporter = Reporter()
         reporter.say = lambda text, style="": self.said.append(text)
         here: OpenLauncher = lambda store, how: InProcess(store, how, self.given, refuse)  # noqa: E731  # typed
-        run_sweep(make_plan(config, self.corpus), out, open_launcher or here, reporter, how)
+        run_sweep(make_plan(config, self.corpus), out, open_launcher or here, reporter, how, adaptive)
         return read_rows(out)
 
     def failures(self, out: Path) -> dict[str, int]:

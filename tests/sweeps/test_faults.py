@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import random
 import time
 from dataclasses import replace
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import UserError
+from sweeps.adaptive import Adaptive
 from sweeps.config import Rates, SweepConfig
 from tests.sweeps.conftest import Runner
 from tests.sweeps.disk import Disk, FullDisk, Network, PowerCut
@@ -55,10 +57,10 @@ def undisturbed(run: Runner, config: SweepConfig, tmp_path: Path) -> list[list[d
 Tables = list[list[dict[str, str]]]
 
 
-def calls_of(run: Runner, config: SweepConfig, out: Path) -> int:
+def calls_of(run: Runner, config: SweepConfig, out: Path, adaptive: Adaptive | None = None) -> int:
     """File calls of a whole sweep."""
     with Disk(out).watched() as disk:
-        run(config, out)
+        run(config, out, adaptive=adaptive)
     return disk.calls
 
 
@@ -154,3 +156,23 @@ def test_a_torn_head_amid_a_sweeps_records_is_written_again(
     run(config, out)
     assert run.given == []
     assert tables(out) == undisturbed
+
+
+def test_an_adaptive_sweep_stopped_anywhere_comes_to_the_same_cells(
+    run: Runner, config: SweepConfig, tmp_path: Path
+) -> None:
+    config = replace(config, budgets=(2e8, 4e8, 8e8), ladder=(8, 12, 16, 20, 24), sizes=3, replicates=0)
+    options = Adaptive(half_width=0.3, max_flops=5e10)
+    run(config, tmp_path / "whole", adaptive=options)
+    trained = [task.segment.segment_id for task in run.given]
+    assert len(json.loads((tmp_path / "whole" / "summary.json").read_text())["rounds"]) > 2
+    total = calls_of(run, config, tmp_path / "counted", options)
+    for cut in (total // 3, 2 * total // 3):
+        out = tmp_path / f"cut-{cut}"
+        with Disk(out, cut).watched(), pytest.raises(PowerCut):
+            run(config, out, how=HASTY, adaptive=options)
+        run(config, out, how=HASTY, adaptive=options)
+        assert tables(out) == tables(tmp_path / "whole")
+    run(config, tmp_path / "whole", adaptive=options)
+    assert trained
+    assert run.given == []
