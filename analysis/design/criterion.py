@@ -58,13 +58,11 @@ class Field:
         return np.einsum("p,...p->...", g_P, np.linalg.solve(scaled, g_P[:, None])[..., 0])
 
 
-def choose(
-    field: Field, trunks: Sequence[Trunk], flops: float, ratio: float = 0.0, least: int = 1
-) -> list[Pick]:
+def choose(field: Field, trunks: Sequence[Trunk], flops: float, ratio: float = 0.0) -> list[Pick]:
     """Picks, best first, until they cost `flops` or the half-width is expected to be `ratio` times what it
     is.
 
-    No pick alone costs more than `flops`. At least `least` picks are made, if there are any to make.
+    At least one is made if any costs no more than `flops`.
     """
     trunks = list(trunks)
     information, picks, spent = field.information_PxP, [], 0.0
@@ -91,7 +89,7 @@ def choose(
         pick = Pick(family, None if trunk < 0 else trunk, budgets, times * price, shrunk, times)
         picks.append(pick)
         pick.train(trunks)
-        if len(picks) >= least and shrunk <= ratio:
+        if shrunk <= ratio:
             return picks
 
 

@@ -4,7 +4,6 @@ interval."""
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -75,8 +74,10 @@ def _whole_grids(world: World, options: Adaptive, seed: int) -> Stop:
     ends = np.array([config.budgets[0], config.budgets[-1]])
     cells: list[PlannedCell] = []
     rows = []
-    for rounds in itertools.count(1):
-        once = grid_cells(replace(config, seed=config.seed + rounds - 1), CORPUS, config.rates)
+    rounds = 0
+    while True:
+        once = grid_cells(replace(config, seed=config.seed + rounds), CORPUS, config.rates)
+        rounds += 1
         cells += once
         rows += sky.rows(once)
         N_R, D_R, loss_R = _columns(rows)
@@ -86,7 +87,6 @@ def _whole_grids(world: World, options: Adaptive, seed: int) -> Stop:
             flops = float(build_tree((p.cell for p in cells), config.checkpoint_steps).flops)
             ended = (flops, found.value, found.interval, found.half_width, bool(found.doubts))
             return _stop(world, options, *ended, rounds, len(rows))
-    raise AssertionError("unreachable")
 
 
 def _stop(

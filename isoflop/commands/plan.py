@@ -41,7 +41,9 @@ def run(argv: list[str]) -> int:
         from isoflop.commands import next_runs
 
         return next_runs.run([word for word in argv if word != "--next"])
-    name, rest = take_config(argv, "plan", f"[--json] [--no-calibration] {EXECUTION_USAGE} [overrides]")
+    usage = f"[--json] [--no-calibration] {EXECUTION_USAGE} [overrides]"
+    other = "\n       isoflop plan --next RUNS [options]: the runs that a table lacks, see plan --next --help"
+    name, rest = take_config(argv, "plan", usage + other)
     flags = ("--json", "--no-calibration", *EXECUTION_FLAGS)
     ours, overrides = split_options(rest, EXECUTION_OPTIONS, flags)
     options = parse(Options, ours, "plan")

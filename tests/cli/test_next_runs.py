@@ -1,0 +1,45 @@
+"""`isoflop plan --next`: what it says of a table, in words and as JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from analysis.errors import UserError
+from isoflop.commands.plan import run
+from tests.analysis import simulate
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path: Path = tmp_path_factory.mktemp("next") / "runs.csv"
+    simulate.grid(0).to_csv(path, index=False)
+    return str(path)
+
+
+def test_in_words(runs: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--next", runs, "--target", "a", "--half-width", "0.03"]) == 0
+    first, *_, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("a 0.4634")
+    assert "wanted 0.03" in first
+    assert last.startswith("together")
+
+
+def test_as_json(runs: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([runs, "--next", "--target", "n_opt@1e14", "--max-flops", "1e12", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["target"] == "n_opt@1e+14"
+    assert found["half_width_wanted"] == 0.1
+    assert found["half_width_after"] < found["half_width"]
+    assert sum(r["flops"] for r in found["runs"]) == pytest.approx(found["flops"])
+    assert found["flops"] <= 1e12 < found["flops_to_target"]
+    assert {"n_params", "n_tokens", "budgets", "trunk", "seeds", "half_width", "why"} <= set(found["runs"][0])
+
+
+@pytest.mark.parametrize("words", [["--target", "n_opt"], ["--half-width", "0"], ["--max-flops", "-1"]])
+def test_bad_input_is_one_line(runs: str, words: list[str]) -> None:
+    with pytest.raises(UserError) as caught:
+        run(["--next", runs, *words])
+    assert "\n" not in str(caught.value)
