@@ -38,7 +38,7 @@ from train.loop import evaluate, run_segment
 from train.spec import Segment
 
 WIDTH, BUDGET = 28, 1.6e11
-REPEATS = 3
+REPEATS = 6
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,15 +34,16 @@ def restore(recipe: Recipe, path: Path, how: Execution = Execution()) -> State:
     """The state in `path`, on the devices that `how` names, whatever wrote it."""
     program = programs(recipe, how)
     shapes = jax.eval_shape(program.init, 0)
-    single = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    where = sharded(program.mesh, shapes) if program.mesh else jax.tree.map(lambda _: single, shapes)
     with np.load(path / FILE) as file:
         arrays = [file[name] for name, _ in _named(shapes)]
+    state = jax.tree.unflatten(jax.tree.structure(shapes), arrays)
+    if program.mesh is None:  # bound to no device, as after initialization: the same program goes on
+        return jax.tree.map(jnp.array, state)
+    return jax.tree.map(_put, state, sharded(program.mesh, shapes))
 
-    def put(array: NDArray[Any], sharding: Any) -> jax.Array:
-        return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
-    return jax.tree.unflatten(jax.tree.structure(shapes), map(put, arrays, jax.tree.leaves(where)))
+def _put(array: NDArray[Any], sharding: Any) -> jax.Array:
+    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
 
 def _named(tree: Any) -> list[tuple[str, Any]]:
