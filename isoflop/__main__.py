@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 import signal
 import sys
@@ -39,11 +38,13 @@ def _run(argv: list[str]) -> int:
 
         jax.config.update("jax_platforms", "cpu")  # this process' own: its workers have the accelerator
         for number in (signal.SIGTERM, signal.SIGHUP):  # a scheduler's, a closing terminal's
-            signal.signal(number, _stop)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                signal.signal(number, _stop)
     if command not in COMMANDS:
         return _complain(f"unknown command {command!r}: known are {', '.join(COMMANDS)}")
     from analysis.errors import UserError as AnalysisError
     from models.errors import UserError
+    from train.durable import is_full
 
     try:
         return importlib.import_module(f"isoflop.commands.{command}").run(rest) or 0
@@ -55,7 +56,7 @@ def _run(argv: list[str]) -> int:
     except BrokenPipeError:
         return 0
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if is_full(error):
             return _complain("no disk space left: make room and run the same command again")
         traceback.print_exc()
         return 1

@@ -33,7 +33,7 @@ def _one_line(box: str) -> str:
     lines = [re.sub(r"^[│|]\s?|\s*[│|]$", "", line).strip() for line in box.splitlines()]
     paragraphs: list[list[str]] = [[]]
     for line in lines:
-        if re.match(r"[╭╰─]", line):
+        if re.match(r"[╭╰─]|\+-", line):
             paragraphs.append([])
         elif line:
             paragraphs[-1].append(line)

@@ -66,7 +66,11 @@ def sweep(
         reporter.warn(warning)
     how = how or Execution()
     if caps:
-        caps.refuse(planned.price(*calibrate(planned, where, how)) if caps.max_hours else planned.price())
+        if caps.max_hours:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            caps.refuse(planned.price(*calibrate(planned, where, how, beside=folder.parent)))
+        else:
+            caps.refuse(planned.price())
     return run_sweep(planned, folder, where, reporter, how, adaptive)
 
 

@@ -95,7 +95,7 @@ class Decision:
     warnings: tuple[str, ...] = ()
 
 
-def first_cells(config: SweepConfig, corpus: Corpus, rates: Rates, options: Adaptive) -> list[PlannedCell]:
+def first_cells(config: SweepConfig, corpus: Corpus, rates: Rates) -> list[PlannedCell]:
     """The lower half of the budgets, each at the config's own sizes. Raises `UserError` for fewer than three
     budgets or sizes."""
     _require(

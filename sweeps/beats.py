@@ -22,6 +22,8 @@ from sweeps.identity import Identity
 from train.durable import write
 from train.spec import from_json, to_json
 
+BEATS_A_LEASE = 12
+
 HUNG = 75
 """Exit status of a worker that made no headway for too long."""
 

@@ -92,7 +92,12 @@ class Board:
         """Those that can be trained now, the start of the longest chain first."""
         parents = {name: self.tree.segments[name].parent for name in missing}
         usable = contents.checkpoints - missing
-        ready = [name for name, parent in parents.items() if parent is None or parent in usable]
+        ready = [
+            name
+            for name, parent in parents.items()
+            # All before it, not the parent alone: of a record that was set aside the metrics are needed too.
+            if parent is None or (parent in usable and missing.isdisjoint(self.path(parent)))
+        ]
         return sorted(ready, key=lambda name: (-self.chains[name], name))
 
     def task(self, name: str, missing: set[str]) -> Task:
@@ -148,6 +153,11 @@ def publish(board: Board, store: Store) -> None:
         "cells": cells,
     }
     store.write_text(f"board/{board.name}", json.dumps(value))
+
+
+def is_up(board: Board, store: Store) -> bool:
+    """Whether the workers see a board."""
+    return (store.path / "board" / board.name).exists()
 
 
 def read(store: Store, name: str) -> Board | None:

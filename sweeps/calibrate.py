@@ -15,7 +15,7 @@ import numpy as np
 
 from models.errors import UserError
 from sweeps.board import Board
-from sweeps.launchers import OpenLauncher
+from sweeps.launchers import Launcher, OpenLauncher
 from sweeps.plan import Plan, StepSeconds
 from sweeps.segments import Tree
 from sweeps.store import Store
@@ -32,32 +32,34 @@ STEPS = 2 * CHUNK
 
 
 def calibrate(
-    plan: Plan, open_launcher: OpenLauncher, how: Execution = Execution()
+    plan: Plan, open_launcher: OpenLauncher, how: Execution = Execution(), beside: Path | None = None
 ) -> tuple[StepSeconds, int]:
     """Seconds of a step as a function of the recipe, interpolated in logs over FLOPs a step; and how many
     workers train at the same time.
 
-    The smallest, middle and largest widths are measured once a machine and remembered in the cache.
+    The smallest, middle and largest widths are measured once a machine and remembered in the cache. What is
+    trained for it lies in a folder in `beside`, which the workers must see, and is removed.
     """
     recipes = {p.cell.recipe.model.width: p.cell.recipe for p in (*plan.grid, *plan.tuning)}
     widths = sorted(recipes)
     chosen = sorted({widths[round(i)] for i in np.linspace(0, len(widths) - 1, MEASURED_WIDTHS)})
-    measured = {
-        _step_flops(recipes[w]): s
-        for w, s in _measure(plan, open_launcher, how, [recipes[w] for w in chosen])
-    }
+    with tempfile.TemporaryDirectory(dir=beside, prefix=".calibration-") as folder:
+        store = Store(Path(folder))
+        with contextlib.closing(open_launcher(store, how)) as launcher:
+            found = _measure(plan, store, launcher, how, [recipes[w] for w in chosen])
+            workers = launcher.worker_count
+    measured = {_step_flops(recipes[width]): seconds for width, seconds in found}
     x, y = np.log(list(measured)), np.log(list(measured.values()))
     order = np.argsort(x)
 
     def step_seconds(recipe: Recipe) -> float:
         return math.exp(float(np.interp(math.log(_step_flops(recipe)), x[order], y[order])))
 
-    with contextlib.closing(open_launcher(Store(Path()), how)) as launcher:
-        return step_seconds, launcher.worker_count
+    return step_seconds, workers
 
 
 def _measure(
-    plan: Plan, open_launcher: OpenLauncher, how: Execution, recipes: Sequence[Recipe]
+    plan: Plan, store: Store, launcher: Launcher, how: Execution, recipes: Sequence[Recipe]
 ) -> list[tuple[int, float]]:
     remembered = cache_dir("calibration")
     machine = (
@@ -66,26 +68,21 @@ def _measure(
     files = {r.model.width: remembered / f"{content_id(_shape(r))}-{machine}.json" for r in recipes}
     missing = [r for r in recipes if not files[r.model.width].exists()]
     if missing:
-        with tempfile.TemporaryDirectory() as folder:
-            store = Store(Path(folder))
-            segments = [Segment(_shape(r), 0, STEPS, None, None) for r in missing]
-            _train(segments, plan, store, open_launcher, how)
-            for segment in segments:
-                facts = store.read_json(f"segments/{segment.segment_id}/segment.json")
-                file = files[segment.recipe.model.width]
-                file.write_text(json.dumps({"step_seconds": facts["step_seconds"]}))
+        segments = [Segment(_shape(r), 0, STEPS, None, None) for r in missing]
+        _train(segments, plan, store, launcher)
+        for segment in segments:
+            facts = store.read_json(f"segments/{segment.segment_id}/segment.json")
+            told = {"step_seconds": facts["step_seconds"]}
+            files[segment.recipe.model.width].write_text(json.dumps(told))
     return [(r.model.width, json.loads(files[r.model.width].read_text())["step_seconds"]) for r in recipes]
 
 
-def _train(
-    segments: Sequence[Segment], plan: Plan, store: Store, open_launcher: OpenLauncher, how: Execution
-) -> None:
+def _train(segments: Sequence[Segment], plan: Plan, store: Store, launcher: Launcher) -> None:
     names = {s.segment_id: s for s in segments}
     cells = {name: CellSpec(s.recipe, s.stop, eval_windows=LEAST_WINDOWS) for name, s in names.items()}
     tree = Tree(names, {name: (name,) for name in names})
     board = Board("calibrate", tree, cells, "none", str(plan.corpus.folder))
-    with contextlib.closing(open_launcher(store, how)) as launcher:
-        train_cells(board, store, launcher)
+    train_cells(board, store, launcher)
     failed = store.contents().failures
     for name, tries in failed.items():
         width = names[name].recipe.model.width

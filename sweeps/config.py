@@ -120,6 +120,10 @@ class SweepConfig:
             1 <= self.sizes <= len(self.ladder), f"sizes {self.sizes}: the ladder has {len(self.ladder)}"
         )
         _require(self.centre_width in self.ladder, f"centre_width {self.centre_width} is not on the ladder")
+        _require(
+            math.isfinite(self.centre_budget) and self.centre_budget > 0,
+            f"centre_budget {self.centre_budget} must be a positive number of FLOPs",
+        )
         _require(self.batch_size >= 1, f"batch_size {self.batch_size} must be at least 1")
         _require(0 < self.decay_fraction < 1, f"decay_fraction {self.decay_fraction} must be within 0 and 1")
         _require(0 <= self.warmup_share < 1, f"warmup_share {self.warmup_share} must be from 0 to below 1")

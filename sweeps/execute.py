@@ -71,9 +71,9 @@ def prepare(tasks: Sequence[Task], store: Store) -> int:
         try:
             for name in names:
                 store.checked(store.partial(name, done))
-        except Damaged:
-            return prepare(tasks, store)
-        return done
+            return done
+        except Damaged:  # from the start then, or from what the next look finds
+            pass
     for task in tasks:
         if task.segment.parent:
             store.checked(store.checkpoint(task.segment.parent))

@@ -131,6 +131,8 @@ def refuse_full_disk(path: Path, price: Price) -> None:
     """Raises `UserError` if the checkpoints don't fit on the disk of `path`."""
     existing = next(p for p in (path, *path.absolute().parents) if p.exists())
     free = shutil.disk_usage(existing).free
+    if free < price.disk_peak:  # what is there already is part of the price
+        free += sum(f.stat().st_size for f in (path / "checkpoints").rglob("*") if f.is_file())
     if free < price.disk_peak:
         raise UserError(
             f"no disk space: the sweep's checkpoints take up to {price.disk_peak / 1e9:.2f} GB and "

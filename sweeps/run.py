@@ -10,14 +10,15 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from models.errors import UserError
+from sweeps import board as boards
 from sweeps import table
 from sweeps.adaptive import Adaptive, first_cells, next_cells
-from sweeps.beats import Pulse, Watch
+from sweeps.beats import BEATS_A_LEASE, Pulse, Watch
 from sweeps.board import Board
 from sweeps.claims import Claims, names
 from sweeps.config import Rates, SweepConfig
@@ -38,6 +39,9 @@ from train.spec import content_id, to_json
 LEAST_SEED_NOISE = 0.005
 """Nats; the standard deviation between seeds is taken to be no less, however alike few pairs may be."""
 
+COORDINATOR_SECONDS = 2.0
+"""The longest between two beats of a coordinator: three are waited for where an old one may still live."""
+
 FILE_SHARE = 0.02
 """Of a stage's time that may be spent on writing its table while it goes on."""
 
@@ -52,6 +56,7 @@ class Sweep:
     reporter: Reporter
     mirror: Mirror
     cuts: Cuts = uncut
+    warned: set[str] = field(default_factory=set)
 
     @property
     def config(self) -> SweepConfig:
@@ -81,15 +86,22 @@ class Sweep:
                 filed.view(view)
                 self.reporter.view(view, rows.rows)
 
-            train_cells(board, self.store, self.launcher, on_view=on_view, warn=self.reporter.warn)
+            train_cells(board, self.store, self.launcher, on_view=on_view, warn=self.warn_once)
         rows.update(self.store.contents())
-        filed.write()
+        if missing or not (self.store.path / file).is_file():
+            filed.write()
         for row in rows.rows:
             self.mirror.put(row)
             if row["status"] != "finished":
                 where = f"width {row['d_model']} at {row['budget']:.3g} FLOPs"
-                self.reporter.warn(f"{where} is {row['status']}: {row['reason'] or 'see worker.log'}")
+                self.warn_once(f"{where} is {row['status']}: {row['reason'] or 'see worker.log'}")
         return rows.rows
+
+    def warn_once(self, text: str) -> None:
+        """Warns of what was not warned of before."""
+        if text not in self.warned:
+            self.warned.add(text)
+            self.reporter.warn(text)
 
     def rows(self, planned: Sequence[PlannedCell], tree: Tree) -> list[dict[str, Any]]:
         """The rows of some cells."""
@@ -111,9 +123,10 @@ class _Filed:
         self.next = 0.0
 
     def view(self, view: View) -> None:
+        """Tells of what is new; the file stays as it is where nothing is missing."""
         for cell in self.rows.update(view.contents, view.claimed & view.missing):
             self.sweep.mirror.put(self.rows.row(cell))
-        if time.monotonic() >= self.next:
+        if view.missing and time.monotonic() >= self.next:
             self.write()
 
     def write(self) -> None:
@@ -141,16 +154,37 @@ def run_sweep(
     store = Store.open(out, plan.config)
     price = plan.price()
     refuse_full_disk(out, price)
-    with _coordinating(store, reporter, how), contextlib.closing(open_launcher(store, how)) as launcher:
+    if adaptive:
+        _refuse_adaptive(plan, adaptive)
+    with (
+        _coordinating(store, reporter, how),
+        contextlib.closing(Mirror(plan.config.trackers, plan.config.name, store, reporter)) as mirror,
+        contextlib.closing(open_launcher(store, how)) as launcher,
+    ):
         workers = launcher.worker_count
         store.note("plan", asdict(price) | {"total_flops": price.total_flops, "workers": workers})
-        mirror = Mirror(plan.config.trackers, plan.config.name, store, reporter)
-        try:
-            cuts = trunk_cuts(plan.config) if adaptive else uncut
-            _stages(Sweep(plan, store, launcher, reporter, mirror, cuts), adaptive)
-        finally:
-            mirror.close()
+        (store.path / "summary.json").unlink(missing_ok=True)  # until it is finished again
+        cuts = trunk_cuts(plan.config) if adaptive else uncut
+        _stages(Sweep(plan, store, launcher, reporter, mirror, cuts), adaptive)
     return out
+
+
+def _refuse_adaptive(plan: Plan, adaptive: Adaptive) -> None:
+    """Raises `UserError` for what an adaptive sweep can't do, before anything is spent."""
+    if plan.config.keep == "none":
+        raise UserError("an adaptive sweep branches off its trunks again and again: --keep trunks or all")
+    first = first_cells(plan.config, plan.corpus, plan.config.rates)
+    least = _other_flops(plan) + plan.tree(first, cuts=trunk_cuts(plan.config)).flops
+    if adaptive.max_flops is not None and least > adaptive.max_flops:
+        raise UserError(
+            f"tuning, checks and the first round take {least:.3g} FLOPs and max_flops is "
+            f"{adaptive.max_flops:.3g}: raise it, or lower the budgets"
+        )
+
+
+def _other_flops(plan: Plan) -> int:
+    """Of tuning and checks."""
+    return plan.tree(plan.tuning).flops + sum(p.cell.flops for p in plan.checks)
 
 
 @contextlib.contextmanager
@@ -158,9 +192,14 @@ def _coordinating(store: Store, reporter: Reporter, how: Execution) -> Iterator[
     """Makes this process known to others on the folder; where it is alone, what failed is tried again, and
     the claims of dead processes are void."""
     who = Identity.own()
-    pulse = Pulse(store.path / "coordinators", who, how.lease_seconds / 12)
+    beat_seconds = min(COORDINATOR_SECONDS, how.lease_seconds / BEATS_A_LEASE)
+    pulse = Pulse(store.path / "coordinators", who, beat_seconds)
     others = {name.removesuffix(".json") for name in names(pulse.folder)}
-    dead = Watch(pulse.folder, math.inf).gone(others)
+    watch = Watch(pulse.folder, 2.5 * beat_seconds)
+    dead = watch.gone(others)
+    if others - dead:  # of another machine, or of a boot before: they live if their beat goes on
+        time.sleep(3 * beat_seconds)
+        dead |= watch.gone(others - dead)
     for name in dead:
         (pulse.folder / f"{name}.json").unlink(missing_ok=True)
     if others - dead:
@@ -177,14 +216,21 @@ def _coordinating(store: Store, reporter: Reporter, how: Execution) -> Iterator[
 def _clear(store: Store, name: str) -> None:
     """Forgets what earlier runs of the command failed at, and gives their dead workers' tasks back."""
     store.forget_failures()
+    for stage in names(store.path / "board"):
+        boards.take_down(store, stage)
     for refusal in names(store.path / "refusals"):
         (store.path / "refusals" / refusal).unlink(missing_ok=True)
     claims = Claims(store.path / "claims", name)
     standing = claims.standing()
-    dead = Watch(store.path / "workers", math.inf).gone(claim.worker for claim in standing)
+    workers = {name.removesuffix(".json") for name in names(store.path / "workers")}
+    dead = Watch(store.path / "workers", math.inf).gone(workers)
     for claim in standing:
         if claim.worker in dead and (taken := claims.take_over(claim)):
             claims.release(taken)
+    for worker in dead:
+        (store.path / "workers" / f"{worker}.json").unlink(missing_ok=True)
+    if workers == dead:
+        store.sweep_out()
 
 
 def _stages(sweep: Sweep, adaptive: Adaptive | None) -> None:
@@ -220,10 +266,8 @@ def _choose(
 ) -> list[PlannedCell]:
     """The cells of an adaptive sweep, trained round by round; `rounds` takes what was decided after each."""
     config, corpus = sweep.config, sweep.plan.corpus
-    if config.keep == "none":
-        raise UserError("an adaptive sweep branches off its trunks again and again: --keep trunks or all")
-    other = sweep.tree(sweep.plan.tuning).flops + sum(p.cell.flops for p in sweep.plan.checks)
-    planned = first_cells(config, corpus, rates, adaptive)
+    other = _other_flops(sweep.plan)
+    planned = first_cells(config, corpus, rates)
     while True:
         sweep.store.note(
             "plan", sweep.store.facts()["plan"] | {"total_flops": other + sweep.tree(planned).flops}

@@ -33,9 +33,10 @@ def read_status(folder: Path) -> dict[str, Any]:
         raise UserError(f"no folder {folder}: name a sweep's folder, such as outputs/cpu-demo")
     store = Store(folder)
     sweep = store.facts()
-    plan = sweep.get("plan", {"total_flops": 0, "workers": 1})  # not there yet if it was stopped at once
+    plan = {"total_flops": 0, "workers": 1} | sweep.get("plan", {})  # not there yet if it was stopped at once
     contents = store.contents()
-    workers = [_worker(beat, folder / "workers") for beat in read_beats(folder / "workers")]
+    beats = [beat for beat in read_beats(folder / "workers") if not beat.who.is_dead()]
+    workers = [_worker(beat, folder / "workers") for beat in beats]
     busy = [worker for worker in workers if worker["silent_seconds"] < SILENT_SECONDS]
     done = _flops_done(store, contents, busy)
     finished = _is_finished(store)
@@ -48,7 +49,11 @@ def read_status(folder: Path) -> dict[str, Any]:
         "flops_done": done,
         "flops_total": total,
         "seconds_left": _seconds_left(store, contents, total - done, len(busy) or plan["workers"]),
-        "failures": [store.reason(s, tries) for s, tries in sorted(contents.failures.items())],
+        "failures": [
+            store.reason(s, tries)
+            for s, tries in sorted(contents.failures.items())
+            if s not in contents.segments  # and not done since
+        ],
     }
 
 

@@ -7,10 +7,12 @@ partial/ID~STEPS/    state and metrics after STEPS steps of one that was left ha
 diverged/ID/         like segments/ID, of one whose loss stopped being finite
 cells/ID/            cell.json, windows.npy, curve.jsonl
 failures/ID~N.json   why a segment's N-th try failed
-board/ claims/ workers/   what there is to do, who is at what, and how they are
+board/ claims/       what there is to do, who is at what
+workers/ coordinators/ refusals/   how they are, who hands out the work, why one can't work
 damaged/             what didn't match its checksums, set aside
 profiles/dWIDTH/     a profiler's trace, where one was asked for
 mirrored/ wandb/ cells.jsonl   what the trackers were told
+worker.log slurm/ ray/   what workers said
 runs.csv tuning.csv checks.csv summary.json fit.json report.html figures/
 """
 
@@ -19,6 +21,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,7 +106,7 @@ class Store:
     def facts(self) -> dict[str, Any]:
         """What sweep.json holds. `UserError` if it isn't there or isn't a sweep's."""
         facts = self.read_json("sweep.json")
-        if not (isinstance(facts, dict) and isinstance(facts.get("config"), dict)):
+        if not (isinstance(facts, dict) and isinstance(facts.get("config"), dict) and "name" in facts):
             raise UserError(f"{self.path / 'sweep.json'} is not a sweep's: choose another folder with --out")
         return facts
 
@@ -202,6 +205,21 @@ class Store:
         """All that failed may be tried again."""
         for name in names(self.path / "failures"):
             (self.path / "failures" / name).unlink(missing_ok=True)
+
+    def refuse_work(self, worker: str, reason: str) -> None:
+        """Says why a worker can't work here at all."""
+        self.write_json(f"refusals/{worker}.json", {"reason": reason, "at": time.time()})
+
+    def last_refusal(self) -> str:
+        """Why a worker could not work here, most lately; empty if none said so."""
+        told = [self.read_json(f"refusals/{name}") for name in names(self.path / "refusals")]
+        return max(told, key=lambda refusal: refusal["at"])["reason"] if told else ""
+
+    def sweep_out(self) -> None:
+        """Removes what processes that are gone had begun to write or to remove. Only while nobody works."""
+        for kind in ("segments", "checkpoints", "partial", "diverged", "cells", "claims"):
+            for scratch in (self.path / kind).glob(".*"):
+                shutil.rmtree(scratch, ignore_errors=True)
 
     def profile(self, width: int) -> Path | None:
         """Where the trace of a width goes; None if it is there already."""

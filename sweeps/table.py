@@ -78,12 +78,18 @@ class Table:
     def _unfinished(self, name: str, contents: Contents, claimed: frozenset[str]) -> tuple[str, str]:
         path = self.tree.paths[name]
         for segment in path:
-            if segment in contents.diverged:
-                facts = self.store.read_json(f"diverged/{segment}/segment.json")
-                return "diverged", f"loss not finite at step {facts['diverged_at']}"
+            if segment in contents.diverged and (at := self._diverged_at(segment)) is not None:
+                return "diverged", f"loss not finite at step {at}"
             if segment in contents.failures and segment in contents.hopeless:
                 return "failed", self.store.reason(segment, contents.failures[segment])
         return ("running" if not claimed.isdisjoint(path) else "pending"), ""
+
+    def _diverged_at(self, segment: str) -> int | None:
+        try:
+            self.store.checked(self.store.diverged(segment))
+        except Damaged:
+            return None
+        return self.store.read_json(f"diverged/{segment}/segment.json")["diverged_at"]
 
     def _row(self, name: str, status: str, reason: str) -> dict[str, Any]:
         return self._arranged(name, unfinished(self.planned[name].cell, self.corpus, status, reason))

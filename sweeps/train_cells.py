@@ -6,14 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from models.errors import UserError
 from sweeps import board as boards
 from sweeps.beats import Beat, read_beats
 from sweeps.board import Board
 from sweeps.claims import Claim, Claims
 from sweeps.launchers import Launcher
 from sweeps.store import Contents, Store
-from sweeps.worker import last_refusal
 
 LOOK_SECONDS = 0.25
 """Between two looks at the folder; more, where a look takes long."""
@@ -50,33 +48,37 @@ def train_cells(
 
     Raises `UserError` where no worker can work.
     """
-    view = look(board, store)
-    on_view(view)
-    if not view.missing:
-        _free(view, store)
-        return
-    boards.publish(board, store)
     warned: dict[str, int] = {}
-    while view.missing:
-        ready = board.ready(view.missing, view.contents)
-        for line in launcher.keep(len({*ready, *(view.claimed & view.missing)})):
-            warn(line)
+    while True:
         began = time.monotonic()
         view = look(board, store)
         on_view(view)
         _tell_failures(view, store, warned, warn)
         _free(view, store)
-        if not view.beats and (reason := last_refusal(store)):
-            raise UserError(reason)
-        time.sleep(max(LOOK_SECONDS, (time.monotonic() - began) / SHARE) if view.missing else 0)
+        if not view.missing:
+            if not board.missing(store.contents()):  # `on_view` may have found a result damaged
+                break
+            continue
+        if not boards.is_up(board, store):
+            boards.publish(board, store)
+        for line in launcher.keep(_wanted(view)):
+            warn(line)
+        time.sleep(max(LOOK_SECONDS, (time.monotonic() - began) / SHARE))
     boards.take_down(store, board.name)
+
+
+def _wanted(view: View) -> int:
+    """Workers that there is work for: those at it, and one for each task that is free."""
+    free = set(view.board.ready(view.missing, view.contents)) - view.claimed
+    return len(free) + len({claim.worker for claim in view.claims if claim.task in view.missing})
 
 
 def look(board: Board, store: Store) -> View:
     """The folder as it is."""
     contents = store.contents()
     claims = Claims(store.path / "claims", "").standing()
-    return View(board, contents, board.missing(contents), claims, read_beats(store.path / "workers"))
+    beats = [beat for beat in read_beats(store.path / "workers") if not beat.who.is_dead()]
+    return View(board, contents, board.missing(contents), claims, beats)
 
 
 def _tell_failures(view: View, store: Store, warned: dict[str, int], warn: Callable[[str], None]) -> None:

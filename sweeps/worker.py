@@ -22,7 +22,7 @@ from typing import Any
 from models import ModelConfig
 from models.errors import UserError
 from sweeps import board as boards
-from sweeps.beats import Pulse, Watch
+from sweeps.beats import BEATS_A_LEASE, Pulse, Watch
 from sweeps.board import Board
 from sweeps.claims import Claim, Claims, names
 from sweeps.execute import Task, Worked, execute, prepare
@@ -33,7 +33,7 @@ from sweeps.memory import members_that_fit, refuse_too_large
 from sweeps.store import TRIES, Contents, Store
 from train import device
 from train.device import Device
-from train.durable import Damaged
+from train.durable import Damaged, is_full
 from train.execution import Execution
 from train.loop import Left, pack_key
 from train.spec import from_json, to_json
@@ -46,8 +46,6 @@ DEATHS = 5
 
 IDLE_SECONDS = 30.0
 """How long a worker with nothing to do stays."""
-
-BEATS_A_LEASE = 12
 
 LOOK_SECONDS = 0.1, 2.0
 """Between two looks at a folder that has nothing to do: at first, and at most."""
@@ -96,6 +94,8 @@ class Worker:
         self.model: ModelConfig | None = None
         self.alone: set[str] = set()
         """Segments of packs that failed: each is done alone, and fails for itself."""
+        self.others = False
+        """Whether others held something that is missing, at the last look."""
 
     def run(self, idle_seconds: float = IDLE_SECONDS) -> None:
         """Works until there was nothing to do for `idle_seconds`, or it should leave."""
@@ -106,14 +106,20 @@ class Worker:
             if pack:
                 self._do(pack)
                 since, pause = time.monotonic(), LOOK_SECONDS[0]
-            elif time.monotonic() - since >= idle_seconds:
+            elif time.monotonic() - since >= self._patience(idle_seconds):
                 return
             else:
                 time.sleep(min(pause, idle_seconds) * random.uniform(0.5, 1.0))  # not all at the same moment
                 pause = min(1.5 * pause, LOOK_SECONDS[1])
 
+    def _patience(self, idle_seconds: float) -> float:
+        """Longer than a lease while others hold what is missing: they may be dead, and only a look that lasts
+        can tell."""
+        return max(idle_seconds, 2 * self.how.lease_seconds) if self.others and idle_seconds else idle_seconds
+
     def _next_pack(self) -> list[tuple[Task, Claim]]:
         """Tasks to do as one, claimed; none if there is nothing that could be done now."""
+        self.others = False
         for name in names(self.store.path / "board"):
             if name not in self.boards and (read := boards.read(self.store, name)):
                 self.boards[name] = read
@@ -128,6 +134,7 @@ class Worker:
         contents, standing = self.store.contents(), {c.task: c for c in self.claims.standing()}
         missing = board.missing(contents)
         gone = self.watch.gone(claim.worker for claim in standing.values())
+        self.others = self.others or not missing.isdisjoint(standing)
         free = [
             name
             for name in board.ready(missing, contents)
@@ -164,6 +171,8 @@ class Worker:
         if dead.worker == self.claims.worker:  # taken, though the answer was that it wasn't
             return dead
         claim = self.claims.take_over(dead)
+        if claim:
+            (self.watch.folder / f"{dead.worker}.json").unlink(missing_ok=True)  # it is at work no more
         if claim and claim.epoch > DEATHS:
             self.store.fail(name, f"{DEATHS} workers died at it (see the workers' logs)", TRIES)
             self.claims.release(claim)
@@ -198,7 +207,7 @@ class Worker:
             print(f"set aside: {damage}", file=sys.stderr)
         except Exception as error:
             traceback.print_exc()
-            if "No space left" in str(error):  # no fault of the task's
+            if is_full(error):  # no fault of the task's
                 raise DiskFull(self.store.path) from error
             self._fail(pack, f"{type(error).__name__}: {error}".splitlines()[0])
             if self.group.count > 1:  # the others wait for this one in the middle of something
@@ -249,8 +258,12 @@ def main() -> int:
         group.tell(to_json(Order()))
     except DiskFull:
         return FULL
+    except OSError as error:
+        if is_full(error):
+            return FULL
+        raise
     except UserError as error:
-        store.write_json(f"refusals/{who.name}.json", {"reason": str(error), "at": time.time()})
+        store.refuse_work(who.name, str(error))
         return REFUSED
     finally:
         pulse.stop()
@@ -266,13 +279,6 @@ def _device(how: Execution) -> Device:
             "to train on the cores"
         )
     return found
-
-
-def last_refusal(store: Store) -> str:
-    """Why a worker could not work here, most lately; empty if none said so."""
-    files = (store.path / "refusals" / name for name in names(store.path / "refusals"))
-    told = [json.loads(file.read_text()) for file in files]
-    return max(told, key=lambda refusal: refusal["at"])["reason"] if told else ""
 
 
 if __name__ == "__main__":

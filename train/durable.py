@@ -1,12 +1,13 @@
 """Files and folders that appear whole, stay through a power cut, and can be told from damaged ones.
 
-A folder's `manifest.json` holds the size and SHA-256 of every file in it; all is flushed to the disk before
+A folder's `checksums.json` holds the size and SHA-256 of every file in it; all is flushed to the disk before
 the one rename that makes it appear, and the rename itself after it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-MANIFEST = "manifest.json"
+MANIFEST = "checksums.json"
 
 
 class Damaged(Exception):
@@ -25,6 +26,15 @@ class Damaged(Exception):
     def __init__(self, path: Path, why: str) -> None:
         super().__init__(f"{path}: {why}")
         self.path, self.why = path, why
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the disk, or what one may use of it, is full; NumPy says so by the bytes it could not write."""
+    told = str(error)
+    codes = (errno.ENOSPC, errno.EDQUOT)
+    return getattr(error, "errno", None) in codes or any(
+        sign in told for sign in ("No space left", "Disk quota exceeded", "requested and")
+    )
 
 
 def write(path: Path, text: str, *, flush: bool = True) -> None:
@@ -107,7 +117,7 @@ def check(folder: Path) -> None:
                 raise Damaged(folder, f"{name} has changed")
     except FileNotFoundError as error:
         raise Damaged(folder, f"{Path(error.filename).name} is missing") from error
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, NotADirectoryError) as error:
         raise Damaged(folder, f"{MANIFEST} can't be read ({type(error).__name__})") from error
 
 

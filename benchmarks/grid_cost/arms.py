@@ -53,7 +53,7 @@ def simulate(world: World, arm: str, target: str, half_width: float, seed: int) 
 
 def _adaptive(world: World, options: Adaptive, seed: int) -> Stop:
     sky, config = Sky(world, seed), world.config
-    cells, rows, rounds = first_cells(config, CORPUS, config.rates, options), [], 0
+    cells, rows, rounds = first_cells(config, CORPUS, config.rates), [], 0
     while True:
         rows += sky.rows(cells)
         rounds += 1

@@ -67,6 +67,10 @@ def run(argv: list[str]) -> int:
     name, rest = take_config(argv, "sweep", f"{USAGE} {EXECUTION_USAGE} [overrides]")
     ours, overrides = split_options(rest, (*OPTIONS, *EXECUTION_OPTIONS), (*FLAGS, *EXECUTION_FLAGS))
     where = parse(Where, ours, "sweep")
+    if not where.adaptive and (where.target, where.half_width) != (Where.target, Where.half_width):
+        raise UserError("--target and --half-width are an adaptive sweep's: say --adaptive too, or drop them")
+    if where.adaptive and where.caps.max_hours is not None:
+        raise UserError("--max-hours prices a fixed grid: an adaptive sweep is capped by --max-flops")
     config = parse(SweepConfig, overrides, f"sweep {name}", default=load_config(name))
     return run_config(config, where)
 
@@ -107,7 +111,7 @@ def _file_stages(folder: Path, reporter: Reporter) -> None:
     if path.exists():
         summary: dict[str, Any] = json.loads(path.read_text())
         summary["stages"] = [{"name": name, "seconds": seconds} for name, seconds in reporter.seconds]
-        path.write_text(json.dumps(summary, indent=1) + "\n")
+        Store(folder).write_json("summary.json", summary)
 
 
 def take_config(argv: list[str], command: str, options: str) -> tuple[str, list[str]]:

@@ -26,12 +26,11 @@ def epitaph(status: int, store: Store, how: Execution) -> str:
         FULL,
         REFUSED,
         DiskFull,
-        last_refusal,
     )
 
     if status == FULL:
         raise DiskFull(store.path)
-    if status == REFUSED and (reason := last_refusal(store)):
+    if status == REFUSED and (reason := store.last_refusal()):
         raise UserError(reason)
     if status == HUNG:
         return f"made no headway for {how.hang_seconds:.0f} s and was ended"

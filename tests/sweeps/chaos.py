@@ -142,7 +142,7 @@ def chaos(kills: int, seed: int, folder: Path, say: Callable[[str], None] = prin
     reference.start()
     _end(reference)
     say(f"undisturbed: {time.monotonic() - began:.0f} s")
-    victim = Victim(config, folder / "victim", draw)
+    victim, differences = Victim(config, folder / "victim", draw), 0
     for number in range(kills):
         if not victim.working() or draw.random() < 0.15:
             victim.start()
@@ -151,25 +151,30 @@ def chaos(kills: int, seed: int, folder: Path, say: Callable[[str], None] = prin
         if victim.working():
             kill(victim)
         say(f"{number + 1:>4} {kill.__name__}: {len(list(victim.out.glob('cells/*')))} cells there")
-        if draw.random() < 0.1:  # what there is may be done: begin again now and then
-            victim.kill_all()
-            differences = _differences(victim, reference) if (victim.out / "summary.json").exists() else 0
-            if differences:
-                return differences
-            shutil.rmtree(victim.out, ignore_errors=True)
+        if not victim.working() and (victim.out / "summary.json").exists():  # it is done: begin again
+            differences += _differences(victim, reference)
+            shutil.rmtree(victim.out)
     victim.start()
     _end(victim)
-    return _differences(victim, reference)
+    return differences + _differences(victim, reference)
 
 
 def _wait(victim: Victim, draw: random.Random) -> None:
-    """A while: into the start, or past the first worker's sign of life, seldom until all is done."""
+    """A while: seldom only into the start, mostly until some segments more are filed, and a moment longer."""
+    if draw.random() < 0.15:
+        time.sleep(draw.uniform(0, 4))
+        return
+    wanted = _filed(victim) + draw.randint(0, 4)
     deadline = time.monotonic() + 60
-    while draw.random() < 0.9 and not victim.workers() and time.monotonic() < deadline:
+    while victim.working() and time.monotonic() < deadline:
+        if victim.workers() and _filed(victim) >= wanted:
+            break
         time.sleep(0.05)
-    until = time.monotonic() + draw.choice([draw.uniform(0, 2), draw.uniform(0, 8)])
-    while time.monotonic() < until and victim.working():
-        time.sleep(0.05)
+    time.sleep(draw.uniform(0, 0.5))
+
+
+def _filed(victim: Victim) -> int:
+    return len(list((victim.out / "segments").glob("[!.]*")))
 
 
 def _end(victim: Victim) -> None:

@@ -34,7 +34,7 @@ def grown(
     """All cells, their rows and the last decision; `spoil` may change a row."""
     sky = Sky(world, seed)
     cells, rows = [], []
-    chosen: Sequence[PlannedCell] = first_cells(world.config, CORPUS, RATES, options)
+    chosen: Sequence[PlannedCell] = first_cells(world.config, CORPUS, RATES)
     for _ in range(rounds):
         cells += chosen
         new = sky.rows(chosen)
@@ -56,7 +56,7 @@ def failed(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_it_begins_with_the_cheap_half_of_the_budgets() -> None:
-    cells = first_cells(CONFIG, CORPUS, RATES, LOOSE)
+    cells = first_cells(CONFIG, CORPUS, RATES)
     assert {p.budget for p in cells} == set(CONFIG.budgets[:3])
     assert len(cells) == 3 * CONFIG.sizes
     assert {p.role for p in cells} == {"grid"}
@@ -170,7 +170,7 @@ def test_fresh_runs_share_nothing(corpus: Corpus, source_name: str) -> None:
 def test_two_budgets_are_too_few(corpus: Corpus, source_name: str) -> None:
     small = small_sweep(source_name)
     with pytest.raises(UserError, match="2 budgets and 3 sizes: an adaptive sweep needs three"):
-        first_cells(small, corpus, small.rates, LOOSE)
+        first_cells(small, corpus, small.rates)
 
 
 @pytest.mark.parametrize(

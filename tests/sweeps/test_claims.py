@@ -8,15 +8,24 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sweeps.beats import HUNG, Beat, Pulse, Watch, read_beats
+from sweeps.board import Board, publish
 from sweeps.claims import Claim, Claims
+from sweeps.execute import Task
 from sweeps.identity import Identity
-from train.spec import to_json
+from sweeps.segments import Tree
+from sweeps.store import Store
+from sweeps.worker import Worker
+from tests.small import small_recipe
+from train.device import Device
+from train.execution import Execution
+from train.spec import CellSpec, Segment, to_json
 
 RACE = """
 import json, sys
@@ -143,3 +152,36 @@ def test_a_pulse_beats_until_it_stops(tmp_path: Path) -> None:
     assert first.who.pid == os.getpid()
     pulse.stop()
     assert read_beats(tmp_path) == []
+
+
+def test_idle_workers_stay_longer_than_a_lease_while_others_hold_what_is_missing(tmp_path: Path) -> None:
+    """Else the last task of a worker that died on another machine would be nobody's for ever."""
+    store = Store(tmp_path)
+    recipe = small_recipe()
+    segment = Segment(recipe, 0, 10, None, None)
+    name = segment.segment_id
+    board = Board("all", Tree({name: segment}, {name: (name,)}), {name: CellSpec(recipe, 10)}, "none", "")
+    publish(board, store)
+    beat(tmp_path / "workers", "lost", 1)
+    assert Claims(tmp_path / "claims", "lost").take(name)
+    how = Execution(lease_seconds=0.6)
+    done: list[str] = []
+
+    def execute(tasks: Sequence[Task], *_: object) -> None:
+        done.extend(task.segment.segment_id for task in tasks)
+        store.cell(name).mkdir(parents=True)
+
+    who = Identity.own()
+    worker = Worker(
+        store,
+        who,
+        Pulse(tmp_path / "workers", who, 5.0),
+        Device("cpu", "cpu", 1, 1 << 34),
+        how,
+        lambda: False,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sweeps.worker.execute", execute)
+        worker.run(idle_seconds=0.3)
+    assert done == [name]
+    assert not (tmp_path / "workers" / "lost.json").exists()

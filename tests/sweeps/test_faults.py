@@ -8,16 +8,20 @@ import random
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from models.errors import UserError
 from sweeps.adaptive import Adaptive
 from sweeps.config import Rates, SweepConfig
+from sweeps.store import Store
 from tests.sweeps.conftest import Runner
 from tests.sweeps.disk import Disk, FullDisk, Network, PowerCut
 from tests.sweeps.pretended import pretend
 from tests.sweeps.tables import read_rows, timeless
+from tests.sweeps.test_claims import beat
+from train.durable import MANIFEST
 from train.execution import Execution
 
 __all__ = ["pretend"]
@@ -119,7 +123,7 @@ def test_a_damaged_result_is_set_aside_and_made_again(
 ) -> None:
     out = tmp_path / "undisturbed"
     cells = sorted((out / "cells").iterdir())
-    damaged = [cells[0] / "windows.npy", cells[1] / "cell.json", cells[2] / "manifest.json"]
+    damaged = [cells[0] / "windows.npy", cells[1] / "cell.json", cells[2] / MANIFEST]
     for file in damaged:
         file.write_bytes(file.read_bytes()[:-7])
     (cells[3] / "curve.jsonl").unlink()
@@ -139,7 +143,7 @@ def test_a_damaged_trunk_is_trained_again_from_the_last_good_one(
     out = tmp_path / "out"
     run(config, out)
     for record in (out / kind).iterdir():
-        file = next(f for f in sorted(record.rglob("*")) if f.is_file() and f.name != "manifest.json")
+        file = next(f for f in sorted(record.rglob("*")) if f.is_file() and f.name != MANIFEST)
         data = bytearray(file.read_bytes())
         data[len(data) // 2] ^= 1
         file.write_bytes(data)
@@ -158,6 +162,7 @@ def test_a_torn_head_amid_a_sweeps_records_is_written_again(
     assert tables(out) == undisturbed
 
 
+@pytest.mark.slow
 def test_an_adaptive_sweep_stopped_anywhere_comes_to_the_same_cells(
     run: Runner, config: SweepConfig, tmp_path: Path
 ) -> None:
@@ -176,3 +181,33 @@ def test_an_adaptive_sweep_stopped_anywhere_comes_to_the_same_cells(
     run(config, tmp_path / "whole", adaptive=options)
     assert trained
     assert run.given == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "message"),
+    [
+        ({"keep": "none"}, Adaptive(), "--keep trunks or all"),
+        ({"budgets": (2e8, 4e8)}, Adaptive(), "an adaptive sweep needs three of each"),
+        ({}, Adaptive(max_flops=1e6), "the first round take .* FLOPs and max_flops is 1e"),
+    ],
+)
+def test_what_an_adaptive_sweep_cannot_do_is_refused_before_anything_is_spent(
+    run: Runner, config: SweepConfig, tmp_path: Path, changes: dict[str, Any], options: Adaptive, message: str
+) -> None:
+    config = replace(config, budgets=(2e8, 4e8, 8e8), ladder=(8, 12, 16), sizes=3)
+    with pytest.raises(UserError, match=message):
+        run(replace(config, **changes), tmp_path / "out", adaptive=options)
+    assert run.given == []
+
+
+def test_a_coordinator_of_an_earlier_boot_is_found_dead(
+    run: Runner, config: SweepConfig, tmp_path: Path
+) -> None:
+    out = tmp_path / "undisturbed"
+    run(config, out)
+    beat(out / "coordinators", "of-yesterday", 7)
+    Store(out).fail("0" * 16, "the roof fell in", 2)
+    run(config, out, how=HASTY)
+    assert not any("joining" in line for line in run.said)
+    assert not list((out / "coordinators").glob("*.json"))
+    assert not run.failures(out)

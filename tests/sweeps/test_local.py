@@ -30,7 +30,7 @@ from train.execution import Execution
 
 pytestmark = pytest.mark.slow
 
-KILLS = 4
+KILLS = 5
 """Of a chaotic sweep here; `make chaos KILLS=n` does many."""
 
 CONFIG = """
@@ -176,7 +176,7 @@ def test_a_worker_that_dies_is_replaced_and_its_work_done(
     assert store.contents().cells == set(cells)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(1))
 def test_after_kills_of_every_kind_the_tables_are_those_of_an_undisturbed_sweep(
     seed: int, tmp_path: Path
 ) -> None:
