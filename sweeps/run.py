@@ -42,6 +42,9 @@ LEAST_SEED_NOISE = 0.005
 COORDINATOR_SECONDS = 2.0
 """The longest between two beats of a coordinator: three are waited for where an old one may still live."""
 
+RUNS = "runs.csv"
+"""The grid and its replicates: written anew with each stage that trains some of them, and whole at the end."""
+
 FILE_SHARE = 0.02
 """Of a stage's time that may be spent on writing its table while it goes on."""
 
@@ -88,7 +91,7 @@ class Sweep:
 
             train_cells(board, self.store, self.launcher, on_view=on_view, warn=self.warn_once)
         rows.update(self.store.contents())
-        if missing or not (self.store.path / file).is_file():
+        if missing or file != RUNS:  # the whole sweep's table is not cut down to a stage that was done before
             filed.write()
         for row in rows.rows:
             self.mirror.put(row)
@@ -243,7 +246,7 @@ def _stages(sweep: Sweep, adaptive: Adaptive | None) -> None:
         grid = _choose(sweep, tuned.rates, adaptive, rounds)
     else:
         grid = grid_cells(config, corpus, tuned.rates)
-        grid = [*grid, *_retries(sweep, grid, sweep.train("train the grid", grid, "runs.csv"))]
+        grid = [*grid, *_retries(sweep, grid, sweep.train("train the grid", grid, RUNS))]
     minima = _minima(grid, sweep.rows(grid, sweep.tree(grid)))
     replicates = [] if adaptive else replicate_cells(config, minima)
     checks = check_cells(config, minima[-1]) if minima else []
@@ -252,7 +255,7 @@ def _stages(sweep: Sweep, adaptive: Adaptive | None) -> None:
         replicates = [*replicates, *_retries(sweep, replicates, rows[: len(replicates)])]
     tree = sweep.tree(grid, replicates, checks)
     runs, checked = sweep.rows([*grid, *replicates], tree), sweep.rows(checks, tree)
-    sweep.file("runs.csv", runs)
+    sweep.file(RUNS, runs)
     sweep.file("checks.csv", checked)
     check = _check_rule(runs, checked, minima)
     if check and check["warning"]:
@@ -272,7 +275,7 @@ def _choose(
         sweep.store.note(
             "plan", sweep.store.facts()["plan"] | {"total_flops": other + sweep.tree(planned).flops}
         )
-        rows = sweep.train(f"round {len(rounds) + 1}", planned, "runs.csv")
+        rows = sweep.train(f"round {len(rounds) + 1}", planned, RUNS)
         decision = next_cells(config, corpus, rates, rows, adaptive, other)
         said = {_gist(w) for earlier in rounds for w in earlier["warnings"]}
         for warning in decision.warnings:
