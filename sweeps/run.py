@@ -91,7 +91,7 @@ class Sweep:
 
             train_cells(board, self.store, self.launcher, on_view=on_view, warn=self.warn_once)
         rows.update(self.store.contents())
-        if missing or file != RUNS:  # the whole sweep's table is not cut down to a stage that was done before
+        if missing or file != RUNS:  # the whole table is not cut down to a stage that was done before
             filed.write()
         for row in rows.rows:
             self.mirror.put(row)

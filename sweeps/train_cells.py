@@ -59,11 +59,12 @@ def train_cells(
             if not board.missing(store.contents()):  # `on_view` may have found a result damaged
                 break
             continue
+        took = time.monotonic() - began
         if not boards.is_up(board, store):
             boards.publish(board, store)
         for line in launcher.keep(_wanted(view)):
             warn(line)
-        time.sleep(max(LOOK_SECONDS, (time.monotonic() - began) / SHARE))
+        time.sleep(max(LOOK_SECONDS, took / SHARE))
     boards.take_down(store, board.name)
 
 
