@@ -43,7 +43,7 @@ COORDINATOR_SECONDS = 2.0
 """The longest between two beats of a coordinator: three are waited for where an old one may still live."""
 
 RUNS = "runs.csv"
-"""The grid and its replicates: written anew with each stage that trains some of them, and whole at the end."""
+"""The grid and its replicates: written anew as a stage trains some of them, and whole at the end."""
 
 FILE_SHARE = 0.02
 """Of a stage's time that may be spent on writing its table while it goes on."""
