@@ -13,7 +13,7 @@ from isoflop.commands.sweep import Where, run_config
 class Demo:
     """Trains the CPU demo's grid on real text, fits it, and draws the report.
 
-    It takes 6 to 14 minutes on two cores. Interrupt it at will: run again, it goes on where it was.
+    It takes 4 to 14 minutes on two cores. Interrupt it at will: run again, it goes on where it was.
     """
 
     out: Path | None = None
