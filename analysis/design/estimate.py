@@ -203,6 +203,8 @@ def _start(design: Design, at_R: np.ndarray, log_loss_R: np.ndarray) -> np.ndarr
 
 def _weighed(residual_R: np.ndarray, trunk_R: np.ndarray, share: float) -> float:
     """The sum of squares that generalized least squares minimizes, times one less the share."""
+    if not np.isfinite(residual_R).all():  # a step too far: the law is infinite there, or not positive
+        return np.inf
     kappa_T = common(share, np.bincount(trunk_R))
     value = residual_R @ residual_R - kappa_T @ np.bincount(trunk_R, residual_R) ** 2
     return float(value) if np.isfinite(value) else float("inf")

@@ -30,9 +30,7 @@ def run_segments(
     """Stands for `train.loop.run_segments`."""
     done = []
     for i, (segment, parent) in enumerate(zip(segments, parents, strict=True)):
-        state: Any = (
-            np.load(parent / "state.npy") if parent else _mixed(segment.recipe.init_seed, segment.recipe)
-        )
+        state: Any = np.load(parent / "state.npy") if parent else _started(segment)
         losses: list[float] = []
         if parts:
             state, losses = parts[i].state, list(parts[i].metrics["loss"])
@@ -77,6 +75,12 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sweeps.execute.checkpoint.restore", restore)
     monkeypatch.setattr("sweeps.train_cells.LOOK_SECONDS", 0.0)
     monkeypatch.setattr("sweeps.train_cells.SHARE", float("inf"))
+
+
+def _started(segment: Segment) -> Any:
+    """Not by the whole recipe: it names the corpus' folder, another in each test run."""
+    recipe = segment.recipe
+    return _mixed(recipe.init_seed, recipe.model.width, recipe.schedule.name)
 
 
 def _mixed(*parts: Any) -> Any:
