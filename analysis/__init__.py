@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from analysis.comparing import Comparison, compare
-from analysis.errors import UserError
-from analysis.fitting.competition import Competition, compete
-from analysis.fitting.coverage import check_coverage
-from analysis.fitting.fit import fit
-from analysis.laws import Law, find_law, known_laws
-from analysis.options import FitOptions
-from analysis.predicting import Prediction, predict
-from analysis.result import LawFit
-from analysis.runs import RunTable, load_runs, table_of
+from isoflop.analysis.comparing import Comparison, compare
+from isoflop.analysis.fitting.competition import Competition, compete
+from isoflop.analysis.fitting.coverage import check_coverage
+from isoflop.analysis.fitting.fit import fit
+from isoflop.analysis.laws import Law, find_law, known_laws
+from isoflop.analysis.options import FitOptions
+from isoflop.analysis.predicting import Prediction, predict
+from isoflop.analysis.result import LawFit
+from isoflop.analysis.runs import RunTable, load_runs, table_of
+from isoflop.base.errors import UserError
 
 if TYPE_CHECKING:
-    from analysis.reporting.report import Report, report
+    from isoflop.analysis.reporting.report import Report, report
 
 __all__ = [
     "Comparison",
@@ -47,7 +47,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """`report` and `Report` on first use: drawing needs matplotlib and plotly, fitting doesn't."""
     if name in ("report", "Report"):
-        from analysis.reporting import report as module
+        from isoflop.analysis.reporting import report as module
 
         return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

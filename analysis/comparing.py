@@ -6,10 +6,10 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.fitting.fit import fit
-from analysis.options import FitOptions
-from analysis.result import Interval, LawFit
-from analysis.runs import RunTable
+from isoflop.analysis.fitting.fit import fit
+from isoflop.analysis.options import FitOptions
+from isoflop.analysis.result import Interval, LawFit
+from isoflop.analysis.runs import RunTable
 
 ALIKE = ("count", "count_meaning", "flops", "flops_meaning")
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.errors import UserError
-from analysis.readers import as_floats, listed, one_line
-from analysis.sources.aliases import hints
+from isoflop.analysis.readers import as_floats, listed, one_line
+from isoflop.analysis.sources.aliases import hints
+from isoflop.base.errors import UserError
 
 COUNTS = {
     "total": "all parameters",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from analysis.counts import COUNTS, FLOPS
-from analysis.errors import UserError
+from isoflop.analysis.counts import COUNTS, FLOPS
+from isoflop.base.errors import UserError
 
 SMALLEST_DELTA = 1e-12
 RESAMPLINGS = ("auto", "runs", "budgets", "trunks", "residuals")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.errors import UserError
-from analysis.readers import as_floats, as_texts, listed, one_line
+from isoflop.analysis.readers import as_floats, as_texts, listed, one_line
+from isoflop.base.errors import UserError
 
 COMPARABLE = ("dataset", "tokenizer", "vocab_size")
 """What has to agree for the losses of two tables to be comparable."""

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from analysis.laws import Law
+from isoflop.analysis.laws import Law
 
 CHUNK = 64
 """Parameter vectors evaluated in one call."""

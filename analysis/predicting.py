@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis.errors import UserError
-from analysis.fitting.outcome import span
-from analysis.result import Interval, LawFit
+from isoflop.analysis.fitting.outcome import span
+from isoflop.analysis.result import Interval, LawFit
+from isoflop.base.errors import UserError
 
 FURTHER = 1.01
 """A budget beyond the runs' range by more than this factor is extrapolation."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.errors import UserError
+from isoflop.base.errors import UserError
 
 SUFFIXES = {
     ".csv": "CSV",

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from analysis.compute import PerToken, allocate
-from analysis.errors import UserError
-from analysis.laws import Law, find_law
-from analysis.precision import evaluate
-from analysis.runs import Excluded
+from isoflop.analysis.compute import PerToken, allocate
+from isoflop.analysis.laws import Law, find_law
+from isoflop.analysis.precision import evaluate
+from isoflop.analysis.runs import Excluded
+from isoflop.base.errors import UserError
 
 Interval = tuple[float | None, float | None]
 
@@ -134,7 +134,7 @@ class LawFit:
     coverage: dict[str, Any] | None = None
     """How often intervals made in this way hold the truth, in simulations on this table's own design."""
     competition: dict[str, Any] | None = None
-    """Every law fitted below a budget and scored above it: `analysis.fitting.competition`."""
+    """Every law fitted below a budget and scored above it: `isoflop.analysis.fitting.competition`."""
 
     @property
     def trusted(self) -> bool:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.counts import COUNTS, FLOPS, Counted, count_rows, numbers
-from analysis.errors import UserError
-from analysis.pooling import pool, repeated_rows
-from analysis.readers import as_floats, as_texts, one_line, parse_columns, select, tidy
-from analysis.sources import Naming, combine, name_columns, open_source
+from isoflop.analysis.counts import COUNTS, FLOPS, Counted, count_rows, numbers
+from isoflop.analysis.pooling import pool, repeated_rows
+from isoflop.analysis.readers import as_floats, as_texts, one_line, parse_columns, select, tidy
+from isoflop.analysis.sources import Naming, combine, name_columns, open_source
+from isoflop.base.errors import UserError
 
 ONE_KIND = ("schedule", "dataset", "tokenizer", "vocab_size", "context_length")
 """Columns that should hold one value in a table that is fitted as a whole."""

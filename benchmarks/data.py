@@ -23,11 +23,11 @@ import jax
 import numpy as np
 
 from benchmarks.timing import demo_recipe, tell
-from models import family
-from train import batches
-from train.batches import CHUNK, Chunk, chunks
-from train.corpus import Corpus, prepare
-from train.spec import Recipe
+from isoflop.models import family
+from isoflop.train import batches
+from isoflop.train.batches import CHUNK, Chunk, chunks
+from isoflop.train.corpus import Corpus, prepare
+from isoflop.train.spec import Recipe
 
 CONTEXTS = (128, 1024)
 BATCH, STRETCHES = 16, 12

@@ -23,26 +23,26 @@ from unittest.mock import patch
 
 import numpy as np
 
+from isoflop.base.durable import MANIFEST, new_folder
 from isoflop.running import plan
-from sweeps import board as boards
-from sweeps.board import Board
-from sweeps.claims import Claims
-from sweeps.config import Rates, SweepConfig
-from sweeps.plan import Plan
-from sweeps.status import read_status
-from sweeps.store import Store
-from sweeps.table import Table, to_csv
-from sweeps.train_cells import look
-from train.durable import MANIFEST, new_folder
-from train.result import CellResult, unfinished
-from train.spec import to_json
+from isoflop.sweeps import board as boards
+from isoflop.sweeps.board import Board
+from isoflop.sweeps.claims import Claims
+from isoflop.sweeps.config import Rates, SweepConfig
+from isoflop.sweeps.plan import Plan
+from isoflop.sweeps.status import read_status
+from isoflop.sweeps.store import Store
+from isoflop.sweeps.table import Table, to_csv
+from isoflop.sweeps.train_cells import look
+from isoflop.train.result import CellResult, unfinished
+from isoflop.train.spec import to_json
 
 SIZES = 20
 PROCESSES, TAKES = 16, 300
 RACER = """
 import sys, time
 from pathlib import Path
-from sweeps.claims import Claims
+from isoflop.sweeps.claims import Claims
 claims = Claims(Path(sys.argv[1]), sys.argv[2])
 began, got = time.monotonic(), 0
 for task in range(int(sys.argv[3])):

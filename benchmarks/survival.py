@@ -23,19 +23,19 @@ import numpy as np
 
 from benchmarks.timing import tell
 from isoflop.running import plan
-from sweeps.beats import Pulse
-from sweeps.board import Board, publish
-from sweeps.config import Rates, load_config
-from sweeps.identity import Identity
-from sweeps.launchers.local import open_launcher
-from sweeps.plan import Plan
-from sweeps.store import Store
-from sweeps.train_cells import View, train_cells
-from sweeps.worker import Worker
-from train import device
-from train.execution import Execution
-from train.loop import evaluate, run_segment
-from train.spec import Segment
+from isoflop.sweeps.beats import Pulse
+from isoflop.sweeps.board import Board, publish
+from isoflop.sweeps.config import Rates, load_config
+from isoflop.sweeps.identity import Identity
+from isoflop.sweeps.launchers.local import open_launcher
+from isoflop.sweeps.plan import Plan
+from isoflop.sweeps.store import Store
+from isoflop.sweeps.train_cells import View, train_cells
+from isoflop.sweeps.worker import Worker
+from isoflop.train import device
+from isoflop.train.execution import Execution
+from isoflop.train.loop import evaluate, run_segment
+from isoflop.train.spec import Segment
 
 WIDTH, BUDGET = 28, 1.6e11
 REPEATS = 6

@@ -12,9 +12,9 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from models import family
-from train.batches import CHUNK
-from train.spec import AdamW, DataSpec, Recipe, Schedule
+from isoflop.models import family
+from isoflop.train.batches import CHUNK
+from isoflop.train.spec import AdamW, DataSpec, Recipe, Schedule
 
 
 def demo_recipe(width: int) -> Recipe:

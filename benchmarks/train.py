@@ -41,12 +41,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.timing import seconds, tell
-from models import ModelConfig, build, family, family_of_size
-from sweeps.configs.cpu_demo import SWEEP
-from sweeps.grid import grid_cells
-from sweeps.launchers.child import CPU_XLA_FLAGS
-from train.batches import CHUNK
-from train.spec import AdamW, DataSpec, Recipe, Schedule
+from isoflop.models import ModelConfig, build, family, family_of_size
+from isoflop.sweeps.configs.cpu_demo import SWEEP
+from isoflop.sweeps.grid import grid_cells
+from isoflop.sweeps.launchers.child import CPU_XLA_FLAGS
+from isoflop.train.batches import CHUNK
+from isoflop.train.spec import AdamW, DataSpec, Recipe, Schedule
 
 PROBED = (28,)
 SOME_WIDTHS = (16, 28, 48, 88)
@@ -193,7 +193,7 @@ def _train(recipe: Recipe, members: int) -> dict[str, float]:
     """Tokens per second of all members together once compiled, and the seconds that compiling took."""
     import jax
 
-    from train.step import programs
+    from isoflop.train.step import programs
 
     program = programs(recipe)
     draw = np.random.default_rng(0)

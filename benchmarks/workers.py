@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.timing import demo_recipe, random_inputs, seconds, tell
-from train.batches import CHUNK
-from train.step import programs
+from isoflop.train.batches import CHUNK
+from isoflop.train.step import programs
 
 WIDTHS = (16, 36, 64)
 CALLS = 6

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 
-from analysis import FitOptions, LawFit, RunTable, find_law, fit, table_of
-from analysis.fitting.approach3 import design_of, search
-from analysis.fitting.profiles import Quantity, profiles
-from analysis.plots.style import ACCENT, INK, NEUTRAL, SOFT, canvas, log_axis
-from analysis.precision import evaluate
 from benchmarks.fit import GRID, huber_sum, simulated
+from isoflop.analysis import FitOptions, LawFit, RunTable, find_law, fit, table_of
+from isoflop.analysis.fitting.approach3 import design_of, search
+from isoflop.analysis.fitting.profiles import Quantity, profiles
+from isoflop.analysis.plots.style import ACCENT, INK, NEUTRAL, SOFT, canvas, log_axis
+from isoflop.analysis.precision import evaluate
 
 FIGURES = Path(__file__).parent / "figures"
 TRUTH = np.array([1.8172, 482.01, 0.3478, 2085.43, 0.3658])

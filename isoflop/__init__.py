@@ -5,20 +5,7 @@ isoflop.sweep("cpu-demo")
 isoflop.fit(isoflop.load_runs("outputs/cpu-demo")).exponents
 """
 
-from analysis import FitOptions, LawFit, RunTable, UserError, compare, fit, load_runs, predict
-from isoflop.running import plan, prepare, report, sweep
+import lazy_loader
 
-__all__ = [
-    "FitOptions",
-    "LawFit",
-    "RunTable",
-    "UserError",
-    "compare",
-    "fit",
-    "load_runs",
-    "plan",
-    "predict",
-    "prepare",
-    "report",
-    "sweep",
-]
+# The names stand in __init__.pyi; each is imported at its first use, so that none costs what it doesn't need.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

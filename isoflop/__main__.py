@@ -42,13 +42,12 @@ def _run(argv: list[str]) -> int:
                 signal.signal(number, _stop)
     if command not in COMMANDS:
         return _complain(f"unknown command {command!r}: known are {', '.join(COMMANDS)}")
-    from analysis.errors import UserError as AnalysisError
-    from models.errors import UserError
-    from train.durable import is_full
+    from isoflop.base.durable import is_full
+    from isoflop.base.errors import UserError
 
     try:
         return importlib.import_module(f"isoflop.commands.{command}").run(rest) or 0
-    except (UserError, AnalysisError) as error:
+    except UserError as error:
         return _complain(str(error))
     except KeyboardInterrupt as stopped:
         print("stopped; what was finished is kept: run the same command again to go on", file=sys.stderr)

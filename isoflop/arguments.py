@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import tyro
 
-from models.errors import UserError
+from isoflop.base.errors import UserError
 
 T = TypeVar("T")
 

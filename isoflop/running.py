@@ -6,24 +6,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sweeps.adaptive import Adaptive
-    from sweeps.config import SweepConfig
-    from sweeps.plan import Caps, Plan
-    from train.corpus import Corpus
-    from train.execution import Execution
+    from isoflop.sweeps.adaptive import Adaptive
+    from isoflop.sweeps.config import SweepConfig
+    from isoflop.sweeps.plan import Caps, Plan
+    from isoflop.train.corpus import Corpus
+    from isoflop.train.execution import Execution
 
 
 def prepare(source: str, tokenizer: str = "bytes") -> Corpus:
     """Downloads and tokenizes a dataset, or finds it prepared in the cache."""
-    from train.corpus import prepare as prepare_corpus
+    from isoflop.train.corpus import prepare as prepare_corpus
 
     return prepare_corpus(source, tokenizer)
 
 
 def plan(config: str | SweepConfig) -> Plan:
     """The plan of a sweep, by its config's name, path or value; trains nothing."""
-    from sweeps.config import load_config
-    from sweeps.plan import make_plan
+    from isoflop.sweeps.config import load_config
+    from isoflop.sweeps.plan import make_plan
 
     config = load_config(config) if isinstance(config, str) else config
     return make_plan(config, prepare(config.data, config.tokenizer))
@@ -44,14 +44,14 @@ def sweep(
     With `adaptive` the cells are chosen on the way. Raises `UserError` for a plan above `caps`, before
     anything is spent.
     """
-    from sweeps.calibrate import calibrate
-    from sweeps.config import load_config
-    from sweeps.launchers import load_launcher
-    from sweeps.progress import Reporter
-    from sweeps.run import run_sweep
-    from sweeps.store import Store
-    from train.execution import Execution
-    from train.trackers import load_tracker
+    from isoflop.sweeps.calibrate import calibrate
+    from isoflop.sweeps.config import load_config
+    from isoflop.sweeps.launchers import load_launcher
+    from isoflop.sweeps.progress import Reporter
+    from isoflop.sweeps.run import run_sweep
+    from isoflop.sweeps.store import Store
+    from isoflop.train.execution import Execution
+    from isoflop.train.trackers import load_tracker
 
     config = load_config(config) if isinstance(config, str) else config
     folder = Path(out or Path("outputs") / config.name)
@@ -75,7 +75,7 @@ def sweep(
 
 
 def report(runs: Any, out: str | Path | None = None, **options: Any) -> Any:
-    """Fits a table and draws its report; see `analysis.report`."""
-    from analysis import report as draw
+    """Fits a table and draws its report; see `isoflop.analysis.report`."""
+    from isoflop.analysis import report as draw
 
     return draw(runs, out, **options)

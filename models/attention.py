@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from models.config import Dtype, ModelConfig
-from models.layers import Linear, RMSNorm
-from models.plain_attention import plain_attention
+from isoflop.models.config import Dtype, ModelConfig
+from isoflop.models.layers import Linear, RMSNorm
+from isoflop.models.plain_attention import plain_attention
 
 
 def rotary_angles(length: int, head_dim: int, base: float) -> jax.Array:
@@ -40,7 +40,7 @@ def implementation(
 ) -> Literal["plain", "cudnn", "xla"]:
     """The kernel for a jax `device`: our own on a CPU, else that of `jax.nn.dot_product_attention`.
 
-    `plain`: see `models.plain_attention`. `cudnn` (flash attention: no scores in memory, no work on the
+    `plain`: see `plain_attention`. `cudnn` (flash attention: no scores in memory, no work on the
     causal mask's half) in half precision on NVIDIA GPUs of compute capability 8.0 or more, for heads of a
     multiple of 8 features, at most 128. With a mask it wants an even `length`. Else `xla`.
     """

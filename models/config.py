@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from models.errors import UserError
+from isoflop.base.errors import UserError
 
 Mlp = Literal["swiglu", "gelu", "relu2"]
 Dtype = Literal["float32", "bfloat16"]

@@ -13,11 +13,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import ArrayLike
 
-from models.attention import Attention, documents
-from models.config import Dtype, ModelConfig, Remat
-from models.experts import Experts
-from models.layers import FeedForward, Linear, RMSNorm
-from models.ledger import Ledger
+from isoflop.models.attention import Attention, documents
+from isoflop.models.config import Dtype, ModelConfig, Remat
+from isoflop.models.experts import Experts
+from isoflop.models.layers import FeedForward, Linear, RMSNorm
+from isoflop.models.ledger import Ledger
 
 Aux = dict[str, jax.Array]
 
@@ -46,7 +46,7 @@ class Block(nnx.Module):
 
 
 class Model(nnx.Module):
-    """A decoder-only transformer; `models.registry.build` has the contract."""
+    """A decoder-only transformer; `isoflop.models.registry.build` has the contract."""
 
     def __init__(
         self, config: ModelConfig, *, dtype: Dtype = "float32", remat: Remat = "none", rngs: nnx.Rngs

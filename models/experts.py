@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from models.config import Dtype, ModelConfig
-from models.layers import FeedForward, Linear
+from isoflop.models.config import Dtype, ModelConfig
+from isoflop.models.layers import FeedForward, Linear
 
 ROUTER_GAIN = 0.1
 """Small, so that a token starts out torn between all experts (Fedus et al. 2022, section 2.4)."""

@@ -11,9 +11,9 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from models.config import ModelConfig
-from models.errors import UserError
-from models.registry import ledger
+from isoflop.base.errors import UserError
+from isoflop.models.config import ModelConfig
+from isoflop.models.registry import ledger
 
 ASPECT_RATIO = 64
 MIN_DEPTH = 2

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from models.config import Dtype, ModelConfig
+from isoflop.models.config import Dtype, ModelConfig
 
 
 class RMSNorm(nnx.Module):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from models.errors import UserError
+from isoflop.base.errors import UserError
 
 BACKWARD_OVER_FORWARD = 2
 """Each product x @ w has two gradients, one for x and one for w, of its own size."""

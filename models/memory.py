@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from models.config import Dtype, ModelConfig, Remat
-from models.registry import build
+from isoflop.models.config import Dtype, ModelConfig, Remat
+from isoflop.models.registry import build
 
 
 class Activations(NamedTuple):

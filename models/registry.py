@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, get_args
 
-from models import plugins
-from models.config import Dtype, ModelConfig, Remat
-from models.errors import UserError
-from models.ledger import Ledger
+from isoflop.base import plugins
+from isoflop.base.errors import UserError
+from isoflop.models.config import Dtype, ModelConfig, Remat
+from isoflop.models.ledger import Ledger
 
 if TYPE_CHECKING:
     from flax import nnx

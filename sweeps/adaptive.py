@@ -13,18 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from analysis.design.criterion import Field, choose
-from analysis.design.estimate import Estimate, Runs, estimate
-from analysis.design.guards import edges, fill, optima, thin, window
-from analysis.design.space import Pick, Trunk, marks
-from analysis.design.targets import Target, parse_target
-from analysis.laws import find_law
-from analysis.result import optimal_size
-from models.errors import UserError
-from sweeps.config import Rates, SweepConfig
-from sweeps.grid import PlannedCell, grid_cells
-from sweeps.ladder import Ladder, build_ladder
-from train.corpus import Corpus
+from isoflop.analysis.design.criterion import Field, choose
+from isoflop.analysis.design.estimate import Estimate, Runs, estimate
+from isoflop.analysis.design.guards import edges, fill, optima, thin, window
+from isoflop.analysis.design.space import Pick, Trunk, marks
+from isoflop.analysis.design.targets import Target, parse_target
+from isoflop.analysis.laws import find_law
+from isoflop.analysis.result import optimal_size
+from isoflop.base.errors import UserError
+from isoflop.sweeps.config import Rates, SweepConfig
+from isoflop.sweeps.grid import PlannedCell, grid_cells
+from isoflop.sweeps.ladder import Ladder, build_ladder
+from isoflop.train.corpus import Corpus
 
 AIM = 0.97
 """Share of the half-width wanted that a batch aims at: a batch that just reaches it on paper misses it half
@@ -122,7 +122,7 @@ def next_cells(
 
     `other_flops`: spent elsewhere, as on tuning; counted against `options.max_flops` only. Minima come inside
     their sizes first, then the frame of budgets gets its sizes, then the criterion rules: see
-    `analysis.design`.
+    `isoflop.analysis.design`.
     """
     ladder = build_ladder(config, corpus, rates)
     tried = _Tried.of(ladder, rows)

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweeps.identity import Identity
-from train.durable import write
-from train.spec import from_json, to_json
+from isoflop.base.durable import write
+from isoflop.sweeps.identity import Identity
+from isoflop.train.spec import from_json, to_json
 
 BEATS_A_LEASE = 12
 

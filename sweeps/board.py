@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
-from sweeps.execute import Task
-from sweeps.segments import Tree
-from sweeps.store import Contents, Store
-from train.spec import CellSpec, Recipe, Segment, content_id, from_json, to_json
+from isoflop.sweeps.execute import Task
+from isoflop.sweeps.segments import Tree
+from isoflop.sweeps.store import Contents, Store
+from isoflop.train.spec import CellSpec, Recipe, Segment, content_id, from_json, to_json
 
 Keep = Literal["none", "trunks", "all"]
 

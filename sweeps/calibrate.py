@@ -13,17 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-from models.errors import UserError
-from sweeps.board import Board
-from sweeps.launchers import Launcher, OpenLauncher
-from sweeps.plan import Plan, StepSeconds
-from sweeps.segments import Tree
-from sweeps.store import Store
-from sweeps.train_cells import train_cells
-from train.batches import CHUNK
-from train.cache import cache_dir
-from train.execution import Execution
-from train.spec import CellSpec, Recipe, Segment, content_id
+from isoflop.base.cache import cache_dir
+from isoflop.base.errors import UserError
+from isoflop.sweeps.board import Board
+from isoflop.sweeps.launchers import Launcher, OpenLauncher
+from isoflop.sweeps.plan import Plan, StepSeconds
+from isoflop.sweeps.segments import Tree
+from isoflop.sweeps.store import Store
+from isoflop.sweeps.train_cells import train_cells
+from isoflop.train.batches import CHUNK
+from isoflop.train.execution import Execution
+from isoflop.train.spec import CellSpec, Recipe, Segment, content_id
 
 MEASURED_WIDTHS = 3
 LEAST_WINDOWS = 2

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sweeps.store import Store
+from isoflop.sweeps.store import Store
 
 
 def closing_lines(folder: Path) -> list[str]:

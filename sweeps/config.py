@@ -8,11 +8,12 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
 from typing import Literal, Protocol, get_args, get_origin, get_type_hints
 
-from models import ModelConfig, family, ledger, plugins
-from models.config import Mlp
-from models.errors import UserError
-from train.parametrization import branch_scale
-from train.spec import Dtype, Parametrization
+from isoflop.base import plugins
+from isoflop.base.errors import UserError
+from isoflop.models import ModelConfig, family, ledger
+from isoflop.models.config import Mlp
+from isoflop.train.parametrization import branch_scale
+from isoflop.train.spec import Dtype, Parametrization
 
 
 class Vocabulary(Protocol):
@@ -221,7 +222,7 @@ class _Vocabulary:
 
 def load_config(name: str) -> SweepConfig:
     """The sweep of `sweeps/configs/NAME.py`, or of the `.py` file that `name` is the path of."""
-    config = plugins.load("sweeps.configs", "SWEEP", name, "sweep config").SWEEP
+    config = plugins.load("isoflop.sweeps.configs", "SWEEP", name, "sweep config").SWEEP
     if not isinstance(config, SweepConfig):
         raise UserError(f"sweep config {name}: SWEEP is a {type(config).__name__}, not a SweepConfig")
     return config
@@ -229,7 +230,7 @@ def load_config(name: str) -> SweepConfig:
 
 def config_names() -> list[str]:
     """Names of the sweeps that `sweeps/configs/` holds."""
-    return [name.replace("_", "-") for name in plugins.names("sweeps.configs", "SWEEP")]
+    return [name.replace("_", "-") for name in plugins.names("isoflop.sweeps.configs", "SWEEP")]
 
 
 def _require(condition: bool, message: str) -> None:

@@ -13,18 +13,18 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeps.group import ALONE, Group
-from sweeps.store import Store
-from train import checkpoint
-from train.corpus import Corpus, load
-from train.device import device_name
-from train.durable import Damaged, new_folder
-from train.execution import Execution
-from train.loop import Part, Progress, Trained, evaluate, run_segments
-from train.result import Clock, curve, measured
-from train.schedules import learning_rates
-from train.spec import CellSpec, DataSpec, Segment, to_json
-from train.step import State
+from isoflop.base.durable import Damaged, new_folder
+from isoflop.sweeps.group import ALONE, Group
+from isoflop.sweeps.store import Store
+from isoflop.train import checkpoint
+from isoflop.train.corpus import Corpus, load
+from isoflop.train.device import device_name
+from isoflop.train.execution import Execution
+from isoflop.train.loop import Part, Progress, Trained, evaluate, run_segments
+from isoflop.train.result import Clock, curve, measured
+from isoflop.train.schedules import learning_rates
+from isoflop.train.spec import CellSpec, DataSpec, Segment, to_json
+from isoflop.train.step import State
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def execute(tasks: Sequence[Task], store: Store, done: int, worked: Worked = Wor
     record appears whole or not at all.
 
     A segment whose training or evaluation loss stops being finite is filed as diverged, without a checkpoint.
-    Raises `train.loop.Left` once told to leave, what there is saved.
+    Raises `isoflop.train.loop.Left` once told to leave, what there is saved.
     """
     segments, how = [task.segment for task in tasks], worked.how
     corpus = _corpus(tasks[0].corpus, segments[0].recipe.data)

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
-from models import ModelConfig, ledger
-from models.errors import UserError
-from sweeps.config import Rates, SweepConfig
-from train.corpus import Corpus
-from train.spec import OPTIMIZERS, CellSpec, DataSpec, Recipe, Schedule, Split
+from isoflop.base.errors import UserError
+from isoflop.models import ModelConfig, ledger
+from isoflop.sweeps.config import Rates, SweepConfig
+from isoflop.train.corpus import Corpus
+from isoflop.train.spec import OPTIMIZERS, CellSpec, DataSpec, Recipe, Schedule, Split
 
 Role = Literal["grid", "retry", "replicate", "tune", "fresh_cosine", "rate_half", "rate_double"]
 

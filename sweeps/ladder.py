@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.compute import PerToken, per_token_of
-from analysis.design.space import Space
-from models.errors import UserError
-from sweeps.config import Rates, SweepConfig
-from sweeps.grid import PlannedCell, cell_at, reseeded
-from sweeps.segments import Cuts
-from train.corpus import Corpus
-from train.spec import Recipe
+from isoflop.analysis.compute import PerToken, per_token_of
+from isoflop.analysis.design.space import Space
+from isoflop.base.errors import UserError
+from isoflop.sweeps.config import Rates, SweepConfig
+from isoflop.sweeps.grid import PlannedCell, cell_at, reseeded
+from isoflop.sweeps.segments import Cuts
+from isoflop.train.corpus import Corpus
+from isoflop.train.spec import Recipe
 
 FURTHER = 2
 """Widths on either side of a budget's own for which a width's warm-up is chosen: sizes may slide by as many

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from models.errors import UserError
-from models.memory import activation_bytes
-from sweeps.execute import Task
-from train.device import Device
-from train.execution import Execution
-from train.loss import LOGITS_BYTES
-from train.spec import Recipe
+from isoflop.base.errors import UserError
+from isoflop.models.memory import activation_bytes
+from isoflop.sweeps.execute import Task
+from isoflop.train.device import Device
+from isoflop.train.execution import Execution
+from isoflop.train.loss import LOGITS_BYTES
+from isoflop.train.spec import Recipe
 
 GATHERED_BYTES, KEPT_BYTES = 8, 8
 """Of a parameter: its float32 value and gradient, whole on each device while it steps; and two moments."""

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sweeps.progress import Reporter
-from sweeps.store import Store
-from sweeps.teller import Teller
-from train.trackers import open_tracker
+from isoflop.sweeps.progress import Reporter
+from isoflop.sweeps.store import Store
+from isoflop.sweeps.teller import Teller
+from isoflop.train.trackers import open_tracker
 
 CLOSE_SECONDS = 60.0
 """How long the end of a sweep waits for trackers that hang."""

@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.errors import UserError
-from sweeps.board import is_kept
-from sweeps.config import SweepConfig
-from sweeps.grid import PlannedCell, check_cells, grid_cells, replicate_cells, tuning_cells
-from sweeps.segments import Cuts, Tree, build_tree, uncut
-from train.checkpoint import BYTES_PER_PARAMETER
-from train.corpus import Corpus
-from train.spec import Recipe, Segment
+from isoflop.base.errors import UserError
+from isoflop.sweeps.board import is_kept
+from isoflop.sweeps.config import SweepConfig
+from isoflop.sweeps.grid import PlannedCell, check_cells, grid_cells, replicate_cells, tuning_cells
+from isoflop.sweeps.segments import Cuts, Tree, build_tree, uncut
+from isoflop.train.checkpoint import BYTES_PER_PARAMETER
+from isoflop.train.corpus import Corpus
+from isoflop.train.spec import Recipe, Segment
 
 StepSeconds = Callable[[Recipe], float]
 """Seconds one step of a recipe takes in one worker."""

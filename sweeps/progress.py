@@ -15,8 +15,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from analysis.fitting.sketch import sketch_law
-from sweeps.train_cells import View
+from isoflop.analysis.fitting.sketch import sketch_law
+from isoflop.sweeps.train_cells import View
 
 SURE = 0.03
 """Share of a stage before which the time left is a guess not worth telling: it is mostly compilation."""

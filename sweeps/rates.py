@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.errors import UserError
-from sweeps.config import Rates
+from isoflop.base.errors import UserError
+from isoflop.sweeps.config import Rates
 
 
 @dataclass(frozen=True)

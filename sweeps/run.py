@@ -14,27 +14,27 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from models.errors import UserError
-from sweeps import board as boards
-from sweeps import table
-from sweeps.adaptive import Adaptive, first_cells, next_cells
-from sweeps.beats import BEATS_A_LEASE, Pulse, Watch
-from sweeps.board import Board
-from sweeps.claims import Claims, names
-from sweeps.config import Rates, SweepConfig
-from sweeps.grid import PlannedCell, check_cells, grid_cells, replicate_cells, retry_cells
-from sweeps.identity import Identity
-from sweeps.ladder import trunk_cuts
-from sweeps.launchers import Launcher, OpenLauncher
-from sweeps.mirror import Mirror
-from sweeps.plan import Plan, refuse_full_disk
-from sweeps.progress import Reporter
-from sweeps.rates import TunedRates, tune
-from sweeps.segments import Cuts, Tree, uncut
-from sweeps.store import Store
-from sweeps.train_cells import View, train_cells
-from train.execution import Execution
-from train.spec import content_id, to_json
+from isoflop.base.errors import UserError
+from isoflop.sweeps import board as boards
+from isoflop.sweeps import table
+from isoflop.sweeps.adaptive import Adaptive, first_cells, next_cells
+from isoflop.sweeps.beats import BEATS_A_LEASE, Pulse, Watch
+from isoflop.sweeps.board import Board
+from isoflop.sweeps.claims import Claims, names
+from isoflop.sweeps.config import Rates, SweepConfig
+from isoflop.sweeps.grid import PlannedCell, check_cells, grid_cells, replicate_cells, retry_cells
+from isoflop.sweeps.identity import Identity
+from isoflop.sweeps.ladder import trunk_cuts
+from isoflop.sweeps.launchers import Launcher, OpenLauncher
+from isoflop.sweeps.mirror import Mirror
+from isoflop.sweeps.plan import Plan, refuse_full_disk
+from isoflop.sweeps.progress import Reporter
+from isoflop.sweeps.rates import TunedRates, tune
+from isoflop.sweeps.segments import Cuts, Tree, uncut
+from isoflop.sweeps.store import Store
+from isoflop.sweeps.train_cells import View, train_cells
+from isoflop.train.execution import Execution
+from isoflop.train.spec import content_id, to_json
 
 LEAST_SEED_NOISE = 0.005
 """Nats; the standard deviation between seeds is taken to be no less, however alike few pairs may be."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from train.spec import CellSpec, Recipe, Segment
+from isoflop.train.spec import CellSpec, Recipe, Segment
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from models.errors import UserError
-from sweeps import board as boards
-from sweeps.beats import Beat, read_beats
-from sweeps.store import Contents, Store
-from train.spec import content_id
+from isoflop.base.errors import UserError
+from isoflop.sweeps import board as boards
+from isoflop.sweeps.beats import Beat, read_beats
+from isoflop.sweeps.store import Contents, Store
+from isoflop.train.spec import content_id
 
 TABLES = {"tuning": "tuning.csv", "grid": "runs.csv", "checks": "checks.csv"}
 

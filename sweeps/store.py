@@ -26,12 +26,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.errors import UserError
-from sweeps.claims import names
-from sweeps.config import SweepConfig
-from train import durable
-from train.durable import Damaged
-from train.spec import RESULTS_VERSION, from_json, to_json
+from isoflop.base import durable
+from isoflop.base.durable import Damaged
+from isoflop.base.errors import UserError
+from isoflop.sweeps.claims import names
+from isoflop.sweeps.config import SweepConfig
+from isoflop.train.spec import RESULTS_VERSION, from_json, to_json
 
 FORMAT = 2
 

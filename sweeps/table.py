@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from sweeps.grid import PlannedCell
-from sweeps.segments import Tree
-from sweeps.store import Contents, Store
-from train.corpus import Corpus
-from train.durable import Damaged
-from train.result import CellResult, unfinished
-from train.spec import content_id, from_json
+from isoflop.base.durable import Damaged
+from isoflop.sweeps.grid import PlannedCell
+from isoflop.sweeps.segments import Tree
+from isoflop.sweeps.store import Contents, Store
+from isoflop.train.corpus import Corpus
+from isoflop.train.result import CellResult, unfinished
+from isoflop.train.spec import content_id, from_json
 
 FIRST = ("cell_id", "trunk_id", "sweep", "init_seed", "data_seed", "status", "reason", "role", "budget")
 

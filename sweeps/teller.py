@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from sweeps.store import Store
-from train.result import CellResult
-from train.trackers import Tracker
+from isoflop.sweeps.store import Store
+from isoflop.train.result import CellResult
+from isoflop.train.trackers import Tracker
 
 RUN_TABLE = "runs.csv"
 TABLES = ("tuning.csv", RUN_TABLE, "checks.csv")

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sweeps import board as boards
-from sweeps.beats import Beat, read_beats
-from sweeps.board import Board
-from sweeps.claims import Claim, Claims
-from sweeps.launchers import Launcher
-from sweeps.store import Contents, Store
+from isoflop.sweeps import board as boards
+from isoflop.sweeps.beats import Beat, read_beats
+from isoflop.sweeps.board import Board
+from isoflop.sweeps.claims import Claim, Claims
+from isoflop.sweeps.launchers import Launcher
+from isoflop.sweeps.store import Contents, Store
 
 LOOK_SECONDS = 0.25
 """Between two looks at the folder; more, where a look takes long."""

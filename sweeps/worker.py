@@ -1,7 +1,7 @@
 """A worker: takes what can be done from the sweep's folder until nothing is left.
 
-As a process, `python -m sweeps.worker FOLDER EXECUTION`, the second a JSON object. SIGTERM, SIGUSR2, SIGINT
-or the death of its parent make it save what it is at, give it back, and leave with status 0.
+As a process, `python -m isoflop.sweeps.worker FOLDER EXECUTION`, the second a JSON object. SIGTERM,
+SIGUSR2, SIGINT or the death of its parent make it save what it is at, give it back, and leave with status 0.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models import ModelConfig
-from models.errors import UserError
-from sweeps import board as boards
-from sweeps.beats import BEATS_A_LEASE, Pulse, Watch
-from sweeps.board import Board
-from sweeps.claims import Claim, Claims, names
-from sweeps.execute import Task, Worked, execute, prepare
-from sweeps.group import ALONE, Group
-from sweeps.identity import Identity
-from sweeps.launchers import child
-from sweeps.memory import members_that_fit, refuse_too_large
-from sweeps.store import TRIES, Contents, Store
-from train import device
-from train.device import Device
-from train.durable import Damaged, is_full
-from train.execution import Execution
-from train.loop import Left, pack_key
-from train.spec import from_json, to_json
+from isoflop.base.durable import Damaged, is_full
+from isoflop.base.errors import UserError
+from isoflop.models import ModelConfig
+from isoflop.sweeps import board as boards
+from isoflop.sweeps.beats import BEATS_A_LEASE, Pulse, Watch
+from isoflop.sweeps.board import Board
+from isoflop.sweeps.claims import Claim, Claims, names
+from isoflop.sweeps.execute import Task, Worked, execute, prepare
+from isoflop.sweeps.group import ALONE, Group
+from isoflop.sweeps.identity import Identity
+from isoflop.sweeps.launchers import child
+from isoflop.sweeps.memory import members_that_fit, refuse_too_large
+from isoflop.sweeps.store import TRIES, Contents, Store
+from isoflop.train import device
+from isoflop.train.device import Device
+from isoflop.train.execution import Execution
+from isoflop.train.loop import Left, pack_key
+from isoflop.train.spec import from_json, to_json
 
 REFUSED, FULL = 2, 74
 """Exit statuses of a worker that can't work here at all, and of one that found the disk full."""

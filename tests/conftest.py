@@ -13,7 +13,7 @@ import pytest
 from tests.pseudo_english import pseudo_english
 
 if TYPE_CHECKING:
-    from train.corpus import Corpus
+    from isoflop.train.corpus import Corpus
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Eight virtual devices for the tests of meshes. Tests compile more than they compute; level 0 slows the fits.
@@ -39,7 +39,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for name in UNSET:
             patch.delenv(name, raising=False)
         patch.setenv("ISOFLOP_CACHE", str(folder))
-        from train.device import set_up
+        from isoflop.train.device import set_up
 
         set_up()
         yield folder
@@ -62,6 +62,6 @@ def source_name(text_file: Path) -> str:
 @pytest.fixture(scope="session")
 def corpus(source_name: str) -> Corpus:
     """That file as bytes."""
-    from train.corpus import prepare
+    from isoflop.train.corpus import prepare
 
     return prepare(source_name, "bytes")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from models import ModelConfig, family
-from sweeps.config import Rates, SweepConfig
-from train.corpus import Corpus
-from train.spec import AdamW, DataSpec, Recipe, Schedule
+from isoflop.models import ModelConfig, family
+from isoflop.sweeps.config import Rates, SweepConfig
+from isoflop.train.corpus import Corpus
+from isoflop.train.spec import AdamW, DataSpec, Recipe, Schedule
 
 CONTEXT = 32
 BATCH = 4

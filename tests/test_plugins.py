@@ -14,14 +14,15 @@ import jax.numpy as jnp
 import pytest
 from flax import nnx
 
-from models import build, family, ledger, plugins
-from models.errors import UserError
-from sweeps.config import SweepConfig, load_config
-from sweeps.launchers import load_launcher
-from sweeps.store import Store
-from train.execution import Execution
-from train.sources import open_source
-from train.trackers import open_tracker
+from isoflop.base import plugins
+from isoflop.base.errors import UserError
+from isoflop.models import build, family, ledger
+from isoflop.sweeps.config import SweepConfig, load_config
+from isoflop.sweeps.launchers import load_launcher
+from isoflop.sweeps.store import Store
+from isoflop.train.execution import Execution
+from isoflop.train.sources import open_source
+from isoflop.train.trackers import open_tracker
 
 
 class Kind(NamedTuple):
@@ -34,11 +35,11 @@ class Kind(NamedTuple):
 
 KINDS = (
     Kind("models", "Model", "architecture"),
-    Kind("train.data", "open_source", "dataset"),
-    Kind("train.trackers", "open_tracker", "tracker"),
-    Kind("train.synthetic", "Process", "synthetic process"),
-    Kind("sweeps.launchers", "open_launcher", "launcher"),
-    Kind("sweeps.configs", "SWEEP", "sweep config"),
+    Kind("isoflop.train.data", "open_source", "dataset"),
+    Kind("isoflop.train.trackers", "open_tracker", "tracker"),
+    Kind("isoflop.train.synthetic", "Process", "synthetic process"),
+    Kind("isoflop.sweeps.launchers", "open_launcher", "launcher"),
+    Kind("isoflop.sweeps.configs", "SWEEP", "sweep config"),
 )
 kinds = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.package)
 every = pytest.mark.parametrize(
@@ -129,14 +130,14 @@ def test_an_unknown_architecture_is_refused() -> None:
         ledger(config)
 
 
-@of_kind("train.data")
+@of_kind("isoflop.train.data")
 def test_a_dataset_refuses_what_it_cannot_be_asked_for(name: str) -> None:
     with pytest.raises(UserError) as caught:
         open_source(f"{name.replace('_', '-')}:no such thing")
     assert "\n" not in str(caught.value)
 
 
-@of_kind("train.trackers")
+@of_kind("isoflop.train.trackers")
 def test_a_tracker_opens_and_closes_on_an_empty_folder(name: str, tmp_path: Path) -> None:
     said: list[str] = []
     with contextlib.closing(open_tracker(name, sweep="s", folder=tmp_path, warn=said.append)) as tracker:
@@ -144,7 +145,7 @@ def test_a_tracker_opens_and_closes_on_an_empty_folder(name: str, tmp_path: Path
     assert said == []
 
 
-@of_kind("sweeps.launchers")
+@of_kind("isoflop.sweeps.launchers")
 def test_a_launcher_opens_and_closes_without_work_or_says_what_it_lacks(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,7 +170,7 @@ class Bytes:
     eos = 0
 
 
-@of_kind("sweeps.configs")
+@of_kind("isoflop.sweeps.configs")
 def test_a_sweep_config_can_be_planned(name: str) -> None:
     config = load_config(name)
     assert isinstance(config, SweepConfig)

@@ -11,9 +11,9 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from train.corpus import Corpus
-from train.spec import Recipe
-from train.streaming import read_ahead
+from isoflop.train.corpus import Corpus
+from isoflop.train.spec import Recipe
+from isoflop.train.streaming import read_ahead
 
 RESIDENT_BYTES = 1 << 30
 """A corpus up to this size is kept on the device whole."""

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from train.execution import Execution
-from train.mesh import sharded
-from train.spec import Recipe
-from train.step import State, programs
+from isoflop.train.execution import Execution
+from isoflop.train.mesh import sharded
+from isoflop.train.spec import Recipe
+from isoflop.train.step import State, programs
 
 BYTES_PER_PARAMETER = 12
 """Float32 parameters and two Adam moments."""

@@ -17,18 +17,22 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import UserError
-from train.cache import cache_dir
-from train.durable import new_folder
-from train.sources import Source, Text, open_source
-from train.spec import DataSpec, Split
-from train.tokenizers import tokenizer_identity
+from isoflop.base.cache import cache_dir
+from isoflop.base.durable import new_folder
+from isoflop.base.errors import UserError
+from isoflop.train.sources import Source, Text, open_source
+from isoflop.train.spec import DataSpec, Split
+from isoflop.train.tokenizers import tokenizer_identity
 
 META = "corpus.json"
 FORMAT = "rows of 1024, 3"
 """Part of a corpus' name in the cache: another format is another corpus."""
 
-KINDS = {"rows": "train.row_corpus", "synthetic": "train.synthetic_corpus", "mix": "train.mixture"}
+KINDS = {
+    "rows": "isoflop.train.row_corpus",
+    "synthetic": "isoflop.train.synthetic_corpus",
+    "mix": "isoflop.train.mixture",
+}
 """By kind, the module whose `write` prepares a corpus of it and whose `CORPUS` reads it back."""
 
 

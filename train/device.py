@@ -8,9 +8,9 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from models.errors import UserError
-from train.cache import cache_dir
-from train.execution import Execution
+from isoflop.base.cache import cache_dir
+from isoflop.base.errors import UserError
+from isoflop.train.execution import Execution
 
 PEAK_BF16_FLOPS = {
     "H200": 989.4e12,

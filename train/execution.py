@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from models.errors import UserError
+from isoflop.base.errors import UserError
 
 Platform = Literal["auto", "cpu", "gpu", "tpu"]
 Remat = Literal["none", "dots", "block"]

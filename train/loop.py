@@ -14,13 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from train import checkpoint
-from train.batches import CHUNK, Chunk, chunks
-from train.corpus import Corpus
-from train.execution import Execution
-from train.schedules import learning_rates
-from train.spec import CellSpec, Segment
-from train.step import EVAL_BATCH, Programs, State, programs, shape_of
+from isoflop.train import checkpoint
+from isoflop.train.batches import CHUNK, Chunk, chunks
+from isoflop.train.corpus import Corpus
+from isoflop.train.execution import Execution
+from isoflop.train.schedules import learning_rates
+from isoflop.train.spec import CellSpec, Segment
+from isoflop.train.step import EVAL_BATCH, Programs, State, programs, shape_of
 
 Progress = Callable[[int, NDArray[np.float32]], None]
 """Called with the steps done of the segments, and the latest training loss of each."""
@@ -67,7 +67,7 @@ class Partway(Protocol):
 @dataclass(frozen=True)
 class Trained:
     """A segment's outcome. `metrics`, by name (steps run,): at each step `loss` in nats per token, and the
-    other metrics of `train.step.Programs`; shorter than the segment if the loss stopped being finite.
+    other metrics of `isoflop.train.step.Programs`; shorter than the segment if the loss stopped being finite.
 
     `seconds`: wall time of training; `startup_seconds`: the part of it before the first step was done, mostly
     compilation; `step_seconds`: of one step once compiled, None for a segment too short to tell. Of one of

@@ -2,7 +2,7 @@
 
 Where the float32 logits of a batch are small they are made whole. Beyond LOGITS_BYTES they are made in
 stretches of time, and the backward pass is taken along with the forward one, stretch by stretch, so that no
-more than one stretch's logits ever exist. Shape suffixes as in `models.decoder`.
+more than one stretch's logits ever exist. Shape suffixes as in `isoflop.models.decoder`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from models.errors import UserError
+from isoflop.base.errors import UserError
 
 AXIS = "data"
 

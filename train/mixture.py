@@ -15,11 +15,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import UserError
-from train.corpus import Corpus, load, prepared_folder
-from train.order import arranged
-from train.sources import Source, Text, open_source
-from train.spec import DataSpec, Split
+from isoflop.base.errors import UserError
+from isoflop.train.corpus import Corpus, load, prepared_folder
+from isoflop.train.order import arranged
+from isoflop.train.sources import Source, Text, open_source
+from isoflop.train.spec import DataSpec, Split
 
 PART = re.compile(r"(.+?)=(\d*\.?\d+)(?:\+|$)")
 """A part ends where a number after = is followed by + or the end, so that names may hold both signs."""

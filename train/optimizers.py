@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import optax
 
-from train.parametrization import is_hidden
-from train.spec import AdamW, Muon
+from isoflop.train.parametrization import is_hidden
+from isoflop.train.spec import AdamW, Muon
 
 ADAM_RMS = 0.2
 """Root mean square of an entry of Adam's updates in practice (Liu et al. 2025, section 2.2)."""

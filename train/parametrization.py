@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from train.spec import Parametrization, Recipe
+from isoflop.train.spec import Parametrization, Recipe
 
 BASE_WIDTH = 64
 BASE_DEPTH = 2

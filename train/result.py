@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from train.corpus import Corpus
-from train.device import peak_flops, peak_memory_bytes
-from train.spec import CellSpec, Recipe
+from isoflop.train.corpus import Corpus
+from isoflop.train.device import peak_flops, peak_memory_bytes
+from isoflop.train.spec import CellSpec, Recipe
 
 TAIL = 0.05
 """`train_loss` is the mean over this share of the steps, the last ones."""

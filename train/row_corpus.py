@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import UserError
-from train.corpus import Corpus
-from train.order import passes
-from train.sources import Text, TextSource
-from train.spec import Split
-from train.token_rows import ROW, SPLITS, TokenRows
-from train.tokenizers import open_tokenizer
+from isoflop.base.errors import UserError
+from isoflop.train.corpus import Corpus
+from isoflop.train.order import passes
+from isoflop.train.sources import Text, TextSource
+from isoflop.train.spec import Split
+from isoflop.train.token_rows import ROW, SPLITS, TokenRows
+from isoflop.train.tokenizers import open_tokenizer
 
 
 @dataclass(frozen=True, eq=False)

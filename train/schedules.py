@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from train.spec import Schedule
+from isoflop.train.spec import Schedule
 
 
 def learning_rates(

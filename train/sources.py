@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
-from models import plugins
-from train.spec import Split
+from isoflop.base import plugins
+from isoflop.train.spec import Split
 
 HELDOUT_SHARE, TUNE_SHARE = 0.04, 0.02
 HELDOUT_BYTES = 4_000_000
@@ -39,7 +39,7 @@ class Text(Protocol):
 
 
 class Source(Text, Protocol):
-    """What a corpus can be prepared from; `kind` is one of `train.corpus.KINDS`."""
+    """What a corpus can be prepared from; `kind` is one of `isoflop.train.corpus.KINDS`."""
 
     kind: ClassVar[str]
 
@@ -81,17 +81,19 @@ class TextSource:
 
 def source_names() -> list[str]:
     """Names of the sources that `train/data/` holds."""
-    return [name.replace("_", "-") for name in plugins.names("train.data", "open_source")]
+    return [name.replace("_", "-") for name in plugins.names("isoflop.train.data", "open_source")]
 
 
 def descriptions() -> dict[str, str]:
     """By name, the first line of what each of those files says of itself."""
     names = source_names()
-    documented: list[Any] = [plugins.load("train.data", "open_source", name, "dataset") for name in names]
+    documented: list[Any] = [
+        plugins.load("isoflop.train.data", "open_source", name, "dataset") for name in names
+    ]
     return {name: module.__doc__.splitlines()[0] for name, module in zip(names, documented, strict=True)}
 
 
 def open_source(name: str) -> Source:
     """The source that `name` names. Raises `UserError` for an unknown one or one that can't be had."""
     plugin, _, argument = name.partition(":")
-    return plugins.load("train.data", "open_source", plugin, "dataset").open_source(argument)
+    return plugins.load("isoflop.train.data", "open_source", plugin, "dataset").open_source(argument)

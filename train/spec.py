@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from models import Ledger, ModelConfig, ledger
-from models.errors import UserError
+from isoflop.base.errors import UserError
+from isoflop.models import Ledger, ModelConfig, ledger
 
 RESULTS_VERSION = 2
 """Part of every hash. Raised by any change of this code that changes the numbers a recipe gives."""
@@ -87,7 +87,7 @@ class Schedule:
 @dataclass(frozen=True)
 class Recipe:
     """All that determines a run but its length. `batch_size` in windows of the model's context length;
-    `parametrization`: how rates and decay scale with the width (see `train.parametrization`)."""
+    `parametrization`: how rates and decay scale with the width (see `isoflop.train.parametrization`)."""
 
     model: ModelConfig
     data: DataSpec

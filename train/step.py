@@ -13,13 +13,13 @@ import optax
 from flax import nnx
 from jax.sharding import Mesh
 
-from models import build
-from train.execution import Execution, Remat
-from train.loss import mean_loss, token_losses
-from train.mesh import divided, mesh_over, replicated, sharded
-from train.optimizers import directions
-from train.parametrization import decay_multiplier, is_matrix, rate_multiplier
-from train.spec import Recipe
+from isoflop.models import build
+from isoflop.train.execution import Execution, Remat
+from isoflop.train.loss import mean_loss, token_losses
+from isoflop.train.mesh import divided, mesh_over, replicated, sharded
+from isoflop.train.optimizers import directions
+from isoflop.train.parametrization import decay_multiplier, is_matrix, rate_multiplier
+from isoflop.train.spec import Recipe
 
 EVAL_BATCH = 16
 """Windows evaluated at a time: a constant, so that a loss doesn't depend on who asked for it."""

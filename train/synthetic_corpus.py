@@ -15,13 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import UserError
-from train.corpus import Corpus, token_dtype
-from train.sources import Text
-from train.spec import Split
-from train.synthetic import SyntheticProcess, Tables, open_process
-from train.synthetic.bits import threefry
-from train.tokenizers import open_tokenizer
+from isoflop.base.errors import UserError
+from isoflop.train.corpus import Corpus, token_dtype
+from isoflop.train.sources import Text
+from isoflop.train.spec import Split
+from isoflop.train.synthetic import SyntheticProcess, Tables, open_process
+from isoflop.train.synthetic.bits import threefry
+from isoflop.train.tokenizers import open_tokenizer
 
 GENERATOR = "threefry 1"
 """Part of every key and fingerprint: raised by any change that makes other ids of the same name."""

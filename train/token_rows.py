@@ -15,11 +15,11 @@ import numpy as np
 import tensorflow_datasets as tfds
 from numpy.typing import NDArray
 
-from models.errors import UserError
-from train.corpus import token_dtype
-from train.sources import TextSource
-from train.spec import Split
-from train.tokenizers import Tokenizer
+from isoflop.base.errors import UserError
+from isoflop.train.corpus import token_dtype
+from isoflop.train.sources import TextSource
+from isoflop.train.spec import Split
+from isoflop.train.tokenizers import Tokenizer
 
 ROW = 1024
 SPLITS: tuple[Split, ...] = ("train", "tune", "heldout")

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import UserError
-from train.cache import cache_dir
-from train.durable import new_folder
-from train.sources import Text
+from isoflop.base.cache import cache_dir
+from isoflop.base.durable import new_folder
+from isoflop.base.errors import UserError
+from isoflop.train.sources import Text
 
 END_OF_TEXT = "<|endoftext|>"
 TRAINING_BYTES = 50_000_000

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import fdtrc
 
-from analysis.compute import PerToken
-from analysis.design.mixed import Posterior, common, per_trunk, posterior
-from analysis.design.space import Space
-from analysis.design.targets import Target
-from analysis.errors import UserError
-from analysis.fitting.certificate import sensitivity
-from analysis.fitting.newton import AT_BOUND
-from analysis.fitting.solver import LEAST_SQUARES, Design, bounds_of, solve
-from analysis.fitting.starts import box_starts
-from analysis.laws import Law
-from analysis.precision import evaluate, float64_on_cpu, vectorized
+from isoflop.analysis.compute import PerToken
+from isoflop.analysis.design.mixed import Posterior, common, per_trunk, posterior
+from isoflop.analysis.design.space import Space
+from isoflop.analysis.design.targets import Target
+from isoflop.analysis.fitting.certificate import sensitivity
+from isoflop.analysis.fitting.newton import AT_BOUND
+from isoflop.analysis.fitting.solver import LEAST_SQUARES, Design, bounds_of, solve
+from isoflop.analysis.fitting.starts import box_starts
+from isoflop.analysis.laws import Law
+from isoflop.analysis.precision import evaluate, float64_on_cpu, vectorized
+from isoflop.base.errors import UserError
 
 STARTS, KEPT = 64, 8
 """Starting points that are looked at, and those of them that the search begins from."""

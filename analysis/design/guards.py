@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from analysis.design.space import Pick, Space, Trunk, marks
+from isoflop.analysis.design.space import Pick, Space, Trunk, marks
 
 SPREAD = 5
 """Distinct sizes that a budget of the frame should have."""

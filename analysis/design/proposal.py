@@ -9,20 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from analysis.compute import PerToken, per_token
-from analysis.design.criterion import Field, choose
-from analysis.design.estimate import Estimate, Runs, estimate
-from analysis.design.guards import edges, fill, optima, thin, window
-from analysis.design.space import Pick, Space, Trunk, marks
-from analysis.design.targets import Target
-from analysis.errors import UserError
-from analysis.fitting.approach3 import covariates
-from analysis.fitting.groups import isoflop_groups
-from analysis.fitting.quantities import ends
-from analysis.fitting.resampling import trunks_of
-from analysis.laws import Law
-from analysis.result import optimal_size
-from analysis.runs import RunTable
+from isoflop.analysis.compute import PerToken, per_token
+from isoflop.analysis.design.criterion import Field, choose
+from isoflop.analysis.design.estimate import Estimate, Runs, estimate
+from isoflop.analysis.design.guards import edges, fill, optima, thin, window
+from isoflop.analysis.design.space import Pick, Space, Trunk, marks
+from isoflop.analysis.design.targets import Target
+from isoflop.analysis.fitting.approach3 import covariates
+from isoflop.analysis.fitting.groups import isoflop_groups
+from isoflop.analysis.fitting.quantities import ends
+from isoflop.analysis.fitting.resampling import trunks_of
+from isoflop.analysis.laws import Law
+from isoflop.analysis.result import optimal_size
+from isoflop.analysis.runs import RunTable
+from isoflop.base.errors import UserError
 
 DECAY = 0.2
 """Share of a run's tokens that its own branch takes where trunks are shared: the usual schedule's decay."""

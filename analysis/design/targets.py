@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.compute import PerToken
-from analysis.errors import UserError
-from analysis.fitting.quantities import exponents, optimum
-from analysis.laws import Law
-from analysis.result import optimal_size
+from isoflop.analysis.compute import PerToken
+from isoflop.analysis.fitting.quantities import exponents, optimum
+from isoflop.analysis.laws import Law
+from isoflop.analysis.result import optimal_size
+from isoflop.base.errors import UserError
 
 NAMES = ("a", "b", "n_opt", "loss")
 

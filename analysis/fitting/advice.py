@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.fitting.groups import Group
-from analysis.fitting.minima import FLAT, Minima
-from analysis.result import Budget
-from analysis.runs import RunTable
+from isoflop.analysis.fitting.groups import Group
+from isoflop.analysis.fitting.minima import FLAT, Minima
+from isoflop.analysis.result import Budget
+from isoflop.analysis.runs import RunTable
 
 BIAS = 0.1
 """Relative error in N from which a curve's bias is spoken of."""

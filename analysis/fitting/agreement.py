@@ -14,21 +14,21 @@ from typing import Any
 
 import numpy as np
 
-from analysis.compute import PerToken, per_token
-from analysis.errors import UserError
-from analysis.fitting.approach2 import ENOUGH, frontier_through, group_minima
-from analysis.fitting.approach3 import design_of, search
-from analysis.fitting.curve_noise import curve_noise
-from analysis.fitting.envelope import contenders
-from analysis.fitting.groups import Group, isoflop_groups
-from analysis.fitting.quantities import ends, exponents
-from analysis.fitting.resampling import trunk_noise, trunks_of
-from analysis.fitting.solver import solve
-from analysis.laws import find_law
-from analysis.options import FitOptions
-from analysis.precision import evaluate
-from analysis.result import Interval
-from analysis.runs import RunTable
+from isoflop.analysis.compute import PerToken, per_token
+from isoflop.analysis.fitting.approach2 import ENOUGH, frontier_through, group_minima
+from isoflop.analysis.fitting.approach3 import design_of, search
+from isoflop.analysis.fitting.curve_noise import curve_noise
+from isoflop.analysis.fitting.envelope import contenders
+from isoflop.analysis.fitting.groups import Group, isoflop_groups
+from isoflop.analysis.fitting.quantities import ends, exponents
+from isoflop.analysis.fitting.resampling import trunk_noise, trunks_of
+from isoflop.analysis.fitting.solver import solve
+from isoflop.analysis.laws import find_law
+from isoflop.analysis.options import FitOptions
+from isoflop.analysis.precision import evaluate
+from isoflop.analysis.result import Interval
+from isoflop.analysis.runs import RunTable
+from isoflop.base.errors import UserError
 
 SPARE_RUNS = 2
 """Runs beyond the law's parameters below which nothing is compared."""

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.compute import per_token
-from analysis.errors import UserError
-from analysis.fitting.approach2 import ENOUGH
-from analysis.fitting.envelope import Contenders, contenders, resampled
-from analysis.fitting.frontier import FRONTIER
-from analysis.fitting.groups import NEARLY
-from analysis.fitting.outcome import Outcome
-from analysis.options import FitOptions
-from analysis.result import Budget
-from analysis.runs import RunTable
+from isoflop.analysis.compute import per_token
+from isoflop.analysis.fitting.approach2 import ENOUGH
+from isoflop.analysis.fitting.envelope import Contenders, contenders, resampled
+from isoflop.analysis.fitting.frontier import FRONTIER
+from isoflop.analysis.fitting.groups import NEARLY
+from isoflop.analysis.fitting.outcome import Outcome
+from isoflop.analysis.options import FitOptions
+from isoflop.analysis.result import Budget
+from isoflop.analysis.runs import RunTable
+from isoflop.base.errors import UserError
 
 
 def approach1(table: RunTable, options: FitOptions) -> Outcome:

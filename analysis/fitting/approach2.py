@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.compute import PerToken, per_token
-from analysis.errors import UserError
-from analysis.fitting.advice import doubts, no_groups, sizes_to_add
-from analysis.fitting.curve_noise import CurveNoise, curve_noise
-from analysis.fitting.diagnostics import shape, surface_bias, surface_of
-from analysis.fitting.frontier import FRONTIER, frontier_params
-from analysis.fitting.groups import Group, isoflop_groups
-from analysis.fitting.minima import CURVES, Minima, open_interval
-from analysis.fitting.outcome import Outcome
-from analysis.options import FitOptions
-from analysis.result import Budget
-from analysis.runs import RunTable
+from isoflop.analysis.compute import PerToken, per_token
+from isoflop.analysis.fitting.advice import doubts, no_groups, sizes_to_add
+from isoflop.analysis.fitting.curve_noise import CurveNoise, curve_noise
+from isoflop.analysis.fitting.diagnostics import shape, surface_bias, surface_of
+from isoflop.analysis.fitting.frontier import FRONTIER, frontier_params
+from isoflop.analysis.fitting.groups import Group, isoflop_groups
+from isoflop.analysis.fitting.minima import CURVES, Minima, open_interval
+from isoflop.analysis.fitting.outcome import Outcome
+from isoflop.analysis.options import FitOptions
+from isoflop.analysis.result import Budget
+from isoflop.analysis.runs import RunTable
+from isoflop.base.errors import UserError
 
 ENOUGH = 3
 """Minima below which a slope through them has no check."""

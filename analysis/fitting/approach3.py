@@ -6,22 +6,22 @@ import dataclasses
 
 import numpy as np
 
-from analysis.compute import PerToken, per_token
-from analysis.errors import UserError
-from analysis.fitting.certificate import certify, residuals, same_optimum
-from analysis.fitting.identify import Verdict, identify
-from analysis.fitting.next_runs import next_runs
-from analysis.fitting.outcome import Outcome
-from analysis.fitting.quantities import ends, exponents, profile_intervals
-from analysis.fitting.resampling import Resamples, resample
-from analysis.fitting.seed_weights import noise_scale
-from analysis.fitting.solver import LEAST_SQUARES, Design, Solutions, solve
-from analysis.fitting.starts import box_starts
-from analysis.laws import Law, find_law
-from analysis.options import FitOptions
-from analysis.precision import evaluate
-from analysis.result import Certificate, Objective
-from analysis.runs import RunTable
+from isoflop.analysis.compute import PerToken, per_token
+from isoflop.analysis.fitting.certificate import certify, residuals, same_optimum
+from isoflop.analysis.fitting.identify import Verdict, identify
+from isoflop.analysis.fitting.next_runs import next_runs
+from isoflop.analysis.fitting.outcome import Outcome
+from isoflop.analysis.fitting.quantities import ends, exponents, profile_intervals
+from isoflop.analysis.fitting.resampling import Resamples, resample
+from isoflop.analysis.fitting.seed_weights import noise_scale
+from isoflop.analysis.fitting.solver import LEAST_SQUARES, Design, Solutions, solve
+from isoflop.analysis.fitting.starts import box_starts
+from isoflop.analysis.laws import Law, find_law
+from isoflop.analysis.options import FitOptions
+from isoflop.analysis.precision import evaluate
+from isoflop.analysis.result import Certificate, Objective
+from isoflop.analysis.runs import RunTable
+from isoflop.base.errors import UserError
 
 LARGE, SAMPLE = 20_000, 2_000
 """Runs above which starts are searched on a sample, and how many it has."""

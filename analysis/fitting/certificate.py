@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from analysis.fitting.newton import AT_BOUND
-from analysis.fitting.solver import ROWS, Design, Solutions, bounds_of
-from analysis.precision import evaluate, float64_on_cpu
-from analysis.result import Certificate
+from isoflop.analysis.fitting.newton import AT_BOUND
+from isoflop.analysis.fitting.solver import ROWS, Design, Solutions, bounds_of
+from isoflop.analysis.precision import evaluate, float64_on_cpu
+from isoflop.analysis.result import Certificate
 
 AGREEMENT = 1e-6
 """Relative difference of objective below which two starts found the same optimum."""

@@ -13,18 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from analysis.compute import per_token
-from analysis.errors import UserError
-from analysis.fitting.approach3 import approach3, covariates
-from analysis.fitting.fit import on_envelope, prepare
-from analysis.fitting.holdout import largest_budget, minimum, split
-from analysis.fitting.paired import Blocks, blocks_of
-from analysis.fitting.quantities import optimum
-from analysis.laws import Law, find_law, known_laws
-from analysis.options import FitOptions
-from analysis.precision import evaluate
-from analysis.result import Interval
-from analysis.runs import RunTable
+from isoflop.analysis.compute import per_token
+from isoflop.analysis.fitting.approach3 import approach3, covariates
+from isoflop.analysis.fitting.fit import on_envelope, prepare
+from isoflop.analysis.fitting.holdout import largest_budget, minimum, split
+from isoflop.analysis.fitting.paired import Blocks, blocks_of
+from isoflop.analysis.fitting.quantities import optimum
+from isoflop.analysis.laws import Law, find_law, known_laws
+from isoflop.analysis.options import FitOptions
+from isoflop.analysis.precision import evaluate
+from isoflop.analysis.result import Interval
+from isoflop.analysis.runs import RunTable
+from isoflop.base.errors import UserError
 
 STARTS = 64
 NOTHING_IDENTIFIED = "general"

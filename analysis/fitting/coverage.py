@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from analysis.compute import PerToken, per_token
-from analysis.errors import UserError
-from analysis.fitting.approach3 import bootstrap, design_of, search
-from analysis.fitting.fit import choose, prepare
-from analysis.fitting.outcome import spans
-from analysis.fitting.profiles import Quantity, constrained_rises
-from analysis.fitting.quantities import ends, quantities_of, simulated_fits
-from analysis.fitting.solver import Design, Solutions
-from analysis.laws import find_law
-from analysis.options import FitOptions
-from analysis.runs import RunTable
+from isoflop.analysis.compute import PerToken, per_token
+from isoflop.analysis.fitting.approach3 import bootstrap, design_of, search
+from isoflop.analysis.fitting.fit import choose, prepare
+from isoflop.analysis.fitting.outcome import spans
+from isoflop.analysis.fitting.profiles import Quantity, constrained_rises
+from isoflop.analysis.fitting.quantities import ends, quantities_of, simulated_fits
+from isoflop.analysis.fitting.solver import Design, Solutions
+from isoflop.analysis.laws import find_law
+from isoflop.analysis.options import FitOptions
+from isoflop.analysis.runs import RunTable
+from isoflop.base.errors import UserError
 
 RESAMPLES = 200
 """Bootstrap resamples, or simulations of a profile's threshold, in each simulated table."""

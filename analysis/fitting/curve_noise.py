@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.fitting.groups import Group
-from analysis.fitting.minima import quadratic
-from analysis.fitting.resampling import trunk_noise, trunks_of
-from analysis.runs import RunTable
+from isoflop.analysis.fitting.groups import Group
+from isoflop.analysis.fitting.minima import quadratic
+from isoflop.analysis.fitting.resampling import trunk_noise, trunks_of
+from isoflop.analysis.runs import RunTable
 
 NEAR = 6
 """Sizes around a budget's best run whose scatter counts. Over a wider range no polynomial follows the losses,

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.compute import PerToken
-from analysis.errors import UserError
-from analysis.fitting.approach3 import design_of, search
-from analysis.fitting.groups import Group
-from analysis.fitting.minima import CURVES, convex, quadratic
-from analysis.laws import find_law
-from analysis.options import FitOptions
-from analysis.precision import evaluate
-from analysis.result import optimal_size
-from analysis.runs import RunTable
+from isoflop.analysis.compute import PerToken
+from isoflop.analysis.fitting.approach3 import design_of, search
+from isoflop.analysis.fitting.groups import Group
+from isoflop.analysis.fitting.minima import CURVES, convex, quadratic
+from isoflop.analysis.laws import find_law
+from isoflop.analysis.options import FitOptions
+from isoflop.analysis.precision import evaluate
+from isoflop.analysis.result import optimal_size
+from isoflop.analysis.runs import RunTable
+from isoflop.base.errors import UserError
 
 SURFACE = "chinchilla"
 SURFACE_STARTS = 32
@@ -40,7 +40,7 @@ class Shape:
 
 
 def shape(N_R: np.ndarray, loss_R: np.ndarray) -> Shape:
-    """See `analysis.result.Budget` for the fields."""
+    """See `isoflop.analysis.result.Budget` for the fields."""
     x0, coefficients = quadratic(N_R, loss_R[None])
     c0, c1, c2 = (float(c) for c in coefficients[0])
     bends = bool(convex(N_R, coefficients)[0])

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.fitting.diagnostics import SURFACE, surface_of
-from analysis.fitting.frontier import frontier_params
-from analysis.fitting.groups import NEARLY
-from analysis.fitting.resampling import resample, trunks_of
-from analysis.laws import find_law
-from analysis.options import FitOptions
-from analysis.precision import evaluate
-from analysis.runs import RunTable
+from isoflop.analysis.fitting.diagnostics import SURFACE, surface_of
+from isoflop.analysis.fitting.frontier import frontier_params
+from isoflop.analysis.fitting.groups import NEARLY
+from isoflop.analysis.fitting.resampling import resample, trunks_of
+from isoflop.analysis.laws import find_law
+from isoflop.analysis.options import FitOptions
+from isoflop.analysis.precision import evaluate
+from isoflop.analysis.runs import RunTable
 
 LAYERS = 30
 """A run under this many others is on the envelope of one resample in 10^13: all of them must be left out."""

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.errors import UserError
-from analysis.fitting.approach1 import approach1
-from analysis.fitting.approach2 import approach2
-from analysis.fitting.approach3 import approach3
-from analysis.fitting.holdout import score, split
-from analysis.fitting.outcome import Outcome
-from analysis.fitting.resampling import seed_noise
-from analysis.laws import find_law
-from analysis.options import FitOptions
-from analysis.result import LawFit
-from analysis.runs import RunTable
+from isoflop.analysis.fitting.approach1 import approach1
+from isoflop.analysis.fitting.approach2 import approach2
+from isoflop.analysis.fitting.approach3 import approach3
+from isoflop.analysis.fitting.holdout import score, split
+from isoflop.analysis.fitting.outcome import Outcome
+from isoflop.analysis.fitting.resampling import seed_noise
+from isoflop.analysis.laws import find_law
+from isoflop.analysis.options import FitOptions
+from isoflop.analysis.result import LawFit
+from isoflop.analysis.runs import RunTable
+from isoflop.base.errors import UserError
 
 APPROACHES = {1: approach1, 2: approach2, 3: approach3}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.runs import RunTable
+from isoflop.analysis.runs import RunTable
 
 NEARLY = 0.07
 """Budgets are nearly equal within this relative distance of their neighbour: runs that scatter by 3% to

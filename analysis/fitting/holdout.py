@@ -6,19 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from analysis.compute import PerToken, per_token
-from analysis.errors import UserError
-from analysis.fitting.approach2 import group_minima
-from analysis.fitting.approach3 import covariates
-from analysis.fitting.groups import Group, isoflop_groups
-from analysis.fitting.minima import convex, quadratic
-from analysis.fitting.outcome import Outcome, span
-from analysis.fitting.quantities import optimum
-from analysis.fitting.resampling import seed_noise
-from analysis.laws import find_law
-from analysis.options import FitOptions
-from analysis.precision import evaluate
-from analysis.runs import RunTable
+from isoflop.analysis.compute import PerToken, per_token
+from isoflop.analysis.fitting.approach2 import group_minima
+from isoflop.analysis.fitting.approach3 import covariates
+from isoflop.analysis.fitting.groups import Group, isoflop_groups
+from isoflop.analysis.fitting.minima import convex, quadratic
+from isoflop.analysis.fitting.outcome import Outcome, span
+from isoflop.analysis.fitting.quantities import optimum
+from isoflop.analysis.fitting.resampling import seed_noise
+from isoflop.analysis.laws import find_law
+from isoflop.analysis.options import FitOptions
+from isoflop.analysis.precision import evaluate
+from isoflop.analysis.runs import RunTable
+from isoflop.base.errors import UserError
 
 ENOUGH_GROUPS = 4
 """Budgets needed before one is held out unasked."""

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import fdtri
 
-from analysis.fitting.certificate import NEGLIGIBLE_RESIDUAL, jacobian, residuals, same_optimum
-from analysis.fitting.solver import LEAST_SQUARES, Design, Pull, Solutions, bounds_of, solve
-from analysis.precision import float64_on_cpu, vectorized
+from isoflop.analysis.fitting.certificate import NEGLIGIBLE_RESIDUAL, jacobian, residuals, same_optimum
+from isoflop.analysis.fitting.solver import LEAST_SQUARES, Design, Pull, Solutions, bounds_of, solve
+from isoflop.analysis.precision import float64_on_cpu, vectorized
 
 FACTOR = 3.0
 """A parameter is identified if its 95% profile interval lies within this factor of the estimate, both

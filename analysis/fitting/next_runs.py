@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from analysis.compute import PerToken
-from analysis.fitting.certificate import jacobian, sensitivity
-from analysis.fitting.solver import Design
-from analysis.precision import evaluate
+from isoflop.analysis.compute import PerToken
+from isoflop.analysis.fitting.certificate import jacobian, sensitivity
+from isoflop.analysis.fitting.solver import Design
+from isoflop.analysis.precision import evaluate
 
 BEYOND = 3.0
 """How far outside the table's sizes and token counts a suggestion may lie."""

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis.compute import PerToken
-from analysis.options import FitOptions
-from analysis.result import Budget, Certificate, Intervals, Objective
+from isoflop.analysis.compute import PerToken
+from isoflop.analysis.options import FitOptions
+from isoflop.analysis.result import Budget, Certificate, Intervals, Objective
 
 KEPT_DRAWS = 400
 """Bootstrap draws that stay with a fit: enough for percentiles of what is predicted from it."""

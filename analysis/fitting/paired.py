@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr, stdtrit
 
-from analysis.fitting.resampling import trunks_of
-from analysis.result import Interval
-from analysis.runs import RunTable
+from isoflop.analysis.fitting.resampling import trunks_of
+from isoflop.analysis.result import Interval
+from isoflop.analysis.runs import RunTable
 
 REDRAWS = 4000
 FEWEST = 4

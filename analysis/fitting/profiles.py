@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.fitting.certificate import jacobian, residuals
-from analysis.fitting.identify import threshold
-from analysis.fitting.solver import Design, Pull, Solutions, solve
-from analysis.precision import float64_on_cpu, vectorized
+from isoflop.analysis.fitting.certificate import jacobian, residuals
+from isoflop.analysis.fitting.identify import threshold
+from isoflop.analysis.fitting.solver import Design, Pull, Solutions, solve
+from isoflop.analysis.precision import float64_on_cpu, vectorized
 
 REACH = np.array([0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0])
 """Distances of a profile's points, in units of where a parabola would cross the threshold."""

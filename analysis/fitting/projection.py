@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from analysis.laws import Law
+from isoflop.analysis.laws import Law
 
 
 def projected_problem(law: Law, inputs, centre, loss_R, weight_R) -> tuple[Callable, Callable]:

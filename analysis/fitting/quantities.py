@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from analysis.compute import PerToken
-from analysis.fitting.outcome import Outcome
-from analysis.fitting.profiles import Profile, Quantity, constrained_rises, profiles
-from analysis.fitting.resampling import Resamples, resample
-from analysis.fitting.solver import Design, Solutions, solve
-from analysis.laws import Law
-from analysis.options import FitOptions
-from analysis.precision import evaluate
-from analysis.result import LawFit, optimal_size
-from analysis.runs import RunTable
+from isoflop.analysis.compute import PerToken
+from isoflop.analysis.fitting.outcome import Outcome
+from isoflop.analysis.fitting.profiles import Profile, Quantity, constrained_rises, profiles
+from isoflop.analysis.fitting.resampling import Resamples, resample
+from isoflop.analysis.fitting.solver import Design, Solutions, solve
+from isoflop.analysis.laws import Law
+from isoflop.analysis.options import FitOptions
+from isoflop.analysis.precision import evaluate
+from isoflop.analysis.result import LawFit, optimal_size
+from isoflop.analysis.runs import RunTable
 
 SIMULATIONS = 300
 """Simulated tables that a profile's thresholds are calibrated on."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.errors import UserError
-from analysis.fitting.groups import isoflop_groups
-from analysis.runs import RunTable
+from isoflop.analysis.fitting.groups import isoflop_groups
+from isoflop.analysis.runs import RunTable
+from isoflop.base.errors import UserError
 
 MANY_TRUNKS = 20
 """With at least this many shared trunks they are resampled whole; with fewer, a resample would lose whole

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.errors import UserError
-from analysis.fitting.resampling import cells_of
-from analysis.runs import RunTable
+from isoflop.analysis.fitting.resampling import cells_of
+from isoflop.analysis.runs import RunTable
+from isoflop.base.errors import UserError
 
 ENOUGH_FREEDOM = 6
 ENOUGH_BUDGETS = 3

@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from analysis.fitting.newton import by_autodiff, minimize
-from analysis.fitting.projection import projected_problem
-from analysis.laws import Law
-from analysis.precision import float64_on_cpu
+from isoflop.analysis.fitting.newton import by_autodiff, minimize
+from isoflop.analysis.fitting.projection import projected_problem
+from isoflop.analysis.laws import Law
+from isoflop.analysis.precision import float64_on_cpu
 
 CHUNK = 64
 """Problems per call of the compiled program: small enough for the cache, and stragglers hold up few."""

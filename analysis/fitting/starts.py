@@ -6,8 +6,8 @@ import itertools
 
 import numpy as np
 
-from analysis.fitting.solver import Design, bounds_of
-from analysis.precision import evaluate, float64_on_cpu, vectorized
+from isoflop.analysis.fitting.solver import Design, bounds_of
+from isoflop.analysis.precision import evaluate, float64_on_cpu, vectorized
 
 RIDGE = 0.3
 """Pull of the amplitudes towards equal shares of the loss, relative to one standard row of the table:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 
-from analysis.laws.law import EXPONENT, FREE, Array, Law
+from isoflop.analysis.laws.law import EXPONENT, FREE, Array, Law
 
 
 def predict(params: Array, N: Array, D: Array) -> Array:

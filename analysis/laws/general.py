@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from analysis.laws.law import EXPONENT, FREE, Array, Covariate, Law
+from isoflop.analysis.laws.law import EXPONENT, FREE, Array, Covariate, Law
 
 
 def predict(params: Array, N: Array, D: Array, C: Array) -> Array:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from analysis.laws.law import CENTRED_TERMS, FREE, Array, Law
+from isoflop.analysis.laws.law import CENTRED_TERMS, FREE, Array, Law
 
 POSITIVE = (1e-3, 8.0)
 

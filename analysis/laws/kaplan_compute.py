@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from analysis.laws.law import FREE, Array, Covariate, Law
+from isoflop.analysis.laws.law import FREE, Array, Covariate, Law
 
 PF_DAY = 1e15 * 24 * 3600
 """FLOPs."""

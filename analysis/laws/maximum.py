@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from analysis.laws.chinchilla import decode, encode, exponents, mirror
-from analysis.laws.law import CENTRED_TERMS, EXPONENT, FREE, Array, Law
+from isoflop.analysis.laws.chinchilla import decode, encode, exponents, mirror
+from isoflop.analysis.laws.law import CENTRED_TERMS, EXPONENT, FREE, Array, Law
 
 
 def predict(params: Array, N: Array, D: Array) -> Array:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 
-from analysis.laws import gadre
-from analysis.laws.law import CENTRED_AMPLITUDE, EXPONENT, FREE, Array, Covariate, Law
+from isoflop.analysis.laws import gadre
+from isoflop.analysis.laws.law import CENTRED_AMPLITUDE, EXPONENT, FREE, Array, Covariate, Law
 
 HALF_LIFE = (float(np.log(1e-2)), float(np.log(1e4)))
 """Bounds of log R_D* and log R_N*."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 
-from analysis.laws import chinchilla
-from analysis.laws.law import CENTRED_TERMS, EXPONENT, FREE, Array, Law
+from isoflop.analysis.laws import chinchilla
+from isoflop.analysis.laws.law import CENTRED_TERMS, EXPONENT, FREE, Array, Law
 
 SHARPNESS = (float(np.log(0.2)), float(np.log(20.0)))
 """Bounds of log p: beyond them the form is that of its limit to the last digit that runs can show."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
-from analysis.plots import (
+from isoflop.analysis.plots import (
     allocation,
     competition,
     curves,
@@ -26,7 +26,7 @@ from analysis.plots import (
 )
 
 if TYPE_CHECKING:
-    from analysis.reporting.story import Story
+    from isoflop.analysis.reporting.story import Story
 
 __all__ = ["FIGURES", "FigureModule"]
 

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from matplotlib.figure import Figure
 from plotly.subplots import make_subplots
 
-from analysis.plots.style import (
+from isoflop.analysis.plots.style import (
     ACCENT,
     INK,
     band,
@@ -29,8 +29,8 @@ from analysis.plots.style import (
 )
 
 if TYPE_CHECKING:
-    from analysis.reporting.story import Story
-    from analysis.result import LawFit
+    from isoflop.analysis.reporting.story import Story
+    from isoflop.analysis.result import LawFit
 
 TITLE = "Compute-optimal size and data"
 X = "Training compute C (FLOPs)"

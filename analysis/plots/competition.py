@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
-from analysis.plots.style import ACCENT, INK, NEUTRAL, canvas, layout, plain, power
+from isoflop.analysis.plots.style import ACCENT, INK, NEUTRAL, canvas, layout, plain, power
 
 if TYPE_CHECKING:
-    from analysis.fitting.competition import Contender
-    from analysis.reporting.story import Story
+    from isoflop.analysis.fitting.competition import Contender
+    from isoflop.analysis.reporting.story import Story
 
 TITLE = "Held-out error, law by law"
 X = "Mean absolute error on runs not seen (nats per token)"

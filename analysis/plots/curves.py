@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
-from analysis.plots.style import (
+from isoflop.analysis.plots.style import (
     NEUTRAL,
     budget_colours,
     canvas,
@@ -22,7 +22,7 @@ from analysis.plots.style import (
 )
 
 if TYPE_CHECKING:
-    from analysis.reporting.story import Story
+    from isoflop.analysis.reporting.story import Story
 
 TITLE = "Training curves"
 X = "Training tokens"

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
-from analysis.plots.style import (
+from isoflop.analysis.plots.style import (
     ACCENT,
     INK,
     band,
@@ -25,7 +25,7 @@ from analysis.plots.style import (
 )
 
 if TYPE_CHECKING:
-    from analysis.reporting.story import Story
+    from isoflop.analysis.reporting.story import Story
 
 TITLE = "Held out and predicted"
 X = "Parameters N"

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.fitting.minima import curve_through
-from analysis.plots.style import (
+from isoflop.analysis.fitting.minima import curve_through
+from isoflop.analysis.plots.style import (
     ACCENT,
     INK,
     budget_colours,
@@ -29,8 +29,8 @@ from analysis.plots.style import (
 )
 
 if TYPE_CHECKING:
-    from analysis.reporting.story import Story
-    from analysis.result import Budget
+    from isoflop.analysis.reporting.story import Story
+    from isoflop.analysis.result import Budget
 
 TITLE = "IsoFLOP curves"
 X = "Parameters N"

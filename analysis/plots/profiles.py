@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from plotly.subplots import make_subplots
 
-from analysis.plots.style import ACCENT, INK, NEUTRAL, SOFT, canvas, layout, plain
+from isoflop.analysis.plots.style import ACCENT, INK, NEUTRAL, SOFT, canvas, layout, plain
 
 if TYPE_CHECKING:
-    from analysis.reporting.story import Story
-    from analysis.result import Interval
+    from isoflop.analysis.reporting.story import Story
+    from isoflop.analysis.result import Interval
 
 TITLE = "Profiles of the objective"
 Y = "Rise of the objective over its threshold"

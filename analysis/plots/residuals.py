@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from matplotlib.figure import Figure
 from plotly.subplots import make_subplots
 
-from analysis.plots.style import (
+from isoflop.analysis.plots.style import (
     INK,
     NEUTRAL,
     budget_colours,
@@ -24,7 +24,7 @@ from analysis.plots.style import (
 )
 
 if TYPE_CHECKING:
-    from analysis.reporting.story import Story
+    from isoflop.analysis.reporting.story import Story
 
 TITLE = "Residuals of the fitted surface"
 LABELS = ("Parameters N", "Tokens per parameter D/N")

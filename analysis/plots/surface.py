@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from analysis.plots.style import (
+from isoflop.analysis.plots.style import (
     ACCENT,
     INK,
     NEUTRAL,
@@ -24,7 +24,7 @@ from analysis.plots.style import (
 )
 
 if TYPE_CHECKING:
-    from analysis.reporting.story import Story
+    from isoflop.analysis.reporting.story import Story
 
 TITLE = "The fitted surface"
 X = "Parameters N"

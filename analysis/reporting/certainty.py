@@ -7,15 +7,15 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from analysis.fitting.agreement import Agreement, agreement
-from analysis.fitting.approach3 import design_of
-from analysis.fitting.quantities import profile_intervals
-from analysis.fitting.solver import Design, Solutions, bounds_of, solve
-from analysis.laws import find_law
-from analysis.options import FitOptions
-from analysis.precision import float64_on_cpu
-from analysis.result import LawFit
-from analysis.runs import RunTable
+from isoflop.analysis.fitting.agreement import Agreement, agreement
+from isoflop.analysis.fitting.approach3 import design_of
+from isoflop.analysis.fitting.quantities import profile_intervals
+from isoflop.analysis.fitting.solver import Design, Solutions, bounds_of, solve
+from isoflop.analysis.laws import find_law
+from isoflop.analysis.options import FitOptions
+from isoflop.analysis.precision import float64_on_cpu
+from isoflop.analysis.result import LawFit
+from isoflop.analysis.runs import RunTable
 
 FIRST = ("alpha", "beta", "E", "a")
 """What is profiled of a law that has them; of others, their first parameters and a."""

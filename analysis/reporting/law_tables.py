@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from analysis.plots.style import power, short
-from analysis.reporting.table import Table
-from analysis.reporting.words import NONE, between, number, signed
+from isoflop.analysis.plots.style import power, short
+from isoflop.analysis.reporting.table import Table
+from isoflop.analysis.reporting.words import NONE, between, number, signed
 
 if TYPE_CHECKING:
-    from analysis.reporting.story import Story
-    from analysis.reporting.variants import Variant
+    from isoflop.analysis.reporting.story import Story
+    from isoflop.analysis.reporting.variants import Variant
 
 
 def fit_table(story: Story) -> Table:

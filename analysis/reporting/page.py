@@ -18,13 +18,22 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from analysis.plots import FIGURES
-from analysis.reporting.table import Table
-from analysis.reporting.tables import tables
-from analysis.reporting.words import NONE, advice, cards, certificate, floor, headline, number, subtitle
+from isoflop.analysis.plots import FIGURES
+from isoflop.analysis.reporting.table import Table
+from isoflop.analysis.reporting.tables import tables
+from isoflop.analysis.reporting.words import (
+    NONE,
+    advice,
+    cards,
+    certificate,
+    floor,
+    headline,
+    number,
+    subtitle,
+)
 
 if TYPE_CHECKING:
-    from analysis.reporting.story import Story
+    from isoflop.analysis.reporting.story import Story
 
 PAIRED = {"Compute spent": "Seconds per stage"}
 """Narrow tables that stand side by side."""
@@ -37,7 +46,7 @@ TEXT_COLUMNS = {"remark", "why", "unit", "check", "cell_id", "verdict"}
 
 
 def page(story: Story, figures: Mapping[str, go.Figure]) -> str:
-    """The whole document. `figures`: by name, as in `analysis.plots.FIGURES`."""
+    """The whole document. `figures`: by name, as in `isoflop.analysis.plots.FIGURES`."""
     drawn = json.dumps({name: json.loads(figure.to_json() or "{}") for name, figure in figures.items()})
     data = drawn.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
     scripts = [get_plotlyjs().replace("</script", "<\\/script"), _asset("page.js")]
@@ -74,7 +83,7 @@ def page(story: Story, figures: Mapping[str, go.Figure]) -> str:
 
 
 def _asset(name: str) -> str:
-    return resources.files("analysis.reporting").joinpath(name).read_text(encoding="utf-8")
+    return resources.files("isoflop.analysis.reporting").joinpath(name).read_text(encoding="utf-8")
 
 
 def _hash(script: str) -> str:

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import matplotlib
 
-from analysis.errors import UserError
-from analysis.options import FitOptions
-from analysis.plots import FIGURES
-from analysis.plots.style import RC
-from analysis.reporting.page import page
-from analysis.reporting.story import RIVALS, Story, tell
-from analysis.reporting.words import headline
-from analysis.result import LawFit
-from analysis.runs import RunTable, load_runs
+from isoflop.analysis.options import FitOptions
+from isoflop.analysis.plots import FIGURES
+from isoflop.analysis.plots.style import RC
+from isoflop.analysis.reporting.page import page
+from isoflop.analysis.reporting.story import RIVALS, Story, tell
+from isoflop.analysis.reporting.words import headline
+from isoflop.analysis.result import LawFit
+from isoflop.analysis.runs import RunTable, load_runs
+from isoflop.base.errors import UserError
 
 DPI = 200
 

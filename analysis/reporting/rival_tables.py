@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.plots.style import curve_words, power, short
-from analysis.reporting.table import Table
-from analysis.reporting.words import NONE, number, opened, percent, signed
+from isoflop.analysis.plots.style import curve_words, power, short
+from isoflop.analysis.reporting.table import Table
+from isoflop.analysis.reporting.words import NONE, number, opened, percent, signed
 
 if TYPE_CHECKING:
-    from analysis.fitting.competition import Competition, Contender
-    from analysis.reporting.story import Story
-    from analysis.result import Budget
+    from isoflop.analysis.fitting.competition import Competition, Contender
+    from isoflop.analysis.reporting.story import Story
+    from isoflop.analysis.result import Budget
 
 
 UNDECIDED = "no difference from the best shown"

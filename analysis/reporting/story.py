@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from analysis.errors import UserError
-from analysis.fitting.agreement import Agreement
-from analysis.fitting.competition import Competition, compete
-from analysis.fitting.fit import drop_worst, fit
-from analysis.fitting.groups import Group, isoflop_groups
-from analysis.fitting.holdout import largest_budget
-from analysis.options import FitOptions
-from analysis.reporting.certainty import agreements, law_profiles
-from analysis.reporting.sweep import Sweep, read_sweep
-from analysis.reporting.variants import Choice, Variant, attempt, choices, convention_variants
-from analysis.result import LawFit
-from analysis.runs import RunTable
+from isoflop.analysis.fitting.agreement import Agreement
+from isoflop.analysis.fitting.competition import Competition, compete
+from isoflop.analysis.fitting.fit import drop_worst, fit
+from isoflop.analysis.fitting.groups import Group, isoflop_groups
+from isoflop.analysis.fitting.holdout import largest_budget
+from isoflop.analysis.options import FitOptions
+from isoflop.analysis.reporting.certainty import agreements, law_profiles
+from isoflop.analysis.reporting.sweep import Sweep, read_sweep
+from isoflop.analysis.reporting.variants import Choice, Variant, attempt, choices, convention_variants
+from isoflop.analysis.result import LawFit
+from isoflop.analysis.runs import RunTable
+from isoflop.base.errors import UserError
 
 RIVALS = ("chinchilla", "gadre", "kaplan", "kaplan_compute")
 """Laws that compete unless others are named: each further one takes seconds to compile."""

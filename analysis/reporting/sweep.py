@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.errors import UserError
-from analysis.readers import read_table
-from analysis.runs import RunTable
+from isoflop.analysis.readers import read_table
+from isoflop.analysis.runs import RunTable
+from isoflop.base.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.plots.style import power, short
-from analysis.reporting.law_tables import (
+from isoflop.analysis.plots.style import power, short
+from isoflop.analysis.reporting.law_tables import (
     approaches_table,
     conventions_table,
     fit_table,
     heldout_table,
     sensitivity_table,
 )
-from analysis.reporting.rival_tables import agreement_table, competition_table, minima_table
-from analysis.reporting.table import Table
-from analysis.reporting.words import NONE, signed
+from isoflop.analysis.reporting.rival_tables import agreement_table, competition_table, minima_table
+from isoflop.analysis.reporting.table import Table
+from isoflop.analysis.reporting.words import NONE, signed
 
 if TYPE_CHECKING:
-    from analysis.reporting.story import Story
+    from isoflop.analysis.reporting.story import Story
 
 
 def tables(story: Story) -> list[Table]:

@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from analysis.counts import COUNTS
-from analysis.errors import UserError
-from analysis.fitting.approach3 import covariates
-from analysis.fitting.competition import Competition
-from analysis.fitting.fit import fit
-from analysis.fitting.groups import Group
-from analysis.fitting.holdout import ENOUGH_GROUPS
-from analysis.fitting.resampling import seed_noise
-from analysis.laws import find_law
-from analysis.options import FitOptions
-from analysis.plots.style import power
-from analysis.result import LawFit
-from analysis.runs import RunTable
+from isoflop.analysis.counts import COUNTS
+from isoflop.analysis.fitting.approach3 import covariates
+from isoflop.analysis.fitting.competition import Competition
+from isoflop.analysis.fitting.fit import fit
+from isoflop.analysis.fitting.groups import Group
+from isoflop.analysis.fitting.holdout import ENOUGH_GROUPS
+from isoflop.analysis.fitting.resampling import seed_noise
+from isoflop.analysis.laws import find_law
+from isoflop.analysis.options import FitOptions
+from isoflop.analysis.plots.style import power
+from isoflop.analysis.result import LawFit
+from isoflop.analysis.runs import RunTable
+from isoflop.base.errors import UserError
 
 QUICK = {"bootstrap": 0, "starts": 16}
 """For the many refits of the sensitivity table."""

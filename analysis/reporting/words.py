@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from analysis.plots.style import power, short
-from analysis.result import Interval, LawFit
+from isoflop.analysis.plots.style import power, short
+from isoflop.analysis.result import Interval, LawFit
 
 if TYPE_CHECKING:
-    from analysis.reporting.story import Story
+    from isoflop.analysis.reporting.story import Story
 
 NONE = "–"
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.readers import locate, read_table, tidy
-from analysis.sources.aliases import Naming, combine, name_columns
+from isoflop.analysis.readers import locate, read_table, tidy
+from isoflop.analysis.sources.aliases import Naming, combine, name_columns
 
 __all__ = ["Naming", "Source", "combine", "name_columns", "open_source"]
 
@@ -34,12 +34,12 @@ def open_source(item: str | Path, columns: Mapping[str, str] | None = None) -> S
     """
     name = str(item)
     if name.startswith("wandb:"):
-        from analysis.sources.wandb_runs import read_wandb, without_result
+        from isoflop.analysis.sources.wandb_runs import read_wandb, without_result
 
         frame, naming = name_columns(tidy(read_wandb(name.removeprefix("wandb:")), name), columns, name)
         return Source(name, without_result(frame), naming)
     if name.startswith("public:"):
-        from analysis.sources.public import read_public
+        from isoflop.analysis.sources.public import read_public
 
         rows, meanings = read_public(name.removeprefix("public:"))
         frame, naming = name_columns(tidy(rows, name), columns, name)

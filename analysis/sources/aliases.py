@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from analysis.errors import UserError
-from analysis.readers import as_floats, as_texts, one_line, rename
-from analysis.sources.units import Named, key_of, split_unit
+from isoflop.analysis.readers import as_floats, as_texts, one_line, rename
+from isoflop.analysis.sources.units import Named, key_of, split_unit
+from isoflop.base.errors import UserError
 
 ALIASES: dict[str, tuple[str, ...]] = {
     "n_params": (

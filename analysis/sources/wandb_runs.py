@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.errors import UserError
-from analysis.readers import one_line
+from isoflop.analysis.readers import one_line
+from isoflop.base.errors import UserError
 
 SECONDS = 60
 """A request to W&B may take this long."""

@@ -14,17 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from analysis import find_law, load_runs
-from analysis.compute import per_token
-from analysis.design.estimate import Estimate, Runs, estimate
-from analysis.design.targets import parse_target
-from analysis.fitting.resampling import trunks_of
+from isoflop.analysis import find_law, load_runs
+from isoflop.analysis.compute import per_token
+from isoflop.analysis.design.estimate import Estimate, Runs, estimate
+from isoflop.analysis.design.targets import parse_target
+from isoflop.analysis.fitting.resampling import trunks_of
 from isoflop.running import plan
-from sweeps.adaptive import Adaptive
-from sweeps.config import Rates, SweepConfig, load_config
-from sweeps.launchers import load_launcher
-from sweeps.progress import Reporter
-from sweeps.run import run_sweep
+from isoflop.sweeps.adaptive import Adaptive
+from isoflop.sweeps.config import Rates, SweepConfig, load_config
+from isoflop.sweeps.launchers import load_launcher
+from isoflop.sweeps.progress import Reporter
+from isoflop.sweeps.run import run_sweep
 
 OPTIONS = Adaptive(half_width=0.06, max_flops=1e13)
 MOST_GRIDS = 8

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis.design.targets import parse_target
 from benchmarks.grid_cost.arms import ARMS, Stop, simulate, true_value
 from benchmarks.grid_cost.world import World, worlds
+from isoflop.analysis.design.targets import parse_target
 
 CHUNK = 10
 """Simulations in one task of a process."""

@@ -10,13 +10,13 @@ from typing import Any, cast
 
 import numpy as np
 
-from analysis.laws import find_law
-from analysis.precision import evaluate
-from models import ledger
-from sweeps.config import SweepConfig, load_config
-from sweeps.grid import PlannedCell
-from train.corpus import Corpus
-from train.spec import DataSpec
+from isoflop.analysis.laws import find_law
+from isoflop.analysis.precision import evaluate
+from isoflop.models import ledger
+from isoflop.sweeps.config import SweepConfig, load_config
+from isoflop.sweeps.grid import PlannedCell
+from isoflop.train.corpus import Corpus
+from isoflop.train.spec import DataSpec
 
 RATE_BEND = 0.04
 """Nats lost by a rate off by a factor e, squared in its log: the rows of docs/decisions.md on mup."""

@@ -12,7 +12,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from analysis import LawFit, RunTable, compare, load_runs
+from isoflop.analysis import LawFit, RunTable, compare, load_runs
 from isoflop.arguments import parse
 from isoflop.commands.predict import read_fit
 from isoflop.commands.words import number, span

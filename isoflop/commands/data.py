@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from isoflop.arguments import parse
-from models.errors import UserError
+from isoflop.base.errors import UserError
 
 if TYPE_CHECKING:
-    from train.corpus import Corpus
+    from isoflop.train.corpus import Corpus
 
 FLOOR_CONTEXTS = (128, 1024)
 """A floor depends on how much of the past a window shows: it is told for these, in tokens."""
@@ -42,8 +42,8 @@ def run(argv: list[str]) -> int:
 
 
 def _prepare(arguments: Prepare) -> int:
-    from train.corpus import prepare
-    from train.token_rows import SPLITS
+    from isoflop.train.corpus import prepare
+    from isoflop.train.token_rows import SPLITS
 
     corpus = prepare(arguments.name, arguments.tokenizer)
     print(f"{corpus.title} ({corpus.licence}), tokenizer {corpus.spec.tokenizer} of {corpus.vocab_size} ids")
@@ -71,9 +71,9 @@ def _floors(corpus: Corpus) -> list[str]:
 
 
 def _list() -> int:
-    from train.cache import cache_dir
-    from train.corpus import prepared
-    from train.sources import descriptions
+    from isoflop.base.cache import cache_dir
+    from isoflop.train.corpus import prepared
+    from isoflop.train.sources import descriptions
 
     console = Console(highlight=False, markup=False)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))

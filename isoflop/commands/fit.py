@@ -13,7 +13,7 @@ import tyro
 from rich.console import Console
 from rich.progress import Progress
 
-from analysis import FitOptions, LawFit, RunTable, check_coverage, compete, fit, load_runs
+from isoflop.analysis import FitOptions, LawFit, RunTable, check_coverage, compete, fit, load_runs
 from isoflop.arguments import parse
 from isoflop.commands.words import fit_lines
 

@@ -12,9 +12,9 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
-from analysis import find_law, load_runs
-from analysis.design.proposal import MOST, NextRun, Proposal, propose
-from analysis.design.targets import parse_target
+from isoflop.analysis import find_law, load_runs
+from isoflop.analysis.design.proposal import MOST, NextRun, Proposal, propose
+from isoflop.analysis.design.targets import parse_target
 from isoflop.arguments import parse
 from isoflop.commands.words import number, span
 

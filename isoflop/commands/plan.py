@@ -18,10 +18,10 @@ from isoflop.commands.sweep import (
     split_options,
     take_config,
 )
-from sweeps.config import SweepConfig, load_config
-from sweeps.plan import Plan, Price
-from train.execution import Execution
-from train.spec import to_json
+from isoflop.sweeps.config import SweepConfig, load_config
+from isoflop.sweeps.plan import Plan, Price
+from isoflop.train.execution import Execution
+from isoflop.train.spec import to_json
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ def run(argv: list[str]) -> int:
 
 
 def _price(planned: Plan, how: Execution) -> Price:
-    from sweeps.calibrate import calibrate
-    from sweeps.launchers import load_launcher
+    from isoflop.sweeps.calibrate import calibrate
+    from isoflop.sweeps.launchers import load_launcher
 
     return planned.price(*calibrate(planned, load_launcher("local"), how))
 

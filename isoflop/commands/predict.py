@@ -10,11 +10,10 @@ from typing import Annotated
 
 import tyro
 
-from analysis import LawFit, predict
-from analysis.errors import UserError as AnalysisError
+from isoflop.analysis import LawFit, predict
 from isoflop.arguments import parse
+from isoflop.base.errors import UserError
 from isoflop.commands.words import number, span
-from models.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def read_fit(path: Path) -> LawFit:
         return LawFit.from_json(json.loads(path.read_text()))
     except FileNotFoundError as error:
         raise UserError(f"no fit {path}: make one with isoflop fit RUNS --out DIR") from error
-    except AnalysisError as error:
+    except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is not a fit: make one with isoflop fit RUNS --out DIR") from error

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from analysis.fitting.competition import rivals
+from isoflop.analysis.fitting.competition import rivals
 from isoflop.arguments import parse
 from isoflop.running import report
 

@@ -13,15 +13,15 @@ from typing import Annotated, Any
 import tyro
 
 from isoflop.arguments import parse
-from models.errors import UserError
-from sweeps.adaptive import Adaptive
-from sweeps.closing import closing_lines
-from sweeps.config import SweepConfig, config_names, load_config
-from sweeps.mirror import Mirror
-from sweeps.plan import Caps
-from sweeps.progress import Reporter
-from sweeps.store import Store
-from train.execution import Execution
+from isoflop.base.errors import UserError
+from isoflop.sweeps.adaptive import Adaptive
+from isoflop.sweeps.closing import closing_lines
+from isoflop.sweeps.config import SweepConfig, config_names, load_config
+from isoflop.sweeps.mirror import Mirror
+from isoflop.sweeps.plan import Caps
+from isoflop.sweeps.progress import Reporter
+from isoflop.sweeps.store import Store
+from isoflop.train.execution import Execution
 
 EXECUTION_OPTIONS = tuple(
     f"--{f.name.replace('_', '-')}" for f in dataclasses.fields(Execution) if f.type != "bool"
@@ -100,7 +100,7 @@ def run_config(config: SweepConfig, where: Where) -> int:
 
 def draw_report(folder: Path) -> tuple[str, Path]:
     """The report's headline and where its page is."""
-    from analysis import report
+    from isoflop.analysis import report
 
     drawn = report(folder)
     return drawn.headline, drawn.html

@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from isoflop.arguments import parse
-from models.errors import UserError
-from sweeps.store import Store
-from sweeps.teller import OVER, Teller, read_rows
-from train.trackers.wandb import Destination, Wandb
-from train.trackers.wandb_run import group_of
+from isoflop.base.errors import UserError
+from isoflop.sweeps.store import Store
+from isoflop.sweeps.teller import OVER, Teller, read_rows
+from isoflop.train.trackers.wandb import Destination, Wandb
+from isoflop.train.trackers.wandb_run import group_of
 
 
 @dataclass(frozen=True)

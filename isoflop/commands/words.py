@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from analysis import LawFit
-from analysis.result import Certificate
+from isoflop.analysis import LawFit
+from isoflop.analysis.result import Certificate
 
 APPROACHES = {1: "approach 1 (envelope)", 2: "approach 2 (IsoFLOP parabolas)", 3: "approach 3"}
 

@@ -1,6 +1,7 @@
 """Who keeps workers alive, and where: a file here that defines `open_launcher` is a launcher.
 
-A launcher knows nothing of tasks: its workers (`python -m sweeps.worker`) take them from the sweep's folder.
+A launcher knows nothing of tasks: its workers (`python -m isoflop.sweeps.worker`) take them from the sweep's
+folder.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ import inspect
 from collections.abc import Callable
 from typing import Protocol
 
-from models import plugins
-from models.errors import UserError
-from sweeps.store import Store
-from train.execution import Execution
+from isoflop.base import plugins
+from isoflop.base.errors import UserError
+from isoflop.sweeps.store import Store
+from isoflop.train.execution import Execution
 
 
 class Launcher(Protocol):
@@ -43,10 +44,10 @@ OpenLauncher = Callable[[Store, Execution], Launcher]
 def load_launcher(name: str, options: str = "") -> OpenLauncher:
     """What opens the launcher of that name for a sweep's folder and the way its cells are computed.
 
-    `options`: its settings, as `sweeps.launchers.options` reads them. Raises `UserError` with the known names
-    for an unknown one, and for options of a launcher that has none.
+    `options`: its settings, as `isoflop.sweeps.launchers.options` reads them. Raises `UserError`
+    with the known names for an unknown one, and for options of a launcher that has none.
     """
-    opened = plugins.load("sweeps.launchers", "open_launcher", name, "launcher").open_launcher
+    opened = plugins.load("isoflop.sweeps.launchers", "open_launcher", name, "launcher").open_launcher
     if not options:
         return opened
     if "options" not in inspect.signature(opened).parameters:

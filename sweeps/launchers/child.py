@@ -14,8 +14,8 @@ from typing import IO
 
 import jaxlib.version
 
-from train.execution import Execution
-from train.spec import to_json
+from isoflop.train.execution import Execution
+from isoflop.train.spec import to_json
 
 ACCELERATOR_PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin", "jax_rocm7_plugin", "libtpu")
 
@@ -38,7 +38,14 @@ LEFT_BY = (0, -signal.SIGTERM, -signal.SIGUSR2, -signal.SIGINT)
 
 def command(folder: Path, how: Execution) -> list[str]:
     """What starts a worker of the sweep in `folder`."""
-    return [sys.executable, "-m", "sweeps.worker", str(folder.absolute()), json.dumps(to_json(how))]
+    return [
+        sys.executable,
+        "-P",
+        "-m",
+        "isoflop.sweeps.worker",
+        str(folder.absolute()),
+        json.dumps(to_json(how)),
+    ]
 
 
 def devices_a_process(how: Execution) -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
-from models.errors import UserError
-from sweeps.beats import HUNG
-from sweeps.launchers import child
-from sweeps.store import Store
-from train.execution import Execution
+from isoflop.base.errors import UserError
+from isoflop.sweeps.beats import HUNG
+from isoflop.sweeps.launchers import child
+from isoflop.sweeps.store import Store
+from isoflop.train.execution import Execution
 
 PAUSE_SECONDS = 10.0, 600.0
 """Before a worker that ended badly is replaced: at first, and at most; doubled with each further one."""
@@ -22,7 +22,7 @@ def epitaph(status: int, store: Store, how: Execution) -> str:
 
     Raises `UserError` where every other worker would end like it.
     """
-    from sweeps.worker import (  # with JAX, which who only keeps workers needs not
+    from isoflop.sweeps.worker import (  # with JAX, which who only keeps workers needs not
         FULL,
         REFUSED,
         DiskFull,

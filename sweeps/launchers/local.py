@@ -13,11 +13,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from models.errors import UserError
-from sweeps.launchers import child
-from sweeps.launchers.ends import epitaph
-from sweeps.store import Store
-from train.execution import Execution
+from isoflop.base.errors import UserError
+from isoflop.sweeps.launchers import child
+from isoflop.sweeps.launchers.ends import epitaph
+from isoflop.sweeps.store import Store
+from isoflop.train.execution import Execution
 
 GRACE_SECONDS = 60.0
 """A worker that was asked to leave is given so long to finish its stretch of steps and save."""

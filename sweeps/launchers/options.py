@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from models.errors import UserError
+from isoflop.base.errors import UserError
 
 T = TypeVar("T")
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from models.errors import UserError
-from sweeps.launchers import child
-from sweeps.launchers.ends import Patience, epitaph
-from sweeps.launchers.options import read_options
-from sweeps.store import Store
-from train.execution import Execution
+from isoflop.base.errors import UserError
+from isoflop.sweeps.launchers import child
+from isoflop.sweeps.launchers.ends import Patience, epitaph
+from isoflop.sweeps.launchers.options import read_options
+from isoflop.sweeps.store import Store
+from isoflop.train.execution import Execution
 
 GRACE_SECONDS = 60.0
 """A worker that was asked to leave is given so long to finish its stretch of steps and save."""

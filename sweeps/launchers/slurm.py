@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from models.errors import UserError
-from sweeps.launchers import child
-from sweeps.launchers.ends import Patience, epitaph
-from sweeps.launchers.options import read_options
-from sweeps.store import Store
-from train.execution import Execution
+from isoflop.base.errors import UserError
+from isoflop.sweeps.launchers import child
+from isoflop.sweeps.launchers.ends import Patience, epitaph
+from isoflop.sweeps.launchers.options import read_options
+from isoflop.sweeps.store import Store
+from isoflop.train.execution import Execution
 
 POLL_SECONDS = 5.0
 """Least time between two questions to the scheduler, which serves the whole cluster."""

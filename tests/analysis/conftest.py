@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import RunTable, find_law, load_runs, table_of
-from analysis.precision import evaluate
+from isoflop.analysis import RunTable, find_law, load_runs, table_of
+from isoflop.analysis.precision import evaluate
 from tests.analysis import simulate
 
 BESIROGLU = np.array([1.8172, 482.01, 0.3478, 2085.43, 0.3658])

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import FitOptions, RunTable, table_of
-from analysis.fitting.agreement import Agreement, agreement
+from isoflop.analysis import FitOptions, RunTable, table_of
+from isoflop.analysis.fitting.agreement import Agreement, agreement
 from tests.analysis.conftest import spread_runs
 from tests.analysis.simulate import grid
 from tests.analysis.test_minima import LOPSIDED, isoflops

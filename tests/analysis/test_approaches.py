@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis import FitOptions, LawFit, find_law, fit, table_of
-from analysis.compute import PerToken
-from analysis.fitting.diagnostics import SURFACE
-from analysis.result import optimal_size
+from isoflop.analysis import FitOptions, LawFit, find_law, fit, table_of
+from isoflop.analysis.compute import PerToken
+from isoflop.analysis.fitting.diagnostics import SURFACE
+from isoflop.analysis.result import optimal_size
 from tests.analysis.conftest import BESIROGLU
 from tests.analysis.test_minima import isoflops
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import RunTable, UserError, load_runs, table_of
+from isoflop.analysis import RunTable, UserError, load_runs, table_of
 
 ROWS = 6
 

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import Competition, FitOptions, RunTable, UserError, compete, find_law, fit, table_of
-from analysis.fitting.competition import rivals
-from analysis.fitting.holdout import largest_budget, split
-from analysis.fitting.paired import Blocks, blocks_of
-from analysis.laws import known_laws
-from analysis.precision import evaluate
+from isoflop.analysis import Competition, FitOptions, RunTable, UserError, compete, find_law, fit, table_of
+from isoflop.analysis.fitting.competition import rivals
+from isoflop.analysis.fitting.holdout import largest_budget, split
+from isoflop.analysis.fitting.paired import Blocks, blocks_of
+from isoflop.analysis.laws import known_laws
+from isoflop.analysis.precision import evaluate
 from isoflop.commands.words import competition_lines
 from tests.analysis.conftest import BESIROGLU, spread_runs
 from tests.analysis.simulate import BUDGETS, grid

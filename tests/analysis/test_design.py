@@ -13,17 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import UserError, find_law, table_of
-from analysis.compute import PerToken
-from analysis.design.criterion import Field, choose
-from analysis.design.estimate import Estimate, Runs, estimate
-from analysis.design.guards import SPREAD, edges, fill, frame, optima, thin, window
-from analysis.design.mixed import SHARES, posterior
-from analysis.design.proposal import propose
-from analysis.design.space import Space, Trunk, marks, subsets
-from analysis.design.targets import Target, parse_target
-from analysis.laws import chinchilla
-from analysis.precision import evaluate, float64_on_cpu
+from isoflop.analysis import UserError, find_law, table_of
+from isoflop.analysis.compute import PerToken
+from isoflop.analysis.design.criterion import Field, choose
+from isoflop.analysis.design.estimate import Estimate, Runs, estimate
+from isoflop.analysis.design.guards import SPREAD, edges, fill, frame, optima, thin, window
+from isoflop.analysis.design.mixed import SHARES, posterior
+from isoflop.analysis.design.proposal import propose
+from isoflop.analysis.design.space import Space, Trunk, marks, subsets
+from isoflop.analysis.design.targets import Target, parse_target
+from isoflop.analysis.laws import chinchilla
+from isoflop.analysis.precision import evaluate, float64_on_cpu
 from tests.analysis import simulate
 from tests.analysis.conftest import BESIROGLU, spread_runs
 

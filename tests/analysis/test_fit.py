@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import FitOptions, LawFit, RunTable, UserError, find_law, fit, load_runs, table_of
-from analysis.precision import evaluate
+from isoflop.analysis import FitOptions, LawFit, RunTable, UserError, find_law, fit, load_runs, table_of
+from isoflop.analysis.precision import evaluate
 from tests.analysis.conftest import BESIROGLU, spread_runs
 from tests.analysis.simulate import TRUTH
 

@@ -13,14 +13,25 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import FitOptions, Law, LawFit, RunTable, UserError, find_law, fit, load_runs, predict, table_of
-from analysis.fitting.certificate import sensitivity
-from analysis.fitting.solver import Design
-from analysis.laws.kaplan_compute import PF_DAY
-from analysis.laws.muennighoff import effective
-from analysis.precision import evaluate, float64_on_cpu
-from analysis.predicting import lifetime, tokens_for
-from analysis.sources.public import read_public
+from isoflop.analysis import (
+    FitOptions,
+    Law,
+    LawFit,
+    RunTable,
+    UserError,
+    find_law,
+    fit,
+    load_runs,
+    predict,
+    table_of,
+)
+from isoflop.analysis.fitting.certificate import sensitivity
+from isoflop.analysis.fitting.solver import Design
+from isoflop.analysis.laws.kaplan_compute import PF_DAY
+from isoflop.analysis.laws.muennighoff import effective
+from isoflop.analysis.precision import evaluate, float64_on_cpu
+from isoflop.analysis.predicting import lifetime, tokens_for
+from isoflop.analysis.sources.public import read_public
 from tests.analysis.conftest import BESIROGLU
 
 HOFFMANN_PRINTED = np.array([1.69, 406.4, 0.34, 410.7, 0.28])

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis import table_of
-from analysis.fitting.groups import isoflop_groups, nearly_equal
+from isoflop.analysis import table_of
+from isoflop.analysis.fitting.groups import isoflop_groups, nearly_equal
 
 SEEDS = st.integers(0, 2**32 - 1)
 COUNTS = st.lists(st.integers(3, 9), min_size=2, max_size=6)

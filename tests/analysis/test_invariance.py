@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import FitOptions, LawFit, fit, table_of
 from isoflop.__main__ import _run
+from isoflop.analysis import FitOptions, LawFit, fit, table_of
 from tests.analysis.test_truth import isoflop, simulate, spread
 
 FAST = FitOptions(bootstrap=0, starts=16)
@@ -247,7 +247,7 @@ def test_a_million_runs_in_a_minute() -> None:
     """Without a bootstrap, in a process of its own under a limit of 4 GB of memory in use."""
     code = (
         "import resource, time, json, numpy as np\n"
-        "from analysis import FitOptions, fit, table_of\n"
+        "from isoflop.analysis import FitOptions, fit, table_of\n"
         "from tests.analysis.test_truth import simulate, spread\n"
         "table = table_of(simulate(*spread(1_000_000, 0), 0.01, 0))\n"
         "start = time.process_time()\n"

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import FitOptions, RunTable, UserError, fit, load_runs, table_of
-from analysis.compute import PerToken, allocate, per_token
-from analysis.fitting.envelope import Contenders, contenders
-from analysis.fitting.frontier import loss_curve, power_law
-from analysis.fitting.groups import isoflop_groups
-from analysis.fitting.resampling import seed_noise, trunk_noise
+from isoflop.analysis import FitOptions, RunTable, UserError, fit, load_runs, table_of
+from isoflop.analysis.compute import PerToken, allocate, per_token
+from isoflop.analysis.fitting.envelope import Contenders, contenders
+from isoflop.analysis.fitting.frontier import loss_curve, power_law
+from isoflop.analysis.fitting.groups import isoflop_groups
+from isoflop.analysis.fitting.resampling import seed_noise, trunk_noise
 from tests.analysis.simulate import BUDGETS, TRUTH, grid, loss_at
 
 TWO = FitOptions(approach=2, bootstrap=100)

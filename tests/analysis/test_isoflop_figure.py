@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from analysis import FitOptions, fit, table_of
-from analysis.fitting.groups import isoflop_groups
-from analysis.fitting.minima import CURVES
-from analysis.plots import isoflop
-from analysis.plots.style import curve_words
+from isoflop.analysis import FitOptions, fit, table_of
+from isoflop.analysis.fitting.groups import isoflop_groups
+from isoflop.analysis.fitting.minima import CURVES
+from isoflop.analysis.plots import isoflop
+from isoflop.analysis.plots.style import curve_words
 from tests.analysis.test_minima import isoflops
 
 

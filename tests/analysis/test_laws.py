@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from analysis import UserError, find_law, known_laws
-from analysis.compute import PerToken, allocate
-from analysis.fitting.solver import bounds_of
-from analysis.laws import Law
-from analysis.precision import evaluate, float64_on_cpu
+from isoflop.analysis import UserError, find_law, known_laws
+from isoflop.analysis.compute import PerToken, allocate
+from isoflop.analysis.fitting.solver import bounds_of
+from isoflop.analysis.laws import Law
+from isoflop.analysis.precision import evaluate, float64_on_cpu
 
 N0, D0 = 3e8, 2e10
 
@@ -128,12 +128,12 @@ def test_unknown_law_is_answered_with_the_known_ones() -> None:
 
 def test_a_law_from_a_file(tmp_path: Path) -> None:
     mine = tmp_path / "my_law.py"
-    mine.write_text("from analysis.laws.chinchilla import LAW\n")
+    mine.write_text("from isoflop.analysis.laws.chinchilla import LAW\n")
     assert find_law(str(mine)).name == "chinchilla"
-    with pytest.raises(UserError, match="does not exist"):
+    with pytest.raises(UserError, match="check the path"):
         find_law(str(tmp_path / "none.py"))
     (tmp_path / "bare.py").write_text("x = 1\n")
-    with pytest.raises(UserError, match="defines no LAW"):
+    with pytest.raises(UserError, match="defines no 'LAW'"):
         find_law(str(tmp_path / "bare.py"))
     (tmp_path / "broken.py").write_text("import nothing_of_that_name\n")
     with pytest.raises(UserError, match="failed on import: ModuleNotFoundError"):

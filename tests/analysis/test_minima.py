@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import FitOptions, LawFit, RunTable, UserError, find_law, fit, table_of
-from analysis.compute import PerToken
-from analysis.fitting.diagnostics import SURFACE, shape, surface_bias
-from analysis.fitting.groups import isoflop_groups
-from analysis.fitting.minima import CURVES, Minima, by_akima, by_argmin, open_interval
-from analysis.precision import evaluate
-from analysis.result import optimal_size
+from isoflop.analysis import FitOptions, LawFit, RunTable, UserError, find_law, fit, table_of
+from isoflop.analysis.compute import PerToken
+from isoflop.analysis.fitting.diagnostics import SURFACE, shape, surface_bias
+from isoflop.analysis.fitting.groups import isoflop_groups
+from isoflop.analysis.fitting.minima import CURVES, Minima, by_akima, by_argmin, open_interval
+from isoflop.analysis.precision import evaluate
+from isoflop.analysis.result import optimal_size
 from tests.analysis.conftest import BESIROGLU
 from tests.analysis.simulate import grid
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import FitOptions, RunTable, fit, table_of
-from analysis.fitting.frontier import power_law
+from isoflop.analysis import FitOptions, RunTable, fit, table_of
+from isoflop.analysis.fitting.frontier import power_law
 
 SETTING = ["dataset", "hparams", "warmup", "decay", "param_count", "val"]
 LADDER = {

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import UserError, load_runs, table_of
+from isoflop.analysis import UserError, load_runs, table_of
 from tests.analysis.conftest import spread_runs
 
 PLAIN = pd.DataFrame(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import FitOptions, fit, load_runs, table_of
+from isoflop.analysis import FitOptions, fit, load_runs, table_of
 
 
 def test_the_fit_of_a_public_table_is_certified(reference: Path) -> None:

@@ -15,14 +15,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import FitOptions, LawFit, Report, RunTable, UserError, fit, load_runs, report, table_of
-from analysis.plots import FIGURES, allocation, competition, profiles
-from analysis.plots.style import log_ticks, power, short
-from analysis.reporting.report import _default_folder, write
-from analysis.reporting.story import RIVALS
-from analysis.reporting.tables import tables
-from analysis.reporting.variants import outliers
-from analysis.reporting.words import advice, between, number
+from isoflop.analysis import FitOptions, LawFit, Report, RunTable, UserError, fit, load_runs, report, table_of
+from isoflop.analysis.plots import FIGURES, allocation, competition, profiles
+from isoflop.analysis.plots.style import log_ticks, power, short
+from isoflop.analysis.reporting.report import _default_folder, write
+from isoflop.analysis.reporting.story import RIVALS
+from isoflop.analysis.reporting.tables import tables
+from isoflop.analysis.reporting.variants import outliers
+from isoflop.analysis.reporting.words import advice, between, number
 from isoflop.commands.words import fit_lines
 
 pytestmark = pytest.mark.slow

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from analysis import find_law
-from analysis.fitting.certificate import certify, same_optimum
-from analysis.fitting.solver import LEAST_SQUARES, Design, Pull, huber, solve
-from analysis.fitting.starts import box_starts
-from analysis.precision import evaluate, float64_on_cpu
+from isoflop.analysis import find_law
+from isoflop.analysis.fitting.certificate import certify, same_optimum
+from isoflop.analysis.fitting.solver import LEAST_SQUARES, Design, Pull, huber, solve
+from isoflop.analysis.fitting.starts import box_starts
+from isoflop.analysis.precision import evaluate, float64_on_cpu
 from tests.analysis.conftest import BESIROGLU, spread_runs
 
 
@@ -175,11 +175,11 @@ def test_exact_data_give_back_the_truth() -> None:
 def test_importing_and_fitting_change_no_setting_of_jax() -> None:
     code = (
         "import jax, sys; before = dict(jax.config.values)\n"
-        "import analysis, pandas as pd\n"
+        "import isoflop.analysis as analysis, pandas as pd\n"
         "unwanted = [m for m in ('flax', 'wandb', 'tensorflow_datasets', 'optax', 'matplotlib', "
         "'plotly') if m in sys.modules]\n"
         "assert not unwanted, unwanted\n"
-        "own = [m for m in ('models', 'train', 'sweeps', 'isoflop') if m in sys.modules]\n"
+        "own = [m for m in ('models', 'train', 'sweeps') if f'isoflop.{m}' in sys.modules]\n"
         "assert not own, own\n"
         "N = [1e6, 2e6, 4e6, 8e6, 3e6, 5e6, 7e6]; D = [1e8, 9e8, 2e8, 4e8, 8e8, 3e8, 1e9]\n"
         "L = [1.7 + 400 / n**.34 + 410 / d**.28 for n, d in zip(N, D)]\n"

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis import UserError, load_runs
-from analysis.sources import public
-from analysis.sources.public import chinchilla, datablations, gadre, known_tables, read_public
-from analysis.sources.public.table import PublicTable
+from isoflop.analysis import UserError, load_runs
+from isoflop.analysis.sources import public
+from isoflop.analysis.sources.public import chinchilla, datablations, gadre, known_tables, read_public
+from isoflop.analysis.sources.public.table import PublicTable
 
 
 def run(number: int, state: str = "finished", **summary: Any) -> SimpleNamespace:

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import FitOptions, LawFit, RunTable, find_law, fit, known_laws, table_of
-from analysis.precision import evaluate
+from isoflop.analysis import FitOptions, LawFit, RunTable, find_law, fit, known_laws, table_of
+from isoflop.analysis.precision import evaluate
 from tests.analysis.conftest import BESIROGLU
 
 NAMES = ("E", "A", "alpha", "B", "beta")

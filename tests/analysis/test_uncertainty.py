@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import (
+from isoflop.analysis import (
     FitOptions,
     LawFit,
     RunTable,
@@ -20,13 +20,13 @@ from analysis import (
     load_runs,
     table_of,
 )
-from analysis.fitting import approach3, coverage
-from analysis.fitting.approach3 import design_of, search
-from analysis.fitting.identify import identify
-from analysis.fitting.profiles import Quantity, profiles
-from analysis.fitting.resampling import cells_of, resample, trunks_of
-from analysis.fitting.seed_weights import noise_scale
-from analysis.precision import evaluate
+from isoflop.analysis.fitting import approach3, coverage
+from isoflop.analysis.fitting.approach3 import design_of, search
+from isoflop.analysis.fitting.identify import identify
+from isoflop.analysis.fitting.profiles import Quantity, profiles
+from isoflop.analysis.fitting.resampling import cells_of, resample, trunks_of
+from isoflop.analysis.fitting.seed_weights import noise_scale
+from isoflop.analysis.precision import evaluate
 from tests.analysis.conftest import BESIROGLU, spread_runs
 
 LEAST = FitOptions(loss="mse", bootstrap=0, starts=16)
@@ -46,7 +46,7 @@ class TestProfiles:
         design = design_of(table, find_law("chinchilla"), LEAST)
         solutions = search(design, table.loss_R, 16)
         (found,) = profiles(design, table.loss_R, solutions, (Quantity("alpha", lambda p: p[:, 2]),))
-        from analysis.fitting.certificate import jacobian, residuals
+        from isoflop.analysis.fitting.certificate import jacobian, residuals
 
         best = solutions.best
         J = jacobian(design, solutions.theta_SxP[best])

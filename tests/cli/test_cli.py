@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from isoflop.__main__ import COMMANDS, _run
-from sweeps.config import SweepConfig
-from sweeps.store import Store
+from isoflop.sweeps.config import SweepConfig
+from isoflop.sweeps.store import Store
 from tests.pseudo_english import pseudo_english
 from tests.small import small_sweep
 

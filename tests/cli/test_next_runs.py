@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.errors import UserError
+from isoflop.base.errors import UserError
 from isoflop.commands.plan import run
 from tests.analysis import simulate
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from models import ModelConfig, build
-from models.attention import attend, documents, implementation
+from isoflop.models import ModelConfig, build
+from isoflop.models.attention import attend, documents, implementation
 from tests.small import small_model
 
 SEPARATOR = 7
@@ -38,7 +38,7 @@ def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     """The kernel that `attend` takes; NVIDIA's is skipped elsewhere."""
     if request.param == "cudnn" and jax.default_backend() != "gpu":
         pytest.skip(f"cuDNN wants an NVIDIA GPU, and JAX runs on {jax.default_backend()} here")
-    monkeypatch.setattr("models.attention.implementation", lambda *_, **__: request.param)
+    monkeypatch.setattr("isoflop.models.attention.implementation", lambda *_, **__: request.param)
     return request.param
 
 

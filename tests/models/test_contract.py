@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from models import ModelConfig, build
-from models.errors import UserError
-from models.registry import architectures
+from isoflop.base.errors import UserError
+from isoflop.models import ModelConfig, build
+from isoflop.models.registry import architectures
 from tests.small import small_model
 
 TOKENS = np.random.default_rng(0).integers(0, 40, (2, 10))

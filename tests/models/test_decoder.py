@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from models import ModelConfig, build
-from models.attention import rotary_angles, rotate
-from models.config import Dtype
-from models.layers import RMSNorm
+from isoflop.models import ModelConfig, build
+from isoflop.models.attention import rotary_angles, rotate
+from isoflop.models.config import Dtype
+from isoflop.models.layers import RMSNorm
 from tests.small import small_model
 
 SHAPES: dict[str, dict[str, Any]] = {

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from models import ModelConfig, build, ledger
-from models.experts import Experts, balance_loss, capacity, choose, slots
-from models.layers import FeedForward
+from isoflop.models import ModelConfig, build, ledger
+from isoflop.models.experts import Experts, balance_loss, capacity, choose, slots
+from isoflop.models.layers import FeedForward
 from tests.small import small_model
 
 B, T, D = 2, 12, 8

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from models import ModelConfig, family, family_of_size, ledger
-from models.errors import UserError
-from models.family import MAX_HEAD_DIM, MAX_WIDTH, MIN_DEPTH, _widths
+from isoflop.base.errors import UserError
+from isoflop.models import ModelConfig, family, family_of_size, ledger
+from isoflop.models.family import MAX_HEAD_DIM, MAX_WIDTH, MIN_DEPTH, _widths
 
 WIDTHS = list(_widths())
 COUNTS = ("total", "non_embedding", "body")

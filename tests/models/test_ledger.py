@@ -14,7 +14,7 @@ import optax
 import pytest
 from flax import nnx
 
-from models import ModelConfig, build, family, ledger
+from isoflop.models import ModelConfig, build, family, ledger
 
 BATCH = 3
 

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import pytest
 from flax import nnx
 
-from models import ModelConfig, build, family
-from models.memory import activation_bytes
+from isoflop.models import ModelConfig, build, family
+from isoflop.models.memory import activation_bytes
 
 WINDOWS = 8
 

@@ -28,7 +28,7 @@ from tests.pseudo_english import pseudo_english
 from tests.sweeps.tables import read_rows, timeless
 
 CONFIG = """
-from sweeps.config import Rates
+from isoflop.sweeps.config import Rates
 from tests.small import small_sweep
 SWEEP = small_sweep(
     {source!r}, budgets=(4e8, 8e8, 1.6e9), checks=True, checkpoint_steps=400,
@@ -194,7 +194,7 @@ def _differences(victim: Victim, reference: Victim) -> int:
 
 def _is_worker(pid: int) -> bool:
     try:
-        return b"sweeps.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return b"isoflop.sweeps.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
 

@@ -8,22 +8,22 @@ from typing import Any
 
 import pytest
 
-from sweeps.adaptive import Adaptive
-from sweeps.beats import Pulse
-from sweeps.config import SweepConfig
-from sweeps.execute import Task, Worked, execute
-from sweeps.identity import Identity
-from sweeps.launchers import OpenLauncher
-from sweeps.plan import make_plan
-from sweeps.progress import Reporter
-from sweeps.run import run_sweep
-from sweeps.store import Store
-from sweeps.worker import Worker
+from isoflop.sweeps.adaptive import Adaptive
+from isoflop.sweeps.beats import Pulse
+from isoflop.sweeps.config import SweepConfig
+from isoflop.sweeps.execute import Task, Worked, execute
+from isoflop.sweeps.identity import Identity
+from isoflop.sweeps.launchers import OpenLauncher
+from isoflop.sweeps.plan import make_plan
+from isoflop.sweeps.progress import Reporter
+from isoflop.sweeps.run import run_sweep
+from isoflop.sweeps.store import Store
+from isoflop.sweeps.worker import Worker
+from isoflop.train.corpus import Corpus
+from isoflop.train.device import find_device
+from isoflop.train.execution import Execution
 from tests.small import small_sweep
 from tests.sweeps.tables import read_rows
-from train.corpus import Corpus
-from train.device import find_device
-from train.execution import Execution
 
 Refuse = Callable[[Task], str | None]
 
@@ -41,7 +41,7 @@ class InProcess:
 
     def keep(self, wanted: int) -> list[str]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("sweeps.worker.execute", self._execute)
+            patch.setattr("isoflop.sweeps.worker.execute", self._execute)
             self.worker.run(idle_seconds=0)
         return []
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from sweeps.store import Store
-from sweeps.table import to_csv
-from sweeps.teller import read_rows
+from isoflop.sweeps.store import Store
+from isoflop.sweeps.table import to_csv
+from isoflop.sweeps.teller import read_rows
+from isoflop.train.corpus import Corpus
+from isoflop.train.result import CellResult, Clock, curve, measured, unfinished
+from isoflop.train.spec import CellSpec, to_json
 from tests.small import small_model, small_recipe, small_sweep
-from train.corpus import Corpus
-from train.result import CellResult, Clock, curve, measured, unfinished
-from train.spec import CellSpec, to_json
 
 STEPS = (100, 200)
 TRUNK = "0123456789abcdef"

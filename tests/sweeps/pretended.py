@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from train.loop import Left, Part, Partway, Trained
-from train.spec import CellSpec, Segment
+from isoflop.train.loop import Left, Part, Partway, Trained
+from isoflop.train.spec import CellSpec, Segment
 
 STRETCH = 20
 
@@ -27,7 +27,7 @@ def run_segments(
     partway: Partway | None = None,
     agree: Any = None,
 ) -> list[Trained]:
-    """Stands for `train.loop.run_segments`."""
+    """Stands for `isoflop.train.loop.run_segments`."""
     done = []
     for i, (segment, parent) in enumerate(zip(segments, parents, strict=True)):
         state: Any = np.load(parent / "state.npy") if parent else _started(segment)
@@ -50,31 +50,31 @@ def run_segments(
 
 
 def evaluate(cell: CellSpec, state: Any, *_: Any) -> np.ndarray:
-    """Stands for `train.loop.evaluate`."""
+    """Stands for `isoflop.train.loop.evaluate`."""
     draw = np.random.default_rng(int(state))
     return (_loss(state, cell.steps) + 0.01 * draw.normal(size=cell.eval_windows)).astype(np.float32)
 
 
 def save(state: Any, path: Path) -> None:
-    """Stands for `train.checkpoint.save`."""
+    """Stands for `isoflop.train.checkpoint.save`."""
     path.mkdir()
     np.save(path / "state.npy", state)
 
 
 def restore(recipe: Any, path: Path, how: Any) -> Any:
-    """Stands for `train.checkpoint.restore`."""
+    """Stands for `isoflop.train.checkpoint.restore`."""
     return np.load(path / "state.npy")
 
 
 @pytest.fixture
 def pretend(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers of this process pretend to train, and nobody sleeps between two looks."""
-    monkeypatch.setattr("sweeps.execute.run_segments", run_segments)
-    monkeypatch.setattr("sweeps.execute.evaluate", evaluate)
-    monkeypatch.setattr("sweeps.execute.checkpoint.save", save)
-    monkeypatch.setattr("sweeps.execute.checkpoint.restore", restore)
-    monkeypatch.setattr("sweeps.train_cells.LOOK_SECONDS", 0.0)
-    monkeypatch.setattr("sweeps.train_cells.SHARE", float("inf"))
+    monkeypatch.setattr("isoflop.sweeps.execute.run_segments", run_segments)
+    monkeypatch.setattr("isoflop.sweeps.execute.evaluate", evaluate)
+    monkeypatch.setattr("isoflop.sweeps.execute.checkpoint.save", save)
+    monkeypatch.setattr("isoflop.sweeps.execute.checkpoint.restore", restore)
+    monkeypatch.setattr("isoflop.sweeps.train_cells.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("isoflop.sweeps.train_cells.SHARE", float("inf"))
 
 
 def _started(segment: Segment) -> Any:

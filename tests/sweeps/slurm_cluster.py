@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.launchers.slurm import OVER
+from isoflop.sweeps.launchers.slurm import OVER
 from tests.sweeps.stand_in import wait_until
 
 NODES = ("n1", "n2")

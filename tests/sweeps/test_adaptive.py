@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.design.targets import Target
 from benchmarks.grid_cost.arms import ARMS, extras, simulate, true_value
 from benchmarks.grid_cost.world import CORPUS, Sky, World, worlds
-from models.errors import UserError
-from sweeps.adaptive import Adaptive, Decision, first_cells, next_cells
-from sweeps.grid import PlannedCell
-from sweeps.ladder import build_ladder, trunk_cuts
-from sweeps.segments import build_tree
+from isoflop.analysis.design.targets import Target
+from isoflop.base.errors import UserError
+from isoflop.sweeps.adaptive import Adaptive, Decision, first_cells, next_cells
+from isoflop.sweeps.grid import PlannedCell
+from isoflop.sweeps.ladder import build_ladder, trunk_cuts
+from isoflop.sweeps.segments import build_tree
+from isoflop.train.corpus import Corpus
 from tests.small import small_sweep
-from train.corpus import Corpus
 
 WORLD = worlds()["demo"]
 CONFIG, RATES = WORLD.config, WORLD.config.rates

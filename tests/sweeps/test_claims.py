@@ -14,23 +14,23 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.beats import HUNG, Beat, Pulse, Watch, read_beats
-from sweeps.board import Board, publish
-from sweeps.claims import Claim, Claims
-from sweeps.execute import Task
-from sweeps.identity import Identity
-from sweeps.segments import Tree
-from sweeps.store import Store
-from sweeps.worker import Worker
+from isoflop.sweeps.beats import HUNG, Beat, Pulse, Watch, read_beats
+from isoflop.sweeps.board import Board, publish
+from isoflop.sweeps.claims import Claim, Claims
+from isoflop.sweeps.execute import Task
+from isoflop.sweeps.identity import Identity
+from isoflop.sweeps.segments import Tree
+from isoflop.sweeps.store import Store
+from isoflop.sweeps.worker import Worker
+from isoflop.train.device import Device
+from isoflop.train.execution import Execution
+from isoflop.train.spec import CellSpec, Segment, to_json
 from tests.small import small_recipe
-from train.device import Device
-from train.execution import Execution
-from train.spec import CellSpec, Segment, to_json
 
 RACE = """
 import json, sys
 from pathlib import Path
-from sweeps.claims import Claim, Claims
+from isoflop.sweeps.claims import Claim, Claims
 folder, name, tasks, dead = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 claims = Claims(Path(folder), name)
 won = []
@@ -103,7 +103,9 @@ def test_a_worker_is_gone_when_its_beat_stands_still_for_the_lease(tmp_path: Pat
 
 
 def test_a_dead_process_of_this_machine_is_known_at_once(tmp_path: Path) -> None:
-    code = "from sweeps.identity import Identity; from train.spec import to_json; import json; "
+    code = (
+        "from isoflop.sweeps.identity import Identity; from isoflop.train.spec import to_json; import json; "
+    )
     code += "print(json.dumps(to_json(Identity.own())))"
     told = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
     dead, alive = Identity(**told), Identity.own()
@@ -119,8 +121,8 @@ def test_a_dead_process_of_this_machine_is_known_at_once(tmp_path: Path) -> None
 HANG = """
 import sys, time
 from pathlib import Path
-from sweeps.beats import Pulse
-from sweeps.identity import Identity
+from isoflop.sweeps.beats import Pulse
+from isoflop.sweeps.identity import Identity
 pulse = Pulse(Path(sys.argv[1]), Identity.own(), 0.02, hang_seconds=0.4)
 pulse.start()
 until = time.monotonic() + 1.0
@@ -181,7 +183,7 @@ def test_idle_workers_stay_longer_than_a_lease_while_others_hold_what_is_missing
         lambda: False,
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sweeps.worker.execute", execute)
+        patch.setattr("isoflop.sweeps.worker.execute", execute)
         worker.run(idle_seconds=0.3)
     assert done == [name]
     assert not (tmp_path / "workers" / "lost.json").exists()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.launchers.slurm import job_name
+from isoflop.sweeps.launchers.slurm import job_name
 from tests.sweeps.slurm_cluster import slurm_cluster
 from tests.sweeps.stand_in import wait_until
 from tests.sweeps.tables import read_rows, timeless

@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 
-from models.errors import UserError
-from sweeps.adaptive import Adaptive
-from sweeps.config import Rates, SweepConfig
-from sweeps.store import Store
+from isoflop.base.durable import MANIFEST
+from isoflop.base.errors import UserError
+from isoflop.sweeps.adaptive import Adaptive
+from isoflop.sweeps.config import Rates, SweepConfig
+from isoflop.sweeps.store import Store
+from isoflop.train.execution import Execution
 from tests.sweeps.conftest import Runner
 from tests.sweeps.disk import Disk, FullDisk, Network, PowerCut
 from tests.sweeps.pretended import pretend
 from tests.sweeps.tables import read_rows, timeless
 from tests.sweeps.test_claims import beat
-from train.durable import MANIFEST
-from train.execution import Execution
 
 __all__ = ["pretend"]
 

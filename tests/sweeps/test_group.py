@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.board import Board, publish
-from sweeps.config import SweepConfig
-from sweeps.launchers import child
-from sweeps.plan import make_plan
-from sweeps.store import Store
-from sweeps.table import Table
+from isoflop.sweeps.board import Board, publish
+from isoflop.sweeps.config import SweepConfig
+from isoflop.sweeps.launchers import child
+from isoflop.sweeps.plan import make_plan
+from isoflop.sweeps.store import Store
+from isoflop.sweeps.table import Table
+from isoflop.train.corpus import Corpus
+from isoflop.train.execution import Execution
 from tests.sweeps.conftest import Runner
-from train.corpus import Corpus
-from train.execution import Execution
 
 HOW = Execution(devices=2, nodes=2, checkpoint_minutes=0.01)
 

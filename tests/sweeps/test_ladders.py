@@ -13,18 +13,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.attention import implementation
-from sweeps.config import Rates, SweepConfig, load_config
-from sweeps.launchers import load_launcher
-from sweeps.plan import Plan, make_plan
-from sweeps.progress import Reporter
-from sweeps.run import run_sweep
-from train.corpus import prepare
-from train.execution import Execution
-from train.row_corpus import RowCorpus
-from train.spec import DataSpec, Split
-from train.synthetic_corpus import SyntheticCorpus
-from train.token_rows import ROW
+from isoflop.models.attention import implementation
+from isoflop.sweeps.config import Rates, SweepConfig, load_config
+from isoflop.sweeps.launchers import load_launcher
+from isoflop.sweeps.plan import Plan, make_plan
+from isoflop.sweeps.progress import Reporter
+from isoflop.sweeps.run import run_sweep
+from isoflop.train.corpus import prepare
+from isoflop.train.execution import Execution
+from isoflop.train.row_corpus import RowCorpus
+from isoflop.train.spec import DataSpec, Split
+from isoflop.train.synthetic_corpus import SyntheticCorpus
+from isoflop.train.token_rows import ROW
 
 LADDERS = ("h200-ladder", "h200-synthetic")
 TEXT_BYTES: dict[Split, int] = {"train": 186_000_000, "heldout": 4_000_000, "tune": 2_000_000}

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import UserError
-from sweeps.launchers import load_launcher
-from sweeps.launchers.options import read_options
-from sweeps.launchers.ray import Ray
-from sweeps.launchers.slurm import Slurm
+from isoflop.base.errors import UserError
+from isoflop.sweeps.launchers import load_launcher
+from isoflop.sweeps.launchers.options import read_options
+from isoflop.sweeps.launchers.ray import Ray
+from isoflop.sweeps.launchers.slurm import Slurm
 
 
 def read(text: str, **environ: str) -> Slurm:

@@ -14,19 +14,19 @@ from typing import IO
 
 import pytest
 
-from sweeps.board import Board
-from sweeps.config import SweepConfig
-from sweeps.launchers import load_launcher
-from sweeps.launchers.local import open_launcher
-from sweeps.plan import make_plan
-from sweeps.status import read_status
-from sweeps.store import Store
-from sweeps.train_cells import View, train_cells
+from isoflop.sweeps.board import Board
+from isoflop.sweeps.config import SweepConfig
+from isoflop.sweeps.launchers import load_launcher
+from isoflop.sweeps.launchers.local import open_launcher
+from isoflop.sweeps.plan import make_plan
+from isoflop.sweeps.status import read_status
+from isoflop.sweeps.store import Store
+from isoflop.sweeps.train_cells import View, train_cells
+from isoflop.train.corpus import Corpus
+from isoflop.train.execution import Execution
 from tests.sweeps.chaos import chaos
 from tests.sweeps.conftest import Runner
 from tests.sweeps.tables import read_rows, timeless
-from train.corpus import Corpus
-from train.execution import Execution
 
 pytestmark = pytest.mark.slow
 

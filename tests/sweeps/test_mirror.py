@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from sweeps import mirror as mirrors
-from sweeps.mirror import Mirror
-from sweeps.progress import Reporter
-from sweeps.store import Store
-from sweeps.table import to_csv
-from sweeps.teller import read_rows
+from isoflop.sweeps import mirror as mirrors
+from isoflop.sweeps.mirror import Mirror
+from isoflop.sweeps.progress import Reporter
+from isoflop.sweeps.store import Store
+from isoflop.sweeps.table import to_csv
+from isoflop.sweeps.teller import read_rows
+from isoflop.train.corpus import Corpus
 from tests.sweeps.made_up import make_store
-from train.corpus import Corpus
 
 TRACKER = """
 import time

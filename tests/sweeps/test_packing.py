@@ -9,25 +9,25 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import UserError
-from sweeps.beats import Pulse
-from sweeps.board import Board, publish
-from sweeps.config import Rates, SweepConfig
-from sweeps.execute import Task, Worked
-from sweeps.identity import Identity
-from sweeps.launchers import Launcher, load_launcher
-from sweeps.memory import members_that_fit, needed_bytes, refuse_too_large
-from sweeps.plan import make_plan
-from sweeps.segments import Tree
-from sweeps.store import Store
-from sweeps.worker import Worker
+from isoflop.base.errors import UserError
+from isoflop.sweeps.beats import Pulse
+from isoflop.sweeps.board import Board, publish
+from isoflop.sweeps.config import Rates, SweepConfig
+from isoflop.sweeps.execute import Task, Worked
+from isoflop.sweeps.identity import Identity
+from isoflop.sweeps.launchers import Launcher, load_launcher
+from isoflop.sweeps.memory import members_that_fit, needed_bytes, refuse_too_large
+from isoflop.sweeps.plan import make_plan
+from isoflop.sweeps.segments import Tree
+from isoflop.sweeps.store import Store
+from isoflop.sweeps.worker import Worker
+from isoflop.train.corpus import Corpus
+from isoflop.train.device import Device
+from isoflop.train.execution import Execution
+from isoflop.train.spec import CellSpec, Recipe, Segment
 from tests.small import small_model, small_recipe
 from tests.sweeps.conftest import Refuse, Runner
 from tests.sweeps.tables import read_rows, timeless
-from train.corpus import Corpus
-from train.device import Device
-from train.execution import Execution
-from train.spec import CellSpec, Recipe, Segment
 
 SOLO = Execution()
 
@@ -60,9 +60,9 @@ def taken(tasks: Sequence[Task], limit: int, folder: Path, tell: Refuse = lambda
 
     who = Identity.own()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sweeps.worker.execute", execute)
-        patch.setattr("sweeps.worker.prepare", lambda tasks, store: 0)
-        patch.setattr("sweeps.worker.members_that_fit", lambda *_: limit)
+        patch.setattr("isoflop.sweeps.worker.execute", execute)
+        patch.setattr("isoflop.sweeps.worker.prepare", lambda tasks, store: 0)
+        patch.setattr("isoflop.sweeps.worker.members_that_fit", lambda *_: limit)
         Worker(store, who, Pulse(folder / "workers", who, 5.0), CPU, SOLO, lambda: False).run(idle_seconds=0)
     return packs
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from models.errors import UserError
-from sweeps.board import is_kept
-from sweeps.config import Rates, SweepConfig, load_config
-from sweeps.plan import COMPILE_SECONDS, make_plan, refuse_full_disk
+from isoflop.base.errors import UserError
+from isoflop.sweeps.board import is_kept
+from isoflop.sweeps.config import Rates, SweepConfig, load_config
+from isoflop.sweeps.plan import COMPILE_SECONDS, make_plan, refuse_full_disk
+from isoflop.train.corpus import Corpus
 from tests.small import small_sweep
-from train.corpus import Corpus
 
 
 def test_every_budget_gets_its_sizes(config: SweepConfig, corpus: Corpus) -> None:

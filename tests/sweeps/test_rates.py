@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from models.errors import UserError
-from sweeps.config import Rates
-from sweeps.rates import tune
+from isoflop.base.errors import UserError
+from isoflop.sweeps.config import Rates
+from isoflop.sweeps.rates import tune
 
 TRIED = (0.25, 0.5, 1.0, 2.0, 4.0)
 

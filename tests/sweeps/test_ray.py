@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from models.errors import UserError
-from sweeps.launchers import ends
-from sweeps.launchers import ray as launchers_ray
-from sweeps.launchers.ray import open_launcher
-from sweeps.store import Store
+from isoflop.base.errors import UserError
+from isoflop.sweeps.launchers import ends
+from isoflop.sweeps.launchers import ray as launchers_ray
+from isoflop.sweeps.launchers.ray import open_launcher
+from isoflop.sweeps.store import Store
+from isoflop.train.execution import Execution
 from tests.sweeps.ray_cluster import NODE, ray_cluster
 from tests.sweeps.stand_in import StandIn, StandInKeeper, wait_until
-from train.execution import Execution
 
 pytestmark = pytest.mark.slow
 
@@ -27,10 +27,10 @@ ON_CORES = Execution(platform="cpu")
 COORDINATOR = """
 import sys, time
 from pathlib import Path
-from sweeps.launchers import ray
-from sweeps.store import Store
+from isoflop.sweeps.launchers import ray
+from isoflop.sweeps.store import Store
 from tests.sweeps.stand_in import StandInKeeper
-from train.execution import Execution
+from isoflop.train.execution import Execution
 
 ray.Keeper = StandInKeeper
 ray.open_launcher(Store(Path(sys.argv[1])), Execution(platform="cpu"), "workers=1").keep(1)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeps.board import Board
-from sweeps.segments import Tree, build_tree
+from isoflop.sweeps.board import Board
+from isoflop.sweeps.segments import Tree, build_tree
+from isoflop.train.spec import CellSpec, Schedule
 from tests.small import small_recipe
-from train.spec import CellSpec, Schedule
 
 RECIPES = [
     small_recipe(),

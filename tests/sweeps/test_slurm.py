@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import UserError
-from sweeps.launchers import ends, slurm
-from sweeps.launchers.slurm import Slurm, SlurmLauncher, job_name, open_launcher, parameters
-from sweeps.store import Store
-from sweeps.worker import FULL, REFUSED
+from isoflop.base.errors import UserError
+from isoflop.sweeps.launchers import ends, slurm
+from isoflop.sweeps.launchers.slurm import Slurm, SlurmLauncher, job_name, open_launcher, parameters
+from isoflop.sweeps.store import Store
+from isoflop.sweeps.worker import FULL, REFUSED
+from isoflop.train.execution import Execution
 from tests.sweeps.slurm_cluster import SlurmCluster, slurm_cluster
 from tests.sweeps.stand_in import StandIn, StandInPilot, wait_until
-from train.execution import Execution
 
 slow = pytest.mark.slow
 

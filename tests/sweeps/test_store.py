@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import UserError
-from sweeps.config import SweepConfig
-from sweeps.status import read_status
-from sweeps.store import Store
+from isoflop.base.errors import UserError
+from isoflop.sweeps.config import SweepConfig
+from isoflop.sweeps.status import read_status
+from isoflop.sweeps.store import Store
 
 
 def test_a_folder_knows_its_config(config: SweepConfig, tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_file_is_no_folder(config: SweepConfig, tmp_path: Path) -> None:
 def test_a_folder_one_may_not_write_is_refused(
     config: SweepConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweeps.store.os.access", lambda path, mode: False)
+    monkeypatch.setattr("isoflop.sweeps.store.os.access", lambda path, mode: False)
     with pytest.raises(UserError, match="can't write to"):
         Store.open(tmp_path, config)
 

@@ -13,17 +13,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis import load_runs
 from isoflop.__main__ import _run
-from sweeps.mirror import Mirror
-from sweeps.progress import Reporter
-from sweeps.store import Store
-from sweeps.teller import read_rows
+from isoflop.analysis import load_runs
+from isoflop.sweeps.mirror import Mirror
+from isoflop.sweeps.progress import Reporter
+from isoflop.sweeps.store import Store
+from isoflop.sweeps.teller import read_rows
+from isoflop.train.corpus import Corpus
+from isoflop.train.trackers import wandb as wandb_tracker
 from tests.sweeps.made_up import make_store, train_again
 from tests.train.wandb_file import read_run
 from tests.wandb_server import ENTITY, KEY, Server, StoredRun, serving
-from train.corpus import Corpus
-from train.trackers import wandb as wandb_tracker
 
 
 @pytest.fixture
@@ -133,10 +133,10 @@ def check_told_again(server: Server, store: Store) -> None:
 MIRROR = """
 import sys
 from pathlib import Path
-from sweeps.mirror import Mirror
-from sweeps.progress import Reporter
-from sweeps.store import Store
-from sweeps.teller import read_rows
+from isoflop.sweeps.mirror import Mirror
+from isoflop.sweeps.progress import Reporter
+from isoflop.sweeps.store import Store
+from isoflop.sweeps.teller import read_rows
 store = Store(Path(sys.argv[1]))
 mirror = Mirror(("jsonl", "wandb"), "small", store, Reporter())
 for row in read_rows(store):

@@ -25,12 +25,12 @@ def train(
     """Losses, held-out losses and shardings of steps (start, stop, total), saved to `save`."""
     import jax
 
+    from isoflop.train import checkpoint
+    from isoflop.train.corpus import prepare
+    from isoflop.train.execution import Execution
+    from isoflop.train.loop import evaluate, run_segment
+    from isoflop.train.spec import CellSpec, Segment
     from tests.small import small_model, small_recipe
-    from train import checkpoint
-    from train.corpus import prepare
-    from train.execution import Execution
-    from train.loop import evaluate, run_segment
-    from train.spec import CellSpec, Segment
 
     corpus, how = prepare(source, "bytes"), Execution(devices=devices)
     recipe = small_recipe(corpus, model=small_model(16, **model), batch_size=8)

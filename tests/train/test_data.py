@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from models.errors import UserError
+from isoflop.base.errors import UserError
+from isoflop.train import row_corpus
+from isoflop.train.corpus import META, Corpus, load, prepare, prepared, token_dtype
+from isoflop.train.sources import Document, TextSource, open_source, source_names
+from isoflop.train.spec import Split
+from isoflop.train.token_rows import ROW, SPLITS, _rows
+from isoflop.train.tokenizers import Bytes, open_tokenizer
 from tests.pseudo_english import pseudo_english
-from train import row_corpus
-from train.corpus import META, Corpus, load, prepare, prepared, token_dtype
-from train.sources import Document, TextSource, open_source, source_names
-from train.spec import Split
-from train.token_rows import ROW, SPLITS, _rows
-from train.tokenizers import Bytes, open_tokenizer
 
 BPE = "bpe-320"
 

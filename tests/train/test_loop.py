@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from isoflop.train import batches, checkpoint
+from isoflop.train.batches import CHUNK, chunks
+from isoflop.train.corpus import Corpus, prepare
+from isoflop.train.loop import Trained, run_segment
+from isoflop.train.result import Clock, curve, measured, unfinished
+from isoflop.train.spec import AdamW, CellSpec, Recipe, Schedule, Segment
 from tests.train.test_step import same
-from train import batches, checkpoint
-from train.batches import CHUNK, chunks
-from train.corpus import Corpus, prepare
-from train.loop import Trained, run_segment
-from train.result import Clock, curve, measured, unfinished
-from train.spec import AdamW, CellSpec, Recipe, Schedule, Segment
 
 
 def in_parts(whole: Segment, cuts: list[int], corpus: Corpus, folder: Path) -> tuple[np.ndarray, Trained]:

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from train import loss
-from train.loss import mean_loss, token_losses
+from isoflop.train import loss
+from isoflop.train.loss import mean_loss, token_losses
 
 B, T, D, V = 3, 16, 8, 50
 

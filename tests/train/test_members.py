@@ -10,13 +10,13 @@ import jax
 import numpy as np
 import pytest
 
+from isoflop.train import batches, checkpoint
+from isoflop.train.batches import CHUNK
+from isoflop.train.corpus import Corpus
+from isoflop.train.loop import FIRST_STEPS, Trained, _joined, pack_key, run_segment, run_segments
+from isoflop.train.spec import Recipe, Segment
+from isoflop.train.step import programs
 from tests.train.test_step import leaves, same
-from train import batches, checkpoint
-from train.batches import CHUNK
-from train.corpus import Corpus
-from train.loop import FIRST_STEPS, Trained, _joined, pack_key, run_segment, run_segments
-from train.spec import Recipe, Segment
-from train.step import programs
 
 STEPS = 40
 
@@ -53,7 +53,7 @@ def test_members_in_turn_are_bitwise_what_they_are_alone(
 def test_members_side_by_side_are_what_they_are_alone_but_for_rounding(
     recipe: Recipe, corpus: Corpus, alone: list[Trained], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("train.loop.programs", lambda recipe, how: programs(recipe, how, "vmap"))
+    monkeypatch.setattr("isoflop.train.loop.programs", lambda recipe, how: programs(recipe, how, "vmap"))
     together = run_segments(variants(recipe), corpus, [None] * 4)
     for one, member in zip(alone, together, strict=True):
         np.testing.assert_allclose(member.losses, one.losses, rtol=2e-3)

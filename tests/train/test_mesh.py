@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.errors import UserError
+from isoflop.base.errors import UserError
+from isoflop.train.execution import Execution
+from isoflop.train.mesh import mesh_over
 from tests.train.spread import train
-from train.execution import Execution
-from train.mesh import mesh_over
 
 STEPS = 30
 HALF = STEPS // 2

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from models.errors import UserError
+from isoflop.base.errors import UserError
+from isoflop.train.corpus import Corpus, prepare
+from isoflop.train.mixture import MixedCorpus, MixSource, _interleaved, open_mixture
+from isoflop.train.order import arranged
+from isoflop.train.sources import open_source
+from isoflop.train.token_rows import SPLITS
 from tests.pseudo_english import pseudo_english
-from train.corpus import Corpus, prepare
-from train.mixture import MixedCorpus, MixSource, _interleaved, open_mixture
-from train.order import arranged
-from train.sources import open_source
-from train.token_rows import SPLITS
 
 CONTEXT = 32
 seeds = st.integers(0, 2**64 - 1)

@@ -10,13 +10,19 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from models import build
+from isoflop.models import build
+from isoflop.train.batches import CHUNK
+from isoflop.train.parametrization import (
+    BASE_DEPTH,
+    BASE_WIDTH,
+    branch_scale,
+    decay_multiplier,
+    rate_multiplier,
+)
+from isoflop.train.spec import AdamW, Muon, Parametrization, Recipe
+from isoflop.train.step import State, programs
 from tests.small import small_model, small_recipe
 from tests.train.test_step import leaves
-from train.batches import CHUNK
-from train.parametrization import BASE_DEPTH, BASE_WIDTH, branch_scale, decay_multiplier, rate_multiplier
-from train.spec import AdamW, Muon, Parametrization, Recipe
-from train.step import State, programs
 
 WIDTHS = (16, 128)
 STEPS = 4

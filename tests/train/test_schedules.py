@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.schedules import learning_rates
-from train.spec import Schedule
+from isoflop.train.schedules import learning_rates
+from isoflop.train.spec import Schedule
 
 PEAK = 0.5
 NAMES: Any = ("wsd", "cosine", "linear")

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from models import build
-from models.decoder import Model
+from isoflop.models import build
+from isoflop.models.decoder import Model
+from isoflop.train.batches import CHUNK, chunks
+from isoflop.train.corpus import Corpus
+from isoflop.train.loop import Trained, evaluate, run_segment
+from isoflop.train.loss import mean_loss
+from isoflop.train.spec import CellSpec, Recipe, Segment
+from isoflop.train.step import State, programs
 from tests.small import BATCH, CONTEXT, small_model
-from train.batches import CHUNK, chunks
-from train.corpus import Corpus
-from train.loop import Trained, evaluate, run_segment
-from train.loss import mean_loss
-from train.spec import CellSpec, Recipe, Segment
-from train.step import State, programs
 
 GOLDEN = {0: 5.545177, 1: 5.526695, 39: 1.986655}
 

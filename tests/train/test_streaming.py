@@ -13,12 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from isoflop.train import batches
+from isoflop.train.batches import CHUNK, chunks, is_resident
+from isoflop.train.corpus import Corpus, prepare
+from isoflop.train.spec import Recipe
+from isoflop.train.streaming import AHEAD, read_ahead
 from tests.small import small_recipe
-from train import batches
-from train.batches import CHUNK, chunks, is_resident
-from train.corpus import Corpus, prepare
-from train.spec import Recipe
-from train.streaming import AHEAD, read_ahead
 
 CONTEXT, BATCH = 32, 4
 KINDS = ("text", "mix", "synthetic")

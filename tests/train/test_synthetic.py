@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from jax.extend.random import threefry_2x32
 from scipy.stats import chi2
 
-from models.errors import UserError
-from train.corpus import Corpus, prepare
-from train.data.synthetic import open_source
-from train.synthetic import open_process, process_names
-from train.synthetic.bits import below, threefry
-from train.synthetic.copy import Process as Copy
-from train.synthetic.markov import Process as Markov
-from train.synthetic.tables import (
+from isoflop.base.errors import UserError
+from isoflop.train.corpus import Corpus, prepare
+from isoflop.train.data.synthetic import open_source
+from isoflop.train.synthetic import open_process, process_names
+from isoflop.train.synthetic.bits import below, threefry
+from isoflop.train.synthetic.copy import Process as Copy
+from isoflop.train.synthetic.markov import Process as Markov
+from isoflop.train.synthetic.tables import (
     WORD,
     alias_table,
     columns,
@@ -32,8 +32,8 @@ from train.synthetic.tables import (
     uniform_probabilities,
     zipf_weights,
 )
-from train.synthetic.zipf import Process as Zipf
-from train.synthetic_corpus import SyntheticCorpus
+from isoflop.train.synthetic.zipf import Process as Zipf
+from isoflop.train.synthetic_corpus import SyntheticCorpus
 
 NAMES = (
     "zipf,vocab=300,exponent=1.2",

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from models.errors import UserError
+from isoflop.base.errors import UserError
+from isoflop.train.corpus import prepare
+from isoflop.train.sources import TextSource, open_source
+from isoflop.train.token_rows import ROW, SPLITS
 from tests.pseudo_english import pseudo_english
-from train.corpus import prepare
-from train.sources import TextSource, open_source
-from train.token_rows import ROW, SPLITS
 
 TEXTS = {split: pseudo_english(150_000, seed).split("\n\n") for seed, split in enumerate(("train", "test"))}
 

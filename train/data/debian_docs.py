@@ -24,10 +24,10 @@ from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path, PurePosixPath
 
-from models.errors import UserError
-from train.cache import cache_dir
-from train.durable import new_folder
-from train.sources import Document, TextSource
+from isoflop.base.cache import cache_dir
+from isoflop.base.durable import new_folder
+from isoflop.base.errors import UserError
+from isoflop.train.sources import Document, TextSource
 
 EDITION = 1
 """Part of the folder's name: raised by a change of the packages or of what is kept of them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from train.mixture import MixSource, open_mixture
+from isoflop.train.mixture import MixSource, open_mixture
 
 
 def open_source(argument: str) -> MixSource:

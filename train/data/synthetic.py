@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from train.synthetic import open_process
-from train.synthetic_corpus import SyntheticSource
+from isoflop.train.synthetic import open_process
+from isoflop.train.synthetic_corpus import SyntheticSource
 
 
 def open_source(argument: str) -> SyntheticSource:

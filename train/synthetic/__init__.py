@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import jax
 from numpy.typing import NDArray
 
-from models import plugins
-from models.errors import UserError
+from isoflop.base import plugins
+from isoflop.base.errors import UserError
 
 Tables = dict[str, NDArray[Any]]
 """Integer tables that a process samples from, by name."""
@@ -44,7 +44,7 @@ class SyntheticProcess(Protocol):
 
 def process_names() -> list[str]:
     """The processes that `train/synthetic/` holds."""
-    return plugins.names("train.synthetic", "Process")
+    return plugins.names("isoflop.train.synthetic", "Process")
 
 
 def open_process(argument: str) -> SyntheticProcess:
@@ -53,7 +53,7 @@ def open_process(argument: str) -> SyntheticProcess:
     Raises `UserError` for an unknown name or key, or a value that can't be.
     """
     name, *settings = argument.split(",")
-    cls = plugins.load("train.synthetic", "Process", name, "synthetic process").Process
+    cls = plugins.load("isoflop.train.synthetic", "Process", name, "synthetic process").Process
     defaults = {field.name: field.default for field in fields(cls)}
     chosen: dict[str, Any] = {}
     for setting in settings:

@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from train.synthetic import Tables, check
-from train.synthetic.bits import below, threefry
-from train.synthetic.tables import entropy, uniform_entropy, uniform_probabilities
+from isoflop.train.synthetic import Tables, check
+from isoflop.train.synthetic.bits import below, threefry
+from isoflop.train.synthetic.tables import entropy, uniform_entropy, uniform_probabilities
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,18 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import UserError
-from train.synthetic import Tables, check
-from train.synthetic.bits import threefry
-from train.synthetic.tables import WORD, alias_table, columns, draw, entropy, probabilities, zipf_weights
+from isoflop.base.errors import UserError
+from isoflop.train.synthetic import Tables, check
+from isoflop.train.synthetic.bits import threefry
+from isoflop.train.synthetic.tables import (
+    WORD,
+    alias_table,
+    columns,
+    draw,
+    entropy,
+    probabilities,
+    zipf_weights,
+)
 
 MOST_CONTEXTS = 1 << 18
 SLOT_BITS, MASS_BITS = 16, 46

@@ -9,9 +9,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from train.synthetic import Tables, check
-from train.synthetic.bits import threefry
-from train.synthetic.tables import WORD, alias_table, columns, draw, entropy, probabilities, zipf_weights
+from isoflop.train.synthetic import Tables, check
+from isoflop.train.synthetic.bits import threefry
+from isoflop.train.synthetic.tables import (
+    WORD,
+    alias_table,
+    columns,
+    draw,
+    entropy,
+    probabilities,
+    zipf_weights,
+)
 
 
 @dataclass(frozen=True)

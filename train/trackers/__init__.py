@@ -46,6 +46,6 @@ def open_tracker(name: str, *, sweep: str, folder: Path, warn: Callable[[str], N
 
 def load_tracker(name: str) -> Callable[[str, Path, Callable[[str], None]], Tracker]:
     """What opens the tracker of that name. Raises `UserError` with the known names for an unknown one."""
-    from models import plugins  # W&B's writer is a process that imports this package, and needs no model
+    from isoflop.base import plugins
 
-    return plugins.load("train.trackers", "open_tracker", name, "tracker").open_tracker
+    return plugins.load("isoflop.train.trackers", "open_tracker", name, "tracker").open_tracker

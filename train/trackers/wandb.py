@@ -1,8 +1,8 @@
 """Weights & Biases: one run a cell, grouped by sweep; offline unless WANDB_MODE=online.
 
 The run's id is the cell's within its group, so that a cell told twice is one run. The client runs in a
-process of its own (`train.trackers.wandb_writer`), which is killed where it gives no answer: a server that
-hangs can hold up neither a sweep nor its end.
+process of its own (`isoflop.train.trackers.wandb_writer`), which is killed where it gives no answer: a server
+that hangs can hold up neither a sweep nor its end.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from models.errors import UserError
-from train.trackers.wandb_run import Run, cell_run, report_run
+from isoflop.base.errors import UserError
+from isoflop.train.trackers.wandb_run import Run, cell_run, report_run
 
 PROJECT = "isoflop"
 SERVER = "https://api.wandb.ai"
@@ -130,7 +130,7 @@ class _Writer:
         (folder / "wandb").mkdir(exist_ok=True)
         with (folder / "wandb" / "writer.log").open("a") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "train.trackers.wandb_writer"],
+                [sys.executable, "-P", "-m", "isoflop.train.trackers.wandb_writer"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from train.result import MEASURED
+from isoflop.train.result import MEASURED
 
 OUTCOME = (*MEASURED, "status", "reason", "device")
 """Columns of the run table that are known only afterwards; the others are config as well."""

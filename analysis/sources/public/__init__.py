@@ -14,9 +14,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.errors import UserError
-from analysis.readers import one_line
-from analysis.sources.public.table import PublicTable
+from isoflop.analysis.readers import one_line
+from isoflop.analysis.sources.public.table import PublicTable
+from isoflop.base.errors import UserError
 
 HOST = "https://raw.githubusercontent.com"
 SECONDS = 30

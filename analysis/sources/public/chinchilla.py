@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.sources.public.table import PublicTable
+from isoflop.analysis.sources.public.table import PublicTable
 
 
 def convert(files: list[Path]) -> pd.DataFrame:

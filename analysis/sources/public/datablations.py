@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.sources.public.table import PublicTable
+from isoflop.analysis.sources.public.table import PublicTable
 
 TABLES = ("NAMES_TO_VAL_LOSSES", "TOKENS_MAP", "PARAMS_MAP")
 """The notebook's literals: run name -> loss, token shorthand -> billions, size shorthand -> parameters."""

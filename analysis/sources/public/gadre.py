@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.sources.public.table import PublicTable
+from isoflop.analysis.sources.public.table import PublicTable
 
 HASHES = Path(__file__).with_suffix(".txt")
 """A line a run: the sha256 of its file, and the file's path in the repository."""

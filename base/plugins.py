@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from models.errors import UserError
+from isoflop.base.errors import UserError
 
 
 def names(package: str, attribute: str) -> list[str]:

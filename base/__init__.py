@@ -1,0 +1,1 @@
+"""The ground floor that every package may import: errors, plug-ins, durable files, the cache."""
