@@ -12,19 +12,21 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from isoflop.analysis import LawFit, RunTable, compare, load_runs
+from isoflop.analysis import LawFit, RunTable, compare
 from isoflop.arguments import parse
+from isoflop.base.errors import UserError
 from isoflop.commands.predict import read_fit
+from isoflop.commands.table_options import TableOptions
 from isoflop.commands.words import number, span
 
 
 @dataclass(frozen=True)
-class Compare:
-    """Two sweeps or fits side by side."""
+class Compare(TableOptions):
+    """Two sweeps, tables or fits side by side; options of the table apply to both."""
 
-    first: tyro.conf.Positional[Path]
+    first: tyro.conf.Positional[str]
     """A table of runs, a sweep's folder, or a fit.json."""
-    second: tyro.conf.Positional[Path]
+    second: tyro.conf.Positional[str]
     """Another."""
     as_json: Annotated[bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff] = False
     """Print one JSON object and nothing else."""
@@ -33,11 +35,14 @@ class Compare:
 def run(argv: list[str]) -> int:
     """Prints parameters and exponents of both."""
     arguments = parse(Compare, argv, "compare")
-    comparison = compare(_open(arguments.first), _open(arguments.second))
+    first, second = (_open(name, arguments) for name in (arguments.first, arguments.second))
+    if arguments.given and not any(isinstance(item, RunTable) for item in (first, second)):
+        raise UserError(f"{arguments.given[0]} is for tables: both are fits already")
+    comparison = compare(first, second)
     if arguments.as_json:
         print(json.dumps(comparison.to_json()))
         return 0
-    table = Table("", str(arguments.first), "", str(arguments.second), "", "intervals overlap")
+    table = Table("", arguments.first, "", arguments.second, "", "intervals overlap")
     for line in comparison.lines:
         overlap = {True: "yes", False: "no", None: "-"}[line.overlap]
         table.add_row(
@@ -49,6 +54,7 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def _open(path: Path) -> RunTable | LawFit:
+def _open(name: str, options: TableOptions) -> RunTable | LawFit:
+    path = Path(name)
     only_a_fit = (path / "fit.json").exists() and not (path / "runs.csv").exists()
-    return read_fit(path) if only_a_fit or path.name.endswith("fit.json") else load_runs(path)
+    return read_fit(path) if only_a_fit or path.name.endswith("fit.json") else options.load(name)

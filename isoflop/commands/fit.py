@@ -13,15 +13,16 @@ import tyro
 from rich.console import Console
 from rich.progress import Progress
 
-from isoflop.analysis import FitOptions, LawFit, RunTable, check_coverage, compete, fit, load_runs
+from isoflop.analysis import FitOptions, LawFit, RunTable, check_coverage, compete, fit
 from isoflop.arguments import parse
+from isoflop.commands.table_options import TableOptions
 from isoflop.commands.words import fit_lines
 
 NOT_TRUSTED = 3
 
 
 @dataclass(frozen=True)
-class Fit:
+class Fit(TableOptions):
     """Fits a scaling law to a table of runs, and says how sure it is."""
 
     runs: tyro.conf.Positional[tuple[str, ...]]
@@ -42,10 +43,6 @@ class Fit:
     """Of approach 2: how the minima count in the power laws; precision: by 1 / variance of log N_opt."""
     drop_worst: int = 0
     """Leave out this many runs of highest loss."""
-    count: Literal["total", "non_embedding", "body"] = "non_embedding"
-    """What N counts."""
-    flops: Literal["exact", "6nd"] = "exact"
-    """What C counts."""
     weights: Literal["none", "seeds"] = "none"
     """seeds: weigh runs by the noise of replicated seeds at their compute."""
     bootstrap: int = 1000
@@ -68,10 +65,6 @@ class Fit:
     """Fit the runs below this many FLOPs, score those at or above."""
     compete: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Fit every law below --holdout (else the largest budget) and score it above, beside baselines."""
-    columns: str | None = None
-    """Rename columns: new=old,..."""
-    where: str | None = None
-    """Only rows of these values: column=value,..."""
     strict: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Exit with status 3 where the fit is not certified or not identified."""
     as_json: Annotated[bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff] = False
@@ -88,13 +81,7 @@ class Fit:
 def run(argv: list[str]) -> int:
     """Fits, prints, and marks a doubtful fit."""
     arguments = parse(Fit, argv, "fit")
-    table = load_runs(
-        arguments.runs,
-        columns=arguments.columns,
-        where=arguments.where,
-        count=arguments.count,
-        flops=arguments.flops,
-    )
+    table = arguments.load(arguments.runs)
     fitted = fit(table, arguments.options())
     if arguments.check_coverage:
         fitted = dataclasses.replace(fitted, coverage=_coverage(table, arguments))

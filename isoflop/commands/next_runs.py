@@ -7,15 +7,16 @@ import math
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 from rich.console import Console
 
-from isoflop.analysis import find_law, load_runs
+from isoflop.analysis import find_law
 from isoflop.analysis.design.proposal import MOST, NextRun, Proposal, propose
 from isoflop.analysis.design.targets import parse_target
 from isoflop.arguments import parse
+from isoflop.commands.table_options import TableOptions
 from isoflop.commands.words import number, span
 
 WANTED = {"a": 0.02, "b": 0.02, "n_opt": 0.10, "loss": 0.01}
@@ -25,7 +26,7 @@ SHOWN = 12
 
 
 @dataclass(frozen=True)
-class NextRuns:
+class NextRuns(TableOptions):
     """Which runs to do next: what each costs, and what it would buy."""
 
     runs: tyro.conf.Positional[tuple[str, ...]]
@@ -39,14 +40,6 @@ class NextRuns:
     """What the runs may cost together; as much as the table's own did unless given."""
     law: str = "chinchilla"
     """The law, or a .py file of your own."""
-    count: Literal["total", "non_embedding", "body"] = "non_embedding"
-    """What N counts."""
-    flops: Literal["exact", "6nd"] = "exact"
-    """What C counts."""
-    columns: str | None = None
-    """Rename columns: new=old,..."""
-    where: str | None = None
-    """Only rows of these values: column=value,..."""
     as_json: Annotated[bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff] = False
     """Print one JSON object and nothing else."""
 
@@ -55,9 +48,7 @@ def run(argv: list[str]) -> int:
     """Prints the runs to do next."""
     asked = parse(NextRuns, argv, "plan --next")
     target = parse_target(asked.target)
-    table = load_runs(
-        asked.runs, columns=asked.columns, where=asked.where, count=asked.count, flops=asked.flops
-    )
+    table = asked.load(asked.runs)
     wanted = WANTED[target.name] if asked.half_width is None else asked.half_width
     found = propose(table, find_law(asked.law), target, wanted, asked.max_flops)
     if asked.as_json:

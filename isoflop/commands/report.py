@@ -11,11 +11,12 @@ import tyro
 
 from isoflop.analysis.fitting.competition import rivals
 from isoflop.arguments import parse
+from isoflop.commands.table_options import TableOptions
 from isoflop.running import report
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(TableOptions):
     """Draws the figures (PNG and PDF) and one self-contained report.html."""
 
     runs: tyro.conf.Positional[tuple[str, ...]]
@@ -29,9 +30,8 @@ class Report:
 def run(argv: list[str]) -> int:
     """Draws, and prints the headline."""
     arguments = parse(Report, argv, "report")
-    runs = arguments.runs[0] if len(arguments.runs) == 1 else arguments.runs
     chosen = {"laws": rivals()} if arguments.every_law else {}
-    drawn = report(runs, arguments.out, **chosen)
+    drawn = report(arguments.load(arguments.runs), arguments.out, **chosen)
     print(f"{drawn.headline}\n\nreport: {drawn.html}")
     for warning in drawn.fit.warnings:
         print(f"warning: {warning}", file=sys.stderr)

@@ -1,0 +1,37 @@
+"""How a table of runs is read: the options that every command with a table shares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from isoflop.analysis import RunTable, load_runs
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableOptions:
+    """Columns, rows and counting conventions of the tables that a command reads."""
+
+    columns: str | None = None
+    """Rename columns: new=old,..."""
+    where: str | None = None
+    """Only rows of these values: column=value,..."""
+    count: Literal["total", "non_embedding", "body"] = "non_embedding"
+    """What N counts."""
+    flops: Literal["exact", "6nd"] = "exact"
+    """What C counts."""
+
+    def load(self, runs: str | Path | Sequence[str | Path]) -> RunTable:
+        """The table that `runs` names, or several pooled. Raises `UserError` as `load_runs` does."""
+        return load_runs(runs, columns=self.columns, where=self.where, count=self.count, flops=self.flops)
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The options that differ from their defaults, as they are spelled on the command line."""
+        plain = TableOptions()
+        names = TableOptions.__dataclass_fields__
+        return tuple(
+            f"--{name.replace('_', '-')}" for name in names if getattr(self, name) != getattr(plain, name)
+        )
