@@ -22,7 +22,8 @@ Keep = Literal["none", "trunks", "all"]
 
 @dataclass(frozen=True)
 class Board:
-    """A stage: its tree, the cells that are wanted, and which checkpoints stay. `corpus`: its folder."""
+    """A stage: its tree, the cells that are wanted by `cell_id`, and which checkpoints stay. `corpus`: its
+    folder."""
 
     stage: str
     tree: Tree
@@ -133,7 +134,14 @@ def is_kept(keep: Keep, segment: Segment) -> bool:
 
 
 def publish(board: Board, store: Store) -> None:
-    """Shows a board to the workers."""
+    """Shows a board to the workers.
+
+    Raises `ValueError` if it names a cell otherwise than by its `cell_id`: the result would be filed under
+    another name than the one that is waited for.
+    """
+    misnamed = [name for name, cell in board.cells.items() if name != cell.cell_id]
+    if misnamed:
+        raise ValueError(f"stage {board.stage}: {misnamed[0]} is no cell_id of the cell it names")
     recipes: dict[Recipe, int] = {}
     number = lambda recipe: recipes.setdefault(recipe, len(recipes))  # noqa: E731  # a counter of this table
     segments = [

@@ -78,14 +78,16 @@ def _measure(
 
 
 def _train(segments: Sequence[Segment], plan: Plan, store: Store, launcher: Launcher) -> None:
-    names = {s.segment_id: s for s in segments}
-    cells = {name: CellSpec(s.recipe, s.stop, eval_windows=LEAST_WINDOWS) for name, s in names.items()}
-    tree = Tree(names, {name: (name,) for name in names})
+    tree, cells = Tree(), {}
+    for segment in segments:
+        cell = CellSpec(segment.recipe, segment.stop, eval_windows=LEAST_WINDOWS)
+        tree.segments[segment.segment_id] = segment
+        tree.paths[cell.cell_id] = (segment.segment_id,)
+        cells[cell.cell_id] = cell
     board = Board("calibrate", tree, cells, "none", str(plan.corpus.folder))
     train_cells(board, store, launcher)
-    failed = store.contents().failures
-    for name, tries in failed.items():
-        width = names[name].recipe.model.width
+    for name, tries in store.contents().failures.items():
+        width = tree.segments[name].recipe.model.width
         raise UserError(f"the calibration of width {width} failed: {store.reason(name, tries)}")
 
 

@@ -162,16 +162,18 @@ def test_idle_workers_stay_longer_than_a_lease_while_others_hold_what_is_missing
     recipe = small_recipe()
     segment = Segment(recipe, 0, 10, None, None)
     name = segment.segment_id
-    board = Board("all", Tree({name: segment}, {name: (name,)}), {name: CellSpec(recipe, 10)}, "none", "")
+    cell = CellSpec(recipe, 10)
+    tree = Tree({name: segment}, {cell.cell_id: (name,)})
+    board = Board("all", tree, {cell.cell_id: cell}, "none", "")
     publish(board, store)
     beat(tmp_path / "workers", "lost", 1)
     assert Claims(tmp_path / "claims", "lost").take(name)
-    how = Execution(lease_seconds=0.6)
+    how = Execution(lease_seconds=1.5)
     done: list[str] = []
 
     def execute(tasks: Sequence[Task], *_: object) -> None:
         done.extend(task.segment.segment_id for task in tasks)
-        store.cell(name).mkdir(parents=True)
+        store.cell(cell.cell_id).mkdir(parents=True)
 
     who = Identity.own()
     worker = Worker(
