@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Ray is 200 MB: who wants its tests says make EXTRAS=dev,slurm,ray test.
 EXTRAS ?= dev,slurm
 
-.PHONY: demo test test-fast lint format bench chaos figures clean
+.PHONY: demo test test-fast properties lint format bench chaos figures clean
 
 demo: $(STAMP)
 	$(BIN)/isoflop demo
@@ -17,6 +17,11 @@ test: $(STAMP)
 
 test-fast: $(STAMP)
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow" $(TESTS)
+
+# Property tests try EXAMPLES times as many examples as in `make test`, others in each run.
+EXAMPLES ?= 20
+properties: $(STAMP)
+	ISOFLOP_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -n 2 -m hypothesis --hypothesis-seed=random $(TESTS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

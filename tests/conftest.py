@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
+from tests.examples import TIMES, examples
 from tests.pseudo_english import pseudo_english
 
 if TYPE_CHECKING:
@@ -22,11 +24,24 @@ os.environ.setdefault(
 )
 
 # A test is not a timing: a first example that compiles, or a busy machine, is no failure.
-hypothesis.settings.register_profile("untimed", deadline=None)
-hypothesis.settings.load_profile("untimed")
+# The same examples in every run of `make test`, so that it passes or fails by the code alone.
+hypothesis.settings.register_profile(
+    "tests", deadline=None, max_examples=examples(100), derandomize=TIMES == 1, database=None
+)
+hypothesis.settings.load_profile("tests")
 
 HERMETIC = {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}
 UNSET = ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_PROJECT", "WANDB_ENTITY", "WANDB_RUN_GROUP")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says in a line each what was not covered here, and how to cover it."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    if reasons:
+        terminalreporter.section("not covered here")
+    for reason, count in reasons.most_common():
+        terminalreporter.line(f"{count} test{'s' if count > 1 else ''} of {reason}")
 
 
 @pytest.fixture(scope="session", autouse=True)

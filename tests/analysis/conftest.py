@@ -12,6 +12,7 @@ import pytest
 from isoflop.analysis import RunTable, find_law, load_runs, table_of
 from isoflop.analysis.precision import evaluate
 from tests.analysis import simulate
+from tests.optional import lacking
 
 BESIROGLU = np.array([1.8172, 482.01, 0.3478, 2085.43, 0.3658])
 """E, A, alpha, B, beta of Besiroglu et al. (2024), Chinchilla Scaling: A replication attempt, table 1."""
@@ -50,5 +51,5 @@ def reference() -> Path:
     root = Path(__file__).parents[2]
     folder = Path(os.environ.get("ISOFLOP_REFERENCE", root.parent / "shared" / "reference"))
     if not folder.is_dir():
-        pytest.skip(f"no reference tables at {folder}: set ISOFLOP_REFERENCE")
+        lacking("tables", f"No folder {folder}.")
     return folder

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isoflop.analysis import RunTable, UserError, load_runs, table_of
+from tests.examples import examples
 
 ROWS = 6
 
@@ -167,7 +168,7 @@ def loaded(load: Callable[[Any], RunTable], source: Any) -> RunTable | None:
     return None
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(
     st.integers(0, 4).flatmap(
         lambda rows: st.dictionaries(NAMES, st.lists(CELLS, min_size=rows, max_size=rows), max_size=7)
@@ -181,7 +182,7 @@ def test_any_frame_loads_or_is_refused_in_one_line(columns: dict) -> None:
     assert all(len(line.splitlines()) == 1 for line in table.warnings)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(st.dictionaries(NAMES, st.lists(CELLS, min_size=ROWS, max_size=ROWS), max_size=3))
 def test_anything_beside_sound_columns_loads_or_is_refused(beside: dict) -> None:
     extra = {name: cells for name, cells in beside.items() if name not in plain().columns}
@@ -192,7 +193,7 @@ def test_anything_beside_sound_columns_loads_or_is_refused(beside: dict) -> None
         assert table.budget_R is None or table.budget_R.dtype == float
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(st.text(max_size=60) | st.text("loss,n_paramstoke0123456789.\n\"'", max_size=80), st.sampled_from(
     ["csv", "tsv", "json", "jsonl", "parquet"]
 ))  # fmt: skip

@@ -26,6 +26,7 @@ from isoflop.analysis.laws import chinchilla
 from isoflop.analysis.precision import evaluate, float64_on_cpu
 from tests.analysis import simulate
 from tests.analysis.conftest import BESIROGLU, spread_runs
+from tests.examples import examples
 
 LAW, A = find_law("chinchilla"), Target("a")
 ENDS = np.array([1e19, 1e21])
@@ -33,7 +34,7 @@ SIX = PerToken()
 BUDGETS = np.array([1e19, 1e20, 1e21])
 SIZES = np.geomspace(1e8, 8e9, 8)
 TRUNK_SD, RUN_SD = 0.004, 0.002
-few = settings(max_examples=15, deadline=None)
+few = settings(max_examples=examples(15))
 
 
 def space(decay: float = 0.2) -> Space:

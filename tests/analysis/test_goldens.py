@@ -33,6 +33,7 @@ from isoflop.analysis.precision import evaluate, float64_on_cpu
 from isoflop.analysis.predicting import lifetime, tokens_for
 from isoflop.analysis.sources.public import read_public
 from tests.analysis.conftest import BESIROGLU
+from tests.optional import lacking
 
 HOFFMANN_PRINTED = np.array([1.69, 406.4, 0.34, 410.7, 0.28])
 """E (nats), A, alpha, B, beta of Hoffmann et al. (2022), appendix D.3; N: parameters, D: tokens, C = 6ND."""
@@ -398,7 +399,7 @@ def chinchilla_runs() -> RunTable:
     """
     home = Path.home() / ".cache" / "isoflop"
     if not (home / "public" / "chinchilla" / "svg_extracted_data.csv").is_file():
-        pytest.skip("public:chinchilla is not in the cache: isoflop fit public:chinchilla fetches it")
+        lacking("chinchilla")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ISOFLOP_CACHE", str(home))
         rows, _ = read_public("chinchilla")

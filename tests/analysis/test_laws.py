@@ -80,20 +80,6 @@ class TestContract:
                 values.append(float(evaluate(law, changed, *inputs(law, np.array(1e8), np.array(1e10)))))
             assert values[2] - values[1] == pytest.approx(values[1] - values[0], rel=1e-9)
 
-    def test_closed_forms_are_what_a_search_finds(self, name: str) -> None:
-        law = find_law(name)
-        if law.allocate is None:
-            pytest.skip("no closed form")
-        params = np.array([1.8172, 482.01, 0.3478, 2085.43, 0.3658]) if name == "chinchilla" else inside(law)
-        C = np.array([1e20, 1e22])
-        found = allocate(lambda N, D: evaluate(law, params, N, D), C, PerToken())
-        kink = 1e-2 if name == "maximum" else 1e-4  # a search sees a kink to its grid's width
-        np.testing.assert_allclose(found, np.asarray(law.allocate(params, C)), rtol=kink)
-        assert law.exponents is not None
-        a, b = law.exponents(params)
-        assert np.log(found[1] / found[0]) / np.log(C[1] / C[0]) == pytest.approx(float(a), abs=kink)
-        assert float(a) + float(b) == pytest.approx(1.0)
-
     def test_theta_stays_within_its_bounds_in_the_box(self, name: str) -> None:
         law = find_law(name)
         with float64_on_cpu():
@@ -107,10 +93,28 @@ class TestContract:
         N, D = np.array([1e8, 1e9]), np.array([1e10, 5e10])
         assert np.all(np.isfinite(evaluate(law, inside(law), N, D, *law.fill(N, D, 6 * N * D))))
 
-    def test_mirror_has_the_same_loss_along_its_line(self, name: str) -> None:
+
+@pytest.mark.parametrize("name", [name for name in known_laws() if find_law(name).allocate])
+class TestClosedForms:
+    def test_are_what_a_search_finds(self, name: str) -> None:
         law = find_law(name)
-        if law.mirror is None:
-            pytest.skip("no mirror")
+        assert law.allocate is not None
+        params = np.array([1.8172, 482.01, 0.3478, 2085.43, 0.3658]) if name == "chinchilla" else inside(law)
+        C = np.array([1e20, 1e22])
+        found = allocate(lambda N, D: evaluate(law, params, N, D), C, PerToken())
+        kink = 1e-2 if name == "maximum" else 1e-4  # a search sees a kink to its grid's width
+        np.testing.assert_allclose(found, np.asarray(law.allocate(params, C)), rtol=kink)
+        assert law.exponents is not None
+        a, b = law.exponents(params)
+        assert np.log(found[1] / found[0]) / np.log(C[1] / C[0]) == pytest.approx(float(a), abs=kink)
+        assert float(a) + float(b) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("name", [name for name in known_laws() if find_law(name).mirror])
+class TestMirror:
+    def test_has_the_same_loss_along_its_line(self, name: str) -> None:
+        law = find_law(name)
+        assert law.mirror is not None
         params, c, k = inside(law), 1.3, 0.8
         if not np.all(np.isfinite(np.asarray(law.mirror(params, c, k)))):
             k = 1.0

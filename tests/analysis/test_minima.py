@@ -17,6 +17,7 @@ from isoflop.analysis.precision import evaluate
 from isoflop.analysis.result import optimal_size
 from tests.analysis.conftest import BESIROGLU
 from tests.analysis.simulate import grid
+from tests.examples import examples
 
 SIZES = np.geomspace(1e6, 1e8, 9)
 CHINCHILLA = np.array([1.69, 406.4, 0.34, 410.7, 0.28])
@@ -91,7 +92,7 @@ def test_an_interpolant_s_minimum_is_the_least_point_of_a_fine_grid() -> None:
     np.testing.assert_allclose(found.x_B, x[fine.argmin(axis=1)], atol=1e-3)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     seed=st.integers(0, 10_000),
     unit=st.floats(1e-3, 1e3),
@@ -114,7 +115,7 @@ def test_minima_heed_neither_order_nor_units_nor_copies(
         np.testing.assert_allclose(raised.x_B, plain.x_B, atol=1e-6)
 
 
-@settings(max_examples=5)
+@settings(max_examples=examples(5))
 @given(seed=st.integers(0, 1000), unit=st.floats(0.01, 100.0), curve=st.sampled_from(sorted(CURVES)))
 def test_the_exponent_heeds_neither_units_of_N_nor_row_order(seed: int, unit: float, curve: str) -> None:
     frame = isoflops(sd=0.002, seed=seed)

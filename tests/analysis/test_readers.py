@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from isoflop.analysis import UserError, load_runs, table_of
 from tests.analysis.conftest import spread_runs
+from tests.examples import examples
 
 PLAIN = pd.DataFrame(
     {
@@ -169,7 +170,7 @@ def test_tables_that_agree_are_pooled(tmp_path: Path, table) -> None:
         load_runs([])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40))
 @given(
     rows=st.lists(
         st.tuples(*[st.floats(1e-3, 1e15, allow_nan=False)] * 3), min_size=1, max_size=12
@@ -185,7 +186,7 @@ def test_any_positive_table_loads_and_keeps_its_numbers(rows: list, order) -> No
     np.testing.assert_allclose(loaded.C_R, 6 * frame["n_params"] * frame["n_tokens"])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30))
 @given(
     row=st.integers(0, 4),
     column=st.sampled_from(["n_params", "n_tokens", "loss"]),

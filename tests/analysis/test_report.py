@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import html
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -24,6 +23,7 @@ from isoflop.analysis.reporting.tables import tables
 from isoflop.analysis.reporting.variants import outliers
 from isoflop.analysis.reporting.words import advice, between, number
 from isoflop.commands.words import fit_lines
+from tests.optional import lacking
 
 pytestmark = pytest.mark.slow
 
@@ -42,13 +42,9 @@ def made(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
 
 
 def browser() -> str:
-    """A chromium's path; without one the test skips, or fails where ISOFLOP_REQUIRE_CHROMIUM=1."""
-    for name in BROWSERS:
-        if path := shutil.which(name):
-            return path
-    if os.environ.get("ISOFLOP_REQUIRE_CHROMIUM") == "1":
-        pytest.fail(f"none of {', '.join(BROWSERS)} is installed, and ISOFLOP_REQUIRE_CHROMIUM=1")
-    pytest.skip(f"none of {', '.join(BROWSERS)} is installed")
+    """A chromium's path; without one the test skips."""
+    found = [path for name in BROWSERS if (path := shutil.which(name))]
+    return found[0] if found else lacking("browser", f"None of {', '.join(BROWSERS)} is installed.")
 
 
 def opened(page: Path, profile: Path) -> tuple[str, str]:

@@ -256,7 +256,6 @@ def test_another_file_than_the_hashed_one_is_refused(pooch, figure) -> None:
 
 def test_pooch_itself_takes_a_file_that_was_put_in_place(figure, pooch, monkeypatch, cache: Path) -> None:
     monkeypatch.delitem(sys.modules, "pooch")
-    pytest.importorskip("pooch")
     place = cache / "public" / "chinchilla" / "short.csv"
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_bytes((pooch.web / "short.csv").read_bytes())

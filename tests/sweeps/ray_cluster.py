@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+from tests.optional import require_ray
 
 NODE = {
     "num_cpus": 1,
@@ -20,8 +21,7 @@ NODE = {
 @contextlib.contextmanager
 def ray_cluster() -> Iterator[Any]:
     """Starts one of a core a node, which RAY_ADDRESS names, and ends it. Skips where Ray isn't installed."""
-    if os.environ.get("ISOFLOP_REQUIRE_RAY") is None:
-        pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
+    require_ray()
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={**NODE, "no_monitor": True})

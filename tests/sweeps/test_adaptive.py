@@ -21,6 +21,7 @@ from isoflop.sweeps.grid import PlannedCell
 from isoflop.sweeps.ladder import build_ladder, trunk_cuts
 from isoflop.sweeps.segments import build_tree
 from isoflop.train.corpus import Corpus
+from tests.examples import examples
 from tests.small import small_sweep
 
 WORLD = worlds()["demo"]
@@ -145,7 +146,7 @@ def test_where_nothing_finishes_it_says_so() -> None:
     assert len(rows) <= 48
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10))
 @given(lost=st.sets(st.integers(0, 19), max_size=12), seed=st.integers(0, 5))
 def test_any_rows_may_be_lost(loose: Any, lost: set[int], seed: int) -> None:
     """Some cells, new and possible, or a stop with a reason; never an error."""

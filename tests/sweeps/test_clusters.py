@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from isoflop.sweeps.launchers.slurm import job_name
+from tests.optional import require_ray
 from tests.sweeps.slurm_cluster import slurm_cluster
 from tests.sweeps.stand_in import wait_until
 from tests.sweeps.tables import read_rows, timeless
@@ -69,6 +70,6 @@ def test_on_slurm_with_a_worker_requeued(sweeps: Sweeps, tmp_path_factory: pytes
 
 
 def test_on_a_ray_of_this_machine_alone(sweeps: Sweeps) -> None:
-    pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
+    require_ray()
     finish(sweeps.start("ray", RAY_ADDRESS="local"))
     assert sweeps.rows("ray") == sweeps.rows("local")

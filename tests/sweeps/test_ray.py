@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -96,7 +97,10 @@ def test_workers_of_a_coordinator_that_is_killed_leave(stand_in: StandIn) -> Non
     stand_in.await_told("orphaned", 1)
 
 
-def test_a_cluster_that_does_not_answer_is_refused_in_a_line(tmp_path: Path) -> None:
+def test_a_cluster_that_does_not_answer_is_refused_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False))  # it isn't asked
     for address in ("127.0.0.1:1", "nowhere", "ray://127.0.0.1:1"):
         with pytest.raises(UserError, match=f"no Ray cluster at {address}") as caught:
             open_launcher(Store(tmp_path), ON_CORES, f"address={address}")

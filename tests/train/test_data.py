@@ -18,6 +18,7 @@ from isoflop.train.sources import Document, TextSource, open_source, source_name
 from isoflop.train.spec import Split
 from isoflop.train.token_rows import ROW, SPLITS, _rows
 from isoflop.train.tokenizers import Bytes, open_tokenizer
+from tests.optional import lacking
 from tests.pseudo_english import pseudo_english
 
 BPE = "bpe-320"
@@ -269,7 +270,7 @@ def test_the_demos_text_is_what_it_was() -> None:
     try:
         corpus = prepare("wiki-intro", "bytes")
     except UserError as error:
-        pytest.skip(str(error))
+        lacking("wiki-intro", str(error))
     assert corpus.n_tokens("train") > 4_500_000
     assert corpus.n_windows("heldout", 128) > 1024
     text = corpus.windows("train", 1024, [0])[0].tobytes().decode(errors="ignore")

@@ -15,6 +15,7 @@ import pytest
 from isoflop.base.errors import UserError
 from isoflop.train.data import debian_docs
 from isoflop.train.data.debian_docs import html_paragraphs, is_prose, open_source, pages, text_paragraphs
+from tests.optional import lacking
 
 PROSE = "The cat that was on the mat is not the one that sat by the door, and it knew this."
 OTHER = "It is said that the moon is a stone which has been in the sky for as long as there are eyes."
@@ -232,18 +233,18 @@ def test_another_argument_is_refused(argument: str) -> None:
 @pytest.mark.slow
 def test_the_real_package_can_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-        pytest.skip("this machine has no apt-get")
+        lacking("packages", "No apt-get here.")
     asked = subprocess.run(
         ["apt-get", "download", "--print-uris", "anarchism"], capture_output=True, text=True, check=False
     )
     if asked.returncode:
-        pytest.skip(f"apt knows no packages here: {asked.stderr.strip().splitlines()[-1]}")
+        lacking("packages", asked.stderr.strip().splitlines()[-1])
     monkeypatch.setenv("ISOFLOP_CACHE", str(tmp_path))
     try:
         source = open_source("small")
     except UserError as error:
         if "could not download" in str(error):
-            pytest.skip(f"no network: {error}")
+            lacking("packages", str(error))
         raise
     assert 8e6 < source.n_bytes < 20e6
     documents = list(source.documents())

@@ -16,6 +16,7 @@ from isoflop.train.corpus import Corpus, prepare
 from isoflop.train.loop import Trained, run_segment
 from isoflop.train.result import Clock, curve, measured, unfinished
 from isoflop.train.spec import AdamW, CellSpec, Recipe, Schedule, Segment
+from tests.examples import examples
 from tests.train.test_step import same
 
 
@@ -90,7 +91,7 @@ def test_a_corpus_too_large_for_the_device_is_streamed_to_the_same_end(
 
 
 @pytest.mark.parametrize("limit", [0, 1 << 40])
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(start=st.integers(0, 3 * CHUNK), length=st.integers(1, 2 * CHUNK))
 def test_chunks_hold_each_steps_own_windows(
     limit: int, start: int, length: int, recipe: Recipe, corpus: Corpus, monkeypatch: pytest.MonkeyPatch

@@ -18,6 +18,7 @@ from isoflop.train.batches import CHUNK, chunks, is_resident
 from isoflop.train.corpus import Corpus, prepare
 from isoflop.train.spec import Recipe
 from isoflop.train.streaming import AHEAD, read_ahead
+from tests.examples import examples
 from tests.small import small_recipe
 
 CONTEXT, BATCH = 32, 4
@@ -42,7 +43,7 @@ def taken(corpus: Corpus, recipe: Recipe, start: int, stop: int) -> np.ndarray:
 
 @pytest.mark.parametrize("limit", [0, 1 << 40])
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(8), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(start=st.integers(0, 3 * CHUNK), length=st.integers(1, 2 * CHUNK), seed=st.integers(0, 2**32))
 def test_chunks_hold_each_steps_own_windows(
     kind: str,
@@ -85,7 +86,7 @@ def test_what_is_unlimited_is_not_resident(corpora: dict[str, Corpus]) -> None:
 
 
 @given(st.lists(st.integers(), max_size=60))
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 def test_results_come_in_order_and_once(items: list[int]) -> None:
     assert list(read_ahead(items, lambda x: (x, x + 1))) == [(x, x + 1) for x in items]
 

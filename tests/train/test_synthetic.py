@@ -34,6 +34,7 @@ from isoflop.train.synthetic.tables import (
 )
 from isoflop.train.synthetic.zipf import Process as Zipf
 from isoflop.train.synthetic_corpus import SyntheticCorpus
+from tests.examples import examples
 
 NAMES = (
     "zipf,vocab=300,exponent=1.2",
@@ -108,7 +109,7 @@ def test_an_alias_table_is_exact(shares: list[int]) -> None:
 
 
 @given(st.integers(2, 30), st.integers(0, 2**32 - 1))
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 def test_draws_are_the_tables(n: int, word: int) -> None:
     table = alias_table(zipf_weights(n, 1.0, columns(n) * WORD))
     shift = 32 - int(math.log2(columns(n)))
@@ -135,7 +136,7 @@ def test_tokens_never_change(name: str) -> None:
 
 
 @every
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(index=st.lists(st.integers(0, 2**56 - 1), min_size=1, max_size=4))
 def test_a_window_is_the_same_in_whatever_company(name: str, index: list[int]) -> None:
     corpus = corpus_of(name)
