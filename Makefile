@@ -2,9 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
 # Ray is 200 MB: who wants its tests says make EXTRAS=dev,slurm,ray test.
 EXTRAS ?= dev,slurm
+STAMP := $(VENV)/.installed-$(EXTRAS)
 
 .PHONY: demo test test-fast properties lint format bench chaos figures clean
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from isoflop.__main__ import _run
 from isoflop.analysis import FitOptions, LawFit, fit, table_of
 from tests.analysis.test_truth import isoflop, simulate, spread
+from tests.examples import examples
 
 FAST = FitOptions(bootstrap=0, starts=16)
 OBJECTIVES = {
@@ -29,7 +30,7 @@ OBJECTIVES = {
 seeds = st.integers(0, 10_000)
 noises = st.sampled_from([0.0, 0.002, 0.01])
 objectives = st.sampled_from(sorted(OBJECTIVES))
-few = settings(max_examples=4)
+few = settings(max_examples=examples(4))
 
 
 def spread_frame(seed: int, sd: float) -> pd.DataFrame:
