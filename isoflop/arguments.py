@@ -25,6 +25,8 @@ def parse(cls: type[T], argv: list[str], command: str, default: Any = None) -> T
     except SystemExit as stop:
         if not stop.code:
             raise
+        if isinstance(stop.__context__, UserError):  # a value's own refusal
+            raise stop.__context__ from None
         raise UserError(f"{_one_line(complaint.getvalue())}: see isoflop {command} --help") from None
 
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from isoflop.base import plugin_files
 from isoflop.base.errors import UserError
 
 Mlp = Literal["swiglu", "gelu", "relu2"]
@@ -33,7 +34,8 @@ class ModelConfig:
     `branch_scale`: what each residual branch's output is multiplied by (CompleteP, Dey et al. 2025, table 1,
     asks for base depth / depth). `experts`: feed-forward layers of a block, each `ff_width` wide; 1 is dense.
     `experts_per_token`: how many of them a token visits. `capacity_factor`: slots of an expert over its even
-    share of a window's tokens.
+    share of a window's tokens. `architecture`: a file of `isoflop.models` by name, or the path of a `.py`
+    file of one's own, which becomes `FILE.py@ID` by its content (`isoflop.base.plugin_files.pin`).
 
     Raises `UserError`, naming the field, for a shape that can't be built.
     """
@@ -80,6 +82,7 @@ class ModelConfig:
                 f"model document_separator is {self.document_separator}: "
                 f"it must be a token of the vocabulary, 0 to {self.vocab_size - 1}"
             )
+        object.__setattr__(self, "architecture", plugin_files.pin(self.architecture, "architecture"))
 
     @property
     def gated(self) -> bool:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def architectures() -> list[str]:
     """Names of the architectures that this package holds."""
-    return plugins.names("models", "Model")
+    return plugins.names("isoflop.models", "Model")
 
 
 def build(
@@ -51,7 +51,7 @@ def ledger(config: ModelConfig) -> Ledger:
 
 
 def _architecture(config: ModelConfig) -> Any:
-    return plugins.load("models", "Model", config.architecture, "architecture")
+    return plugins.load("isoflop.models", "Model", config.architecture, "architecture")
 
 
 def _check(what: str, name: str, known: tuple[str, ...]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
 from typing import Literal, Protocol, get_args, get_origin, get_type_hints
 
-from isoflop.base import plugins
+from isoflop.base import plugin_files, plugins
 from isoflop.base.errors import UserError
 from isoflop.models import ModelConfig, family, ledger
 from isoflop.models.config import Mlp
@@ -70,6 +70,9 @@ class SweepConfig:
     tokenizer: str = "bytes"
     context_length: int = 128
     batch_size: int = 1
+    architecture: str = "decoder"
+    """The model's code: a file in models/ by name, or the path of a .py file of one's own, which is copied
+    and named by its content."""
     mlp: Mlp = "swiglu"
     tie_embeddings: bool = False
     experts: int = 1
@@ -109,6 +112,7 @@ class SweepConfig:
     trackers: tuple[str, ...] = ("jsonl", "wandb")
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "architecture", plugin_files.pin(self.architecture, "architecture"))
         self._require_known_choices()
         _require(len(self.budgets) > 0, f"sweep {self.name}: budgets is empty: name at least one, in FLOPs")
         _require(
@@ -192,6 +196,7 @@ def _model(config: SweepConfig, width: int, vocab_size: int, eos: int | None) ->
         width,
         vocab_size=vocab_size,
         context_length=config.context_length,
+        architecture=config.architecture,
         mlp=config.mlp,
         tie_embeddings=config.tie_embeddings,
         experts=config.experts,

@@ -22,7 +22,7 @@ import json
 import os
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,11 @@ from isoflop.sweeps.config import SweepConfig
 from isoflop.train.spec import RESULTS_VERSION, from_json, to_json
 
 FORMAT = 2
+
+_DEFAULTS = {
+    f.name: json.loads(json.dumps(f.default)) for f in fields(SweepConfig) if f.default is not MISSING
+}
+"""Values of the fields that a folder of an earlier version may lack."""
 
 TRIES = 2
 """A task that fails is tried again by whoever comes, so many times a run of the command."""
@@ -264,7 +269,7 @@ class Store:
                 f"this one's {RESULTS_VERSION}), whose numbers this one's may not be mixed with: choose "
                 "another folder with --out, or go on with that version"
             )
-        ours, theirs = to_json(config), facts["config"]
+        ours, theirs = to_json(config), _DEFAULTS | facts["config"]
         differing = sorted(k for k in ours | theirs if ours.get(k) != theirs.get(k))
         known = theirs.get("budgets", [])
         if differing and not (differing == ["budgets"] and ours["budgets"][: len(known)] == known):

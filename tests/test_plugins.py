@@ -6,6 +6,8 @@ import contextlib
 import importlib
 import inspect
 import math
+import re
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,10 +18,12 @@ from flax import nnx
 
 from isoflop.base import plugins
 from isoflop.base.errors import UserError
+from isoflop.base.plugin_files import pin
 from isoflop.models import build, family, ledger
 from isoflop.sweeps.config import SweepConfig, load_config
 from isoflop.sweeps.launchers import load_launcher
 from isoflop.sweeps.store import Store
+from isoflop.train import synthetic
 from isoflop.train.execution import Execution
 from isoflop.train.sources import open_source
 from isoflop.train.trackers import open_tracker
@@ -34,7 +38,7 @@ class Kind(NamedTuple):
 
 
 KINDS = (
-    Kind("models", "Model", "architecture"),
+    Kind("isoflop.models", "Model", "architecture"),
     Kind("isoflop.train.data", "open_source", "dataset"),
     Kind("isoflop.train.trackers", "open_tracker", "tracker"),
     Kind("isoflop.train.synthetic", "Process", "synthetic process"),
@@ -111,7 +115,65 @@ def test_a_file_that_is_no_plug_in_is_refused(
     assert "mine.py" in str(caught.value)
 
 
-@of_kind("models")
+@kinds
+def test_a_file_may_import_what_lies_beside_it(kind: Kind, tmp_path: Path) -> None:
+    """Also late, also where two folders have a helper of one name, and where a helper was edited."""
+    loaded = []
+    for number, folder in enumerate((tmp_path / "one", tmp_path / "two", tmp_path / "one")):
+        folder.mkdir(exist_ok=True)
+        (folder / "their_shapes.py").write_text(f"import colorsys\nSIZE = {number}\n")
+        (folder / "their_late.py").write_text("SIZE = 7\n")
+        (folder / "colorsys.py").write_text("raise RuntimeError('not the standard library')\n")
+        (folder / "mine.py").write_text(
+            f"from their_shapes import SIZE\ndef {kind.attribute}():\n    import their_late\n"
+            "    return SIZE, their_late.SIZE\n"
+        )
+        module = plugins.load(kind.package, kind.attribute, str(folder / "mine.py"), kind.word)
+        loaded.append(getattr(module, kind.attribute)())
+    assert loaded == [(0, 7), (1, 7), (2, 7)]
+    assert not any(str(tmp_path) in entry for entry in sys.path)
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("mine")
+
+
+@kinds
+def test_a_pinned_file_stays_as_it_was(kind: Kind, tmp_path: Path) -> None:
+    names = []
+    for size in (1, 2, 1):
+        (tmp_path / "their_size.py").write_text(f"SIZE = {size}\n")
+        (tmp_path / "mine.py").write_text(f"import their_size\n{kind.attribute} = their_size.SIZE\n")
+        names.append(pin(str(tmp_path / "mine.py"), kind.word))
+    assert names[0] == names[2] != names[1]
+    assert pin(names[0], kind.word) == names[0]
+    loaded = [plugins.load(kind.package, kind.attribute, name, kind.word) for name in names]
+    assert [getattr(module, kind.attribute) for module in loaded] == [1, 2, 1]
+    with pytest.raises(UserError, match=r"mine\.py@0{16} is not in the cache"):
+        plugins.load(kind.package, kind.attribute, f"mine.py@{'0' * 16}", kind.word)
+
+
+def test_a_process_of_ones_own_is_named_by_its_content(tmp_path: Path) -> None:
+    text = (Path(synthetic.__file__).parent / "zipf.py").read_text()
+    names = []
+    for note in ("", "# another version\n"):
+        (tmp_path / "mine.py").write_text(text + note)
+        names.append(open_source(f"synthetic:{tmp_path / 'mine.py'},vocab=16").name)
+    assert all(re.fullmatch(r"synthetic:mine\.py@[0-9a-f]{16},vocab=16", name) for name in names)
+    assert names[0] != names[1]
+
+
+def test_a_dataset_of_ones_own_is_another_when_its_code_changes(tmp_path: Path) -> None:
+    fingerprints = []
+    for word in ("one", "two"):
+        (tmp_path / "mine.py").write_text(
+            "from isoflop.train.sources import Document, TextSource\n"
+            "def open_source(argument):\n"
+            f"    return TextSource('m', 'M', '', 'mine', 9, lambda: [Document('0', '{word}')])\n"
+        )
+        fingerprints.append(open_source(str(tmp_path / "mine.py")).fingerprint)
+    assert fingerprints[0] != fingerprints[1]
+
+
+@of_kind("isoflop.models")
 def test_an_architecture_counts_itself_and_gives_logits(name: str) -> None:
     config = family(8, vocab_size=40, context_length=10, architecture=name)
     model = nnx.eval_shape(lambda: build(config, seed=0))

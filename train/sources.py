@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple, Protocol
 
-from isoflop.base import plugins
+from isoflop.base import plugin_files, plugins
 from isoflop.train.spec import Split
 
 HELDOUT_SHARE, TUNE_SHARE = 0.04, 0.02
@@ -96,4 +96,10 @@ def descriptions() -> dict[str, str]:
 def open_source(name: str) -> Source:
     """The source that `name` names. Raises `UserError` for an unknown one or one that can't be had."""
     plugin, _, argument = name.partition(":")
-    return plugins.load("isoflop.train.data", "open_source", plugin, "dataset").open_source(argument)
+    source = plugins.load("isoflop.train.data", "open_source", plugin, "dataset").open_source(argument)
+    if plugin.endswith(".py") and isinstance(
+        source, TextSource
+    ):  # what it makes of its data may have changed
+        code = plugin_files.content_id(plugin, "dataset")
+        source = replace(source, fingerprint=f"{source.fingerprint} by {code}")
+    return source

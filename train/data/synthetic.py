@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from isoflop.base.plugin_files import pin
 from isoflop.train.synthetic import open_process
 from isoflop.train.synthetic_corpus import SyntheticSource
 
 
 def open_source(argument: str) -> SyntheticSource:
-    """The process `NAME[,KEY=VALUE...]`; see `train/synthetic/`."""
-    return SyntheticSource(argument, open_process(argument))
+    """The process `NAME[,KEY=VALUE...]`; see `train/synthetic/`. One in a file of the user's own is pinned:
+    workers make its ids anew, and must do so by the same code."""
+    name, comma, settings = argument.partition(",")
+    pinned = pin(name, "synthetic process") + comma + settings
+    return SyntheticSource(pinned, open_process(pinned))
