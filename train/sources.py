@@ -97,9 +97,7 @@ def open_source(name: str) -> Source:
     """The source that `name` names. Raises `UserError` for an unknown one or one that can't be had."""
     plugin, _, argument = name.partition(":")
     source = plugins.load("isoflop.train.data", "open_source", plugin, "dataset").open_source(argument)
-    if plugin.endswith(".py") and isinstance(
-        source, TextSource
-    ):  # what it makes of its data may have changed
+    if plugin.endswith(".py") and isinstance(source, TextSource):  # its code may change
         code = plugin_files.content_id(plugin, "dataset")
         source = replace(source, fingerprint=f"{source.fingerprint} by {code}")
     return source

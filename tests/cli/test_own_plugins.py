@@ -1,4 +1,4 @@
-"""Plug-ins in files of the user's own that import modules beside them, from the command line to the workers."""
+"""Plug-ins in files of the user's own that import modules beside them, down to the workers."""
 
 from __future__ import annotations
 

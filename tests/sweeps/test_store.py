@@ -30,6 +30,16 @@ def test_another_sweeps_folder_is_refused_by_the_field_that_differs(
         Store.open(tmp_path, replace(config, seed=3, eval_windows=32))
 
 
+def test_a_folder_of_before_a_field_was_there_is_the_same_sweep(config: SweepConfig, tmp_path: Path) -> None:
+    store = Store.open(tmp_path, config)
+    facts = store.facts()
+    del facts["config"]["architecture"], facts["config"]["retries"]
+    store.write_json("sweep.json", facts)
+    Store.open(tmp_path, config)
+    with pytest.raises(UserError, match="retries is 2 there and 1 here"):
+        Store.open(tmp_path, replace(config, retries=1))
+
+
 def test_more_budgets_are_the_same_sweep_gone_further(config: SweepConfig, tmp_path: Path) -> None:
     Store.open(tmp_path, config)
     (tmp_path / "summary.json").write_text("{}")
