@@ -8,6 +8,7 @@ from typing import Any
 
 from isoflop.analysis.fitting.fit import fit
 from isoflop.analysis.options import FitOptions
+from isoflop.analysis.provenance import differences
 from isoflop.analysis.result import Interval, LawFit
 from isoflop.analysis.runs import RunTable
 
@@ -85,6 +86,7 @@ def _unlike(a: LawFit, b: LawFit) -> tuple[str, ...]:
     for key in ALIKE:
         if a.conventions.get(key) != b.conventions.get(key):
             warnings.append(f"{key} differs: {a.conventions.get(key)}, {b.conventions.get(key)}")
+    warnings += differences(a.provenance, b.provenance)
     for name, item in (("first", a), ("second", b)):
         if not item.trusted:
             warnings.append(f"the {name} fit is not certified or not identified in full")

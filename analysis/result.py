@@ -135,6 +135,8 @@ class LawFit:
     """How often intervals made in this way hold the truth, in simulations on this table's own design."""
     competition: dict[str, Any] | None = None
     """Every law fitted below a budget and scored above it: `isoflop.analysis.fitting.competition`."""
+    provenance: dict[str, Any] | None = None
+    """What made this fit (versions, commit, machine, time), and of which `table`; None in old files."""
 
     @property
     def trusted(self) -> bool:

@@ -13,11 +13,12 @@ import pandas as pd
 
 from isoflop.analysis.counts import COUNTS, FLOPS, Counted, count_rows, numbers
 from isoflop.analysis.pooling import pool, repeated_rows
+from isoflop.analysis.provenance import content_hash, hash_of_rows
 from isoflop.analysis.readers import as_floats, as_texts, one_line, parse_columns, select, tidy
 from isoflop.analysis.sources import Naming, combine, name_columns, open_source
 from isoflop.base.errors import UserError
 
-ONE_KIND = ("schedule", "dataset", "tokenizer", "vocab_size", "context_length")
+ONE_KIND = ("schedule", "dataset", "tokenizer", "vocab_size", "context_length", "jax_version")
 """Columns that should hold one value in a table that is fitted as a whole."""
 ONCE = 1.01
 """Tokens seen over distinct ones, up to which a run counts as one pass over its text."""
@@ -56,6 +57,8 @@ class RunTable:
     """Every row of the source, the excluded ones included."""
     naming: Naming = field(default_factory=Naming, repr=False)
     """How the source's columns were read."""
+    sha256: str | None = None
+    """Hash of the source's content: of its file where it is one, else of its rows."""
 
     def __len__(self) -> int:
         return len(self.loss_R)
@@ -89,7 +92,8 @@ class RunTable:
         """The same runs under other counting conventions. Raises `UserError` where the table lacks them."""
         if (count, flops) == (self.conventions["count"], self.conventions["flops"]):
             return self
-        return _table(self.rows, count, flops, self.source, self.folder, self.naming)
+        table = _table(self.rows, count, flops, self.source, self.folder, self.naming)
+        return dataclasses.replace(table, sha256=self.sha256)
 
 
 def load_runs(
@@ -130,13 +134,15 @@ def load_runs(
         notes += (f"{len(frame)} of {rows} rows have {where}",)
     naming = dataclasses.replace(naming, notes=notes + naming.notes)
     folder = sources[0].folder if len(sources) == 1 else None
-    return _table(frame, count, flops, ", ".join(names), folder, naming)
+    table = _table(frame, count, flops, ", ".join(names), folder, naming)
+    return dataclasses.replace(table, sha256=content_hash([each.sha256 for each in sources]))
 
 
 def table_of(frame: pd.DataFrame, *, count: str = "non_embedding", flops: str = "exact") -> RunTable:
     """A run table from a data frame already in memory; the rules are those of `load_runs`."""
     named, naming = name_columns(tidy(frame, "a data frame"), None, "a data frame")
-    return _table(named, count, flops, "a data frame", None, naming)
+    table = _table(named, count, flops, "a data frame", None, naming)
+    return dataclasses.replace(table, sha256=hash_of_rows(frame))
 
 
 def _table(

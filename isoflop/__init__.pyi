@@ -1,3 +1,5 @@
+__version__: str
+
 from .analysis import FitOptions as FitOptions
 from .analysis import LawFit as LawFit
 from .analysis import RunTable as RunTable

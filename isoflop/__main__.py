@@ -7,6 +7,8 @@ import signal
 import sys
 import traceback
 
+from isoflop.base.provenance import provenance
+
 COMMANDS = {
     "demo": "the CPU sweep on real text, end to end, with the report",
     "data": "datasets and tokenizers: what is on disk, what it costs",
@@ -31,6 +33,9 @@ def main() -> None:
 def _run(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(_usage())
+        return 0
+    if argv[0] == "--version":
+        print(_version())
         return 0
     command, rest = argv[0], argv[1:]
     if command in ("demo", "plan", "sweep"):
@@ -74,10 +79,17 @@ def _complain(text: str) -> int:
     return 2
 
 
+def _version() -> str:
+    made_by = provenance()
+    packages = ", ".join(f"{name} {number}" for name, number in made_by.packages.items() if number)
+    return f"isoflop {made_by.version}, Python {made_by.python}, {packages}"
+
+
 def _usage() -> str:
     lines = "\n".join(f"  {name:<9} {what}" for name, what in COMMANDS.items())
     return (
-        "usage: isoflop COMMAND ...\n\nSmall-scale scaling laws: train a grid, draw its IsoFLOP curves, "
+        "usage: isoflop COMMAND ...\n       isoflop --version\n\n"
+        "Small-scale scaling laws: train a grid, draw its IsoFLOP curves, "
         f"fit the law, and say how sure you are.\n\n{lines}\n\n`isoflop COMMAND --help` tells more."
     )
 

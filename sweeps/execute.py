@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.base.durable import Damaged, new_folder
+from isoflop.base.provenance import Provenance, provenance
 from isoflop.sweeps.group import ALONE, Group
 from isoflop.sweeps.store import Store
 from isoflop.train import checkpoint
@@ -193,6 +194,7 @@ def _file_segment(segment: Segment, record: Path, trained: Trained, diverged: bo
             "step_seconds": trained.step_seconds,
             "members": trained.members,
             "device": device_name(),
+            "provenance": provenance().to_json(),
         }
         (folder / "segment.json").write_text(json.dumps(facts, indent=1))
 
@@ -214,7 +216,9 @@ def _file_cell(
     parts = [*(np.load(f / "metrics.npz") for f in before), trained.metrics]
     metrics = {name: np.concatenate([part[name] for part in parts]) for name in trained.metrics}
     own = {"flops": task.segment.flops} | vars(trained)
-    clock = _clock(cell, [*(json.loads((f / "segment.json").read_text()) for f in before), own])
+    facts = [json.loads((f / "segment.json").read_text()) for f in before]
+    clock = _clock(cell, [*facts, own])
+    origin = provenance()
     result = measured(
         cell,
         corpus,
@@ -223,14 +227,14 @@ def _file_cell(
         clock=clock,
         device=device_name(),
         devices=how.devices,
+        trained_by=[*(Provenance(**f["provenance"]) for f in facts if "provenance" in f), origin],
     )
     with new_folder(store.cell(cell.cell_id)) as folder:
         np.save(folder / "windows.npy", windows)
         points = curve(cell, metrics, _rates(cell))
         (folder / "curve.jsonl").write_text("".join(json.dumps(point) + "\n" for point in points))
-        (folder / "cell.json").write_text(
-            json.dumps({"cell": to_json(cell), "result": to_json(result)}, indent=1)
-        )
+        record = {"cell": to_json(cell), "result": to_json(result), "provenance": origin.to_json()}
+        (folder / "cell.json").write_text(json.dumps(record, indent=1))
 
 
 def _clock(cell: CellSpec, parts: Sequence[dict[str, Any]]) -> Clock:

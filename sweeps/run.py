@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from isoflop.base.errors import UserError
+from isoflop.base.provenance import log_start
 from isoflop.sweeps import board as boards
 from isoflop.sweeps import table
 from isoflop.sweeps.adaptive import Adaptive, first_cells, next_cells
@@ -164,6 +166,7 @@ def run_sweep(
         contextlib.closing(Mirror(plan.config.trackers, plan.config.name, store, reporter)) as mirror,
         contextlib.closing(open_launcher(store, how)) as launcher,
     ):
+        log_start(out, sys.argv)
         workers = launcher.worker_count
         store.note("plan", asdict(price) | {"total_flops": price.total_flops, "workers": workers})
         (store.path / "summary.json").unlink(missing_ok=True)  # until it is finished again

@@ -1,6 +1,7 @@
 """A sweep's folder: content-addressed records, each there whole or not at all.
 
 sweep.json           the config and the plan
+provenance.jsonl     a line for each start: versions, commit, machine, time, command
 segments/ID/         segment.json, metrics.npz: a stretch that was trained
 checkpoints/ID/      its state at the end, while it is needed or kept
 partial/ID~STEPS/    state and metrics after STEPS steps of one that was left half-way

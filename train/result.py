@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isoflop.base.provenance import Provenance, provenance
 from isoflop.train.corpus import Corpus
 from isoflop.train.device import peak_flops, peak_memory_bytes
 from isoflop.train.spec import CellSpec, Recipe
@@ -42,6 +43,7 @@ class CellResult:
     `tokens_per_second` and `mfu` are of the steps alone, without the start-up; `mfu` is a share of the
     device's named peak, None where it has none. `peak_memory_bytes`: of the worker so far. `loss_spikes`: see
     `spikes`. `dropped`: share of assignments that a mixture's experts had no room for, None in a dense model.
+    `isoflop_version`, `jax_version`, `host`: where it was trained; several, where a path's segments differ.
     """
 
     cell_id: str
@@ -84,6 +86,9 @@ class CellResult:
     loss_spikes: int | None
     dropped: float | None
     device: str
+    isoflop_version: str | None = None
+    jax_version: str | None = None
+    host: str | None = None
 
 
 MEASURED = (
@@ -140,9 +145,11 @@ def measured(
     clock: Clock,
     device: str,
     devices: int = 1,
+    trained_by: Sequence[Provenance] = (),
 ) -> CellResult:
     """The result of a finished cell from its window losses (E,) and the metrics of all its steps (steps,),
-    taken by `devices` devices of the kind `device`."""
+    taken by `devices` devices of the kind `device`. `trained_by`: of each segment on the cell's path; this
+    process' own unless given."""
     loss = float(windows.mean(dtype=np.float64))
     speed = cell.recipe.batch_tokens / clock.step
     peak, bytes_per_token = peak_flops(device), corpus.bytes_per_token
@@ -164,7 +171,21 @@ def measured(
         loss_spikes=spikes(metrics["loss"]),
         dropped=float(metrics["dropped"][tail].mean(dtype=np.float64)) if "dropped" in metrics else None,
         device=device,
+        **_origin(trained_by or (provenance(),)),
     )
+
+
+def _origin(trained_by: Sequence[Provenance]) -> dict[str, str]:
+    """The columns that say where a cell was trained, in the order of its segments."""
+
+    def distinct(values: Iterable[str | None]) -> str:
+        return " + ".join(dict.fromkeys(value for value in values if value))
+
+    return {
+        "isoflop_version": distinct(each.version for each in trained_by),
+        "jax_version": distinct(each.packages.get("jax") for each in trained_by),
+        "host": distinct(each.host for each in trained_by),
+    }
 
 
 def unfinished(cell: CellSpec, corpus: Corpus, status: str, reason: str) -> CellResult:

@@ -12,6 +12,7 @@ from isoflop.analysis.fitting.outcome import Outcome
 from isoflop.analysis.fitting.resampling import seed_noise
 from isoflop.analysis.laws import find_law
 from isoflop.analysis.options import FitOptions
+from isoflop.analysis.provenance import provenance_of
 from isoflop.analysis.result import LawFit
 from isoflop.analysis.runs import RunTable
 from isoflop.base.errors import UserError
@@ -49,6 +50,7 @@ def fit(table: RunTable, options: FitOptions | None = None) -> LawFit:
         warnings=(*fitted.warnings, *outcome.warnings),
         next_runs=outcome.next_runs,
         profiles=outcome.profiles,
+        provenance=provenance_of(whole),
     )
 
 

@@ -19,6 +19,7 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from isoflop.analysis.plots import FIGURES
+from isoflop.analysis.provenance import origin_line
 from isoflop.analysis.reporting.table import Table
 from isoflop.analysis.reporting.tables import tables
 from isoflop.analysis.reporting.words import (
@@ -215,10 +216,11 @@ def _conventions(story: Story) -> str:
 
 
 def _footer(story: Story) -> str:
+    origin = f" {html.escape(said)}" if (said := origin_line(story.fit.provenance)) else ""
     return (
         "<footer>Methods: Hoffmann et al. (2022), Training Compute-Optimal Large Language Models, "
         "approaches 1 to 3. "
         "In the figures, drag to zoom and double-click to go back; click a legend entry to hide it, "
         "a table heading to "
-        "sort. This page is one file and fetches nothing.</footer>"
+        f"sort. This page is one file and fetches nothing.{origin}</footer>"
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from isoflop.analysis.provenance import hash_of_file, hash_of_rows
 from isoflop.analysis.readers import locate, read_table, tidy
 from isoflop.analysis.sources.aliases import Naming, combine, name_columns
 
@@ -19,11 +20,14 @@ __all__ = ["Naming", "Source", "combine", "name_columns", "open_source"]
 
 @dataclass(frozen=True)
 class Source:
-    """One table under the run table's column names. `folder`: the sweep's, if it is one's table."""
+    """One table under the run table's column names. `folder`: the sweep's, if it is one's table; `sha256`:
+    of its file, else of its rows.
+    """
 
     name: str
     frame: pd.DataFrame
     naming: Naming
+    sha256: str
     folder: Path | None = None
 
 
@@ -36,14 +40,15 @@ def open_source(item: str | Path, columns: Mapping[str, str] | None = None) -> S
     if name.startswith("wandb:"):
         from isoflop.analysis.sources.wandb_runs import read_wandb, without_result
 
-        frame, naming = name_columns(tidy(read_wandb(name.removeprefix("wandb:")), name), columns, name)
-        return Source(name, without_result(frame), naming)
+        rows = read_wandb(name.removeprefix("wandb:"))
+        frame, naming = name_columns(tidy(rows, name), columns, name)
+        return Source(name, without_result(frame), naming, hash_of_rows(rows))
     if name.startswith("public:"):
         from isoflop.analysis.sources.public import read_public
 
         rows, meanings = read_public(name.removeprefix("public:"))
         frame, naming = name_columns(tidy(rows, name), columns, name)
-        return Source(name, frame, Naming(naming.columns, naming.notes, meanings))
+        return Source(name, frame, Naming(naming.columns, naming.notes, meanings), hash_of_rows(rows))
     path, folder = locate(item)
     frame, naming = name_columns(read_table(path), columns, str(path))
-    return Source(name, frame, naming, folder)
+    return Source(name, frame, naming, hash_of_file(path), folder)

@@ -75,14 +75,15 @@ def report_run(sweep: str, folder: Path, rows: Sequence[Mapping[str, Any]]) -> R
     group = group_of(sweep)
     files = {str(p.relative_to(folder)): p for pattern in FILES for p in sorted(folder.glob(pattern))}
     columns = list(dict.fromkeys(key for row in rows for key in row))
+    fit = json.loads((folder / "fit.json").read_text()) if (folder / "fit.json").exists() else {}
     run = Run(
         id=f"{_slug(group)}-report",
         name=f"{sweep} report",
         group=group,
         job_type="report",
         tags=("report",),
-        config={"sweep": sweep},
-        summary=_fit_summary(folder / "fit.json"),
+        config={"sweep": sweep, "provenance": fit.get("provenance")},
+        summary=_fit_summary(fit),
         table={"columns": columns, "data": [[row.get(key) for key in columns] for row in rows]},
         files={name: str(path.resolve()) for name, path in files.items()},
     )
@@ -100,10 +101,7 @@ def _slug(group: str) -> str:
     return plain if plain == group else f"{plain}-{hashlib.sha256(group.encode()).hexdigest()[:6]}"
 
 
-def _fit_summary(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    fit = json.loads(path.read_text())
+def _fit_summary(fit: Mapping[str, Any]) -> dict[str, Any]:
     named = {"law": fit.get("law"), **(fit.get("params") or {}), **(fit.get("exponents") or {})}
     return {f"fit.{key}": value for key, value in named.items() if value is not None}
 
