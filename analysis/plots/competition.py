@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from isoflop.analysis.reporting.story import Story
 
 TITLE = "Held-out error, law by law"
-X = "Mean absolute error on runs not seen (nats per token)"
+X = "Mean |error| on held-out runs (nats)"
 ROW = 0.34
 """Inches a contender."""
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from isoflop.analysis.result import Interval
 
 TITLE = "Profiles of the objective"
-Y = "Rise of the objective over its threshold"
+Y = "Rise over threshold"
 TOP = 2.6
 """Rises beyond this many thresholds are cut off."""
 BELOW = -0.32

@@ -20,6 +20,10 @@ GRID = "#e6e8ee"
 ACCENT = "#b4411f"
 """Predictions and the fitted law's frontier."""
 NEUTRAL = "#9aa1af"
+EQUAL = "#6b7383"
+"""Lines of equal compute."""
+LOSS_SCALE = ("#7f9fc6", "#a9bfda", "#d5e0ec", "#f7f9fb")
+"""From a low loss to a high one."""
 FONT = "Inter, 'Helvetica Neue', Helvetica, 'Liberation Sans', Arial, sans-serif"
 RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: every machine draws the same figure
@@ -60,6 +64,22 @@ def budget_colours(count: int) -> list[str]:
     """One colour a budget, dark to light with compute, told apart by colour-blind readers too."""
     scale = matplotlib.colormaps["viridis"]
     return [to_hex(scale(x)) for x in (np.linspace(0.02, 0.86, count) if count > 1 else [0.3])]
+
+
+def dark_colours() -> dict[str, str]:
+    """What each colour of a figure's JSON becomes on a dark page; `faded` ones by how they begin."""
+    plain = {
+        INK: "#e4e7ee", SOFT: "#a3abba", GRID: "#2a2f3b", ACCENT: "#f0835c", NEUTRAL: "#7d8596",
+        "white": "#14171e", EQUAL: "#9aa3b5",
+        **dict(zip(LOSS_SCALE, ("#5b86bd", "#42618c", "#2b3d58", "#1b2331"), strict=True)),
+    }  # fmt: skip
+    scale = matplotlib.colormaps["viridis"]
+    lut = [to_hex(scale(k)) for k in range(scale.N)]
+    brighter = {light: lut[round(0.35 * (scale.N - 1) + 0.65 * k)] for k, light in enumerate(lut)}
+    solid = brighter | {light: dark for light, dark in plain.items() if light != "white"}
+    faint = {faded(light, 0)[:-2]: faded(dark, 0)[:-2] for light, dark in solid.items()}
+    white = {'"white"': f'"{plain["white"]}"', "rgba(255,255,255,": faded(plain["white"], 0)[:-2]}
+    return solid | faint | white
 
 
 def faded(colour: str, alpha: float) -> str:

@@ -11,10 +11,13 @@ from matplotlib.figure import Figure
 
 from isoflop.analysis.plots.style import (
     ACCENT,
+    EQUAL,
     INK,
+    LOSS_SCALE,
     NEUTRAL,
     budget_colours,
     canvas,
+    faded,
     layout,
     log_axis,
     logarithmic,
@@ -30,10 +33,7 @@ TITLE = "The fitted surface"
 X = "Parameters N"
 Y = "Training tokens D"
 POINTS = 90
-EQUAL = "#6b7383"
-"""Lines of equal compute."""
-SCALE = [[0.0, "#7f9fc6"], [0.35, "#a9bfda"], [0.7, "#d5e0ec"], [1.0, "#f7f9fb"]]
-"""Dark where the loss is low."""
+SCALE = [[at, colour] for at, colour in zip((0.0, 0.35, 0.7, 1.0), LOSS_SCALE, strict=True)]
 
 
 def caption(story: Story) -> str:
@@ -106,7 +106,7 @@ def interactive(story: Story) -> go.Figure | None:
     start, end, step = _levels(loss)
     figure = go.Figure()
     figure.add_contour(
-        x=x, y=y, z=loss, colorscale=SCALE, ncontours=14, line={"width": 0.7, "color": "rgba(29,36,51,0.45)"},
+        x=x, y=y, z=loss, colorscale=SCALE, ncontours=14, line={"width": 0.7, "color": faded(INK, 0.45)},
         contours={"showlabels": True, "labelfont": {"size": 11, "color": INK}, "start": start, "end": end,
                   "size": step},
         colorbar={"title": {"text": "loss (nats)", "side": "right"}, "thickness": 12, "outlinewidth": 0},

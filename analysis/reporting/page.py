@@ -19,6 +19,7 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from isoflop.analysis.plots import FIGURES
+from isoflop.analysis.plots.style import dark_colours
 from isoflop.analysis.provenance import origin_line
 from isoflop.analysis.reporting.table import Table
 from isoflop.analysis.reporting.tables import tables
@@ -75,6 +76,7 @@ def page(story: Story, figures: Mapping[str, go.Figure]) -> str:
             "</main>",
             _footer(story),
             f'<script type="application/json" id="figures">{data}</script>',
+            f'<script type="application/json" id="dark-colours">{json.dumps(dark_colours())}</script>',
             *(f"<script>{script}</script>" for script in scripts),
             "</body>",
             "</html>",
@@ -171,7 +173,8 @@ def _table(table: Table) -> str:
         cells = "".join(_cell("td", value, wide) for value, wide in zip(row, text, strict=True))
         rows.append(f"<tr{' class=own' if k in table.own else ''}>{cells}</tr>")
     body = (
-        f'<p class="caption">{html.escape(table.caption)}</p><div class="scroll"><table class="sortable">'
+        f'<p class="caption">{html.escape(table.caption)}</p><div class="scroll" tabindex="0">'
+        f'<table class="sortable">'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
     if table.folded:

@@ -24,8 +24,8 @@ def competition_table(story: Story) -> Table:
     found = story.competition
     rows = found.rows if found else ()
     headers = (
-        "law", "free", "runs", "mean |error|", "bias", "worst", "over the best", "95% interval",
-        "at the minimum", "residual sd", "verdict",
+        "law", "mean |error|", "over the best", "95% interval", "verdict", "bias", "worst",
+        "at the minimum", "residual sd", "free", "runs",
     )  # fmt: skip
     own = frozenset(k for k, row in enumerate(rows) if row.name == story.fit.law)
     caption = _competition_caption(found) if found else ""
@@ -35,11 +35,11 @@ def competition_table(story: Story) -> Table:
 def _contender(row: Contender) -> tuple[str | tuple[str, float], ...]:
     spread = row.residual_log_sd
     return (
-        row.name.replace("_", " "), str(row.parameters), str(row.n_scored),
-        f"{row.mean_abs_error:.4f}", signed(row.bias), signed(row.worst),
-        signed(row.excess) if row.excess else NONE, opened(row.interval, lambda x: signed(x)),
+        row.name.replace("_", " "), f"{row.mean_abs_error:.4f}",
+        signed(row.excess) if row.excess else NONE, opened(row.interval, signed), _verdict(row),
+        signed(row.bias), signed(row.worst),
         NONE if row.optimum_error is None else signed(row.optimum_error),
-        NONE if spread is None else percent(100 * spread), _verdict(row),
+        NONE if spread is None else percent(100 * spread), str(row.parameters), str(row.n_scored),
     )  # fmt: skip
 
 

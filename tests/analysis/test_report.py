@@ -6,8 +6,6 @@ import dataclasses
 import html
 import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -16,44 +14,22 @@ import pytest
 
 from isoflop.analysis import FitOptions, LawFit, Report, RunTable, UserError, fit, load_runs, report, table_of
 from isoflop.analysis.plots import FIGURES, allocation, competition, profiles
-from isoflop.analysis.plots.style import log_ticks, power, short
-from isoflop.analysis.reporting.report import _default_folder, write
+from isoflop.analysis.plots.style import dark_colours, log_ticks, power, short
+from isoflop.analysis.reporting.report import _default_folder, _interactive, write
 from isoflop.analysis.reporting.story import RIVALS
 from isoflop.analysis.reporting.tables import tables
 from isoflop.analysis.reporting.variants import outliers
 from isoflop.analysis.reporting.words import advice, between, number
 from isoflop.commands.words import fit_lines
-from tests.optional import lacking
+from tests.analysis.browser import laid_out, opened
 
 pytestmark = pytest.mark.slow
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--enable-logging=stderr", "--virtual-time-budget=20000", "--window-size=1280,4000", "--dump-dom",
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def made(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
     """The report of a simulated sweep."""
     return report(folder, tmp_path_factory.mktemp("report"), FitOptions(bootstrap=100, starts=32))
-
-
-def browser() -> str:
-    """A chromium's path; without one the test skips."""
-    found = [path for name in BROWSERS if (path := shutil.which(name))]
-    return found[0] if found else lacking("browser", f"None of {', '.join(BROWSERS)} is installed.")
-
-
-def opened(page: Path, profile: Path) -> tuple[str, str]:
-    """The page's DOM after its scripts ran, and the browser's console lines."""
-    command = [browser(), *FLAGS, f"--user-data-dir={profile}", page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    console = "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
-    return done.stdout, console
 
 
 def test_a_browser_draws_every_figure_and_complains_of_nothing(made: Report, tmp_path: Path) -> None:
@@ -64,6 +40,32 @@ def test_a_browser_draws_every_figure_and_complains_of_nothing(made: Report, tmp
         assert plot is not None, name
         assert 'class="main-svg"' in plot.group(), name
         assert plot.group().count("<path") > 3, name
+
+
+@pytest.mark.parametrize("width", [1300, 800, 400])
+def test_nothing_is_cut_at_any_width(made: Report, tmp_path: Path, width: int) -> None:
+    found = laid_out(made.html, width, tmp_path / "page")
+    assert found.page <= found.width == width
+    assert found.cells > 100
+    assert (found.clipped, found.lost, found.crossed) == ([], [], [])
+    if width == 1300:
+        assert set(found.scrolled) <= {f"Runs ({len(made.story.table)} rows)"}
+
+
+def test_the_verdict_stands_before_what_a_telephone_must_scroll_to(made: Report) -> None:
+    headers = next(table for table in tables(made.story) if table.title == "Which law predicts best?").headers
+    assert headers.index("verdict") == 4
+
+
+def test_a_dark_page_has_a_colour_for_every_one_of_its_figures(made: Report) -> None:
+    """Ink on paper becomes light on dark, budgets included."""
+    dark = dark_colours()
+    drawn = json.dumps({name: json.loads(f.to_json()) for name, f in _interactive(made.story).items()})
+    plain = set(re.findall(r"#[0-9a-f]{6}", drawn))
+    assert plain <= set(dark)
+    assert {f"rgba({rest}" for rest in re.findall(r"rgba\((\d+,\d+,\d+,)", drawn)} - {"rgba(0,0,0,"} <= set(
+        dark
+    )
 
 
 def test_the_policy_forbids_a_fetch_and_an_injected_script(made: Report, tmp_path: Path) -> None:
