@@ -12,7 +12,7 @@ from isoflop.analysis.provenance import differences
 from isoflop.analysis.result import Interval, LawFit
 from isoflop.analysis.runs import RunTable
 
-ALIKE = ("count", "count_meaning", "flops", "flops_meaning")
+ALIKE = ("count", "count_meaning", "flops", "flops_meaning", "loss_unit")
 
 
 @dataclass(frozen=True)

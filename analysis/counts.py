@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from isoflop.analysis.readers import as_floats, listed, one_line
 from isoflop.analysis.sources.aliases import hints
+from isoflop.analysis.tables.cells import as_floats, listed, one_line
+from isoflop.analysis.tables.plausible import doubts
 from isoflop.base.errors import UserError
 
 COUNTS = {
@@ -20,10 +21,6 @@ COUNTS = {
     "body": "transformer blocks alone",
 }
 FLOPS = {"exact": "the table's own training FLOPs", "6nd": "6 N D"}
-SMALLEST = 1e3
-"""A table whose every N, or every D, is below this looks as if it counted in millions."""
-FAR_APART = 30.0
-"""No counting of parameters or of attention makes 6ND and the table's FLOPs differ by this factor."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ def count_rows(frame: pd.DataFrame, count: str, flops: str, where: str) -> Count
     if as_given and derived != "n_params":
         warnings.append("the table has one parameter count, n_params: it is taken as given")
     own_flops = "flops" in frame.columns and derived != "flops"
-    warnings += _units(N_R, D_R, C_R)
+    warnings += doubts(frame, N_R, D_R, C_R, loss_R)
     if flops == "6nd" or not own_flops:
         C_R = _follows(6.0, N_R, D_R, np.ones_like(D_R), where)
     conventions = {
@@ -70,7 +67,6 @@ def count_rows(frame: pd.DataFrame, count: str, flops: str, where: str) -> Count
         "flops": flops,
         "flops_meaning": FLOPS["exact"] if flops == "exact" and own_flops else FLOPS["6nd"],
         "derived_column": derived,
-        "loss": "held-out cross-entropy, nats per token",
     }
     return Counted(N_R, D_R, C_R, loss_R, conventions, tuple(warnings))
 
@@ -132,22 +128,6 @@ def _follows(scale: float, x_R: np.ndarray, y_R: np.ndarray, z_R: np.ndarray, wh
             f"{where}: C = 6ND leaves the range of numbers in usable row {bad[0]}: check the units"
         )
     return values
-
-
-def _units(N_R: np.ndarray, D_R: np.ndarray, C_R: np.ndarray) -> list[str]:
-    """Signs that a column is in other units than single parameters, tokens and FLOPs."""
-    found = [
-        f"{name} is below {SMALLEST:g} in every row: if it counts in millions or billions, let the column's "
-        f"name say so ({example}_M, {example}_B)"
-        for name, example, values in (("n_params", "params", N_R), ("n_tokens", "tokens", D_R))
-        if np.all(values < SMALLEST)
-    ]
-    ratio = float(np.exp(np.median(np.log(C_R) - np.log(6.0) - np.log(N_R) - np.log(D_R))))
-    if not 1 / FAR_APART < ratio < FAR_APART:
-        found.append(
-            f"flops is {ratio:.2g} times 6ND (median): a units mistake in n_params, n_tokens or flops?"
-        )
-    return found
 
 
 def numbers(frame: pd.DataFrame, name: str, where: str, may_be_empty: bool = False) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from isoflop.analysis.readers import as_floats, as_texts, listed, one_line
+from isoflop.analysis.tables.cells import as_floats, as_texts, listed, one_line
 from isoflop.base.errors import UserError
 
 COMPARABLE = ("dataset", "tokenizer", "vocab_size")

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Mapping
-from decimal import Decimal
-from numbers import Real
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
+from isoflop.analysis.tables.cells import listed, one_line
 from isoflop.base.errors import UserError
 
 SUFFIXES = {
@@ -22,8 +19,6 @@ SUFFIXES = {
     ".ndjson": "JSON Lines",
     ".parquet": "Parquet",
 }
-LISTED = 24
-"""A message lists this many columns."""
 
 
 def locate(source: str | Path) -> tuple[Path, Path | None]:
@@ -98,80 +93,3 @@ def rename(frame: pd.DataFrame, columns: Mapping[str, str] | None, where: str) -
     chosen = columns or {}
     gone = {*chosen.keys(), *chosen.values()} & set(frame.columns)
     return frame.drop(columns=list(gone)).assign(**{new: frame[old] for new, old in chosen.items()})
-
-
-def select(frame: pd.DataFrame, where: str, source: str) -> pd.DataFrame:
-    """The rows that have the values of `"column=value,..."`, numbers compared as numbers.
-
-    Raises `UserError` for a text of another form, an unknown column, and values that no row has.
-    """
-    for item in where.split(","):
-        name, equals, value = (part.strip() for part in item.partition("="))
-        if not (name and equals and value):
-            raise UserError(f"--where {item.strip()!r}: write column=value, as in dataset=c4")
-        if name not in frame.columns:
-            raise UserError(f"--where {name}: {source} has no such column; it has {listed(frame)}")
-        column = frame[name]
-        if pd.api.types.is_numeric_dtype(column):
-            keep = np.asarray(column == pd.to_numeric(value, errors="coerce"))
-        else:
-            keep = np.asarray(column.astype("string").str.strip().fillna("") == value, dtype=bool)
-        if not keep.any():
-            known = ", ".join(map(str, column.dropna().unique()[:6]))
-            raise UserError(f"--where {name}={value}: no row of {source} has it; {name} is {known}")
-        frame = frame.loc[keep]
-    return frame.reset_index(drop=True)
-
-
-def parse_columns(text: str | None) -> dict[str, str]:
-    """`"loss=val_loss,n_params=N"` -> `{"loss": "val_loss", "n_params": "N"}`."""
-    pairs: dict[str, str] = {}
-    for item in (text or "").split(","):
-        if not item.strip():
-            continue
-        new, equals, old = (part.strip() for part in item.partition("="))
-        if not (new and equals and old):
-            raise UserError(f"--columns {item.strip()!r}: write new=old, as in loss=val_loss,n_params=N")
-        pairs[new] = old
-    return pairs
-
-
-def listed(frame: pd.DataFrame) -> str:
-    """The table's columns, for a message."""
-    more = f" and {len(frame.columns) - LISTED} more" if len(frame.columns) > LISTED else ""
-    return ", ".join(one_line(name) for name in frame.columns[:LISTED]) + more
-
-
-def one_line(value: object, most: int = 200) -> str:
-    """Any value as a short text without line breaks, for a message."""
-    text = " ".join(str(value).split())
-    return text if len(text) <= most else text[:most] + "..."
-
-
-def as_texts(frame: pd.DataFrame, name: str) -> pd.Series:
-    """The column's values as text, whatever they are; empty cells stay empty."""
-    column = pd.Series(frame[name])
-    cells = zip(column.tolist(), column.isna().tolist(), strict=True)
-    return pd.Series([None if empty else str(cell) for cell, empty in cells], column.index, dtype=object)
-
-
-def as_floats(frame: pd.DataFrame, name: str) -> np.ndarray:
-    """The column's numbers, and text that is one; NaN for everything else: dates, truth values, lists."""
-    column = pd.Series(frame[name])
-    kind = column.dtype
-    if pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind):
-        if pd.api.types.is_complex_dtype(kind):
-            return np.full(len(column), np.nan)
-        return column.to_numpy(dtype=float, na_value=np.nan)
-    if not (pd.api.types.is_object_dtype(kind) or pd.api.types.is_string_dtype(kind)):
-        return np.full(len(column), np.nan)
-    return np.fromiter(map(_as_float, column), dtype=float, count=len(column))
-
-
-def _as_float(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, str | Real | Decimal):
-        return math.nan
-    try:
-        return float(value)
-    except (ValueError, OverflowError):
-        return math.nan

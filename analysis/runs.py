@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +15,16 @@ import pandas as pd
 from isoflop.analysis.counts import COUNTS, FLOPS, Counted, count_rows, numbers
 from isoflop.analysis.pooling import pool, repeated_rows
 from isoflop.analysis.provenance import content_hash, hash_of_rows
-from isoflop.analysis.readers import as_floats, as_texts, one_line, parse_columns, select, tidy
+from isoflop.analysis.readers import tidy
 from isoflop.analysis.sources import Naming, combine, name_columns, open_source
+from isoflop.analysis.tables.cells import as_floats, as_texts, one_line
+from isoflop.analysis.tables.selecting import parse_columns, select
 from isoflop.base.errors import UserError
 
 ONE_KIND = ("schedule", "dataset", "tokenizer", "vocab_size", "context_length", "jax_version")
 """Columns that should hold one value in a table that is fitted as a whole."""
+OWN = ("cell_id", "n_params_non_embedding", "n_params_body", "flops_6nd", "loss_stderr")
+"""Columns by which a table is one of `isoflop`'s own sweeps: its loss is in nats per token."""
 ONCE = 1.01
 """Tokens seen over distinct ones, up to which a run counts as one pass over its text."""
 FINISHED = ("finished", "completed", "complete", "done", "success", "succeeded")
@@ -165,7 +170,7 @@ def _table(
         C_R=counted.C_R,
         loss_R=counted.loss_R,
         excluded=excluded,
-        conventions=_conventions(counted, naming),
+        conventions=_conventions(counted, naming, finished),
         warnings=warnings,
         source=source,
         folder=folder,
@@ -174,22 +179,43 @@ def _table(
     )
 
 
-def _conventions(counted: Counted, naming: Naming) -> dict[str, Any]:
+def _conventions(counted: Counted, naming: Naming, frame: pd.DataFrame) -> dict[str, Any]:
     """What N, C and the loss are: in the source's own words, or with the names that its columns have."""
-    stated = {**counted.conventions, "data": naming.meanings.get("data"), "columns": dict(naming.columns)}
+    loss, unit = _loss_meaning(naming, frame)
+    stated = {
+        **counted.conventions,
+        "loss": loss,
+        "loss_unit": unit,
+        "data": naming.meanings.get("data"),
+        "columns": dict(naming.columns),
+    }
     own = {
         "n_params": ("count_meaning", stated["count_as_given"]),
         "flops": ("flops_meaning", stated["flops_meaning"] != FLOPS["6nd"]),
-        "loss": ("loss", True),
     }
     for column, (meaning, applies) in own.items():
         if not applies:
             continue
         if column not in naming.columns:
             stated[meaning] = naming.meanings.get(meaning, stated[meaning])
-        elif column != "loss":
+        else:
             stated[meaning] += f" (its column {one_line(naming.columns[column], 60)!r})"
     return stated
+
+
+def _loss_meaning(naming: Naming, frame: pd.DataFrame) -> tuple[str, str | None]:
+    """What the loss is, and its unit: None where neither the source nor a column's name says so."""
+    if "loss" in naming.columns:
+        column = f"its column {one_line(naming.columns['loss'], 60)!r}"
+        if naming.loss_unit:
+            return f"{naming.loss_unit} ({column})", naming.loss_unit
+        return f"the loss as the table gives it ({column})", None
+    if "loss" in naming.meanings:
+        said = re.search(r"nats per \w+", naming.meanings["loss"])
+        return naming.meanings["loss"], said[0] if said else None
+    if set(OWN) <= set(frame.columns):
+        return "held-out cross-entropy, nats per token", "nats per token"
+    return "the loss as the table gives it", None
 
 
 def _finished(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[Excluded, ...]]:

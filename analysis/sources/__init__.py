@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,7 @@ def open_source(item: str | Path, columns: Mapping[str, str] | None = None) -> S
 
         rows, meanings = read_public(name.removeprefix("public:"))
         frame, naming = name_columns(tidy(rows, name), columns, name)
-        return Source(name, frame, Naming(naming.columns, naming.notes, meanings), hash_of_rows(rows))
+        return Source(name, frame, dataclasses.replace(naming, meanings=meanings), hash_of_rows(rows))
     path, folder = locate(item)
     frame, naming = name_columns(read_table(path), columns, str(path))
     return Source(name, frame, naming, hash_of_file(path), folder)

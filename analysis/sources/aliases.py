@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from isoflop.analysis.readers import as_floats, as_texts, one_line, rename
-from isoflop.analysis.sources.units import Named, key_of, split_unit
+from isoflop.analysis.readers import rename
+from isoflop.analysis.sources.loss_units import split_loss_unit
+from isoflop.analysis.sources.units import Named, is_spelled_out, key_of, split_unit
+from isoflop.analysis.tables.cells import as_floats, as_texts, one_line
 from isoflop.base.errors import UserError
 
 ALIASES: dict[str, tuple[str, ...]] = {
@@ -62,6 +64,8 @@ NO_LOSS = {
 }  # fmt: skip
 """Words that make of a column with `loss` in its name something else than a held-out loss."""
 SHOWN = 4
+FEW = 1e5
+"""Values that are all below this count no single parameters or tokens of a model that anyone fits."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,8 @@ class Naming:
     columns: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     meanings: dict[str, str] = field(default_factory=dict)
+    loss_unit: str | None = None
+    """What a loss that was read from another column is in, where its name says so."""
 
 
 def name_columns(
@@ -87,29 +93,46 @@ def name_columns(
 
     Raises `UserError` where several could be meant.
     """
-    chosen = {new: old for new, old in (columns or {}).items() if new != old}
+    chosen, stated = _with_units({new: old for new, old in (columns or {}).items() if new != old})
     frame = rename(frame, chosen, where)
-    found = {new: (old, _stated(old, new)) for new, old in chosen.items()}
-    values = {new: _values(frame, new, named) for new, (_, named) in found.items() if named.unit}
+    found = {
+        new: (old, stated.get(new) or _stated(old, new, as_floats(frame, new))) for new, old in chosen.items()
+    }
+    values = {new: _values(frame, new, named) for new, (_, named) in found.items() if named.converts}
     usual: list[str] = []
     for new in ALIASES:
         if new in frame.columns or (new == "n_params" and _counted(frame)):
             continue
         if (old := _only(frame, new, where)) is not None:
-            found[new] = (old, split_unit(old, new))
+            found[new] = (old, read_name(old, new))
             values[new] = _values(frame, old, found[new][1])
             usual.append(f"{new} = {old}")
     notes = (f"columns read by their usual names: {', '.join(usual)}",) if usual else ()
-    notes += tuple(
-        f"{new}: the name {old!r} gives the unit {named.unit}; values multiplied by {named.scale:.4g}"
-        for new, (old, named) in found.items()
-        if named.unit
+    notes += tuple(_conversion(new, old, named) for new, (old, named) in found.items() if named.converts)
+    unit = found["loss"][1].becomes if "loss" in found else None
+    return frame.assign(**values), Naming(
+        {new: old for new, (old, _) in found.items()}, notes, loss_unit=unit
     )
-    return frame.assign(**values), Naming({new: old for new, (old, _) in found.items()}, notes)
+
+
+def _conversion(new: str, old: str, named: Named) -> str:
+    """What was done to a column's values because of its name."""
+    if new != "loss":
+        return (
+            f"{new}: the name {one_line(old)!r} gives the unit {named.unit}; values multiplied by "
+            f"{named.scale:.4g}"
+        )
+    done = "its natural logarithm is taken" if named.logarithm else f"multiplied by {named.scale:.4g}"
+    return f"loss: the name {one_line(old)!r} says {named.unit}; {done}: {named.becomes or 'nats'}"
 
 
 def combine(namings: Iterable[Naming]) -> Naming:
-    """The naming of tables that are pooled."""
+    """The naming of tables that are pooled. Raises `UserError` where their losses are in different units."""
+    namings = list(namings)
+    units = {naming.loss_unit for naming in namings}
+    if len(units) > 1 and units != {None, "nats per token"}:
+        kinds = " and ".join(sorted(str(unit or "as the table gives it") for unit in units))
+        raise UserError(f"the tables' losses are in different units ({kinds}): they cannot be pooled")
     columns: dict[str, list[str]] = {}
     notes: dict[str, None] = {}
     meanings: dict[str, list[str]] = {}
@@ -120,7 +143,7 @@ def combine(namings: Iterable[Naming]) -> Naming:
                 if value not in target.setdefault(key, []):
                     target[key].append(value)
     joined = ({key: ", ".join(values) for key, values in each.items()} for each in (columns, meanings))
-    return Naming(next(joined), tuple(notes), next(joined))
+    return Naming(next(joined), tuple(notes), next(joined), next((unit for unit in units if unit), None))
 
 
 def hints(frame: pd.DataFrame, missing: Iterable[str]) -> dict[str, str]:
@@ -138,10 +161,36 @@ def _counted(frame: pd.DataFrame) -> bool:
     return any(f"n_params_{count}" in frame.columns for count in ("total", "non_embedding", "body"))
 
 
-def _stated(old: str, new: str) -> Named:
-    """The unit of a column that the user chose: believed where the rest of its name is a usual one, too."""
-    named = split_unit(old, new)
-    return named if named.key in _keys(new) else Named(named.key)
+def read_name(name: str, new: str) -> Named:
+    """The key and the unit of a column's name, where it is to be the run table's column `new`."""
+    return split_loss_unit(name) if new == "loss" else split_unit(name, new)
+
+
+def _with_units(chosen: Mapping[str, str]) -> tuple[dict[str, str], dict[str, Named]]:
+    """The choices under the run table's names, and units that the new names state: `n_params_M=size`."""
+    plain: dict[str, str] = {}
+    stated: dict[str, Named] = {}
+    for new, old in chosen.items():
+        for column in (*NEEDED, "n_tokens_unique"):
+            named = read_name(new, column)
+            if named.unit and named.key == key_of(column):
+                plain[column], stated[column] = old, named
+                break
+        else:
+            plain[new] = old
+    return plain, stated
+
+
+def _stated(old: str, new: str, values: np.ndarray) -> Named:
+    """The unit of a column that the user chose. A letter that may be part of a name (`run_b`) is believed
+    where the rest is a usual name, or the values are too small for single parameters or tokens.
+    """
+    named = read_name(old, new)
+    usual = named.key in _keys(new) or named.key in SYMBOLS.get(new, "").lower()
+    if new == "loss" or named.unit is None or usual or is_spelled_out(old, named.unit):
+        return named
+    small = not bool(np.any(values >= FEW))
+    return named if small else Named(named.key)
 
 
 def _keys(new: str) -> tuple[str, ...]:
@@ -150,14 +199,16 @@ def _keys(new: str) -> tuple[str, ...]:
 
 def _only(frame: pd.DataFrame, new: str, where: str) -> str | None:
     """The one column that goes by a usual name, or None."""
-    names = [name for name in frame.columns if split_unit(name, new).key in _keys(new)]
-    names += [name for name in _in_company(frame) if name in tuple(SYMBOLS.get(new, ""))]
+    names = [name for name in frame.columns if read_name(name, new).key in _keys(new)]
+    names += [name for name, letter in _in_company(frame).items() if letter in SYMBOLS.get(new, "")]
     if new == "status":
         names = [name for name in names if _are_states(frame, name)]
     if new in NEEDED:
         names = [name for name in names if _has_numbers(frame, name)] or names
     if new == "loss" and not names:
         names = [name for name in frame.columns if _looks_like_loss(frame, name)]
+    if new == "loss":  # a perplexity beside the loss itself is the same thing again
+        names = [name for name in names if not read_name(name, new).converts] or names
     if len(names) > 1 and not _agree(frame, names, new):
         if new not in NEEDED:
             return None
@@ -169,12 +220,23 @@ def _only(frame: pd.DataFrame, new: str, where: str) -> str | None:
     return names[0] if names else None
 
 
-def _in_company(frame: pd.DataFrame) -> list[str]:
-    """The single letters that may be read as the literature's symbols."""
-    there = {name for name in frame.columns if len(name) == 1}
+def _in_company(frame: pd.DataFrame) -> dict[str, str]:
+    """Columns that may be read as the literature's symbols, and their letters: `N`, `D (B)`."""
+    letters = {name: name[0] for name in frame.columns if _is_letter(name)}
+    there = set(letters.values())
     if "N" in there and there & {"D", "T", "C"}:
-        return [name for name in "NDTCLU" if name in there and not (name == "T" and "D" in there)]
-    return ["n", "t"] if {"n", "t"} <= there else []
+        read = {"N", "D", "C", "L", "U"} | ({"T"} - ({"T"} if "D" in there else set()))
+    else:
+        read = {"n", "t"} if {"n", "t"} <= there else set()
+    return {name: letter for name, letter in letters.items() if letter in read}
+
+
+def _is_letter(name: str) -> bool:
+    """A letter alone, or with a unit in brackets."""
+    if not re.fullmatch(r"[A-Za-z](\s*[(\[].*[)\]])?", name):
+        return False
+    new = next((new for new, letters in SYMBOLS.items() if name[0] in letters), None)
+    return new is not None and (len(name) == 1 or read_name(name, new).unit is not None)
 
 
 def _are_states(frame: pd.DataFrame, name: str) -> bool:
@@ -193,14 +255,9 @@ def _looks_like_loss(frame: pd.DataFrame, name: str) -> bool:
 
 def _agree(frame: pd.DataFrame, names: list[str], new: str) -> bool:
     """Several names for the same numbers are one column."""
-    first, *others = (_scaled(frame, name, split_unit(name, new)) for name in names)
+    first, *others = (read_name(name, new).convert(as_floats(frame, name)) for name in names)
     return all(np.allclose(first, other, rtol=1e-9, atol=0, equal_nan=True) for other in others)
 
 
 def _values(frame: pd.DataFrame, name: str, named: Named) -> pd.Series | np.ndarray:
-    return pd.Series(frame[name]) if named.unit is None else _scaled(frame, name, named)
-
-
-def _scaled(frame: pd.DataFrame, name: str, named: Named) -> np.ndarray:
-    with np.errstate(over="ignore"):  # an infinity is refused where the column is used
-        return named.scale * as_floats(frame, name)
+    return named.convert(as_floats(frame, name)) if named.converts else pd.Series(frame[name])

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+import numpy as np
+
 LETTERS = {"k": 1e3, "m": 1e6, "b": 1e9, "bn": 1e9, "t": 1e12, "tn": 1e12}
 """Only at a name's end: `params_M` is in millions, `M_params` might be anything."""
 SPELLED = {"thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12}
@@ -28,12 +30,26 @@ _POWER = re.compile(r"1e\d{1,2}")
 @dataclass(frozen=True)
 class Named:
     """What a column's name says. `key`: its words run together in lower case, without the unit;
-    `scale`: what one of the unit is worth; `unit`: the unit as written, or None.
+    `scale`: what one of the unit is worth; `unit`: the unit as stated, or None. Of a loss `becomes` is its
+    unit after conversion, None where the name does not say; `logarithm`: the natural one is taken first.
     """
 
     key: str
     scale: float = 1.0
     unit: str | None = None
+    becomes: str | None = None
+    logarithm: bool = False
+
+    @property
+    def converts(self) -> bool:
+        """Whether values change."""
+        return self.logarithm or self.scale != 1.0
+
+    def convert(self, values: np.ndarray) -> np.ndarray:
+        """The values in single parameters, tokens and FLOPs, a loss in nats; NaN for a logarithm that is
+        none."""
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # refused where they are used
+            return self.scale * (np.log(values) if self.logarithm else values)
 
 
 def key_of(name: str) -> str:
@@ -67,3 +83,10 @@ def _scale(word: str, quantity: str, last: bool) -> tuple[float | None, list[str
     if word.removesuffix("s") in SPELLED:
         return SPELLED[word.removesuffix("s")], []
     return (LETTERS[word], []) if last and word in LETTERS else (None, [])
+
+
+def is_spelled_out(name: str, unit: str) -> bool:
+    """Whether the unit stands in brackets at the name's end, or is more than a letter."""
+    if len(unit) > len("bn"):
+        return True
+    return re.search(rf"[(\[]\s*{re.escape(unit)}\s*[)\]]\s*$", name, re.IGNORECASE) is not None

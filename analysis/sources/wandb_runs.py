@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from isoflop.analysis.readers import one_line
+from isoflop.analysis.tables.cells import one_line
 from isoflop.base.errors import UserError
 
 SECONDS = 60

@@ -14,8 +14,8 @@ from typing import Any
 
 import pandas as pd
 
-from isoflop.analysis.readers import one_line
 from isoflop.analysis.sources.public.table import PublicTable
+from isoflop.analysis.tables.cells import one_line
 from isoflop.base.errors import UserError
 
 HOST = "https://raw.githubusercontent.com"

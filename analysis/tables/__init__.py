@@ -1,0 +1,1 @@
+"""What a table of runs holds: its cells, its rows, and which rows belong together."""
