@@ -24,6 +24,9 @@ from isoflop.train.spec import from_json, to_json
 
 BEATS_A_LEASE = 12
 
+STARTING = "starting"
+"""State of a worker that imports what it needs and looks for its devices."""
+
 HUNG = 75
 """Exit status of a worker that made no headway for too long."""
 

@@ -69,7 +69,7 @@ def _measure(
     missing = [r for r in recipes if not files[r.model.width].exists()]
     if missing:
         segments = [Segment(_shape(r), 0, STEPS, None, None) for r in missing]
-        _train(segments, plan, store, launcher)
+        _train(segments, plan, store, launcher, how)
         for segment in segments:
             facts = store.read_json(f"segments/{segment.segment_id}/segment.json")
             told = {"step_seconds": facts["step_seconds"]}
@@ -77,7 +77,7 @@ def _measure(
     return [(r.model.width, json.loads(files[r.model.width].read_text())["step_seconds"]) for r in recipes]
 
 
-def _train(segments: Sequence[Segment], plan: Plan, store: Store, launcher: Launcher) -> None:
+def _train(segments: Sequence[Segment], plan: Plan, store: Store, launcher: Launcher, how: Execution) -> None:
     tree, cells = Tree(), {}
     for segment in segments:
         cell = CellSpec(segment.recipe, segment.stop, eval_windows=LEAST_WINDOWS)
@@ -85,7 +85,7 @@ def _train(segments: Sequence[Segment], plan: Plan, store: Store, launcher: Laun
         tree.paths[cell.cell_id] = (segment.segment_id,)
         cells[cell.cell_id] = cell
     board = Board("calibrate", tree, cells, "none", str(plan.corpus.folder))
-    train_cells(board, store, launcher)
+    train_cells(board, store, launcher, lease_seconds=how.lease_seconds)
     for name, tries in store.contents().failures.items():
         width = tree.segments[name].recipe.model.width
         raise UserError(f"the calibration of width {width} failed: {store.reason(name, tries)}")

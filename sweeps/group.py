@@ -22,20 +22,22 @@ class Group:
     rank: int = 0
 
     @classmethod
-    def join(cls) -> Group:
-        """The group that this process' environment names; call it before JAX finds its devices."""
+    def named(cls) -> Group:
+        """The group that this process' environment names."""
         count = int(os.environ.get("ISOFLOP_PROCESSES", "1"))
-        if count == 1:
-            return cls()
+        return cls(count, int(os.environ["ISOFLOP_PROCESS_ID"])) if count > 1 else cls()
+
+    def join(self) -> None:
+        """Meets the group's other processes; call it before JAX finds its devices."""
+        if self.count == 1:
+            return
         import jax
 
         # Its handler would take the scheduler's signals, which are this worker's to hear.
         jax.config.update("jax_enable_preemption_service", False)
-        rank = int(os.environ["ISOFLOP_PROCESS_ID"])
         if os.environ.get("JAX_PLATFORMS") == "cpu":
             jax.config.update("jax_cpu_collectives_implementation", "gloo")
-        jax.distributed.initialize(os.environ["ISOFLOP_COORDINATOR"], count, rank)
-        return cls(count, rank)
+        jax.distributed.initialize(os.environ["ISOFLOP_COORDINATOR"], self.count, self.rank)
 
     @property
     def leads(self) -> bool:

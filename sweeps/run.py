@@ -61,6 +61,7 @@ class Sweep:
     reporter: Reporter
     mirror: Mirror
     cuts: Cuts = uncut
+    how: Execution = Execution()
     warned: set[str] = field(default_factory=set)
 
     @property
@@ -91,7 +92,14 @@ class Sweep:
                 filed.view(view)
                 self.reporter.view(view, rows.rows)
 
-            train_cells(board, self.store, self.launcher, on_view=on_view, warn=self.warn_once)
+            train_cells(
+                board,
+                self.store,
+                self.launcher,
+                lease_seconds=self.how.lease_seconds,
+                on_view=on_view,
+                warn=self.warn_once,
+            )
         rows.update(self.store.contents())
         if missing or file != RUNS:  # the whole table is not cut down to a stage that was done before
             filed.write()
@@ -171,7 +179,7 @@ def run_sweep(
         store.note("plan", asdict(price) | {"total_flops": price.total_flops, "workers": workers})
         (store.path / "summary.json").unlink(missing_ok=True)  # until it is finished again
         cuts = trunk_cuts(plan.config) if adaptive else uncut
-        _stages(Sweep(plan, store, launcher, reporter, mirror, cuts), adaptive)
+        _stages(Sweep(plan, store, launcher, reporter, mirror, cuts, how), adaptive)
     return out
 
 

@@ -45,6 +45,13 @@ TRIES = 2
 """A task that fails is tried again by whoever comes, so many times a run of the command."""
 
 
+class DiskFullError(UserError):
+    """Nothing more can be filed in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"no disk space left in {folder}: make room and run the same command again")
+
+
 @dataclass(frozen=True)
 class Contents:
     """What a folder holds, by names alone. `partial`: segment -> steps done; `failures`: segment -> tries."""

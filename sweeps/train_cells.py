@@ -6,15 +6,22 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from isoflop.base.errors import UserError
 from isoflop.sweeps import board as boards
 from isoflop.sweeps.beats import Beat, read_beats
 from isoflop.sweeps.board import Board
 from isoflop.sweeps.claims import Claim, Claims
+from isoflop.sweeps.headway import Headway
 from isoflop.sweeps.launchers import Launcher
+from isoflop.sweeps.launchers.exits import last_line
 from isoflop.sweeps.store import Contents, Store
+from isoflop.train.execution import Execution
 
 LOOK_SECONDS = 0.25
 """Between two looks at the folder; more, where a look takes long."""
+
+LOGS = ("worker.log", "slurm", "ray")
+"""Where the launchers here have their workers' words."""
 
 SHARE = 0.05
 """Of the coordinator's time that looks may take."""
@@ -41,14 +48,16 @@ def train_cells(
     store: Store,
     launcher: Launcher,
     *,
+    lease_seconds: float = Execution.lease_seconds,
     on_view: Callable[[View], None] = lambda view: None,
     warn: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Returns once nothing of the board is missing that could be trained. `on_view` hears of every look.
 
-    Raises `UserError` where no worker can work.
+    Raises `UserError` where no worker can work, and where nothing gets done although none is waited for.
     """
     warned: dict[str, int] = {}
+    headway = Headway(launcher, lease_seconds)
     while True:
         began = time.monotonic()
         view = look(board, store)
@@ -62,8 +71,11 @@ def train_cells(
         took = time.monotonic() - began
         if not boards.is_up(board, store):
             boards.publish(board, store)
-        for line in launcher.keep(_wanted(view)):
-            warn(line)
+        for line in (*launcher.keep(_wanted(view)), headway.waiting()):
+            if line:
+                warn(line)
+        if why := headway.stalled(view):
+            raise UserError(f"{board.stage}: {why}{_logged(store)}")
         time.sleep(max(LOOK_SECONDS, took / SHARE))
     boards.take_down(store, board.name)
 
@@ -88,6 +100,16 @@ def _tell_failures(view: View, store: Store, warned: dict[str, int], warn: Calla
         if segment and warned.get(name) != tries:
             warned[name] = tries
             warn(f"width {segment.recipe.model.width} failed: {store.reason(name, tries)}")
+
+
+def _logged(store: Store) -> str:
+    """Where workers said what ails them, and their last line."""
+    logs = [log for name in LOGS if (log := store.path / name).exists()]
+    if not logs:
+        return ""
+    newest = max(logs, key=lambda path: path.stat().st_mtime)
+    said = last_line(newest)
+    return f" (see {newest}{f', which ends with: {said}' if said else ''})"
 
 
 def _free(view: View, store: Store) -> None:

@@ -1,45 +1,33 @@
-"""A worker: takes what can be done from the sweep's folder until nothing is left.
-
-As a process, `python -m isoflop.sweeps.worker FOLDER EXECUTION`, the second a JSON object. SIGTERM,
-SIGUSR2, SIGINT or the death of its parent make it save what it is at, give it back, and leave with status 0.
-"""
+"""A worker: takes what can be done from the sweep's folder until nothing is left."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import random
-import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from isoflop.base.durable import Damaged, is_full
 from isoflop.base.errors import UserError
 from isoflop.models import ModelConfig
 from isoflop.sweeps import board as boards
-from isoflop.sweeps.beats import BEATS_A_LEASE, Pulse, Watch
+from isoflop.sweeps.beats import Pulse, Watch
 from isoflop.sweeps.board import Board
 from isoflop.sweeps.claims import Claim, Claims, names
 from isoflop.sweeps.execute import Task, Worked, execute, prepare
 from isoflop.sweeps.group import ALONE, Group
 from isoflop.sweeps.identity import Identity
-from isoflop.sweeps.launchers import child
+from isoflop.sweeps.launchers.child import accelerated
 from isoflop.sweeps.memory import members_that_fit, refuse_too_large
-from isoflop.sweeps.store import TRIES, Contents, Store
-from isoflop.train import device
-from isoflop.train.device import Device
+from isoflop.sweeps.store import TRIES, Contents, DiskFullError, Store
+from isoflop.train.device import Device, find_device, set_up
 from isoflop.train.execution import Execution
 from isoflop.train.loop import Left, pack_key
 from isoflop.train.spec import from_json, to_json
-
-REFUSED, FULL = 2, 74
-"""Exit statuses of a worker that can't work here at all, and of one that found the disk full."""
 
 DEATHS = 5
 """A task at which so many workers died is taken to be what kills them."""
@@ -59,18 +47,31 @@ class Order:
     done: int = 0
 
 
+def lead(
+    store: Store, who: Identity, pulse: Pulse, how: Execution, leave: Callable[[], bool], group: Group
+) -> None:
+    """Works on the folder as the first process of a group, until nothing is left or it should leave.
+
+    Raises `UserError` where it can't work here.
+    """
+    set_up()
+    found = find_device(how)
+    if found.platform == "cpu" and accelerated(how):
+        raise UserError(
+            "JAX has a plugin for an accelerator here and finds none: mend its driver, or say --platform cpu "
+            "to train on the cores"
+        )
+    pulse.headway(device=to_json(found))
+    Worker(store, who, pulse, found, how, leave, group).run()
+    group.tell(to_json(Order()))
+
+
 def follow(store: Store, how: Execution, group: Group) -> None:
     """Does what the group's first process says, until it says that it is over."""
+    set_up()
     while (order := from_json(Order, group.tell())).tasks:
         with contextlib.suppress(Left):
             execute(order.tasks, store, order.done, Worked(how=how, group=group))
-
-
-class DiskFull(UserError):
-    """Nothing more can be filed in a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(f"no disk space left in {folder}: make room and run the same command again")
 
 
 class Worker:
@@ -208,7 +209,7 @@ class Worker:
         except Exception as error:
             traceback.print_exc()
             if is_full(error):  # no fault of the task's
-                raise DiskFull(self.store.path) from error
+                raise DiskFullError(self.store.path) from error
             self._fail(pack, f"{type(error).__name__}: {error}".splitlines()[0])
             if self.group.count > 1:  # the others wait for this one in the middle of something
                 raise
@@ -231,55 +232,3 @@ def _told(tasks: Sequence[Task], steps: int, losses: Sequence[Any]) -> list[dict
         {"segment": t.segment.segment_id, "steps": steps, "loss": None if loss is None else float(loss)}
         for t, loss in zip(tasks, losses, strict=True)
     ]
-
-
-def main() -> int:
-    """Works on a folder as a process of its own; returns its exit status."""
-    leaving: list[str] = []
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
-        signal.signal(number, lambda number, _: leaving.append(signal.Signals(number).name))
-    parent = int(os.environ.get("ISOFLOP_PARENT") or os.getppid())
-    os.dup2(2, 1)  # whatever a library prints goes to the log
-    store, how = Store(Path(sys.argv[1])), from_json(Execution, json.loads(sys.argv[2]))
-    group = Group.join()
-    if not group.leads:
-        device.set_up()
-        follow(store, how, group)
-        return 0
-    who = Identity.own()
-    pulse = Pulse(store.path / "workers", who, how.lease_seconds / BEATS_A_LEASE, how.hang_seconds)
-    pulse.facts = {"state": "starting", "tasks": []}
-    pulse.start()
-    try:
-        found = _device(how)
-        pulse.headway(device=to_json(found))
-        leave = lambda: bool(leaving) or os.getppid() != parent  # noqa: E731  # typed by its use
-        Worker(store, who, pulse, found, how, leave, group).run()
-        group.tell(to_json(Order()))
-    except DiskFull:
-        return FULL
-    except OSError as error:
-        if is_full(error):
-            return FULL
-        raise
-    except UserError as error:
-        store.refuse_work(who.name, str(error))
-        return REFUSED
-    finally:
-        pulse.stop()
-    return 0
-
-
-def _device(how: Execution) -> Device:
-    device.set_up()
-    found = device.find_device(how)
-    if found.platform == "cpu" and child.accelerated(how):
-        raise UserError(
-            "JAX has a plugin for an accelerator here and finds none: mend its driver, or say --platform cpu "
-            "to train on the cores"
-        )
-    return found
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,7 @@
 """Who keeps workers alive, and where: a file here that defines `open_launcher` is a launcher.
 
-A launcher knows nothing of tasks: its workers (`python -m isoflop.sweeps.worker`) take them from the sweep's
-folder.
+A launcher knows nothing of tasks: its workers (`isoflop.sweeps.launchers.child.start`) take them from the
+sweep's folder.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from isoflop.base import plugins
 from isoflop.base.errors import UserError
@@ -35,6 +35,19 @@ class Launcher(Protocol):
 
     def close(self) -> None:
         """Asks the workers to save and leave, and waits for a bounded time."""
+        ...
+
+
+@runtime_checkable
+class Queueing(Protocol):
+    """What a launcher has besides if its workers may have to wait for a machine."""
+
+    @property
+    def waiting(self) -> str:
+        """What all workers wait for, such as "4 workers are queued"; empty while any of them runs.
+
+        A sweep whose launcher says so is not taken to be stuck.
+        """
         ...
 
 

@@ -42,7 +42,7 @@ def command(folder: Path, how: Execution) -> list[str]:
         sys.executable,
         "-P",
         "-m",
-        "isoflop.sweeps.worker",
+        "isoflop.sweeps.worker_process",
         str(folder.absolute()),
         json.dumps(to_json(how)),
     ]

@@ -15,17 +15,9 @@ from dataclasses import dataclass
 
 from isoflop.base.errors import UserError
 from isoflop.sweeps.launchers import child
-from isoflop.sweeps.launchers.ends import epitaph
+from isoflop.sweeps.launchers.exits import GRACE_SECONDS, Patience, exit_message
 from isoflop.sweeps.store import Store
 from isoflop.train.execution import Execution
-
-GRACE_SECONDS = 60.0
-"""A worker that was asked to leave is given so long to finish its stretch of steps and save."""
-
-STILLBORN = 3
-"""Workers in a row that ended badly within START_SECONDS, after which no more are started."""
-
-START_SECONDS = 30.0
 
 
 def open_launcher(store: Store, how: Execution) -> Local:
@@ -55,54 +47,49 @@ class Local:
             raise UserError(f"nodes {how.nodes}: the local launcher has one: take --launcher slurm")
         self.store, self.how = store, how
         self.slots = _slots(how)
-        self.workers: dict[Slot, tuple[subprocess.Popen[bytes], float]] = {}
-        self.stillborn = 0
+        self.workers: dict[Slot, subprocess.Popen[bytes]] = {}
+        self.log = store.path / "worker.log"
+        self.patience = Patience(store, self.log)
 
     @property
     def worker_count(self) -> int:
         return len(self.slots)
 
     def keep(self, wanted: int) -> list[str]:
-        said = [line for slot in list(self.workers) if (line := self._bury(slot))]
-        if self.stillborn >= STILLBORN:
-            raise RuntimeError(f"no worker can start (see {self.store.path / 'worker.log'})")
-        for slot in self.slots:
+        said = [line for slot in list(self.workers) if (line := self._reap(slot))]
+        self.patience.hear(bool(said), bool(self.workers))
+        for slot in self.slots if self.patience.is_over() else ():
             if len(self.workers) >= wanted:
                 break
             if slot not in self.workers:
-                self.workers[slot] = self._start(slot), time.monotonic()
+                self.workers[slot] = self._start(slot)
         return said
 
     def close(self) -> None:
         with contextlib.suppress(KeyboardInterrupt):  # a second one: at once, and nothing else is lost
-            for process, _ in self.workers.values():
+            for process in self.workers.values():
                 process.terminate()
             deadline = time.monotonic() + GRACE_SECONDS
-            for process, _ in self.workers.values():
+            for process in self.workers.values():
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(max(0.0, deadline - time.monotonic()))
-        for process, _ in self.workers.values():
+        for process in self.workers.values():
             process.kill()
             process.wait()
         self.workers.clear()
 
     def _start(self, slot: Slot) -> subprocess.Popen[bytes]:
-        with (self.store.path / "worker.log").open("a") as log:
+        with self.log.open("a") as log:
             return child.start(self.store.path, self.how, core=slot.core, gpu=slot.gpu, log=log)
 
-    def _bury(self, slot: Slot) -> str:
+    def _reap(self, slot: Slot) -> str:
         """Forgets a worker that has ended; what there is to say of its end."""
-        process, began = self.workers[slot]
-        status = process.poll()
+        status = self.workers[slot].poll()
         if status is None:
             return ""
         del self.workers[slot]
-        end = epitaph(status, self.store, self.how)
-        if not end:
-            self.stillborn = 0
-            return ""
-        self.stillborn = self.stillborn + 1 if time.monotonic() - began < START_SECONDS else 0
-        return f"the worker on {slot} {end} (see worker.log); another takes its place"
+        why = exit_message(status, self.store, self.how)
+        return f"the worker on {slot} {why} (see worker.log); another takes its place" if why else ""
 
 
 def _slots(how: Execution) -> Sequence[Slot]:

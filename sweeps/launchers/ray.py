@@ -13,13 +13,10 @@ from typing import Any
 
 from isoflop.base.errors import UserError
 from isoflop.sweeps.launchers import child
-from isoflop.sweeps.launchers.ends import Patience, epitaph
+from isoflop.sweeps.launchers.exits import GRACE_SECONDS, Patience, exit_message
 from isoflop.sweeps.launchers.options import read_options
 from isoflop.sweeps.store import Store
 from isoflop.train.execution import Execution
-
-GRACE_SECONDS = 60.0
-"""A worker that was asked to leave is given so long to finish its stretch of steps and save."""
 
 LOOK_SECONDS = 0.2
 
@@ -76,9 +73,11 @@ class RayLauncher:
         further = {name: float(amount) for name, amount in settings.resources.items()}
         self.need = {name: n for name, n in {"CPU": cores, "GPU": gpus, **further}.items() if n}
         self.logs = store.path.resolve() / "ray"
-        self.patience = Patience(str(self.logs))
+        self.patience = Patience(store, self.logs)
         self.workers: dict[Any, Any] = {}
         """By what each will end with, its actor."""
+        self.placed: dict[Any, Any] = {}
+        """By the same, what is there once the actor has its place on a node."""
 
     @property
     def worker_count(self) -> int:
@@ -90,7 +89,7 @@ class RayLauncher:
         return sum(min(int(node.get(name, 0) // n) for name, n in self.need.items()) for node in nodes)
 
     def keep(self, wanted: int) -> list[str]:
-        said = [line for end in self._ended(0.0) if (line := self._epitaph(end))]
+        said = [line for end in self._ended(0.0) if (line := self._reap(end))]
         self.patience.hear(bool(said), bool(self.workers))
         missing = min(wanted, self.worker_count) - len(self.workers)
         if missing > 0 and self.patience.is_over():
@@ -98,6 +97,15 @@ class RayLauncher:
             for _ in range(missing):
                 self._start()
         return said
+
+    @property
+    def waiting(self) -> str:
+        import ray
+
+        if not self.placed or ray.wait(list(self.placed.values()), timeout=0.0)[0]:
+            return ""
+        need = ", ".join(f"{name} {amount:g}" for name, amount in self.need.items())
+        return f"{len(self.placed)} workers wait for room on the Ray cluster ({need} each)"
 
     def close(self) -> None:
         import ray
@@ -109,6 +117,7 @@ class RayLauncher:
         for actor in self.workers.values():
             ray.kill(actor)
         self.workers.clear()
+        self.placed.clear()
         if self.ours:
             ray.shutdown()
 
@@ -130,24 +139,25 @@ class RayLauncher:
             "num_cpus": self.need.get("CPU", 0),
             "num_gpus": self.need.get("GPU", 0),
             "resources": {name: n for name, n in self.need.items() if name not in ("CPU", "GPU")},
-            "max_concurrency": 2,  # it hears that it should leave while it waits for the worker
+            "max_concurrency": 3,  # it answers, and hears that it should leave, while it waits for the worker
             "runtime_env": {"env_vars": variables},
         }
         actor_class: Any = ray.remote(**options)(Keeper)
         actor = actor_class.remote(self.store.path.resolve(), self.how, self.logs)
-        self.workers[actor.run.remote()] = actor
+        end = actor.run.remote()
+        self.workers[end], self.placed[end] = actor, actor.placed.remote()
 
-    def _epitaph(self, end: Any) -> str:
+    def _reap(self, end: Any) -> str:
         """Forgets a worker that has ended; what there is to say of its end."""
         import ray
         from ray.exceptions import RayError
 
-        del self.workers[end]
+        del self.workers[end], self.placed[end]
         try:
             log, status = ray.get(end)
         except RayError as error:  # its node or its actor is gone
             return f"a worker is lost: {' '.join(str(error).split())}"
-        why = epitaph(status, self.store, self.how)
+        why = exit_message(status, self.store, self.how)
         return f"the worker of {log} {why}" if why else ""
 
 
@@ -167,6 +177,9 @@ class Keeper:
             if self.leaving.wait(LOOK_SECONDS):
                 child.leave(process, GRACE_SECONDS)
         return self.log, process.returncode
+
+    def placed(self) -> None:
+        """Answers as soon as the actor has its place on a node."""
 
     def leave(self) -> None:
         """Asks the worker to save and leave."""

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from isoflop.base.errors import UserError
 from isoflop.sweeps.launchers import child
-from isoflop.sweeps.launchers.ends import Patience, epitaph
+from isoflop.sweeps.launchers.exits import Patience, exit_message
 from isoflop.sweeps.launchers.options import read_options
 from isoflop.sweeps.store import Store
 from isoflop.train.execution import Execution
@@ -29,6 +29,12 @@ POLL_SECONDS = 5.0
 
 ANSWER_SECONDS = 30.0
 """What a question to the scheduler may take."""
+
+SILENT_SECONDS = 600.0
+"""For how long a scheduler that doesn't answer is waited for while no worker is at work."""
+
+QUEUED = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
+"""States of a job that has yet to run."""
 
 REQUEUE_SECONDS = 10.0
 """Of the grace time, what is left for the queue."""
@@ -75,10 +81,11 @@ class Slurm:
 
 
 class Job(NamedTuple):
-    """A worker's job as the queue shows it. `status`: what its worker ended with."""
+    """A worker's job as the queue shows it. `status`: what its worker ended with; `reason`: why it waits."""
 
     state: str
     status: int
+    reason: str = ""
 
 
 def open_launcher(store: Store, how: Execution, options: str = "") -> SlurmLauncher:
@@ -103,9 +110,11 @@ class SlurmLauncher:
         self.folder = store.path.resolve()
         self.name = job_name(self.folder)
         # An earlier coordinator's workers, if any, are this one's now.
-        self.alive = {i for i, job in _queue(self.name).items() if job.state not in OVER}
-        self.patience, self.next_look = Patience(str(self.folder / "slurm")), 0.0
-        self.answers = True
+        self.jobs = _queue(self.name)
+        self.alive = {i for i, job in self.jobs.items() if job.state not in OVER}
+        self.patience, self.next_look = Patience(store, self.folder / "slurm"), 0.0
+        self.answered = time.monotonic()
+        self.silent = ""
 
     @property
     def worker_count(self) -> int:
@@ -117,18 +126,29 @@ class SlurmLauncher:
             return []
         self.next_look = now + POLL_SECONDS
         try:
-            jobs = _queue(self.name)
+            self.jobs = _queue(self.name)
         except UserError as error:
-            said = [str(error)] if self.answers else []
-            self.answers = False
+            said = [] if self.silent else [str(error)]
+            self.silent = str(error)
             return said
-        self.answers = True
-        said = self._ended(jobs)
+        self.answered, self.silent = time.monotonic(), ""
+        said = self._ended(self.jobs)
         self.patience.hear(bool(said), bool(self.alive))
         missing = min(wanted, self.worker_count) - len(self.alive)
         if missing > 0 and self.patience.is_over():
             said += self._submit(missing)
         return said
+
+    @property
+    def waiting(self) -> str:
+        if self.silent:
+            return self.silent if time.monotonic() - self.answered < SILENT_SECONDS else ""
+        # A job that was submitted since the last look waits too.
+        known = [self.jobs.get(i, Job("PENDING", 0)) for i in self.alive]
+        if not known or any(job.state not in QUEUED for job in known):
+            return ""
+        reasons = ", ".join(sorted({job.reason for job in known if job.reason}))
+        return f"{len(known)} workers are queued on SLURM{f' ({reasons})' if reasons else ''}"
 
     def close(self) -> None:
         """Raises nothing: a scheduler that is gone has no workers to end."""
@@ -148,17 +168,17 @@ class SlurmLauncher:
         """Brings `alive` up to date; lines for the jobs that have ended badly since the last look."""
         alive = {i for i, job in jobs.items() if job.state not in OVER}
         ended, self.alive = self.alive - alive, alive
-        said = (self._epitaph(i, jobs) for i in sorted(ended))
+        said = (self._reap(i, jobs) for i in sorted(ended))
         return [line for line in said if line]
 
-    def _epitaph(self, i: str, jobs: dict[str, Job]) -> str:
+    def _reap(self, i: str, jobs: dict[str, Job]) -> str:
         """What there is to say of a job's end. Raises `UserError` where all others will end like it."""
         files = self.folder / "slurm"
         job = jobs.get(i, jobs.get(i.partition("_")[0]))  # SLURM drops what was cancelled before it began
         if job is None:  # and forgets the others after some minutes; what a worker gave as its result stays
             result = files / f"{i}_0_result.pkl"
             job = Job("COMPLETED" if result.exists() else "no longer in the queue", 0)
-        why = epitaph(job.status, Store(self.folder), self.how) or f"is {job.state}"
+        why = exit_message(job.status, Store(self.folder), self.how) or f"is {job.state}"
         if job.state == "COMPLETED":
             return ""
         return f"the worker of SLURM job {i} {why} (see {files / i}_0_log.out)"
@@ -176,7 +196,7 @@ class SlurmLauncher:
         except (FailedJobError, FailedSubmissionError, subprocess.SubprocessError, OSError) as error:
             last = next((line for line in reversed(str(error).splitlines()) if "error" in line), str(error))
             said = f"sbatch refuses the workers ({last.strip()}): change --launcher-options"
-            if not self.alive and not self.patience.failures:
+            if not self.alive and not self.patience.early:
                 raise UserError(said) from error
             self.patience.hear(True, bool(self.alive))
             return [said]
@@ -280,10 +300,14 @@ def _several_processes(how: Execution) -> dict[str, str]:
 def _queue(name: str) -> dict[str, Job]:
     """This user's jobs of that name by id, an array's one by one, also those that ended minutes ago."""
     asked = ["squeue", "--noheader", "--array", "--states=all", f"--user={os.getuid()}", f"--name={name}"]
-    lines = _ask([*asked, "--Format=JobArrayID: ,State: ,exit_code:"]).splitlines()
-    return {
-        i: Job(state, os.waitstatus_to_exitcode(int(status))) for i, state, status in map(str.split, lines)
-    }
+    # The reason stands last: it alone may hold blanks.
+    lines = _ask([*asked, "--Format=JobArrayID: ,State: ,exit_code: ,Reason: "]).splitlines()
+    jobs = {}
+    for line in filter(str.strip, lines):
+        i, state, status, *reason = line.split(maxsplit=3)
+        why = "".join(reason).strip()
+        jobs[i] = Job(state, os.waitstatus_to_exitcode(int(status)), "" if why == "None" else why)
+    return jobs
 
 
 def _is_preempted(shown: str) -> bool:

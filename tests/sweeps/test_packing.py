@@ -42,10 +42,10 @@ def taken(tasks: Sequence[Task], limit: int, folder: Path, tell: Refuse = lambda
     """Sizes of the packs that a worker takes, in that order; what `tell` says of a task fails its pack."""
     names = {task.segment.segment_id: task.segment for task in tasks}
     tree = Tree(names)
-    cells = {name: CellSpec(s.recipe, s.stop) for name, s in names.items()}
+    cell_of = {name: CellSpec(s.recipe, s.stop) for name, s in names.items()}
     for name, segment in names.items():
-        tree.paths[name] = (*((segment.parent,) if segment.parent else ()), name)
-    board = Board("pack", tree, cells, "none", "")
+        tree.paths[cell_of[name].cell_id] = (*((segment.parent,) if segment.parent else ()), name)
+    board = Board("pack", tree, {cell.cell_id: cell for cell in cell_of.values()}, "none", "")
     store, packs = Store(folder), []
     publish(board, store)
 
@@ -56,7 +56,7 @@ def taken(tasks: Sequence[Task], limit: int, folder: Path, tell: Refuse = lambda
         for task in tasks:
             (store.checkpoint(task.segment.segment_id)).mkdir(parents=True)
             store.segment(task.segment.segment_id).mkdir(parents=True)
-            store.cell(task.segment.segment_id).mkdir(parents=True)
+            store.cell(cell_of[task.segment.segment_id].cell_id).mkdir(parents=True)
 
     who = Identity.own()
     with pytest.MonkeyPatch.context() as patch:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from isoflop.base.errors import UserError
-from isoflop.sweeps.launchers import ends
+from isoflop.sweeps.launchers import exits
 from isoflop.sweeps.launchers import ray as launchers_ray
 from isoflop.sweeps.launchers.ray import open_launcher
 from isoflop.sweeps.store import Store
@@ -49,7 +49,7 @@ def cluster() -> Iterator[Any]:
 @pytest.fixture
 def stand_in(tmp_path: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch) -> StandIn:
     """A folder without workers, whose actors start the stand-in."""
-    monkeypatch.setattr(ends, "PAUSE_SECONDS", (0.5, 600.0))
+    monkeypatch.setattr(exits, "PAUSE_SECONDS", (0.5, 600.0))
     monkeypatch.setattr(launchers_ray, "Keeper", StandInKeeper)
     return StandIn(tmp_path)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from isoflop.base.errors import UserError
-from isoflop.sweeps.launchers import ends, slurm
+from isoflop.sweeps.launchers import exits, slurm
+from isoflop.sweeps.launchers.exits import FULL, REFUSED
 from isoflop.sweeps.launchers.slurm import Slurm, SlurmLauncher, job_name, open_launcher, parameters
 from isoflop.sweeps.store import Store
-from isoflop.sweeps.worker import FULL, REFUSED
 from isoflop.train.execution import Execution
 from tests.sweeps.slurm_cluster import SlurmCluster, slurm_cluster
 from tests.sweeps.stand_in import StandIn, StandInPilot, wait_until
@@ -65,7 +65,7 @@ def stand_in(
 ) -> Iterator[OnSlurm]:
     """A folder without workers, whose jobs start the stand-in."""
     monkeypatch.setattr(slurm, "POLL_SECONDS", 0.2)
-    monkeypatch.setattr(ends, "PAUSE_SECONDS", (0.5, 600.0))
+    monkeypatch.setattr(exits, "PAUSE_SECONDS", (0.5, 600.0))
     monkeypatch.setattr(slurm, "Pilot", StandInPilot)
     here = OnSlurm(tmp_path, cluster)
     yield here
@@ -163,9 +163,9 @@ def test_workers_that_fail_are_told_and_replaced_ever_later(stand_in: OnSlurm) -
     assert stand_in.jobs() == {}, "not at once"
     wait_until(lambda: stand_in.look(launcher, 1) or stand_in.jobs())
     stand_in.await_told("start", 2)
-    launcher.patience.failures = ends.STILLBORN - 1
+    launcher.patience.early = exits.MAX_EARLY_EXITS - 1
     wait_until(lambda: not stand_in.jobs())
-    with pytest.raises(RuntimeError, match="no worker can start"):
+    with pytest.raises(UserError, match="no worker can work"):
         stand_in.look(launcher, 1)
 
 

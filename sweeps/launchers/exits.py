@@ -1,0 +1,99 @@
+"""How workers end, and when others take their place. No launcher itself."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from isoflop.base.errors import UserError
+from isoflop.sweeps.beats import HUNG
+from isoflop.sweeps.claims import Claims
+from isoflop.sweeps.launchers import child
+from isoflop.sweeps.store import Contents, DiskFullError, Store
+from isoflop.train.execution import Execution
+
+REFUSED, FULL = 2, 74
+"""Exit statuses of a worker that can't work here at all, and of one that found the disk full."""
+
+GRACE_SECONDS = 60.0
+"""A worker that was asked to leave is given so long to finish its stretch of steps and save."""
+
+PAUSE_SECONDS = 2.0, 600.0
+"""Before workers that ended badly are replaced: at first, and at most; doubled with each further time."""
+
+MAX_EARLY_EXITS = 5
+"""Times in a row that workers ended badly before any had claimed a task, after which no more are started."""
+
+MAX_FRUITLESS_EXITS = 12
+"""The same before any had filed a result or half of one: more than the deaths that give one task up."""
+
+
+def exit_message(status: int, store: Store, how: Execution) -> str:
+    """What there is to say of a worker that ended with `status`, if not as it should; else nothing.
+
+    Raises `UserError` where every other worker would end like it.
+    """
+    if status == FULL:
+        raise DiskFullError(store.path)
+    if status == REFUSED and (reason := store.last_refusal()):
+        raise UserError(reason)
+    if status == HUNG:
+        return f"made no headway for {how.hang_seconds:.0f} s and was ended"
+    return "" if status in child.LEFT_BY else f"ended with status {status}"
+
+
+def last_line(log: Path) -> str:
+    """The last line of a log, or of the newest log in a folder; empty where there is none."""
+    try:
+        if log.is_dir():
+            logs = (path for path in log.iterdir() if path.suffix in (".log", ".out"))
+            log = max(logs, key=lambda path: path.stat().st_mtime)
+        lines = log.read_text(errors="replace").splitlines()
+    except (OSError, ValueError):
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+class Patience:
+    """Workers that end badly one after the other are replaced ever later, and at last no more.
+
+    What they do in between starts the count anew. `logs`: the file or folder where they say why they ended.
+    """
+
+    def __init__(self, store: Store, logs: Path) -> None:
+        self.store, self.logs = store, logs
+        self.early = self.fruitless = 0
+        self.until = 0.0
+        self._claims, self._filed = self._done()
+
+    def hear(self, failed: bool, alive: bool) -> None:
+        """Takes in a look: whether workers have ended badly, and whether others live.
+
+        Raises `UserError` with the reason where no worker gets anywhere.
+        """
+        first, most = PAUSE_SECONDS
+        now = time.monotonic()
+        if failed and now >= self.until:  # those that end within the pause are of the same lot
+            claims, filed = self._done()
+            self.early = self.early + 1 if claims == self._claims else 1
+            self.fruitless = self.fruitless + 1 if filed == self._filed else 1
+            self._claims, self._filed = claims, filed
+            self.until = now + min(most, first * 2 ** (self.early - 1))
+        if not alive and (self.early >= MAX_EARLY_EXITS or self.fruitless >= MAX_FRUITLESS_EXITS):
+            said = last_line(self.logs)
+            why = f"; the last line there: {said}" if said else ""
+            raise UserError(f"no worker can work: they end one after the other (see {self.logs}){why}")
+
+    def is_over(self) -> bool:
+        """Whether workers may be started now."""
+        return time.monotonic() >= self.until
+
+    def _done(self) -> tuple[object, object]:
+        """What workers have claimed, dead ones included, and what they have filed."""
+        filed = self.store.contents()
+        claims = {(claim.task, claim.epoch) for claim in Claims(self.store.path / "claims", "").standing()}
+        return (claims, filed), _results(filed)
+
+
+def _results(contents: Contents) -> tuple[object, ...]:
+    return contents.segments, contents.diverged, contents.cells, contents.partial
