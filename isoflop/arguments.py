@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import tyro
 
 from isoflop.base.errors import UserError
+from isoflop.base.ranges import OutOfRangeError
 
 T = TypeVar("T")
 
@@ -22,12 +23,21 @@ def parse(cls: type[T], argv: list[str], command: str, default: Any = None) -> T
             if default is not None:
                 return tyro.cli(cls, args=argv, prog=f"isoflop {command}", default=default)
             return tyro.cli(cls, args=argv, prog=f"isoflop {command}")
+    except OutOfRangeError as error:
+        raise _by_option(error) from None
     except SystemExit as stop:
         if not stop.code:
             raise
+        if isinstance(stop.__context__, OutOfRangeError):
+            raise _by_option(stop.__context__) from None
         if isinstance(stop.__context__, UserError):  # a value's own refusal
             raise stop.__context__ from None
         raise UserError(f"{_one_line(complaint.getvalue())}: see isoflop {command} --help") from None
+
+
+def _by_option(error: OutOfRangeError) -> UserError:
+    """The same refusal, of the option, which may be spelled as the field is."""
+    return UserError(f"--{error}")
 
 
 def _one_line(box: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from isoflop.analysis.design.targets import Target, parse_target
 from isoflop.analysis.laws import find_law
 from isoflop.analysis.result import optimal_size
 from isoflop.base.errors import UserError
+from isoflop.base.ranges import Range, check_ranges
 from isoflop.sweeps.config import Rates, SweepConfig
 from isoflop.sweeps.grid import PlannedCell, grid_cells
 from isoflop.sweeps.ladder import Ladder, build_ladder
@@ -41,14 +42,15 @@ class Adaptive:
 
     target: str = "a"
     """a, b (exponents of N_opt and D_opt), n_opt@FLOPS or loss@FLOPS."""
-    half_width: float = 0.02
+    half_width: Annotated[float, Range(above=0)] = 0.02
     """Half of the interval to stop at; of n_opt a share of it, of a loss nats."""
-    max_flops: float | None = None
+    max_flops: Annotated[float, Range(above=0)] | None = None
     """Stop before this many FLOPs are spent, tuning included."""
-    batch: float = 0.35
+    batch: Annotated[float, Range(above=0, at_most=1)] = 0.35
     """A round costs at most this share of what the rounds before it did."""
     law: str = "chinchilla"
-    level: float = 0.95
+    """The law whose interval is narrowed; one of N and D alone."""
+    level: Annotated[float, Range(above=0, below=1)] = 0.95
     """Coverage of the interval at the stop."""
 
     @property
@@ -58,16 +60,10 @@ class Adaptive:
 
     def __post_init__(self) -> None:
         parse_target(self.target)
+        check_ranges(self)
         _require(
             not find_law(self.law).covariates,
             f"law {self.law} needs more of a run than N and D: choose another",
-        )
-        _require(0 < self.half_width < math.inf, f"half_width {self.half_width} must be a positive number")
-        _require(0 < self.batch <= 1, f"batch {self.batch} must be above 0 and at most 1")
-        _require(0 < self.level < 1, f"level {self.level} must be between 0 and 1, such as 0.95")
-        _require(
-            self.max_flops is None or 0 < self.max_flops < math.inf,
-            f"max_flops {self.max_flops} must be a positive number of FLOPs",
         )
 
 

@@ -6,10 +6,11 @@ import bisect
 import math
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
-from typing import Literal, Protocol, get_args, get_origin, get_type_hints
+from typing import Annotated, Literal, Protocol, get_args, get_origin, get_type_hints
 
 from isoflop.base import plugin_files, plugins
 from isoflop.base.errors import UserError
+from isoflop.base.ranges import Range, check_ranges
 from isoflop.models import ModelConfig, family, ledger
 from isoflop.models.config import Mlp
 from isoflop.train.parametrization import branch_scale
@@ -26,19 +27,30 @@ class Vocabulary(Protocol):
     def eos(self) -> int | None: ...
 
 
+Width = Annotated[int, Range(at_least=4)]
+Positive = Annotated[float, Range(above=0)]
+Flops = Positive
+Share = Annotated[float, Range(at_least=0, below=1)]
+Count = Annotated[int, Range(at_least=1)]
+
+
 @dataclass(frozen=True)
 class Rates:
     """How the learning rate is found: a rate for each width, `coefficient` * width ** -`exponent`.
 
-    With `tried`, the coefficient and exponent are fitted to the best rates at the `anchors`, each a
-    (width, budget in FLOPs) pair trained at every rate `coefficient * width ** -exponent * factor` for the
-    factors in `tried`, on evaluation windows of their own. Without, the rule is taken as it stands.
+    With `tried`, the coefficient and exponent are fitted to the best rates at the `anchors`, each trained at
+    every rate `coefficient * width ** -exponent * factor` for the factors in `tried`, on evaluation windows
+    of their own. Without, the rule is taken as it stands.
     """
 
-    coefficient: float
-    exponent: float = 0.5
-    tried: tuple[float, ...] = ()
-    anchors: tuple[tuple[int, float], ...] = ()
+    coefficient: Positive
+    """The rule's peak learning rate at width 1, before tuning."""
+    exponent: Annotated[float, Range()] = 0.5
+    """How fast the rule's rate falls with the width; 0 is one rate for all widths."""
+    tried: tuple[Positive, ...] = ()
+    """Factors of the rule's rate that are tried at each anchor; none is no tuning."""
+    anchors: tuple[tuple[Width, Flops], ...] = ()
+    """Where rates are tried: pairs of a width and a budget in FLOPs, two far apart to fit the exponent."""
 
     def at(self, width: int) -> float:
         """The rule's peak learning rate for a width."""
@@ -54,101 +66,127 @@ class SweepConfig:
 
     Each budget (FLOPs, by the exact ledger) is spent on `sizes` neighbours of the `ladder` of widths,
     centred on the width whose parameter count is nearest to N(centre_width) * (budget / centre_budget) **
-    centre_exponent, so that the sizes slide along with the budget's minimum.
+    centre_exponent, so that the sizes slide along with the budget's minimum. Raises `UserError` for a value
+    out of its range.
     """
 
     name: str
+    """The sweep's name: its folder under outputs/, its group in Weights & Biases."""
     title: str
-    budgets: tuple[float, ...]
-    ladder: tuple[int, ...]
-    centre_width: int
-    centre_budget: float
+    """One line that says what the sweep is; heads its plan and report."""
+    budgets: tuple[Flops, ...]
+    """Training FLOPs of each IsoFLOP curve, ascending."""
+    ladder: tuple[Width, ...]
+    """The widths that a budget may be spent on, ascending multiples of 4; the family rule gives each its
+    depth and heads."""
+    centre_width: Width
+    """The width of the ladder that is expected to be the best at `centre_budget`: a guess, or an earlier
+    sweep's minimum."""
+    centre_budget: Flops
+    """The budget in FLOPs at which `centre_width` is expected to be the best."""
     rates: Rates
-    sizes: int = 5
-    centre_exponent: float = 0.5
+    """How the peak learning rate follows the width, and how it is tuned."""
+    sizes: Count = 5
+    """Widths that each budget is spent on: neighbours on the ladder, around the expected minimum."""
+    centre_exponent: Annotated[float, Range(at_least=0, at_most=1)] = 0.5
+    """How fast the expected best parameter count grows with the budget: as budget ** centre_exponent."""
     data: str = "wiki-intro"
+    """The corpus: a source that `isoflop data list` shows, with its argument after a colon."""
     tokenizer: str = "bytes"
-    context_length: int = 128
-    batch_size: int = 1
+    """bytes, or bpe-SIZE, trained on the corpus' own training text."""
+    context_length: Count = 128
+    """Tokens that a window predicts; text wants a power of two up to 1024."""
+    batch_size: Count = 1
+    """Windows in one step."""
     architecture: str = "decoder"
     """The model's code: a file in models/ by name, or the path of a .py file of one's own, which is copied
     and named by its content."""
     mlp: Mlp = "swiglu"
+    """The feed-forward layers' nonlinearity; swiglu has a gate, and a narrower layer for it."""
     tie_embeddings: bool = False
-    experts: int = 1
+    """Whether the output head is the embedding's matrix."""
+    experts: Count = 1
     """Feed-forward layers to choose from, in a mixture of experts; 1 is a dense model."""
-    experts_per_token: int = 1
-    capacity_factor: float = 1.25
+    experts_per_token: Count = 1
+    """Experts that a token visits, at most `experts`."""
+    capacity_factor: Positive = 1.25
     """Room that each expert has, over an even share of a window's tokens; tokens beyond it are dropped."""
     across_documents: bool = True
     """Whether attention crosses the boundaries of documents packed into one window."""
     parametrization: Parametrization = "completep"
     """How rates, decay and branches follow width and depth: see train/parametrization.py."""
     optimizer: Literal["adamw", "muon"] = "adamw"
+    """AdamW, or Muon for the blocks' matrices and Adam for the rest."""
     schedule: Literal["wsd", "cosine", "linear"] = "wsd"
-    warmup_share: float = 0.05
-    """Warm-up, as a share of the steps of a width's smallest cell."""
-    decay_fraction: float = 0.2
-    beta2: float = 0.99
-    weight_decay: float = 0.1
-    clip: float = 1.0
-    replicates: int = 1
+    """The learning rate over steps: wsd (warm up, stay, decay) shares trunks between budgets; the others
+    train every cell alone."""
+    warmup_share: Share = 0.05
+    """Warm-up, as a share of the steps of a width's smallest cell; 0 is one step."""
+    decay_fraction: Annotated[float, Range(above=0, below=1)] = 0.2
+    """The share of its steps over which a wsd cell decays."""
+    beta2: Share = 0.99
+    """Adam's decay of the second moment."""
+    weight_decay: Annotated[float, Range(at_least=0)] = 0.1
+    """Decoupled weight decay of matrices, times the current rate; 0 is none."""
+    clip: Annotated[float, Range(at_least=0)] = 1.0
+    """The largest global gradient norm, to which longer gradients are cut; 0 is no clipping."""
+    replicates: Annotated[int, Range(at_least=0, at_most=1000)] = 1
     """Further seeds of the best size of each budget."""
-    retries: int = 2
+    retries: Annotated[int, Range(at_least=0, at_most=20)] = 2
     """Further attempts at a cell that diverged, each under another seed and at half the rate before."""
     checks: bool = True
     """Whether to test the schedule and the rate rule at the largest budget's minimum, by three runs more."""
-    max_epochs: float = 1.0
+    max_epochs: Positive = 1.0
     """Passes over the corpus that a cell may make; more than one repeats tokens."""
-    eval_windows: int = 1024
-    tune_windows: int = 512
-    seed: int = 0
+    eval_windows: Annotated[int, Range(at_least=2)] = 1024
+    """Held-out windows that give each cell's loss; the same for all cells."""
+    tune_windows: Annotated[int, Range(at_least=2)] = 512
+    """Windows of the tuning split that compare learning rates."""
+    seed: Annotated[int, Range(at_least=0, below=2**31)] = 0
+    """Seed of initialization and data order; replicates take the seeds after it."""
     dtype: Dtype = "float32"
     """Of the products; parameters, moments, norms, softmax and losses are float32 always."""
     keep: Literal["none", "trunks", "all"] = "trunks"
     """Checkpoints kept: none; the trunks', from which further budgets can branch; and the finished models."""
-    checkpoint_steps: int = 20_000
+    checkpoint_steps: Count = 20_000
     """The longest stretch trained between two checkpoints."""
     trackers: tuple[str, ...] = ("jsonl", "wandb")
+    """Where cells are mirrored to: files in train/trackers/ by name, or .py files of one's own."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "architecture", plugin_files.pin(self.architecture, "architecture"))
         self._require_known_choices()
+        check_ranges(self)
         _require(len(self.budgets) > 0, f"sweep {self.name}: budgets is empty: name at least one, in FLOPs")
-        _require(
-            all(math.isfinite(c) and c > 0 for c in self.budgets),
-            f"sweep {self.name}: budgets {self.budgets} must be positive numbers of FLOPs",
-        )
         _require(list(self.budgets) == sorted(set(self.budgets)), "budgets must rise and not repeat")
         _require(list(self.ladder) == sorted(set(self.ladder)), "ladder must rise and not repeat")
-        _require(
-            1 <= self.sizes <= len(self.ladder), f"sizes {self.sizes}: the ladder has {len(self.ladder)}"
-        )
+        _require(self.sizes <= len(self.ladder), f"sizes {self.sizes}: the ladder has {len(self.ladder)}")
         _require(self.centre_width in self.ladder, f"centre_width {self.centre_width} is not on the ladder")
-        _require(
-            math.isfinite(self.centre_budget) and self.centre_budget > 0,
-            f"centre_budget {self.centre_budget} must be a positive number of FLOPs",
-        )
-        _require(self.batch_size >= 1, f"batch_size {self.batch_size} must be at least 1")
-        _require(0 < self.decay_fraction < 1, f"decay_fraction {self.decay_fraction} must be within 0 and 1")
-        _require(0 <= self.warmup_share < 1, f"warmup_share {self.warmup_share} must be from 0 to below 1")
-        _require(self.rates.coefficient > 0, "rates.coefficient must be positive")
         _require(
             not self.tie_embeddings or self.parametrization == "standard",
             f"tie_embeddings with parametrization {self.parametrization}: a tied matrix wants two rates: "
             "untie it, or take standard",
         )
-        _require(self.max_epochs > 0, f"max_epochs {self.max_epochs} must be positive")
-        _require(self.checkpoint_steps >= 1, "checkpoint_steps must be at least 1")
         _require(
             bool(self.rates.tried) == bool(self.rates.anchors),
             "rates.tried and rates.anchors go together: give both, or neither",
         )
-        for name in ("eval_windows", "tune_windows"):  # a standard error takes two
-            _require(getattr(self, name) >= 2, f"{name} {getattr(self, name)} must be at least 2")
-        _require(self.retries >= 0, f"retries {self.retries} must not be negative")
-        _require(self.replicates >= 0, f"replicates {self.replicates} must not be negative")
-        _require(0 <= self.seed < 2**31 - self.replicates, f"seed {self.seed} must be from 0 to below 2^31")
+        _require(
+            self.seed + self.replicates < 2**31,
+            f"seed {self.seed}: must be below 2^31 with its {self.replicates} replicates",
+        )
+        self._require_rates()
+
+    def _require_rates(self) -> None:
+        for width in self.ladder:
+            try:
+                rate = self.rates.at(width)
+            except OverflowError:
+                rate = math.inf
+            _require(
+                0 < rate < math.inf,
+                f"rates.exponent {self.rates.exponent:g}: makes the learning rate {rate:g} at width {width}",
+            )
 
     def _require_known_choices(self) -> None:
         for name, hint in get_type_hints(type(self)).items():

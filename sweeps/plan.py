@@ -6,8 +6,10 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from isoflop.base.errors import UserError
+from isoflop.base.ranges import Range, check_ranges
 from isoflop.sweeps.board import is_kept
 from isoflop.sweeps.config import SweepConfig
 from isoflop.sweeps.grid import PlannedCell, check_cells, grid_cells, replicate_cells, tuning_cells
@@ -103,15 +105,13 @@ def make_plan(config: SweepConfig, corpus: Corpus) -> Plan:
 class Caps:
     """What a sweep may cost at most. Raises `UserError` for a cap that is none."""
 
-    max_flops: float | None = None
+    max_flops: Annotated[float, Range(above=0)] | None = None
     """Refuse a plan of more FLOPs than this, by the exact ledger."""
-    max_hours: float | None = None
+    max_hours: Annotated[float, Range(above=0)] | None = None
     """Refuse a plan that takes longer than this on this machine, by a short calibration."""
 
     def __post_init__(self) -> None:
-        for name, cap in (("max_flops", self.max_flops), ("max_hours", self.max_hours)):
-            if cap is not None and not cap > 0:
-                raise UserError(f"{name} {cap:g} must be positive")
+        check_ranges(self)
 
     def refuse(self, price: Price) -> None:
         """Raises `UserError` for a price above a cap, before anything is spent."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from isoflop.base.errors import UserError
+from isoflop.base.ranges import Range, check_ranges
 
 Platform = Literal["auto", "cpu", "gpu", "tpu"]
 Remat = Literal["none", "dots", "block"]
@@ -17,37 +18,31 @@ class Execution:
 
     platform: Platform = "auto"
     """Where to train: auto takes an accelerator where JAX sees one."""
-    devices: int = 1
+    devices: Annotated[int, Range(at_least=1)] = 1
     """Devices that one cell is spread over: its batch is divided, its parameters and moments sharded."""
-    members: int | None = None
+    members: Annotated[int, Range(at_least=1)] | None = None
     """Cells of one shape trained together as one program, at most; by default 1 on a CPU and as many as fit
     on an accelerator."""
     remat: Remat = "none"
     """Activations recomputed in the backward pass, for models that don't fit otherwise: none, all but the
     products with weights (dots), or all within a block."""
-    nodes: int = 1
+    nodes: Annotated[int, Range(at_least=1)] = 1
     """Machines that one cell is spread over, each with its share of the devices (launchers of clusters)."""
-    checkpoint_minutes: float = 10.0
+    checkpoint_minutes: Annotated[float, Range(above=0)] = 10.0
     """A kill costs at most this much of a cell's training."""
-    lease_seconds: float = 60.0
+    lease_seconds: Annotated[float, Range(above=0)] = 60.0
     """A worker silent for so long is taken for dead, and its work is given to others."""
-    hang_seconds: float = 1800.0
+    hang_seconds: Annotated[float, Range(above=0)] = 1800.0
     """A worker that makes no headway for so long, its first compilation included, is ended."""
     profile: bool = False
     """Write a profiler trace of each width's first task into the sweep's folder `profiles`."""
 
     def __post_init__(self) -> None:
-        if self.devices < 1:
-            raise UserError(f"devices {self.devices} must be at least 1")
-        if self.nodes < 1 or self.devices % self.nodes:
+        check_ranges(self)
+        if self.devices % self.nodes:
             raise UserError(
                 f"devices {self.devices} can't be divided among {self.nodes} nodes: make it a multiple"
             )
-        for name in ("checkpoint_minutes", "lease_seconds", "hang_seconds"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"{name} {getattr(self, name)} must be positive")
-        if self.members is not None and self.members < 1:
-            raise UserError(f"members {self.members} must be at least 1")
         if self.members is not None and self.members > 1 and self.devices > 1:
             raise UserError(
                 f"members {self.members} and devices {self.devices}: pack cells on one device, or spread one "

@@ -34,7 +34,7 @@ class AdamW:
     """Loshchilov and Hutter (2019), decoupled weight decay times the current rate, as in optax.
 
     `peak_lr`: the schedule's maximum. `weight_decay` acts on the matrices of the blocks and the head.
-    `clip`: largest global gradient norm.
+    `clip`: largest global gradient norm; 0 is no clipping.
     """
 
     peak_lr: float

@@ -156,11 +156,11 @@ def _descend(
     weight_decay: jax.Array,
     metrics: Metrics,
 ) -> tuple[State, Metrics]:
-    """One clipped step down a gradient."""
+    """One step down a gradient, clipped if the recipe says so."""
     norm = optax.tree.norm(gradient)
-    clip = recipe.optimizer.clip
-    clipped = jax.tree.map(lambda g: g * (clip / jnp.maximum(norm, clip)), gradient)
-    direction, moments = transform.update(clipped, state.moments, state.params)
+    if clip := recipe.optimizer.clip:  # 0 is no clipping
+        gradient = jax.tree.map(lambda g: g * (clip / jnp.maximum(norm, clip)), gradient)
+    direction, moments = transform.update(gradient, state.moments, state.params)
 
     def move(path: tuple[Any, ...], p: jax.Array, d: jax.Array) -> jax.Array:
         decay = weight_decay * decay_multiplier(recipe, path, p)

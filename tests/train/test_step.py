@@ -96,6 +96,17 @@ def test_steps_past_the_last_are_not_taken(take: Take, fresh: State) -> None:
     assert same(take(fresh, 0, 0.03, 0.0)[0], fresh)
 
 
+def test_a_clip_of_zero_is_no_clipping(recipe: Recipe, corpus: Corpus, fresh: State) -> None:
+    windows = next(iter(chunks(corpus, recipe, 0, 1))).windows
+    by_clip = {
+        clip: replace(recipe, optimizer=replace(recipe.optimizer, clip=clip)) for clip in (0.0, 1e9, 1e-9)
+    }
+    losses = {clip: take_steps(r, windows, fresh, 30, 0.02, 0.1)[1][:30] for clip, r in by_clip.items()}
+    np.testing.assert_allclose(losses[0.0], losses[1e9], rtol=1e-3)
+    assert losses[0.0][29] < losses[0.0][0] - 1
+    assert losses[1e-9][29] > losses[0.0][29] + 0.1
+
+
 def test_only_matrices_are_decayed(recipe: Recipe, take: Take, fresh: State) -> None:
     without, _ = take(fresh, 1, 0.5, 0.0)
     decayed, _ = take(fresh, 1, 0.5, 0.1)

@@ -1,0 +1,167 @@
+"""Options of a sweep: each number has a range that is checked, and each field a sentence."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+import math
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass, replace
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isoflop.__main__ import _run
+from isoflop.base.errors import UserError
+from isoflop.base.ranges import Range
+from isoflop.sweeps.adaptive import Adaptive
+from isoflop.sweeps.config import Rates, SweepConfig, load_config
+from isoflop.sweeps.grid import grid_cells, tuning_cells
+from isoflop.sweeps.plan import Caps
+from isoflop.train.execution import Execution
+from isoflop.train.spec import DataSpec
+from tests.small import small_sweep
+
+TUNED = small_sweep("text:nowhere", rates=Rates(0.06, tried=(0.5, 1.0, 2.0), anchors=((8, 2e8),)))
+VALUES = (TUNED, Execution(), Caps(), Adaptive())
+
+
+class Number(NamedTuple):
+    """A number among the options: `put` gives the value that has another in its place."""
+
+    field: str
+    kind: type
+    allowed: Range | None
+    put: Callable[[Any], Any]
+
+
+def numbers(hint: Any, value: Any) -> Iterator[tuple[type, Range | None, Callable[[Any], Any]]]:
+    """The numbers in a value of this type."""
+    origin, args = get_origin(hint), get_args(hint)
+    if hint in (int, float):
+        yield hint, None, lambda number: number
+    elif origin is Annotated:
+        yield args[0], next((a for a in args if isinstance(a, Range)), None), lambda number: number
+    elif origin in (Union, types.UnionType):
+        yield from (found for arg in args for found in numbers(arg, value))
+    elif origin is tuple:
+        for i, part in enumerate(args[:1] if args[1:] == (...,) else args):
+            for kind, allowed, put in numbers(part, value[i]):
+                yield kind, allowed, lambda n, i=i, put=put: (*value[:i], put(n), *value[i + 1 :])
+
+
+def numbers_of(value: Any, prefix: str = "") -> Iterator[Number]:
+    """The numbers among a dataclass' fields."""
+    for name, hint in get_type_hints(type(value), include_extras=True).items():
+        found = getattr(value, name)
+        if is_dataclass(found):
+            for n in numbers_of(found, f"{name}."):
+                yield n._replace(put=lambda x, name=name, n=n: replace(value, **{name: n.put(x)}))
+        for kind, allowed, put in numbers(hint, found):
+            yield Number(
+                prefix + name, kind, allowed, lambda n, name=name, put=put: replace(value, **{name: put(n)})
+            )
+
+
+NUMBERS = [number for value in VALUES for number in numbers_of(value)]
+
+
+def test_there_are_many() -> None:
+    assert len({n.field for n in NUMBERS}) > 30
+    assert {"clip", "beta2", "rates.tried", "half_width", "max_hours", "devices"} <= {
+        n.field for n in NUMBERS
+    }
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=lambda n: n.field)
+def test_each_has_a_range(number: Number) -> None:
+    assert number.allowed is not None
+    if number.field != "rates.exponent":
+        assert (number.allowed.at_least, number.allowed.above) != (None, None)
+
+
+@st.composite
+def outside(draw: st.DrawFn) -> tuple[Number, Any]:
+    """An option, and a number that it doesn't take."""
+    number = draw(st.sampled_from(NUMBERS))
+    allowed = number.allowed or Range()
+    wrong: list[st.SearchStrategy[Any]] = [st.sampled_from(["2", True, None, 1j])]
+    if number.kind is float:
+        wrong.append(st.sampled_from([math.nan, math.inf, -math.inf]))
+    else:
+        wrong.append(st.floats(0.1, 1e6).filter(lambda x: not x.is_integer()))
+    numeric: Any = st.integers if number.kind is int else st.floats
+    if allowed.at_least is not None:
+        wrong.append(numeric(max_value=allowed.at_least).filter(lambda x: x < allowed.at_least))
+    if allowed.above is not None:
+        wrong.append(numeric(max_value=allowed.above))
+    if allowed.at_most is not None:
+        wrong.append(numeric(min_value=allowed.at_most).filter(lambda x: x > allowed.at_most))
+    if allowed.below is not None:
+        wrong.append(numeric(min_value=allowed.below))
+    found = draw(st.one_of(wrong))
+    if found is None and number.field in ("members", "max_flops", "max_hours"):  # None is no cap
+        found = math.nan
+    return number, found
+
+
+@given(outside())
+def test_a_number_outside_is_refused_by_its_field_in_a_line(drawn: tuple[Number, Any]) -> None:
+    number, wrong = drawn
+    with pytest.raises(UserError) as caught:
+        number.put(wrong)
+    said = str(caught.value)
+    assert said.startswith(f"{number.field} ")
+    assert ": must be " in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--beta2 1.5", "--beta2 1.5: must be at least 0 and below 1"),
+        ("--clip -1", "--clip -1.0: must be at least 0"),
+        ("--weight-decay -0.1", "--weight_decay -0.1: must be at least 0"),
+        ("--batch-size 0", "--batch_size 0: must be at least 1"),
+        ("--rates.coefficient nan", "--rates.coefficient nan: must be a positive number"),
+        ("--budgets 1e11 inf", "--budgets inf: must be a positive number"),
+        ("--lease-seconds 0", "--lease_seconds 0.0: must be a positive number"),
+    ],
+)
+def test_the_command_line_says_so_by_the_option(
+    words: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run(["plan", "cpu-demo", "--no-calibration", *words.split()]) == 2
+    assert capsys.readouterr().err == f"isoflop: {said}\n"
+
+
+@pytest.mark.parametrize("cls", [SweepConfig, Rates, Execution, Caps, Adaptive], ids=lambda cls: cls.__name__)
+def test_each_field_has_its_sentence(cls: Any) -> None:
+    """As a string below it, where `--help` finds it."""
+    (tree,) = ast.parse(inspect.getsource(cls)).body
+    assert isinstance(tree, ast.ClassDef)
+    told = {
+        field.target.id
+        for field, below in zip(tree.body, tree.body[1:], strict=False)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+        if str(below.value.value).strip()
+    }
+    assert [f.name for f in fields(cls) if f.name not in told] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "digest"), [("cpu-demo", "e07be71bbd9bcb4d"), ("h200-ladder", "2f75706c0dce290e")]
+)
+def test_names_of_cells_are_as_they_were(name: str, digest: str) -> None:
+    """A digest of the ids of a sweep's cells on a corpus of bytes, as of results' version 2: new options may
+    not rename the cells that lie in anyone's folder."""
+    corpus: Any = types.SimpleNamespace(spec=DataSpec("nowhere", "bytes", "0"), vocab_size=256, eos=0)
+    config = load_config(name)
+    cells = [*grid_cells(config, corpus, config.rates), *tuning_cells(config, corpus)]
+    ids = " ".join(planned.cell.cell_id for planned in cells)
+    assert hashlib.sha256(ids.encode()).hexdigest()[:16] == digest
