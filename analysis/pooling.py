@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from isoflop.analysis.tables.cells import as_floats, as_texts, listed, one_line
+from isoflop.analysis.tables.statuses import FINISHED, words_of
 from isoflop.base.errors import UserError
 
 COMPARABLE = ("dataset", "tokenizer", "vocab_size")
@@ -31,7 +32,7 @@ def pool(frames: Sequence[pd.DataFrame], names: Sequence[str]) -> tuple[pd.DataF
         return pooled, (f"{len(frames)} tables pooled",)
     known = pooled.loc[pooled["cell_id"].notna()]
     if "status" in known.columns:
-        known = known.loc[as_texts(known, "status").str.strip().str.lower() == "finished"]
+        known = known.loc[words_of(known).isin(FINISHED)]
     _refuse_two_losses(known)
     repeated = known.index[as_texts(known, "cell_id").duplicated()]
     note = f"{len(frames)} tables pooled, {len(repeated)} repeated cells taken once"

@@ -17,8 +17,10 @@ from isoflop.analysis.pooling import pool, repeated_rows
 from isoflop.analysis.provenance import content_hash, hash_of_rows
 from isoflop.analysis.readers import tidy
 from isoflop.analysis.sources import Naming, combine, name_columns, open_source
+from isoflop.analysis.sources.units import key_of
 from isoflop.analysis.tables.cells import as_floats, as_texts, one_line
 from isoflop.analysis.tables.selecting import parse_columns, select
+from isoflop.analysis.tables.statuses import counted_words, finished_rows, words_of
 from isoflop.base.errors import UserError
 
 ONE_KIND = ("schedule", "dataset", "tokenizer", "vocab_size", "context_length", "jax_version")
@@ -27,8 +29,19 @@ OWN = ("cell_id", "n_params_non_embedding", "n_params_body", "flops_6nd", "loss_
 """Columns by which a table is one of `isoflop`'s own sweeps: its loss is in nats per token."""
 ONCE = 1.01
 """Tokens seen over distinct ones, up to which a run counts as one pass over its text."""
-FINISHED = ("finished", "completed", "complete", "done", "success", "succeeded")
-"""What a run's status may be called that has come to its end."""
+FLAGS = (
+    "outlier",
+    "outliers",
+    "diverged",
+    "failed",
+    "crashed",
+    "excluded",
+    "exclude",
+    "bad",
+    "broken",
+    "nan",
+)
+"""Keys of columns whose truth speaks against a row."""
 
 
 @dataclass(frozen=True)
@@ -153,16 +166,22 @@ def table_of(frame: pd.DataFrame, *, count: str = "non_embedding", flops: str = 
 def _table(
     frame: pd.DataFrame, count: str, flops: str, source: str, folder: Path | None, naming: Naming
 ) -> RunTable:
-    finished, excluded = _finished(frame)
+    keep, excluded, warnings = _finished(frame)
+    finished = frame.loc[keep]
     if finished.empty:
-        raise UserError(f"{source} has no finished run: {len(frame)} rows, none with status 'finished'")
+        words = counted_words(words_of(frame).value_counts())
+        raise UserError(
+            f"{source} has no finished run among {len(frame)} rows; their status: {words}. If one of these "
+            "words means finished, choose it with --where status=WORD"
+        )
     counted: Counted = count_rows(finished, count, flops, source)
     if "budget" in finished.columns:
         finished = finished.assign(budget=numbers(finished, "budget", source, may_be_empty=True))
-    warnings = (*naming.notes, *counted.warnings, *_mixtures(finished), *_repeats(finished))
-    warnings += _epochs(finished, counted.D_R)
+    warnings = (*naming.notes, *warnings, *counted.warnings, *_mixtures(finished), *_repeats(finished))
+    warnings += (*_epochs(finished, counted.D_R), *_flags(finished))
     if excluded:
-        warnings += (f"{len(excluded)} of {len(frame)} rows are not finished and are left out",)
+        words = counted_words(words_of(frame.loc[~keep]).value_counts())
+        warnings += (f"{len(excluded)} of {len(frame)} rows are not finished and are left out ({words})",)
     return RunTable(
         frame=finished,
         N_R=counted.N_R,
@@ -218,20 +237,34 @@ def _loss_meaning(naming: Naming, frame: pd.DataFrame) -> tuple[str, str | None]
     return "the loss as the table gives it", None
 
 
-def _finished(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[Excluded, ...]]:
+def _finished(frame: pd.DataFrame) -> tuple[np.ndarray, tuple[Excluded, ...], tuple[str, ...]]:
+    """Which rows are finished runs, the others with their status and reason, and warnings."""
     if "status" not in frame.columns:
-        return frame, ()
-    status = as_texts(frame, "status").fillna("finished").str.strip().str.lower()
-    keep = status.isin(FINISHED).to_numpy(dtype=bool)
+        return np.ones(len(frame), dtype=bool), (), ()
+    status = words_of(frame)
+    keep, warnings = finished_rows(status)
     left_out = np.flatnonzero(~keep)
-    states = status.iloc[left_out].tolist()
-    reasons = frame["reason"].iloc[left_out].tolist() if "reason" in frame.columns else [None] * len(states)
+    reasons = frame["reason"].iloc[left_out].tolist() if "reason" in frame.columns else [None] * len(left_out)
     excluded = []
-    for row, state, reason in zip(left_out.tolist(), states, reasons, strict=True):
-        told = isinstance(reason, str) and reason.strip()
-        detail = f": {one_line(reason)}" if told else ""
-        excluded.append(Excluded(row, f"status {one_line(state)}{detail}"))
-    return frame.loc[keep], tuple(excluded)
+    for row, state, reason in zip(frame.index[left_out], status.iloc[left_out], reasons, strict=True):
+        detail = f": {one_line(reason)}" if isinstance(reason, str) and reason.strip() else ""
+        excluded.append(Excluded(int(row), f"status {one_line(state)}{detail}"))
+    return keep, tuple(excluded), warnings
+
+
+def _flags(frame: pd.DataFrame) -> tuple[str, ...]:
+    """Columns such as `outlier` that mark rows of the fit."""
+    warnings = []
+    for name in frame.columns:
+        if key_of(name).removeprefix("is").removeprefix("run") not in FLAGS:
+            continue
+        marked = as_texts(frame, name).str.strip().str.lower().isin(("true", "yes", "1", "1.0"))
+        if 0 < (count := int(marked.sum())) < len(frame):
+            warnings.append(
+                f"{one_line(name)} is true in {count} of {len(frame)} rows of the fit: to leave them out, "
+                f"--where '{one_line(name)}!=true'"
+            )
+    return tuple(warnings)
 
 
 def _repeats(frame: pd.DataFrame) -> tuple[str, ...]:

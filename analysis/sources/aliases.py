@@ -12,7 +12,8 @@ import pandas as pd
 from isoflop.analysis.readers import rename
 from isoflop.analysis.sources.loss_units import split_loss_unit
 from isoflop.analysis.sources.units import Named, is_spelled_out, key_of, split_unit
-from isoflop.analysis.tables.cells import as_floats, as_texts, one_line
+from isoflop.analysis.tables.cells import as_floats, one_line
+from isoflop.analysis.tables.statuses import are_statuses
 from isoflop.base.errors import UserError
 
 ALIASES: dict[str, tuple[str, ...]] = {
@@ -42,7 +43,9 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "lmloss", "crossentropy", "crossentropyloss", "celoss", "nll", "nllloss",
     ),
     "dataset": ("datasetname",),
-    "status": ("state", "runstate"),
+    "status": (
+        "state", "runstate", "runstatus", "trialstate", "trialstatus", "jobstate", "jobstatus", "finalstatus",
+    ),
 }  # fmt: skip
 """By run-table column: keys (`units.key_of`) of the names it goes by in public tables of runs: Epoch AI's
 extraction of Hoffmann et al. (2022), datablations, Gadre et al., Porian et al., (Mis)Fitting, Gemstones, Step
@@ -54,9 +57,6 @@ SYMBOLS = {"n_params": "Nn", "n_tokens": "DTt", "flops": "C", "loss": "L", "n_to
 are read in company only: N with D, T or C; or n with t.
 """
 NEEDED = ("n_params", "n_tokens", "flops", "loss")
-STATES = {
-    "finished", "completed", "failed", "crashed", "killed", "running", "pending", "preempted", "preempting",
-}  # fmt: skip
 NO_LOSS = {
     "train", "training", "stderr", "std", "se", "sd", "sem", "var", "variance", "upper", "lower", "min",
     "max", "aux", "router", "balance", "balancing", "load", "z", "weight", "scale", "fn", "function", "type",
@@ -202,7 +202,7 @@ def _only(frame: pd.DataFrame, new: str, where: str) -> str | None:
     names = [name for name in frame.columns if read_name(name, new).key in _keys(new)]
     names += [name for name, letter in _in_company(frame).items() if letter in SYMBOLS.get(new, "")]
     if new == "status":
-        names = [name for name in names if _are_states(frame, name)]
+        names = [name for name in names if are_statuses(frame, name)]
     if new in NEEDED:
         names = [name for name in names if _has_numbers(frame, name)] or names
     if new == "loss" and not names:
@@ -237,11 +237,6 @@ def _is_letter(name: str) -> bool:
         return False
     new = next((new for new, letters in SYMBOLS.items() if name[0] in letters), None)
     return new is not None and (len(name) == 1 or read_name(name, new).unit is not None)
-
-
-def _are_states(frame: pd.DataFrame, name: str) -> bool:
-    states = as_texts(frame, name).dropna().str.strip().str.lower().unique()
-    return len(states) > 0 and set(states) <= STATES
 
 
 def _has_numbers(frame: pd.DataFrame, name: str) -> bool:
