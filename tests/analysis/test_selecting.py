@@ -103,7 +103,7 @@ ENDS = {
 @pytest.mark.parametrize(("end", "others"), ENDS.values(), ids=ENDS.keys())
 @pytest.mark.parametrize("column", ["status", "State"])
 def test_the_words_for_a_runs_end(tmp_path: Path, column: str, end: str, others: list[str]) -> None:
-    table = loaded(tmp_path, **{column: [*others, *[end] * (ROWS - len(others))]})
+    table = loaded(tmp_path, None, **{column: [*others, *[end] * (ROWS - len(others))]})
     assert len(table) == ROWS - len(others)
     assert not any("neither finished nor failed" in line for line in table.warnings)
     assert any(f"{len(others)} of 8 rows are not finished" in line for line in table.warnings)
