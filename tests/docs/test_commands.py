@@ -1,0 +1,175 @@
+"""Every command of README and docs, as it is written and in the order written, in a clean folder.
+
+A page is a session: its commands find what those before them left. Home and cache are empty at the README's
+first command, and the other pages' sessions share one cache of the demo's text. Training alone is pretended
+(tests/docs/world), so that the demo's real grid takes seconds; with a file of one's own (./NAME.py), which
+docs show in full, it is real. Whatever is not run as it stands is in the tables below, with the reason; a
+command that is new in docs is run without being asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.docs.commands import PAGES, ROOT, Command, commands, examples
+from tests.optional import lacking
+from tests.pseudo_english import pseudo_english
+from tests.wandb_server import Server, serving
+
+SECONDS = 900
+"""What takes longer hangs."""
+
+INSTEAD = {
+    "make demo": ("isoflop demo", "its last line: .ci/run does all of it, in a fresh clone"),
+    "make test": ("make -n test", "this is it"),
+    "make chaos KILLS=30": ("make -n chaos KILLS=30", "tests/sweeps runs a few"),
+    "isoflop data prepare debian-docs": (
+        "isoflop data prepare --help",
+        "fetches 245 MB by apt-get; tests/train/test_debian_docs.py has its parts",
+    ),
+}
+"""By command, what is run in its place, and why."""
+
+SHORTER = {
+    "python -m benchmarks.fit": ("--small", "peers for minutes"),
+    "python -m benchmarks.grid_cost": ("--simulations 1 --worlds demo", "simulates for hours"),
+    "python -m benchmarks.train --batch 1": ("--small", "trains for a quarter of an hour"),
+    "isoflop plan h200-ladder": ("--data synthetic:markov", "its text is 245 MB by apt-get"),
+    "isoflop sweep h200-ladder": (
+        "--data synthetic:markov --out outputs/h200-ladder --trackers jsonl",
+        "its text is 245 MB by apt-get",
+    ),
+    "isoflop sweep h200-ladder --budgets 1e13 3e13 1e14 3e14 --out outputs/h200-ladder": (
+        "--data synthetic:markov --trackers jsonl",
+        "its text is 245 MB by apt-get",
+    ),
+}
+"""By command, the options that shrink it, and why."""
+
+NO_NETWORK = "can't be fetched"
+REFUSED = {
+    "isoflop sweep h200-ladder --launcher slurm": "sbatch|SLURM",
+    "isoflop sweep h200-ladder --launcher ray": "Ray",
+    "isoflop status /shared/sweeps/ladder": "/shared/sweeps/ladder",
+    "isoflop fit public:": NO_NETWORK,
+    "isoflop fit wandb:me/scaling": "me/scaling",
+    "python -m benchmarks.train": "needs torch",
+}
+"""By the beginning of a command that needs a cluster, an account or the network, the refusal where there is
+none. Where there is, it succeeds."""
+
+
+@dataclass
+class Session:
+    """A folder and an environment, and what was said there."""
+
+    folder: Path
+    variables: dict[str, str]
+    said: list[str] = field(default_factory=list)
+
+    def run(self, command: Command) -> None:
+        """Runs a command by the shell. It must succeed, or be refused in one line as REFUSED has it."""
+        text = INSTEAD.get(command.text, (command.text, ""))[0]
+        text += " " + SHORTER.get(command.text, ("", ""))[0]
+        outside = text.startswith(("make", "python"))  # what only a clone has
+        really = outside or "./" in text
+        done = subprocess.run(
+            ["bash", "-c", text],
+            cwd=ROOT if outside else self.folder,
+            env=self.variables | ({} if really else {"PYTHONPATH": str(ROOT / "tests" / "docs" / "world")}),
+            capture_output=True, text=True, timeout=SECONDS, check=False,
+        )  # fmt: skip
+        self.said.append(f"$ {text}\n{done.stdout}{done.stderr}")
+        refusal = next((why for start, why in REFUSED.items() if command.text.startswith(start)), None)
+        if done.returncode == 2 and refusal:
+            assert re.search(refusal, done.stderr), f"{command}\n{done.stderr}"
+            assert "Traceback" not in done.stderr
+        else:
+            assert done.returncode == 0, f"{command}\n" + "\n".join(self.said)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A stand-in for W&B."""
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def variables(tmp_path_factory: pytest.TempPathFactory, server: Server) -> dict[str, str]:
+    """An environment with an empty home, in which `isoflop` is this one and training is pretended."""
+    kept = {
+        name: os.environ[name]
+        for name in os.environ
+        if not name.startswith(("ISOFLOP", "WANDB", "XLA", "PYTHONPATH"))
+    }
+    return kept | {
+        "HOME": str(tmp_path_factory.mktemp("home")),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        **{name: value for name, value in server.environment.items() if name != "WANDB_MODE"},
+        "WANDB_ENTITY": "me",
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, variables: dict[str, str]) -> Session:
+    """A folder with the finished demo, and a cache with its text."""
+    session = Session(
+        tmp_path_factory.mktemp("demo"),
+        variables | {"ISOFLOP_CACHE": str(tmp_path_factory.mktemp("docs-cache"))},
+    )
+    try:
+        session.run(Command("first", 0, "isoflop data prepare wiki-intro"))
+    except AssertionError as error:
+        if "could not download" in str(error):
+            lacking("wiki-intro", str(error))
+        raise
+    session.run(Command("first", 0, "isoflop demo"))
+    return session
+
+
+def give(folder: Path, demo: Path) -> None:
+    """What the pages take a user to have: tables, texts, and the files that they show."""
+    shutil.copy(demo / "runs.csv", folder / "runs.csv")
+    frame = pd.read_csv(demo / "runs.csv")
+    frame[::2].to_csv(folder / "a.csv", index=False)
+    frame[1::2].to_csv(folder / "b.csv", index=False)
+    own = frame[["n_params_non_embedding", "n_tokens", "loss"]].set_axis(["N", "D", "val_loss"], axis=1)
+    own.to_csv(folder / "my_runs.csv", index=False)
+    texts = [pseudo_english(3000, seed=number) for number in range(300)]
+    (folder / "notes.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    (folder / "books").mkdir()
+    for number in range(3):
+        (folder / "books" / f"{number}.txt").write_text("\n\n".join(texts[number::3]))
+    for name, text in examples().items():
+        (folder / name).write_text(text)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)
+def test_a_page(page: Path, tmp_path: Path, variables: dict[str, str], finished: Session) -> None:
+    give(tmp_path, finished.folder / "outputs" / "cpu-demo")
+    session = Session(tmp_path, variables)
+    if page.name != "README.md":  # which makes its own
+        shutil.copytree(finished.folder / "outputs", tmp_path / "outputs")
+        session.variables = finished.variables
+    for command in commands(page):
+        session.run(command)
+
+
+def test_what_is_not_run_as_it_stands_is_in_docs() -> None:
+    texts = [command.text for page in PAGES for command in commands(page)]
+    assert len(texts) > 40
+    assert set(INSTEAD) | set(SHORTER) <= set(texts)
+    assert [start for start in REFUSED if not any(text.startswith(start) for text in texts)] == []
