@@ -7,7 +7,6 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import jax
 import numpy as np
 
 from isoflop.analysis.laws import Law
@@ -21,6 +20,8 @@ POINTS = 64
 @contextlib.contextmanager
 def float64_on_cpu() -> Iterator[None]:
     """Double precision on the CPU within the block, whatever the process uses elsewhere."""
+    import jax  # here: who reads a table or a fit needs none of it
+
     with contextlib.ExitStack() as stack:
         stack.enter_context(jax.enable_x64(True))
         with contextlib.suppress(RuntimeError):
@@ -54,4 +55,6 @@ def evaluate(law: Law, params: np.ndarray, *inputs: Any) -> np.ndarray:
 @functools.cache
 def vectorized(function: Callable, in_axes: tuple[int | None, ...] = (0,)) -> Callable:
     """The function compiled over a batch of its arguments; traced once a shape, not at every call."""
+    import jax
+
     return jax.jit(jax.vmap(function, in_axes=in_axes))

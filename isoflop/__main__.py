@@ -39,9 +39,6 @@ def _run(argv: list[str]) -> int:
         return 0
     command, rest = argv[0], argv[1:]
     if command in ("demo", "plan", "sweep"):
-        import jax
-
-        jax.config.update("jax_platforms", "cpu")  # this process' own: its workers have the accelerator
         for number in (signal.SIGTERM, signal.SIGHUP):  # a scheduler's, a closing terminal's
             if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
                 signal.signal(number, _stop)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from isoflop.sweeps.adaptive import Adaptive
+    from isoflop.sweeps.caps import Caps
     from isoflop.sweeps.config import SweepConfig
-    from isoflop.sweeps.plan import Caps, Plan
+    from isoflop.sweeps.plan import Plan
     from isoflop.train.corpus import Corpus
     from isoflop.train.execution import Execution
 

@@ -6,10 +6,8 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 from isoflop.base.errors import UserError
-from isoflop.base.ranges import Range, check_ranges
 from isoflop.sweeps.board import is_kept
 from isoflop.sweeps.config import SweepConfig
 from isoflop.sweeps.grid import PlannedCell, check_cells, grid_cells, replicate_cells, tuning_cells
@@ -99,32 +97,6 @@ def make_plan(config: SweepConfig, corpus: Corpus) -> Plan:
         checks=tuple(check_cells(config, minima[-1])),
         warnings=tuple(_warnings(grid, corpus)),
     )
-
-
-@dataclass(frozen=True)
-class Caps:
-    """What a sweep may cost at most. Raises `UserError` for a cap that is none."""
-
-    max_flops: Annotated[float, Range(above=0)] | None = None
-    """Refuse a plan of more FLOPs than this, by the exact ledger."""
-    max_hours: Annotated[float, Range(above=0)] | None = None
-    """Refuse a plan that takes longer than this on this machine, by a short calibration."""
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
-
-    def refuse(self, price: Price) -> None:
-        """Raises `UserError` for a price above a cap, before anything is spent."""
-        trim = "raise the cap, or trim budgets, sizes, rates.tried or replicates"
-        if self.max_flops is not None and price.total_flops > self.max_flops:
-            raise UserError(
-                f"the plan takes {price.total_flops:.3g} FLOPs and max_flops is {self.max_flops:.3g}: {trim}"
-            )
-        if self.max_hours is not None and price.seconds is not None:
-            hours = price.seconds / 3600
-            if hours > self.max_hours:
-                takes = f"the plan takes about {hours:.2g} hours here"
-                raise UserError(f"{takes} and max_hours is {self.max_hours:.2g}: {trim}")
 
 
 def refuse_full_disk(path: Path, price: Price) -> None:

@@ -41,7 +41,7 @@ def report(
     source: str | Path | Sequence[str | Path] | RunTable,
     out: str | Path | None = None,
     options: FitOptions | None = None,
-    laws: Sequence[str] = RIVALS,
+    laws: Sequence[str] | None = None,
 ) -> Report:
     """Fit a table every way the page shows, draw the figures and write the page.
 
@@ -51,7 +51,7 @@ def report(
         folder,
             or `outputs/NAME` for the table NAME.csv.
         options: of the fit (approach 3); the other fits of the page follow them.
-        laws: what competes with the fit's own law on the largest budget, held out.
+        laws: what competes with the fit's own law on the largest budget, held out; by default the usual few.
 
     Raises:
         UserError: the table cannot be read or fitted, or the folder not written, in one line.
@@ -59,7 +59,7 @@ def report(
     table = source if isinstance(source, RunTable) else load_runs(source)
     folder = Path(out) if out is not None else _default_folder(table)
     _make(folder)  # before the fits, which take longer than finding out that it can't be written
-    return write(tell(table, options, laws), folder)
+    return write(tell(table, options, RIVALS if laws is None else laws), folder)
 
 
 def write(story: Story, folder: Path) -> Report:

@@ -6,18 +6,21 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.console import Console
 from rich.table import Table
 
-from isoflop.analysis import LawFit, RunTable, compare
+from isoflop import analysis
 from isoflop.arguments import parse
 from isoflop.base.errors import UserError
 from isoflop.commands.predict import read_fit
 from isoflop.commands.table_options import TableOptions
 from isoflop.commands.words import number, span
+
+if TYPE_CHECKING:
+    from isoflop.analysis import LawFit, RunTable
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,9 @@ def run(argv: list[str]) -> int:
     """Prints parameters and exponents of both."""
     arguments = parse(Compare, argv, "compare")
     first, second = (_open(name, arguments) for name in (arguments.first, arguments.second))
-    if arguments.given and not any(isinstance(item, RunTable) for item in (first, second)):
+    if arguments.given and not any(isinstance(item, analysis.RunTable) for item in (first, second)):
         raise UserError(f"{arguments.given[0]} is for tables: both are fits already")
-    comparison = compare(first, second)
+    comparison = analysis.compare(first, second)
     if arguments.as_json:
         print(json.dumps(comparison.to_json()))
         return 0

@@ -7,16 +7,19 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
 from rich.progress import Progress
 
-from isoflop.analysis import FitOptions, LawFit, RunTable, check_coverage, compete, fit
+from isoflop import analysis
 from isoflop.arguments import parse
 from isoflop.commands.table_options import TableOptions
 from isoflop.commands.words import fit_lines
+
+if TYPE_CHECKING:
+    from isoflop.analysis import FitOptions, LawFit, RunTable
 
 NOT_TRUSTED = 3
 
@@ -74,19 +77,19 @@ class Fit(TableOptions):
 
     def options(self) -> FitOptions:
         """What the fitter is asked for."""
-        names = (field.name for field in dataclasses.fields(FitOptions))
-        return FitOptions(**{name: getattr(self, name) for name in names if hasattr(self, name)})
+        names = (field.name for field in dataclasses.fields(analysis.FitOptions))
+        return analysis.FitOptions(**{name: getattr(self, name) for name in names if hasattr(self, name)})
 
 
 def run(argv: list[str]) -> int:
     """Fits, prints, and marks a doubtful fit."""
     arguments = parse(Fit, argv, "fit")
     table = arguments.load(arguments.runs)
-    fitted = fit(table, arguments.options())
+    fitted = analysis.fit(table, arguments.options())
     if arguments.check_coverage:
         fitted = dataclasses.replace(fitted, coverage=_coverage(table, arguments))
     if arguments.compete:
-        found = compete(table, arguments.options())
+        found = analysis.compete(table, arguments.options())
         fitted = dataclasses.replace(fitted, competition=found.to_json())
     text = json.dumps(fitted.to_json(), indent=None if arguments.as_json else 1)
     if arguments.out:
@@ -105,7 +108,7 @@ def _coverage(table: RunTable, arguments: Fit) -> dict[str, Any]:
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("checking coverage", total=1.0)
-        return check_coverage(
+        return analysis.check_coverage(
             table, arguments.options(), arguments.simulations, lambda share: bar.update(task, completed=share)
         )
 

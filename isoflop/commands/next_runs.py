@@ -7,20 +7,20 @@ import math
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.console import Console
 
-from isoflop.analysis import find_law
-from isoflop.analysis.design.proposal import MOST, NextRun, Proposal, propose
-from isoflop.analysis.design.targets import parse_target
+from isoflop import analysis
 from isoflop.arguments import parse
+from isoflop.commands.sweep import stay_off_the_accelerator
 from isoflop.commands.table_options import TableOptions
 from isoflop.commands.words import number, span
 
-WANTED = {"a": 0.02, "b": 0.02, "n_opt": 0.10, "loss": 0.01}
-"""Half-widths by target, unless one is given."""
+if TYPE_CHECKING:
+    from isoflop.analysis.design.proposal import NextRun, Proposal
+
 SHOWN = 12
 """Lines of runs in words."""
 
@@ -47,10 +47,9 @@ class NextRuns(TableOptions):
 def run(argv: list[str]) -> int:
     """Prints the runs to do next."""
     asked = parse(NextRuns, argv, "plan --next")
-    target = parse_target(asked.target)
+    stay_off_the_accelerator()
     table = asked.load(asked.runs)
-    wanted = WANTED[target.name] if asked.half_width is None else asked.half_width
-    found = propose(table, find_law(asked.law), target, wanted, asked.max_flops)
+    found = analysis.next_runs(table, asked.target, asked.half_width, asked.max_flops, asked.law)
     if asked.as_json:
         print(json.dumps(found.to_json()))
     else:
@@ -64,6 +63,8 @@ def run(argv: list[str]) -> int:
 
 def lines(found: Proposal) -> Iterator[str]:
     """The proposal in words, runs that differ in their seed alone in one line."""
+    from isoflop.analysis.design.proposal import MOST
+
     unit = {"n_opt": "% of it", "loss": " nats"}.get(found.target.partition("@")[0], "")
 
     def width(value: float) -> str:

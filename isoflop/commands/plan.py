@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 from rich.console import Console
@@ -16,12 +16,15 @@ from isoflop.commands.sweep import (
     EXECUTION_OPTIONS,
     EXECUTION_USAGE,
     split_options,
+    stay_off_the_accelerator,
     take_config,
 )
 from isoflop.sweeps.config import SweepConfig, load_config
-from isoflop.sweeps.plan import Plan, Price
 from isoflop.train.execution import Execution
 from isoflop.train.spec import to_json
+
+if TYPE_CHECKING:
+    from isoflop.sweeps.plan import Plan, Price
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ def run(argv: list[str]) -> int:
     config = parse(SweepConfig, overrides, f"plan {name}", default=load_config(name))
     from isoflop.running import plan as make
 
+    stay_off_the_accelerator()
     planned = make(config)
     price = planned.price() if options.no_calibration else _price(planned, options.how)
     if options.as_json:

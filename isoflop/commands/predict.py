@@ -6,14 +6,17 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from isoflop.analysis import LawFit, predict
+from isoflop import analysis
 from isoflop.arguments import parse
 from isoflop.base.errors import UserError
 from isoflop.commands.words import number, span
+
+if TYPE_CHECKING:
+    from isoflop.analysis import LawFit
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ def run(argv: list[str]) -> int:
     """Prints the prediction."""
     arguments = parse(Predict, argv, "predict")
     fitted = read_fit(arguments.fit)
-    answer = predict(fitted, arguments.flops, arguments.inference_tokens, arguments.force)
+    answer = analysis.predict(fitted, arguments.flops, arguments.inference_tokens, arguments.force)
     if arguments.as_json:
         print(json.dumps(answer.to_json()))
     else:
@@ -59,7 +62,7 @@ def read_fit(path: Path) -> LawFit:
     """The fit in a file. Raises `UserError` for a file that isn't one."""
     path = path / "fit.json" if path.is_dir() else path
     try:
-        return LawFit.from_json(json.loads(path.read_text()))
+        return analysis.LawFit.from_json(json.loads(path.read_text()))
     except FileNotFoundError as error:
         raise UserError(f"no fit {path}: make one with isoflop fit RUNS --out DIR") from error
     except UserError as error:

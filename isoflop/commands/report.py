@@ -9,10 +9,9 @@ from typing import Annotated
 
 import tyro
 
-from isoflop.analysis.fitting.competition import rivals
+from isoflop import analysis
 from isoflop.arguments import parse
 from isoflop.commands.table_options import TableOptions
-from isoflop.running import report
 
 
 @dataclass(frozen=True)
@@ -30,8 +29,8 @@ class Report(TableOptions):
 def run(argv: list[str]) -> int:
     """Draws, and prints the headline."""
     arguments = parse(Report, argv, "report")
-    chosen = {"laws": rivals()} if arguments.every_law else {}
-    drawn = report(arguments.load(arguments.runs), arguments.out, **chosen)
+    laws = analysis.rivals() if arguments.every_law else None
+    drawn = analysis.report(arguments.load(arguments.runs), arguments.out, laws=laws)
     print(f"{drawn.headline}\n\nreport: {drawn.html}")
     for warning in drawn.fit.warnings:
         print(f"warning: {warning}", file=sys.stderr)

@@ -8,20 +8,18 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from isoflop.arguments import parse
 from isoflop.base.errors import UserError
-from isoflop.sweeps.adaptive import Adaptive
-from isoflop.sweeps.closing import closing_lines
+from isoflop.sweeps.caps import Caps
 from isoflop.sweeps.config import SweepConfig, config_names, load_config
-from isoflop.sweeps.mirror import Mirror
-from isoflop.sweeps.plan import Caps
-from isoflop.sweeps.progress import Reporter
-from isoflop.sweeps.store import Store
 from isoflop.train.execution import Execution
+
+if TYPE_CHECKING:
+    from isoflop.sweeps.progress import Reporter
 
 EXECUTION_OPTIONS = tuple(
     f"--{f.name.replace('_', '-')}" for f in dataclasses.fields(Execution) if f.type != "bool"
@@ -78,7 +76,13 @@ def run(argv: list[str]) -> int:
 def run_config(config: SweepConfig, where: Where) -> int:
     """Trains a config and draws its report, telling a person of it."""
     from isoflop.running import sweep
+    from isoflop.sweeps.adaptive import Adaptive
+    from isoflop.sweeps.closing import closing_lines
+    from isoflop.sweeps.mirror import Mirror
+    from isoflop.sweeps.progress import Reporter
+    from isoflop.sweeps.store import Store
 
+    stay_off_the_accelerator()
     reporter = Reporter()
     began = time.monotonic()
     how, caps, options = where.how, where.caps, where.launcher_options
@@ -98,6 +102,13 @@ def run_config(config: SweepConfig, where: Where) -> int:
     return 0
 
 
+def stay_off_the_accelerator() -> None:
+    """Keeps this process' JAX on the CPU: its workers have the accelerator."""
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")
+
+
 def draw_report(folder: Path) -> tuple[str, Path]:
     """The report's headline and where its page is."""
     from isoflop.analysis import report
@@ -107,6 +118,8 @@ def draw_report(folder: Path) -> tuple[str, Path]:
 
 
 def _file_stages(folder: Path, reporter: Reporter) -> None:
+    from isoflop.sweeps.store import Store
+
     path = folder / "summary.json"
     if path.exists():
         summary: dict[str, Any] = json.loads(path.read_text())

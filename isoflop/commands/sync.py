@@ -12,10 +12,6 @@ from rich.progress import Progress
 
 from isoflop.arguments import parse
 from isoflop.base.errors import UserError
-from isoflop.sweeps.store import Store
-from isoflop.sweeps.teller import OVER, Teller, read_rows
-from isoflop.train.trackers.wandb import Destination, Wandb
-from isoflop.train.trackers.wandb_run import group_of
 
 
 @dataclass(frozen=True)
@@ -33,6 +29,11 @@ class Sync:
 def run(argv: list[str]) -> int:
     """Sends what is missing. Safe to interrupt and to repeat."""
     options = parse(Sync, argv, "sync")
+    from isoflop.sweeps.store import Store
+    from isoflop.sweeps.teller import OVER, Teller, read_rows
+    from isoflop.train.trackers.wandb import Destination, Wandb
+    from isoflop.train.trackers.wandb_run import group_of
+
     if not options.folder.is_dir():
         raise UserError(f"no folder {options.folder}: name a sweep's folder, such as outputs/cpu-demo")
     store = Store(options.folder)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from isoflop.analysis import RunTable, load_runs
+from isoflop import analysis
+
+if TYPE_CHECKING:
+    from isoflop.analysis import RunTable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +28,9 @@ class TableOptions:
 
     def load(self, runs: str | Path | Sequence[str | Path]) -> RunTable:
         """The table that `runs` names, or several pooled. Raises `UserError` as `load_runs` does."""
-        return load_runs(runs, columns=self.columns, where=self.where, count=self.count, flops=self.flops)
+        return analysis.load_runs(
+            runs, columns=self.columns, where=self.where, count=self.count, flops=self.flops
+        )
 
     @property
     def given(self) -> tuple[str, ...]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from isoflop.analysis import LawFit
-from isoflop.analysis.result import Certificate
+if TYPE_CHECKING:
+    from isoflop.analysis import LawFit
+    from isoflop.analysis.result import Certificate
 
 APPROACHES = {1: "approach 1 (envelope)", 2: "approach 2 (IsoFLOP parabolas)", 3: "approach 3"}
 

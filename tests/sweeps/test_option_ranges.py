@@ -19,9 +19,9 @@ from isoflop.__main__ import _run
 from isoflop.base.errors import UserError
 from isoflop.base.ranges import Range
 from isoflop.sweeps.adaptive import Adaptive
+from isoflop.sweeps.caps import Caps
 from isoflop.sweeps.config import Rates, SweepConfig, load_config
 from isoflop.sweeps.grid import grid_cells, tuning_cells
-from isoflop.sweeps.plan import Caps
 from isoflop.train.execution import Execution
 from isoflop.train.spec import DataSpec
 from tests.small import small_sweep

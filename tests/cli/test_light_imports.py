@@ -1,0 +1,68 @@
+"""What costs seconds to import is imported by what needs it, and by nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from isoflop.__main__ import COMMANDS
+
+SLOW = {
+    *("jax", "jaxlib", "flax", "optax", "scipy", "pandas", "pyarrow", "matplotlib", "plotly"),
+    *("wandb", "tensorflow_datasets", "grain", "array_record", "tokenizers", "pooch"),
+}
+PANDAS = {"pandas", "pyarrow"}
+
+
+def loaded(code: str, folder: Path) -> set[str]:
+    """The slow ones among the packages that a fresh interpreter has imported after `code`."""
+    code = f"import sys\n{code}\nprint(); print(*sorted(set({SLOW}) & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def command(*argv: str) -> str:
+    """Code that runs a command to its end."""
+    return (
+        "from isoflop.__main__ import _run\n"
+        f"try: _run({list(argv)})\n"
+        "except SystemExit as stop: assert not stop.code, stop"
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["--help"],
+        ["--version"],
+        *([name, "--help"] for name in COMMANDS),
+        ["plan", "cpu-demo", "--help"],
+        ["sweep", "cpu-demo", "--help"],
+        ["plan", "--next", "--help"],
+        ["fit", "--no-such-option"],
+    ],
+    ids=" ".join,
+)
+def test_help_and_refusals_load_nothing_slow(line: list[str], tmp_path: Path) -> None:
+    assert loaded(command(*line), tmp_path) == set()
+
+
+@pytest.mark.parametrize(
+    ("code", "needed"),
+    [
+        ("import isoflop; isoflop.__version__; dir(isoflop); isoflop.UserError", set()),
+        ("import isoflop.analysis; dir(isoflop.analysis)", set()),
+        ("from isoflop.sweeps.config import load_config; load_config('cpu-demo')", set()),
+        ("from isoflop import load_runs; load_runs('runs.csv')", PANDAS),
+        ("from isoflop import FitOptions; FitOptions()", PANDAS),
+    ],
+)
+def test_names_load_what_they_need(code: str, needed: set[str], tmp_path: Path) -> None:
+    (tmp_path / "runs.csv").write_text("n_params,n_tokens,loss\n1e4,1e6,3.0\n2e4,1e6,2.9\n")
+    assert loaded(code, tmp_path) <= needed
