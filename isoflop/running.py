@@ -40,13 +40,16 @@ def sweep(
     launcher_options: str = "",
     adaptive: Adaptive | None = None,
 ) -> Path:
-    """Trains what the sweep's folder still lacks; returns the folder (`outputs/NAME` unless `out` says).
+    """Trains what the sweep's folder still lacks; returns the folder.
+
+    Unless `out` says, it is `outputs/NAME`, with what differs from the config of that name.
 
     With `adaptive` the cells are chosen on the way. Raises `UserError` for a plan above `caps`, before
     anything is spent.
     """
     from isoflop.sweeps.calibrate import calibrate
     from isoflop.sweeps.config import load_config
+    from isoflop.sweeps.folder import default_folder, kind_of
     from isoflop.sweeps.launchers import load_launcher
     from isoflop.sweeps.progress import Reporter
     from isoflop.sweeps.run import run_sweep
@@ -55,12 +58,13 @@ def sweep(
     from isoflop.train.trackers import load_tracker
 
     config = load_config(config) if isinstance(config, str) else config
-    folder = Path(out or Path("outputs") / config.name)
+    folder = Path(out) if out else default_folder(config, adaptive=adaptive)
     where = load_launcher(launcher, launcher_options)
     for tracker in config.trackers:
         load_tracker(tracker)
-    Store(folder).refuse(config)  # before anything is downloaded
+    Store(folder).refuse(config, kind_of(adaptive))  # before anything is downloaded
     reporter = reporter or Reporter()
+    reporter.say(f"folder: {folder}")
     with reporter.stage("prepare the data"):
         planned = plan(config)
     for warning in planned.warnings:

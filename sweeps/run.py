@@ -24,6 +24,8 @@ from isoflop.sweeps.beats import BEATS_A_LEASE, Pulse, Watch
 from isoflop.sweeps.board import Board
 from isoflop.sweeps.claims import Claims, names
 from isoflop.sweeps.config import Rates, SweepConfig
+from isoflop.sweeps.filing import RUNS, StageTable, write_rows, write_runs
+from isoflop.sweeps.folder import kind_of
 from isoflop.sweeps.grid import PlannedCell, check_cells, grid_cells, replicate_cells, retry_cells
 from isoflop.sweeps.identity import Identity
 from isoflop.sweeps.ladder import trunk_cuts
@@ -43,12 +45,6 @@ LEAST_SEED_NOISE = 0.005
 
 COORDINATOR_SECONDS = 2.0
 """The longest between two beats of a coordinator: three are waited for where an old one may still live."""
-
-RUNS = "runs.csv"
-"""The grid and its replicates: written anew as a stage trains some of them, and whole at the end."""
-
-FILE_SHARE = 0.02
-"""Of a stage's time that may be spent on writing its table while it goes on."""
 
 
 @dataclass
@@ -82,14 +78,14 @@ class Sweep:
         rows = table.Table(self.config.name, planned, tree, self.store, self.plan.corpus)
         cells = {p.cell.cell_id: p.cell for p in planned}
         board = Board(name, tree, cells, self.config.keep, str(self.plan.corpus.folder))
-        filed = _Filed(self, file, rows)
+        filed = StageTable(self.store, file, rows, self.mirror.put)
         rows.update(self.store.contents())  # damaged results are set aside, to be trained again
         missing = board.missing(self.store.contents())
         flops = sum(tree.segments[segment].flops for segment in missing)
         with self.reporter.stage(name, flops):
 
             def on_view(view: View) -> None:
-                filed.view(view)
+                filed.update(view.contents, view.claimed & view.missing, write=bool(view.missing))
                 self.reporter.view(view, rows.rows)
 
             train_cells(
@@ -122,31 +118,6 @@ class Sweep:
         rows.update(self.store.contents())
         return rows.rows
 
-    def file(self, name: str, rows: Sequence[dict[str, Any]]) -> None:
-        """Writes a table of the folder."""
-        if name and rows:
-            self.store.write_text(name, table.to_csv(rows))
-
-
-class _Filed:
-    """Keeps a stage's table file up to date, and tells the mirror of each cell that finishes."""
-
-    def __init__(self, sweep: Sweep, file: str, rows: table.Table) -> None:
-        self.sweep, self.file, self.rows = sweep, file, rows
-        self.next = 0.0
-
-    def view(self, view: View) -> None:
-        """Tells of what is new; the file stays as it is where nothing is missing."""
-        for cell in self.rows.update(view.contents, view.claimed & view.missing):
-            self.sweep.mirror.put(self.rows.row(cell))
-        if view.missing and time.monotonic() >= self.next:
-            self.write()
-
-    def write(self) -> None:
-        began = time.monotonic()
-        self.sweep.file(self.file, self.rows.rows)
-        self.next = time.monotonic() + (time.monotonic() - began) / FILE_SHARE
-
 
 def run_sweep(
     plan: Plan,
@@ -161,10 +132,10 @@ def run_sweep(
     With `adaptive` the cells of the grid and their seeds are chosen on the way, until its target is known.
 
     Safe to interrupt, and safe to run twice at once: the same call goes on where it stopped, or joins in.
-    Raises `UserError` for a folder that holds another sweep, for a full disk, and for a model that doesn't
-    fit the device.
+    Raises `UserError` for a folder that holds another sweep, or one on other text; for a full disk; and for a
+    model that doesn't fit the device.
     """
-    store = Store.open(out, plan.config)
+    store = Store.open(out, plan.config, kind_of(adaptive), plan.corpus.spec)
     price = plan.price()
     refuse_full_disk(out, price)
     if adaptive:
@@ -266,8 +237,9 @@ def _stages(sweep: Sweep, adaptive: Adaptive | None) -> None:
         replicates = [*replicates, *_retries(sweep, replicates, rows[: len(replicates)])]
     tree = sweep.tree(grid, replicates, checks)
     runs, checked = sweep.rows([*grid, *replicates], tree), sweep.rows(checks, tree)
-    sweep.file(RUNS, runs)
-    sweep.file("checks.csv", checked)
+    if lost := write_runs(sweep.store, runs):
+        sweep.reporter.warn(lost)
+    write_rows(sweep.store, "checks.csv", checked)
     check = _check_rule(runs, checked, minima)
     if check and check["warning"]:
         sweep.reporter.warn(check["warning"])

@@ -32,7 +32,7 @@ from isoflop.base.durable import Damaged
 from isoflop.base.errors import UserError
 from isoflop.sweeps.claims import names
 from isoflop.sweeps.config import SweepConfig
-from isoflop.train.spec import RESULTS_VERSION, from_json, to_json
+from isoflop.train.spec import RESULTS_VERSION, DataSpec, from_json, to_json
 
 FORMAT = 2
 
@@ -40,6 +40,9 @@ _DEFAULTS = {
     f.name: json.loads(json.dumps(f.default)) for f in fields(SweepConfig) if f.default is not MISSING
 }
 """Values of the fields that a folder of an earlier version may lack."""
+
+GRID = "fixed grid"
+"""Kind of a sweep whose cells are planned before anything is trained."""
 
 TRIES = 2
 """A task that fails is tried again by whoever comes, so many times a run of the command."""
@@ -76,10 +79,13 @@ class Store:
         self.path = path
 
     @classmethod
-    def open(cls, path: Path, config: SweepConfig) -> Store:
-        """The folder of this very sweep, made if need be; `UserError` as `refuse` gives it."""
+    def open(cls, path: Path, config: SweepConfig, kind: str = GRID, corpus: DataSpec | None = None) -> Store:
+        """The folder of this very sweep, made if need be; `UserError` as `refuse` gives it, and for another
+        corpus than the one that it was trained on."""
         store = cls(path)
-        store.refuse(config)
+        store.refuse(config, kind)
+        if corpus:
+            store.refuse_corpus(corpus)
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -87,14 +93,18 @@ class Store:
             raise UserError(f"can't make the folder {path}: {why}: choose another with --out") from error
         if not (path / "sweep.json").exists():
             head = {"format": FORMAT, "results_version": RESULTS_VERSION, "name": config.name}
-            store.write_json("sweep.json", head | {"config": to_json(config)})
+            store.write_json("sweep.json", head | {"kind": kind, "config": to_json(config)})
         elif store.config() != config:  # more budgets: there is more to do
             (path / "summary.json").unlink(missing_ok=True)
             store.note("config", to_json(config))
+        store.note("kind", kind)
+        if corpus:
+            store.note("corpus", to_json(corpus))
         return store
 
-    def refuse(self, config: SweepConfig) -> None:
-        """Raises `UserError` if the folder holds another sweep or something else, or can't be written to.
+    def refuse(self, config: SweepConfig, kind: str = GRID) -> None:
+        """Raises `UserError` if the folder holds another sweep, a sweep of another `kind` or something else,
+        or can't be written to.
 
         A config that adds larger budgets to the folder's own is the same sweep, gone further. A `sweep.json`
         that is no JSON any more, amid a sweep's records, is set aside: all it held follows from the config.
@@ -105,12 +115,27 @@ class Store:
                 self.set_aside(head, "no JSON")
             else:
                 self._refuse_another(config)
+                self._refuse_another_kind(kind)
         elif self.path.is_dir() and any(self.path.iterdir()) and not (self.path / "segments").is_dir():
             raise UserError(
                 f"{self.path} holds something that is not a sweep: choose another folder with --out"
             )
         if self.path.exists() and not (self.path.is_dir() and os.access(self.path, os.W_OK)):
             raise UserError(f"can't write to {self.path}: choose another folder with --out")
+
+    def refuse_corpus(self, corpus: DataSpec) -> None:
+        """Raises `UserError` if what the folder holds was trained on other tokens of the same name."""
+        if not (self.path / "sweep.json").exists():
+            return
+        there = self.facts().get("corpus")
+        if there is None and (self.path / "summary.json").exists():  # of before the corpus was noted
+            there = self.read_json("summary.json").get("dataset")
+        if there and there.get("digest") not in (None, corpus.digest):
+            raise UserError(
+                f"{self.path} was trained on other text: what {corpus.source} names has changed since (its "
+                f"tokens' digest is {there['digest']} there and {corpus.digest} here): restore the text, or "
+                "choose another folder with --out"
+            )
 
     def config(self) -> SweepConfig:
         """The config that the folder was made for."""
@@ -267,6 +292,20 @@ class Store:
         except ValueError:
             return True
         return False
+
+    def _refuse_another_kind(self, kind: str) -> None:
+        """Of a folder of before kinds were noted its boards tell: only an adaptive sweep has rounds."""
+        boards = self.path / "board"
+        theirs = self.facts().get("kind")
+        if theirs is None and boards.is_dir():
+            rounds = any(f.name.lstrip(".").startswith("round-") for f in boards.iterdir())
+            alike = rounds == kind.startswith("adaptive")
+            theirs = kind if alike else "adaptive sweep" if rounds else GRID
+        if theirs not in (None, kind):
+            raise UserError(
+                f"{self.path} holds a sweep of another kind, {theirs} there and {kind} here, whose run table "
+                "this one would replace: choose another folder with --out"
+            )
 
     def _refuse_another(self, config: SweepConfig) -> None:
         facts = self.facts()

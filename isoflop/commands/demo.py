@@ -25,4 +25,5 @@ def run(argv: list[str]) -> int:
     from isoflop.sweeps.config import load_config
 
     arguments = parse(Demo, argv, "demo")
-    return run_config(load_config("cpu-demo"), Where(out=arguments.out))
+    config = load_config("cpu-demo")
+    return run_config(config, Where(out=arguments.out), config)

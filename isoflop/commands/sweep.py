@@ -47,7 +47,7 @@ class Where:
     launcher_options: str = ""
     """What the launcher asks of a cluster: key=value,... or a .toml file; see docs/clusters.md."""
     out: Path | None = None
-    """Folder of the sweep; outputs/NAME unless given."""
+    """Folder of the sweep; outputs/NAME unless given, with what differs from CONFIG: outputs/NAME-seed-1."""
     no_report: bool = False
     """Stop after training."""
     adaptive: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -69,15 +69,16 @@ def run(argv: list[str]) -> int:
         raise UserError("--target and --half-width are an adaptive sweep's: say --adaptive too, or drop them")
     if where.adaptive and where.caps.max_hours is not None:
         raise UserError("--max-hours prices a fixed grid: an adaptive sweep is capped by --max-flops")
-    config = parse(SweepConfig, overrides, f"sweep {name}", default=load_config(name))
-    return run_config(config, where)
+    base = load_config(name)
+    return run_config(parse(SweepConfig, overrides, f"sweep {name}", default=base), where, base)
 
 
-def run_config(config: SweepConfig, where: Where) -> int:
-    """Trains a config and draws its report, telling a person of it."""
+def run_config(config: SweepConfig, where: Where, base: SweepConfig) -> int:
+    """Trains a config, `base` with some fields replaced, and draws its report, telling a person of it."""
     from isoflop.running import sweep
     from isoflop.sweeps.adaptive import Adaptive
     from isoflop.sweeps.closing import closing_lines
+    from isoflop.sweeps.folder import default_folder
     from isoflop.sweeps.mirror import Mirror
     from isoflop.sweeps.progress import Reporter
     from isoflop.sweeps.store import Store
@@ -88,7 +89,8 @@ def run_config(config: SweepConfig, where: Where) -> int:
     how, caps, options = where.how, where.caps, where.launcher_options
     chosen = Adaptive(where.target, where.half_width, caps.max_flops) if where.adaptive else None
     caps = dataclasses.replace(caps, max_flops=None) if chosen else caps
-    folder = sweep(config, where.out, where.launcher, reporter, how, caps, options, chosen)
+    out = where.out or default_folder(config, base, chosen)
+    folder = sweep(config, out, where.launcher, reporter, how, caps, options, chosen)
     for line in closing_lines(folder):
         reporter.say(line)
     if not where.no_report:
