@@ -32,9 +32,10 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# BENCH=--small proves in a few minutes that all of them run; its numbers mean nothing.
 bench: $(STAMP)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[$(EXTRAS),bench]'
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(BENCH)
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "isoflop needs Python 3.11 to 3.13, and $(PYTHON) is %d.%d: run make PYTHON=python3.12" % v)'
@@ -48,8 +49,10 @@ SEED ?= 0
 chaos: $(STAMP)
 	$(BIN)/python -m tests.sweeps.chaos --kills $(KILLS) --seed $(SEED)
 
+# The pages' own figures are drawn anew on purpose only: make figures FIGURES=docs/figures
+FIGURES ?= outputs/figures
 figures: $(STAMP)
-	PYTHONPATH=. $(BIN)/python docs/draw.py
+	PYTHONPATH=. $(BIN)/python docs/draw.py $(FIGURES)
 
 clean:
 	rm -rf $(VENV) dist build

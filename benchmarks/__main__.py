@@ -1,4 +1,4 @@
-"""All benchmarks, one after the other: `python -m benchmarks`."""
+"""All benchmarks, one after the other: `python -m benchmarks [--small]`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def main() -> None:
         if name == "train" and not importlib.util.find_spec("torch"):
             print("left out: it needs torch (pip install -e '.[torch]')")
             continue
-        subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)
+        subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *sys.argv[1:]], check=True)
 
 
 if __name__ == "__main__":

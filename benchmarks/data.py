@@ -1,6 +1,6 @@
 """Training windows: how fast they come, and how long a training loop waits for them.
 
-    python -m benchmarks.data [--json]
+    python -m benchmarks.data [--json] [--small]
 
 A corpus of 8 MB of bytes, windows of 128 and of 1,024 tokens, 16 a step. `*_tokens_per_second`: chunks taken
 as fast as they come, resident on the device, read ahead, read by the loop itself between its steps (the plain
@@ -22,15 +22,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks.timing import demo_recipe, tell
+from benchmarks.timing import demo_recipe, is_small, tell
 from isoflop.models import family
 from isoflop.train import batches
 from isoflop.train.batches import CHUNK, Chunk, chunks
 from isoflop.train.corpus import Corpus, prepare
 from isoflop.train.spec import Recipe
 
-CONTEXTS = (128, 1024)
-BATCH, STRETCHES = 16, 12
+CONTEXTS = (128,) if is_small() else (128, 1024)
+BATCH, STRETCHES = 16, 2 if is_small() else 12
 STEP_MS = 4.0
 TEXT_BYTES = 8_000_000
 PROCESSES = ("zipf", "markov", "copy")

@@ -1,6 +1,6 @@
 """A certified fit of 240 runs with 4,000 bootstraps, against how it is usually done.
 
-    python -m benchmarks.fit [--json]
+    python -m benchmarks.fit [--json] [--small]
 
 The whole of `isoflop fit TABLE --bootstrap 4000 --json` in a process of its own, import and compilation
 included. Peers on the same table, in CPU-seconds on the same machine in the same run:
@@ -31,10 +31,10 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 
-from benchmarks.timing import tell
+from benchmarks.timing import is_small, tell
 
 RUNS, NOISE = 240, 0.01
-BOOTSTRAPS = 4000
+BOOTSTRAPS = 100 if is_small() else 4000
 TRUTH = (1.8172, 482.01, 0.3478, 2085.43, 0.3658)
 """E, A, alpha, B, beta of Besiroglu et al. (2024), table 1."""
 GRID = {
@@ -45,7 +45,7 @@ GRID = {
     "beta": np.linspace(0, 2, 5),
 }
 """Hoffmann et al. (2022), appendix D.3."""
-SAMPLED_STARTS, SAMPLED_BOOTSTRAPS = 40, 8
+SAMPLED_STARTS, SAMPLED_BOOTSTRAPS = (4, 1) if is_small() else (40, 8)
 EXAMPLE = {
     "E": np.linspace(1, 2, 5),
     "a": np.linspace(1, 10, 5),

@@ -1,6 +1,6 @@
 """A sweep's folder at scale: 100,000 cells, and many processes that take tasks from it.
 
-    python -m benchmarks.folder [--json] [--budgets B]
+    python -m benchmarks.folder [--json] [--small] [--budgets B]
 
 Seconds to plan, to price, to publish and read the board, to look at the folder half-way, to build the run
 table and to load 50,000 results, checksums and all. `claims_per_second`: of PROCESSES processes that take and
@@ -23,6 +23,7 @@ from unittest.mock import patch
 
 import numpy as np
 
+from benchmarks.timing import is_small
 from isoflop.base.durable import MANIFEST, new_folder
 from isoflop.running import plan
 from isoflop.sweeps import board as boards
@@ -38,7 +39,7 @@ from isoflop.train.result import CellResult, unfinished
 from isoflop.train.spec import to_json
 
 SIZES = 20
-PROCESSES, TAKES = 16, 300
+PROCESSES, TAKES = (2, 30) if is_small() else (16, 300)
 RACER = """
 import sys, time
 from pathlib import Path
@@ -60,7 +61,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--budgets", type=int, default=5000)
+    parser.add_argument("--small", action="store_true", help="50 budgets: proves only that it runs")
+    parser.add_argument("--budgets", type=int, default=50 if is_small() else 5000)
     asked = parser.parse_args()
     results: dict[str, Any] = {}
 

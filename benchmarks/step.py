@@ -1,6 +1,6 @@
 """The compiled loop over steps against its peer, one jitted step a call as most training scripts do it.
 
-    python -m benchmarks.step [--json]
+    python -m benchmarks.step [--json] [--small]
 
 Pairs of timings in turn on one pinned core; `loop_vs_step_*` is the median ratio of tokens per second.
 """
@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.timing import demo_recipe, random_inputs, seconds, tell
+from benchmarks.timing import demo_recipe, is_small, random_inputs, seconds, tell
 from isoflop.train.batches import CHUNK
 from isoflop.train.step import programs
 
-WIDTHS = (16, 36, 64)
-PAIRS = 5
+WIDTHS = (16,) if is_small() else (16, 36, 64)
+PAIRS = 1 if is_small() else 5
 
 
 def main() -> None:

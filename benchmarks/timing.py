@@ -39,6 +39,11 @@ def seconds(work: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
+def is_small() -> bool:
+    """Whether `--small` was given: a size that takes seconds, and proves only that it runs."""
+    return "--small" in sys.argv[1:]
+
+
 def tell(results: dict[str, Any]) -> None:
     """Prints the results, as one JSON object where `--json` was given."""
     if "--json" in sys.argv[1:]:

@@ -1,6 +1,6 @@
 """Tokens per second of training, against the same model in PyTorch.
 
-    python -m benchmarks.train [--json] [--gpu | --cpu [--batch 1 | 32]] [--tiny] [--torch-python PATH]
+    python -m benchmarks.train [--json] [--gpu | --cpu [--batch 1 | 32]] [--small] [--torch-python PATH]
 
 On a CPU: the tokens of the demo's grid at each width, trained as the local launcher does, one pinned process
 a core, against PyTorch one cell after the other, eager and by torch.compile, on one thread and on all, with
@@ -17,7 +17,7 @@ members in one program together, over the same; `gpu_SIZE_mfu`: of the matrix pe
 
 Every measurement is a process of its own. Before any of them torch's loss and gradients are compared with
 JAX's on the same parameters. `--torch-python` names the interpreter that has torch where it is not this one;
-`--tiny` runs the same path on shapes that prove only that it runs.
+`--small` runs the same path on shapes that prove only that it runs.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.timing import seconds, tell
+from benchmarks.timing import is_small, seconds, tell
 from isoflop.models import ModelConfig, build, family, family_of_size
 from isoflop.sweeps.configs.cpu_demo import SWEEP
 from isoflop.sweeps.grid import grid_cells
@@ -85,24 +85,24 @@ def main() -> None:
     grouped = replace(small, heads=2, kv_heads=1, head_dim=8)
     results: dict[str, Any] = {"checked_to": max(_check(small), _check(grouped))}
     if "--gpu" in sys.argv or ("--cpu" not in sys.argv and _ours(kind="platform")["platform"] == "gpu"):
-        results |= gpu(tiny="--tiny" in sys.argv)
+        results |= gpu(small=is_small())
     else:
         asked = [b for a, b in itertools.pairwise(sys.argv) if a == "--batch"] or ["1", "32"]
         if "1" in asked:
-            results |= cpu(1, SWEEP.ladder, tiny="--tiny" in sys.argv)
+            results |= cpu(1, SWEEP.ladder, small=is_small())
         if "32" in asked:
-            regime = cpu(32, SOME_WIDTHS, tiny="--tiny" in sys.argv)
+            regime = cpu(32, SOME_WIDTHS, small=is_small())
             results |= {f"batch32_{name}": value for name, value in regime.items()}
     tell(results)
 
 
-def cpu(batch: int, only: Sequence[int], tiny: bool) -> dict[str, Any]:
+def cpu(batch: int, only: Sequence[int], small: bool) -> dict[str, Any]:
     """Some widths of the demo's grid at `batch` windows a step."""
     tokens = Counter[int]()
     for planned in grid_cells(SWEEP, Random(), SWEEP.rates):  # pyright: ignore[reportArgumentType]
         tokens[planned.cell.recipe.model.width] += planned.cell.tokens
-    widths = [w for w in sorted(tokens) if w in only and (not tiny or w in PROBED)]
-    best = {probe: _best_torch(probe, batch, tiny) for probe in PROBED if probe in widths}
+    widths = [w for w in sorted(tokens) if w in only and (not small or w in PROBED)]
+    best = {probe: _best_torch(probe, batch, small) for probe in PROBED if probe in widths}
     results: dict[str, Any] = {}
     rates: dict[str, dict[int, float]] = {"ours": {}, "eager": {}, "compile": {}}
     compiling = {"compile_seconds": 0.0, "torch_compile_seconds": 0.0}
@@ -132,20 +132,20 @@ def cpu(batch: int, only: Sequence[int], tiny: bool) -> dict[str, Any]:
     }
 
 
-def gpu(tiny: bool) -> dict[str, Any]:
+def gpu(small: bool) -> dict[str, Any]:
     """Each size alone and packed."""
-    device = "cpu" if tiny else "cuda"
-    peak = _ours(kind="peak", size=256 if tiny else 8192)["flops_per_second"]
+    device = "cpu" if small else "cuda"
+    peak = _ours(kind="peak", size=256 if small else 8192)["flops_per_second"]
     results: dict[str, Any] = {"gpu_matrix_peak_flops": peak}
-    for name, size in {"tiny": 1e5}.items() if tiny else SIZES.items():
+    for name, size in {"tiny": 1e5}.items() if small else SIZES.items():
         model = family_of_size(
-            size, vocab_size=256 if size < 1e7 else 32_768, context_length=64 if tiny else 1024
+            size, vocab_size=256 if size < 1e7 else 32_768, context_length=64 if small else 1024
         )
-        tokens = 256 if tiny else BATCH_TOKENS // (2 if size >= 1e8 else 1)
+        tokens = 256 if small else BATCH_TOKENS // (2 if size >= 1e8 else 1)
         recipe = _recipe(model, tokens // model.context_length, "bfloat16")
         torch = max(
             _torch(recipe, mode=mode, threads=1, optimizer="fused", device=device)["tokens_per_second"]
-            for mode in (("default",) if tiny else MODES)
+            for mode in (("default",) if small else MODES)
         )
         alone = packed_tokens_per_second(recipe, 1)
         results |= {
@@ -305,7 +305,7 @@ def _cores() -> Sequence[int | None]:
 # Processes of torch's.
 
 
-def _best_torch(width: int, batch: int, tiny: bool) -> dict[str, dict[str, Any]]:
+def _best_torch(width: int, batch: int, small: bool) -> dict[str, dict[str, Any]]:
     """The fastest arrangement of eager and of compiled torch at a width."""
     recipe = _recipe(SWEEP.model(width, Random()), batch, "float32")
     threads = sorted({1, len(_cores())})
@@ -321,8 +321,8 @@ def _best_torch(width: int, batch: int, tiny: bool) -> dict[str, dict[str, Any]]
 
     eager = best(("eager",), OPTIMIZERS)
     # A compiled optimizer is compiled from foreach; otherwise eager's choice is as good here.
-    compiled = [best(MODES[:1] if tiny else MODES[:2], (eager["optimizer"],))]
-    if not tiny:
+    compiled = [best(MODES[:1] if small else MODES[:2], (eager["optimizer"],))]
+    if not small:
         compiled.append(best(MODES[2:], ("foreach",)))
     return {
         "eager": eager,

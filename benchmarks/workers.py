@@ -1,6 +1,6 @@
 """One pinned process a core, as the local launcher trains, against its peer: one process on all cores.
 
-    python -m benchmarks.workers [--json]
+    python -m benchmarks.workers [--json] [--small]
 
 `pinned_vs_single_*` is the ratio of tokens per second of the whole machine, same work in both.
 """
@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.timing import demo_recipe, random_inputs, seconds, tell
+from benchmarks.timing import demo_recipe, is_small, random_inputs, seconds, tell
 from isoflop.train.batches import CHUNK
 from isoflop.train.step import programs
 
-WIDTHS = (16, 36, 64)
+WIDTHS = (16,) if is_small() else (16, 36, 64)
 CALLS = 6
 
 

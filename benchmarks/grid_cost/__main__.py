@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.grid_cost.arms import ARMS
 from benchmarks.grid_cost.simulations import run_simulations
 from benchmarks.grid_cost.world import worlds
+from benchmarks.timing import is_small
 
 COLUMNS = (9, 6, 15, 7, 8, 7, 6, 6)
 """Their widths in print."""
@@ -31,13 +32,20 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
+    known = list(worlds())
     parser = argparse.ArgumentParser(prog="python -m benchmarks.grid_cost", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
-        "--simulations", type=int, default=200, help="sweeps simulated of each arm and target"
+        "--small", action="store_true", help="one simulation in one world: proves only that it runs"
+    )
+    parser.add_argument(
+        "--simulations",
+        type=int,
+        default=1 if is_small() else 200,
+        help="sweeps simulated of each arm and target",
     )
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes")
-    parser.add_argument("--worlds", nargs="+", choices=list(worlds()), default=list(worlds()))
+    parser.add_argument("--worlds", nargs="+", choices=known, default=known[:1] if is_small() else known)
     parser.add_argument("--real", action="store_true", help="train a small version on this CPU instead")
     return parser.parse_args()
 
