@@ -12,35 +12,47 @@ from isoflop.sweeps.store import Store
 
 
 def closing_lines(folder: Path) -> list[str]:
-    """Of a sweep that was trained: its cells, its bill, and what is doubtful about its minima and rates."""
+    """Of a sweep that was trained: what is doubtful about it, then its target, its cells and its bill."""
     summary = Store(folder).read_json("summary.json")
     with (folder / "runs.csv").open(newline="") as file:
         runs = list(csv.DictReader(file))
     counts = Counter(row["status"] for row in runs)
-    flops = summary["flops"]
-    saved = 1 - flops["grid"] / flops["fresh_cosine"] if flops["fresh_cosine"] else 0.0
     cells = ", ".join(
         f"{counts[status]} {status}" for status in ("finished", "diverged", "failed") if counts[status]
     )
     return [
-        f"cells: {cells}{_retried(runs)}",
-        f"FLOPs: {flops['total']:.3g}; the grid {saved:.0%} less than fresh runs",
-        *_known(summary),
-        *_edges(runs),
         *(f"look at: {warning}" for warning in _doubts(summary)),
+        *_edges(runs),
+        *_known(summary),
+        f"cells: {cells}{_retried(runs)}",
+        f"FLOPs: {summary['flops']['total']:.3g}{_saved(summary['flops'])}",
     ]
 
 
+def _saved(flops: dict[str, float]) -> str:
+    """What shared trunks made of the grid's price."""
+    if not flops["fresh_cosine"] or flops["grid"] == flops["fresh_cosine"]:
+        return ""
+    share = flops["grid"] / flops["fresh_cosine"] - 1
+    return f"; the grid {abs(share):.0%} {'more' if share > 0 else 'less'} than fresh runs"
+
+
 def _known(summary: dict[str, Any]) -> list[str]:
-    """What an adaptive sweep has found out."""
+    """What an adaptive sweep has found out: by its own method, which the report's need not agree with."""
     if not summary.get("rounds"):
         return []
-    last = summary["rounds"][-1]
+    last, asked = summary["rounds"][-1], summary.get("adaptive") or {}
+    name = asked.get("target", "the target")
+    count = len(summary["rounds"])
+    after = f"after {count} round{'s' if count > 1 else ''}"
     if last["interval"] is None:
-        return [f"after {len(summary['rounds'])} rounds: {last['why']}"]
+        return [f"{name} is not known {after}: {last['why']}"]
     low, high = last["interval"]
-    found = f"{last['estimate']:.4g} [{low:.4g}, {high:.4g}]"
-    return [f"found: {found} after {len(summary['rounds'])} rounds; {last['why']}"]
+    level = f" at {100 * asked['level_at_a_look']:.4g}%" if asked else ""
+    return [
+        f"{name} = {last['estimate']:.4g} [{low:.4g}, {high:.4g}]{level} by the rounds' generalized least "
+        f"squares, {after}; {last['why']}"
+    ]
 
 
 def _retried(runs: Sequence[dict[str, str]]) -> str:
@@ -64,6 +76,7 @@ def _edges(runs: Sequence[dict[str, str]]) -> list[str]:
 
 
 def _doubts(summary: dict[str, Any]) -> Sequence[str]:
-    rate = summary["learning_rate"]
+    rate, rounds = summary["learning_rate"], summary.get("rounds") or []
     checked = rate["checked"] or {}
-    return [*rate["warnings"], *([checked["warning"]] if checked.get("warning") else [])]
+    of_rounds = rounds[-1]["warnings"] if rounds else []
+    return [*of_rounds, *rate["warnings"], *([checked["warning"]] if checked.get("warning") else [])]

@@ -244,7 +244,8 @@ def _stages(sweep: Sweep, adaptive: Adaptive | None) -> None:
     if check and check["warning"]:
         sweep.reporter.warn(check["warning"])
     summary = _summary(sweep, tuned, tree, [*grid, *replicates], check)
-    sweep.store.write_json("summary.json", summary | {"rounds": rounds})
+    asked = {"adaptive": asdict(adaptive) | {"level_at_a_look": adaptive.level_at_a_look}} if adaptive else {}
+    sweep.store.write_json("summary.json", summary | {"rounds": rounds} | asked)
 
 
 def _choose(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -102,6 +102,16 @@ def power(x: float) -> str:
     mantissa = f"{x / 10.0**exponent:.2g}"
     tens = "10" + str(exponent).translate(SUPERSCRIPT)
     return tens if mantissa == "1" else f"{mantissa}×{tens}"
+
+
+def loss_unit(conventions: Mapping[str, Any]) -> str:
+    """The unit of a fit's or table's losses: `nats per token`, `nats per byte`, ..., or `as given`."""
+    return conventions.get("loss_unit") or "as given"
+
+
+def nats(conventions: Mapping[str, Any]) -> str:
+    """The unit after a difference of losses, with a space before it; empty where it is not known."""
+    return " nats" if loss_unit(conventions).startswith("nats") else ""
 
 
 def log_ticks(low: float, high: float, most: int = 7) -> list[float]:

@@ -21,18 +21,12 @@ from plotly.offline import get_plotlyjs
 from isoflop.analysis.plots import FIGURES
 from isoflop.analysis.plots.style import dark_colours
 from isoflop.analysis.provenance import origin_line
+from isoflop.analysis.reporting.evidence import doubts
+from isoflop.analysis.reporting.headline import cards, headline, subtitle
+from isoflop.analysis.reporting.rounds import BY_METHOD, ROUNDS, rounds_of
 from isoflop.analysis.reporting.table import Table
 from isoflop.analysis.reporting.tables import tables
-from isoflop.analysis.reporting.words import (
-    NONE,
-    advice,
-    cards,
-    certificate,
-    floor,
-    headline,
-    number,
-    subtitle,
-)
+from isoflop.analysis.reporting.words import NONE, advice, certificate, floor, number, upper
 
 if TYPE_CHECKING:
     from isoflop.analysis.reporting.story import Story
@@ -40,6 +34,7 @@ if TYPE_CHECKING:
 PAIRED = {"Compute spent": "Seconds per stage"}
 """Narrow tables that stand side by side."""
 PLACED = {
+    "The adaptive rounds": (ROUNDS, BY_METHOD),
     "Which law?": ("competition", "Which law predicts best?"),
     "How sure?": ("profiles", "Do the approaches agree?", "IsoFLOP minima"),
 }
@@ -111,7 +106,10 @@ def _header(story: Story) -> str:
 
 def _warnings(story: Story) -> str:
     parabolas = story.parabolas.warnings if story.parabolas else ()
-    lines = dict.fromkeys([*story.fit.warnings, *parabolas, *story.notes])
+    rounds = rounds_of(story.sweep.summary)
+    of_rounds = rounds.warnings if rounds else ()
+    against = map(upper, doubts(story))
+    lines = dict.fromkeys([*against, *story.fit.warnings, *of_rounds, *parabolas, *story.notes])
     if not lines:
         return ""
     items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)

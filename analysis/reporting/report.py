@@ -12,9 +12,9 @@ import matplotlib
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.plots import FIGURES
 from isoflop.analysis.plots.style import RC
+from isoflop.analysis.reporting.headline import headline
 from isoflop.analysis.reporting.page import page
 from isoflop.analysis.reporting.story import RIVALS, Story, tell
-from isoflop.analysis.reporting.words import headline
 from isoflop.analysis.result import LawFit
 from isoflop.analysis.runs import RunTable, load_runs
 from isoflop.base.errors import UserError

@@ -15,6 +15,7 @@ from isoflop.analysis.reporting.law_tables import (
     sensitivity_table,
 )
 from isoflop.analysis.reporting.rival_tables import agreement_table, competition_table, minima_table
+from isoflop.analysis.reporting.rounds import methods_table, rounds_table
 from isoflop.analysis.reporting.table import Table
 from isoflop.analysis.reporting.words import NONE, signed
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 def tables(story: Story) -> list[Table]:
     """All tables that the story has rows for, in the page's order."""
     made = [
+        rounds_table(story),
+        methods_table(story),
         competition_table(story),
         agreement_table(story),
         minima_table(story),

@@ -1,10 +1,9 @@
-"""Numbers as people read them, and the report's first sentence."""
+"""Numbers as people read them, and sentences of the report about the fit."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from isoflop.analysis.plots.style import power, short
@@ -41,6 +40,16 @@ def opened(span: Interval | None, shown: Callable[[float], str]) -> str:
         return NONE
     low, high = ("open" if end is None else shown(end) for end in span)
     return f"[{low}, {high}]"
+
+
+def joined(parts: Sequence[str]) -> str:
+    """`one, two and three`."""
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1]))) if parts else ""
+
+
+def upper(text: str) -> str:
+    """The text with a capital first letter, the rest as it is."""
+    return text[:1].upper() + text[1:]
 
 
 def percent(x: float, sign: bool = False) -> str:
@@ -94,99 +103,3 @@ def advice(fit: LawFit) -> list[str]:
         why = "" if gap is None else f": parameters that now fit as well differ by {gap:.3f} nats there"
         lines.append(f"{what} ({power(run['flops'])} FLOPs){why}")
     return lines
-
-
-@dataclass(frozen=True)
-class Card:
-    """One of the numbers under the headline."""
-
-    label: str
-    value: str
-    detail: str
-
-
-def headline(story: Story) -> str:
-    """The answer in a sentence, plain text with ^ for powers."""
-    fit = story.fit
-    if not fit.trusted:
-        failed = [name for name, known in fit.identified.items() if not known]
-        why = (
-            "the optimum is not certified" if not failed else f"{', '.join(failed)} cannot be told from them"
-        )
-        return f"These {fit.n_runs} runs do not settle the law: {why}."
-    a, b = fit.exponents["a"], fit.exponents["b"]
-    answer = f"Compute-optimal size grows as C^{number(a, 2)} and data as C^{number(b, 2)}"
-    best = (story.held.holdout or {}).get("optimum") if story.held else None
-    if best and best["error"] is not None:
-        missed = f"{abs(best['error']):.3f} nats"
-        if _inside(best) is False:
-            return f"{answer}; held out, the largest budget is missed by {missed}, outside its interval."
-        return f"{answer}; the largest budget, held out, is predicted to within {missed}."
-    return f"{answer}."
-
-
-def subtitle(story: Story) -> str:
-    """What it rests on."""
-    low, high = story.fit.conventions["flops_range"]
-    budgets = f" at {len(story.groups)} budgets" if story.groups else ""
-    return (
-        f"{story.fit.n_runs} runs{budgets}, {power(low)} to {power(high)} training FLOPs, "
-        f"{short(story.table.N_R.min())} to {short(story.table.N_R.max())} parameters, "
-        f"{short(story.table.D_R.min())} to {short(story.table.D_R.max())} tokens."
-    )
-
-
-def cards(story: Story) -> list[Card]:
-    """The numbers to remember, each with what it stands on."""
-    found = [
-        _exponent(story.fit, "a", "Optimal size, N ∝ Cᵃ"),
-        _exponent(story.fit, "b", "Optimal data, D ∝ Cᵇ"),
-    ]
-    best = (story.held.holdout or {}).get("optimum") if story.held else None
-    if best and best["error"] is not None:
-        low, high = best["loss_opt_interval"] or (None, None)
-        if low is not None and high is not None:
-            predicted = best["loss_opt_predicted"]
-            detail = (
-                f"measured {best['loss_opt']:.3f}, predicted {predicted:.3f}; 95% predictive interval "
-                "of the error "
-                f"{signed(low - predicted, 3)} to {signed(high - predicted, 3)}: "
-                f"{'inside' if _inside(best) else 'outside'}"
-            )
-        else:
-            detail = f"measured {best['loss_opt']:.3f}, predicted {best['loss_opt_predicted']:.3f}"
-        found.append(Card("Held-out error at the largest budget", f"{signed(best['error'], 3)} nats", detail))
-    if saved := _saving(story):
-        found.append(saved)
-    else:
-        span = story.fit.intervals.params.get("E") if story.fit.intervals else None
-        if "E" in story.fit.params:
-            found.append(
-                Card("Irreducible loss E", f"{number(story.fit.params['E'])} nats", f"95% {between(span)}")
-            )
-    return found
-
-
-def _inside(best: dict) -> bool | None:
-    low, high = best["loss_opt_interval"] or (None, None)
-    return None if low is None or high is None else low <= best["loss_opt"] <= high
-
-
-def _exponent(fit: LawFit, name: str, label: str) -> Card:
-    span = fit.intervals.exponents.get(name) if fit.intervals else None
-    level = "" if fit.intervals is None else f"{fit.intervals.level:.0%} "
-    return Card(
-        label, f"{name} = {number(fit.exponents[name], 2)}", f"{level}{between(span, 2)}, fitted surface"
-    )
-
-
-def _saving(story: Story) -> Card | None:
-    flops = story.sweep.summary.get("flops") or {}
-    grid, fresh = flops.get("grid"), flops.get("fresh_cosine")
-    if not grid or not fresh:
-        return None
-    return Card(
-        "Cost of the grid",
-        f"{grid / fresh:.0%} of fresh runs",
-        f"{power(grid)} FLOPs spent on the grid; each run fresh, cosine: {power(fresh)}",
-    )

@@ -12,6 +12,7 @@ import tyro
 from isoflop import analysis
 from isoflop.arguments import parse
 from isoflop.commands.table_options import TableOptions
+from isoflop.commands.words import wrapped
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ def run(argv: list[str]) -> int:
     arguments = parse(Report, argv, "report")
     laws = analysis.rivals() if arguments.every_law else None
     drawn = analysis.report(arguments.load(arguments.runs), arguments.out, laws=laws)
-    print(f"{drawn.headline}\n\nreport: {drawn.html}")
+    print(f"{wrapped(drawn.headline)}\n\nreport: {drawn.html}")
     for warning in drawn.fit.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print(wrapped(f"warning: {warning}"), file=sys.stderr)
     return 0

@@ -14,6 +14,7 @@ import tyro
 
 from isoflop.arguments import parse
 from isoflop.base.errors import UserError
+from isoflop.commands.words import wrapped
 from isoflop.sweeps.caps import Caps
 from isoflop.sweeps.config import SweepConfig, config_names, load_config
 from isoflop.train.execution import Execution
@@ -99,7 +100,7 @@ def run_config(config: SweepConfig, where: Where, base: SweepConfig) -> int:
             with contextlib.closing(Mirror(config.trackers, config.name, Store(folder), reporter)) as mirror:
                 mirror.finish()
         _file_stages(folder, reporter)
-        print(f"\n{headline}\n\nreport: {page}")
+        print(f"\n{wrapped(headline)}\n\nreport: {page}")
     reporter.say(f"done in {time.monotonic() - began:.0f} s; the folder is {folder}")
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,11 @@ def span(interval: Any) -> str:
         return ""
     low, high = ("open" if end is None else number(end) for end in interval)
     return f"[{low}, {high}]"
+
+
+def wrapped(text: str) -> str:
+    """A paragraph for a terminal of 80 columns; a path or a number is never broken."""
+    return textwrap.fill(text, 80, break_long_words=False, break_on_hyphens=False)
 
 
 def fit_lines(fitted: LawFit) -> Iterator[str]:

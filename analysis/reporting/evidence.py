@@ -1,0 +1,124 @@
+"""What speaks for a fit and against it: held-out runs, the other approaches, the rounds of a sweep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.stats import binom
+
+from isoflop.analysis.plots.style import nats
+from isoflop.analysis.reporting.rounds import Rounds, rounds_of
+from isoflop.analysis.reporting.words import between, joined, number
+
+if TYPE_CHECKING:
+    from isoflop.analysis.reporting.story import Story
+    from isoflop.analysis.result import Interval, LawFit
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """How the runs that a fit had not seen came out against its predictions; errors in the loss's unit."""
+
+    runs: int
+    inside: int | None
+    """Runs within their predictive intervals; None where there are no intervals."""
+    level: float
+    mean: float
+    """Mean absolute error."""
+    worst: float
+    """Largest absolute error."""
+    unit: str
+
+    @property
+    def outside(self) -> int | None:
+        return None if self.inside is None else self.runs - self.inside
+
+    @property
+    def beyond_chance(self) -> bool:
+        """Independent runs would lie outside so often with a probability of 1 - level at most."""
+        if self.inside is None:
+            return False
+        return bool(binom.cdf(self.inside, self.runs, self.level) <= 1 - self.level + 1e-9)
+
+    @property
+    def errors(self) -> str:
+        """Both errors in words."""
+        return f"mean error {number(self.mean, 2)}{self.unit}, worst {number(self.worst, 2)}"
+
+    @property
+    def clause(self) -> str:
+        """How many lie where: the bad count where chance doesn't explain it, else the good one."""
+        runs = f"{self.runs} held-out run{'s' if self.runs > 1 else ''}"
+        if self.inside is None:
+            return f"{runs} have no predictive intervals ({self.errors})"
+        many = self.runs > 1
+        count, side = (self.outside, "outside") if self.beyond_chance else (self.inside, "within")
+        own = f"their {self.level:.0%} intervals" if many else f"its {self.level:.0%} interval"
+        return f"{count} of {runs} {'lie' if many else 'lies'} {side} {own} ({self.errors})"
+
+
+def held_out(story: Story) -> HeldOut | None:
+    """The evidence of the runs held out; None where none were."""
+    rows = (story.held.holdout or {}).get("rows") if story.held else None
+    if not rows:
+        return None
+    errors = np.abs([row["error"] for row in rows])
+    known = [row for row in rows if None not in row["interval"]]
+    inside = sum(row["interval"][0] <= row["loss"] <= row["interval"][1] for row in known)
+    return HeldOut(
+        runs=len(rows),
+        inside=inside if len(known) == len(rows) else None,
+        level=story.options.level,
+        mean=float(errors.mean()),
+        worst=float(errors.max()),
+        unit=nats(story.table.conventions),
+    )
+
+
+def doubts(story: Story) -> list[str]:
+    """What speaks against the fit, a clause each: held-out runs, the other approaches, the rounds."""
+    held = held_out(story)
+    found = [held.clause] if held and held.beyond_chance else []
+    return [*found, *filter(None, (_approaches_apart(story), _rounds_apart(story)))]
+
+
+def _approaches_apart(story: Story) -> str:
+    apart = [each for each in story.agreements if not each.agrees]
+    if not apart:
+        return ""
+    others = joined([f"{number(each.exponent, 2)} by approach {each.approach}" for each in apart])
+    return (
+        f"the approaches differ on a by more than the runs' noise: {others}, "
+        f"{number(story.fit.exponents['a'], 2)} by the fitted surface"
+    )
+
+
+def _rounds_apart(story: Story) -> str:
+    rounds = rounds_of(story.sweep.summary)
+    if rounds is None or rounds.target not in story.fit.exponents or rounds.estimate is None:
+        return ""
+    value, span = exponent(story.fit, rounds.target)
+    if value is None or (_holds(span, rounds.estimate) and _holds(rounds.interval, value)):
+        return ""
+    return (
+        f"the rounds of the sweep put {rounds.target} at {estimate_words(rounds)}, "
+        f"the fitted surface at {number(value, 2)} {between(span, 2)}"
+    )
+
+
+def estimate_words(rounds: Rounds) -> str:
+    """The rounds' last estimate with its interval."""
+    return f"{number(rounds.estimate, 2)} {between(rounds.interval, 2)}"
+
+
+def exponent(fit: LawFit, name: str) -> tuple[float | None, Interval | None]:
+    """An exponent and its interval."""
+    return fit.exponents[name], fit.intervals.exponents.get(name) if fit.intervals else None
+
+
+def _holds(span: Interval | None, value: float) -> bool:
+    """Whether an interval holds a value; an end that is open holds everything beyond."""
+    low, high = span or (None, None)
+    return (low is None or low <= value) and (high is None or value <= high)

@@ -1,0 +1,146 @@
+"""The top of the page: the answer, what speaks against it first, and the numbers to remember."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from isoflop.analysis.plots.style import nats, power, short
+from isoflop.analysis.reporting.evidence import doubts, estimate_words, exponent, held_out
+from isoflop.analysis.reporting.rounds import rounds_of
+from isoflop.analysis.reporting.words import NONE, between, joined, number, upper
+
+if TYPE_CHECKING:
+    from isoflop.analysis.reporting.story import Story
+    from isoflop.analysis.result import Interval, LawFit
+
+
+@dataclass(frozen=True)
+class Card:
+    """One of the numbers under the headline."""
+
+    label: str
+    value: str
+    detail: str
+
+
+def headline(story: Story) -> str:
+    """The answer with its intervals, plain text with ^ for powers; what speaks against it comes first."""
+    against = doubts(story)
+    if why := undetermined(story.fit):
+        return " ".join(f"{upper(each)}." for each in (f"these {story.fit.n_runs} runs {why}", *against))
+    answer = _answer(story)
+    if against:
+        return f"{upper('; '.join(against))}. As fitted, {answer}."
+    held = held_out(story)
+    return f"{upper(answer)}; {held.clause if held else 'no runs were held out to test it'}."
+
+
+def undetermined(fit: LawFit) -> str:
+    """Why runs give no answer; empty where they do."""
+    if fit.trusted:
+        return ""
+    unknown = [name for name, known in fit.identified.items() if not known]
+    verb = "is" if len(unknown) == 1 else "are"
+    why = f"{joined(unknown)} {verb} not identified" if unknown else "the optimum is not certified"
+    return f"do not determine the law: {why}"
+
+
+def _answer(story: Story) -> str:
+    fit = story.fit
+    if fit.exponents["a"] is None:
+        return f"{fit.law} gives no compute-optimal size"
+    a, b = (_power(fit, name) for name in "ab")
+    return f"compute-optimal size grows as {a} and data as {b}"
+
+
+def _power(fit: LawFit, name: str) -> str:
+    value, span = exponent(fit, name)
+    return f"C^{number(value, 2)}" + ("" if between(span) == NONE else f" {between(span, 2)}")
+
+
+def subtitle(story: Story) -> str:
+    """What it rests on."""
+    low, high = story.fit.conventions["flops_range"]
+    budgets = f" at {len(story.groups)} budget{'s' if len(story.groups) > 1 else ''}" if story.groups else ""
+    spans = "" if story.fit.intervals is None else f" In brackets: {story.fit.intervals.level:.0%} intervals."
+    compute = power(low) if power(low) == power(high) else f"{power(low)} to {power(high)}"
+    return (
+        f"{story.fit.n_runs} runs{budgets}, {compute} training FLOPs, "
+        f"{short(story.table.N_R.min())} to {short(story.table.N_R.max())} parameters, "
+        f"{short(story.table.D_R.min())} to {short(story.table.D_R.max())} tokens.{spans}"
+    )
+
+
+def cards(story: Story) -> list[Card]:
+    """The numbers to remember, each with what it stands on."""
+    found = [_exponent(story, "a", "Optimal size, N ∝ Cᵃ"), _exponent(story, "b", "Optimal data, D ∝ Cᵇ")]
+    if card := _held_out(story):
+        found.append(card)
+    if card := _saving(story) or _floor(story):
+        found.append(card)
+    return found
+
+
+def _exponent(story: Story, name: str, label: str) -> Card:
+    """The fitted surface's exponent, and beside it what other methods make of it."""
+    value, span = exponent(story.fit, name)
+    doubt = "" if story.fit.trusted else "; the runs do not determine the law"
+    others = []
+    if (rounds := rounds_of(story.sweep.summary)) and rounds.target == name:
+        others.append(f"the rounds {estimate_words(rounds)}")
+    for approach, fit in ((2, story.parabolas), (1, story.envelope)):
+        if fit is not None and fit.exponents[name] is not None:
+            other, its = exponent(fit, name)
+            others.append(
+                f"approach {approach} {number(other, 2)} {between(its, 2)}".removesuffix(f" {NONE}")
+            )
+    beside = f"; by {', '.join(others)}" if others else ""
+    detail = f"{_interval(story.fit, span, 2)}, fitted surface{doubt}{beside}"
+    return Card(label, f"{name} = {number(value, 2)}", detail)
+
+
+def _interval(fit: LawFit, span: Interval | None, digits: int = 3) -> str:
+    """An interval with its level."""
+    return "no interval" if fit.intervals is None else f"{fit.intervals.level:.0%} {between(span, digits)}"
+
+
+def _held_out(story: Story) -> Card | None:
+    held = held_out(story)
+    if held is None:
+        return None
+    best = (story.held.holdout or {}).get("optimum") if story.held else None
+    value = "not known" if held.inside is None else f"{held.inside} of {held.runs}"
+    detail = upper(held.errors) + (f"; {_minimum(best)}" if best and best["error"] is not None else "")
+    return Card(f"Held-out runs within their {held.level:.0%} intervals", value, detail)
+
+
+def _minimum(best: dict[str, Any]) -> str:
+    """The held-out minimum against its prediction."""
+    low, high = span = best["loss_opt_interval"] or (None, None)
+    words = f"the minimum measured {best['loss_opt']:.3f}, predicted {best['loss_opt_predicted']:.3f}"
+    if low is None or high is None:
+        return words
+    inside = low <= best["loss_opt"] <= high
+    return f"{words} {between(span, 4)}: {'inside' if inside else 'outside'}"
+
+
+def _saving(story: Story) -> Card | None:
+    flops = story.sweep.summary.get("flops") or {}
+    grid, fresh = flops.get("grid"), flops.get("fresh_cosine")
+    if not grid or not fresh:
+        return None
+    return Card(
+        "Cost of the grid",
+        f"{grid / fresh:.0%} of fresh runs",
+        f"{power(grid)} FLOPs spent on the grid; each run fresh, cosine: {power(fresh)}",
+    )
+
+
+def _floor(story: Story) -> Card | None:
+    if "E" not in story.fit.params:
+        return None
+    span = story.fit.intervals.params.get("E") if story.fit.intervals else None
+    doubt = "" if story.fit.identified.get("E", True) else "; not identified"
+    value = f"{number(story.fit.params['E'])}{nats(story.table.conventions)}"
+    return Card("Irreducible loss E", value, f"{_interval(story.fit, span)}{doubt}")
