@@ -50,7 +50,7 @@ def sweep(
     from isoflop.sweeps.calibrate import calibrate
     from isoflop.sweeps.config import load_config
     from isoflop.sweeps.folder import default_folder, kind_of
-    from isoflop.sweeps.launchers import load_launcher
+    from isoflop.sweeps.launchers import load_launcher, refuse_missing
     from isoflop.sweeps.progress import Reporter
     from isoflop.sweeps.run import run_sweep
     from isoflop.sweeps.store import Store
@@ -62,14 +62,17 @@ def sweep(
     where = load_launcher(launcher, launcher_options)
     for tracker in config.trackers:
         load_tracker(tracker)
-    Store(folder).refuse(config, kind_of(adaptive))  # before anything is downloaded
+    how = how or Execution()
+    # Before anything is downloaded:
+    how.refuse_batch(config.batch_size)
+    refuse_missing(launcher, how)
+    Store(folder).refuse(config, kind_of(adaptive))
     reporter = reporter or Reporter()
     reporter.say(f"folder: {folder}")
     with reporter.stage("prepare the data"):
         planned = plan(config)
     for warning in planned.warnings:
         reporter.warn(warning)
-    how = how or Execution()
     if caps:
         if caps.max_hours:
             folder.parent.mkdir(parents=True, exist_ok=True)

@@ -66,11 +66,7 @@ def refuse_too_large(recipes: Iterable[Recipe], device: Device, how: Execution) 
     doesn't fit them."""
     different = {recipe.model: recipe for recipe in recipes}
     for recipe in different.values():
-        if recipe.batch_size % how.devices:
-            raise UserError(
-                f"batch_size {recipe.batch_size} can't be divided among {how.devices} devices: make it a "
-                "multiple"
-            )
+        how.refuse_batch(recipe.batch_size)
     largest = max(different.values(), key=lambda r: r.model.width)
     state, activations = needed_bytes(largest, device, how)
     if state + activations > USABLE * device.memory:

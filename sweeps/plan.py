@@ -22,6 +22,12 @@ StepSeconds = Callable[[Recipe], float]
 COMPILE_SECONDS = 7.0
 """Compiling one width's programs for the first time, on one CPU core; measured, 6 to 8."""
 
+LAW_PARAMETERS = 5
+"""Of the law that a report fits by approach 3, L = E + A/N^alpha + B/D^beta."""
+LEAST_BUDGETS = 2
+"""Minima that an exponent of approaches 1 and 2 takes; two give it no error."""
+LEAST_SIZES = 3
+
 STARVED_STEPS = 200
 STARVED_TOKENS_PER_PARAMETER = 1.0
 
@@ -95,7 +101,7 @@ def make_plan(config: SweepConfig, corpus: Corpus) -> Plan:
         grid=tuple(grid),
         replicates=tuple(replicate_cells(config, minima)),
         checks=tuple(check_cells(config, minima[-1])),
-        warnings=tuple(_warnings(grid, corpus)),
+        warnings=(*_too_few(config, grid), *_warnings(grid, corpus)),
     )
 
 
@@ -134,6 +140,28 @@ def _refuse_small_corpus(config: SweepConfig, corpus: Corpus, cells: Sequence[Pl
             f"lower the budgets, raise the widths, take a larger corpus, or allow repeats with --max-epochs "
             f"{worst.cell.tokens / have:.2g}"
         )
+
+
+def _too_few(config: SweepConfig, cells: Sequence[PlannedCell]) -> list[str]:
+    """What of the grid can't be fitted, however well it is trained."""
+    warnings = []
+    distinct = len({(p.cell.recipe.ledger.params(), p.cell.tokens) for p in cells})
+    if distinct <= LAW_PARAMETERS:
+        warnings.append(
+            f"too few runs to fit a law: {distinct} distinct (N, D), and approach 3 has {LAW_PARAMETERS} "
+            f"parameters: add budgets or sizes until there are {LAW_PARAMETERS + 1} at least, better 15"
+        )
+    if len(config.budgets) < LEAST_BUDGETS:
+        warnings.append(
+            f"too few budgets for approaches 1 and 2: {len(config.budgets)}, and an exponent takes "
+            f"{LEAST_BUDGETS} at least: add to --budgets"
+        )
+    if config.sizes < LEAST_SIZES:
+        warnings.append(
+            f"too few sizes for a minimum: {config.sizes} a budget, and a parabola takes {LEAST_SIZES}: "
+            "raise --sizes"
+        )
+    return warnings
 
 
 def _warnings(cells: Sequence[PlannedCell], corpus: Corpus) -> list[str]:

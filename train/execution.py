@@ -48,3 +48,10 @@ class Execution:
                 f"members {self.members} and devices {self.devices}: pack cells on one device, or spread one "
                 "cell over several"
             )
+
+    def refuse_batch(self, batch_size: int) -> None:
+        """Raises `UserError` for a batch that the devices don't divide."""
+        if batch_size % self.devices:
+            raise UserError(
+                f"batch_size {batch_size} can't be divided among {self.devices} devices: make it a multiple"
+            )

@@ -52,7 +52,10 @@ def run(argv: list[str]) -> int:
     options = parse(Options, ours, "plan")
     config = parse(SweepConfig, overrides, f"plan {name}", default=load_config(name))
     from isoflop.running import plan as make
+    from isoflop.sweeps.launchers import refuse_missing
 
+    options.how.refuse_batch(config.batch_size)
+    refuse_missing("local", options.how)
     stay_off_the_accelerator()
     planned = make(config)
     price = planned.price() if options.no_calibration else _price(planned, options.how)

@@ -54,6 +54,16 @@ class Queueing(Protocol):
 OpenLauncher = Callable[[Store, Execution], Launcher]
 
 
+def refuse_missing(name: str, how: Execution) -> None:
+    """Raises `UserError` if the launcher lacks what it needs, as far as that shows before anything is begun.
+
+    A launcher's file says so by a function `refuse_missing(how)`, if it has one.
+    """
+    plugin = plugins.load("isoflop.sweeps.launchers", "open_launcher", name, "launcher")
+    if hasattr(plugin, "refuse_missing"):
+        plugin.refuse_missing(how)
+
+
 def load_launcher(name: str, options: str = "") -> OpenLauncher:
     """What opens the launcher of that name for a sweep's folder and the way its cells are computed.
 

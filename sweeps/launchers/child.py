@@ -14,10 +14,14 @@ from typing import IO
 
 import jaxlib.version
 
+from isoflop.base.errors import UserError
 from isoflop.train.execution import Execution
 from isoflop.train.spec import to_json
 
 ACCELERATOR_PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin", "jax_rocm7_plugin", "libtpu")
+
+DEVICE_FILES = {"gpu": ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")}
+"""What a driver shows of its devices: NVIDIA's, the same under WSL, AMD's."""
 
 CPU_XLA_FLAGS = " ".join(
     [
@@ -68,6 +72,24 @@ def accelerated(how: Execution) -> bool:
     return os.environ.get("JAX_PLATFORMS") != "cpu" and any(
         map(importlib.util.find_spec, ACCELERATOR_PLUGINS)
     )
+
+
+def refuse_missing_platform(how: Execution) -> None:
+    """Raises `UserError` if this machine lacks the platform that was asked for, without starting JAX."""
+    if how.platform in ("auto", "cpu"):
+        return
+    plugins = [name for name in ACCELERATOR_PLUGINS if (name == "libtpu") == (how.platform == "tpu")]
+    files = DEVICE_FILES.get(how.platform, ())
+    lacking = ""
+    if not any(map(importlib.util.find_spec, plugins)):
+        lacking = f"JAX has no plugin for it (extra {'tpu' if how.platform == 'tpu' else 'cuda'})"
+    elif files and not any(Path(file).exists() for file in files):
+        lacking = f"there is no device ({', '.join(files)})"
+    if lacking:
+        raise UserError(
+            f"platform {how.platform} was asked for and this machine has none: {lacking}: drop --platform, "
+            "or run where there is one"
+        )
 
 
 def environment(how: Execution, gpu: str | None = None) -> dict[str, str]:

@@ -20,6 +20,13 @@ from isoflop.sweeps.store import Store
 from isoflop.train.execution import Execution
 
 
+def refuse_missing(how: Execution) -> None:
+    """Raises `UserError` for a platform that this machine lacks, and for a cell on several machines."""
+    if how.nodes > 1:
+        raise UserError(f"nodes {how.nodes}: the local launcher has one: take --launcher slurm")
+    child.refuse_missing_platform(how)
+
+
 def open_launcher(store: Store, how: Execution) -> Local:
     """This machine's cores or accelerators, for the sweep in `store`."""
     return Local(store, how)
@@ -43,8 +50,7 @@ class Local:
     """Processes of this machine; each compiles a width's programs once for all its tasks."""
 
     def __init__(self, store: Store, how: Execution) -> None:
-        if how.nodes > 1:
-            raise UserError(f"nodes {how.nodes}: the local launcher has one: take --launcher slurm")
+        refuse_missing(how)
         self.store, self.how = store, how
         self.slots = _slots(how)
         self.workers: dict[Slot, subprocess.Popen[bytes]] = {}

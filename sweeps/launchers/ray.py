@@ -40,18 +40,25 @@ class Ray:
     """Further resources by name, as Ray counts them."""
 
 
+def refuse_missing(how: Execution) -> None:
+    """Raises `UserError` where Ray is not installed, and for a cell on several nodes."""
+    if how.nodes > 1:
+        raise UserError(f"nodes {how.nodes}: on Ray a worker has one: take --launcher slurm")
+    try:
+        import ray  # noqa: F401  # pyright: ignore[reportUnusedImport]  # only whether it is there
+    except ImportError as error:
+        raise UserError("the launcher ray needs Ray: pip install 'isoflop[ray]'") from error
+
+
 def open_launcher(store: Store, how: Execution, options: str = "") -> RayLauncher:
     """Joins the cluster, for the sweep in `store`.
 
     Raises `UserError` where Ray is not installed, the cluster doesn't answer, or no worker fits any node.
     """
     settings = read_options(Ray, "ray", options)
-    if how.nodes > 1:
-        raise UserError(f"nodes {how.nodes}: on Ray a worker has one: take --launcher slurm")
-    try:
-        import ray
-    except ImportError as error:
-        raise UserError("the launcher ray needs Ray: pip install 'isoflop[ray]'") from error
+    refuse_missing(how)
+    import ray
+
     ours = not ray.is_initialized()
     if ours:
         _join(settings.address)

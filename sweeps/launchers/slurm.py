@@ -88,17 +88,22 @@ class Job(NamedTuple):
     reason: str = ""
 
 
-def open_launcher(store: Store, how: Execution, options: str = "") -> SlurmLauncher:
-    """The cluster that this machine submits to, for the sweep in `store`.
-
-    Raises `UserError` where submitit or SLURM's commands are not installed, or the scheduler doesn't answer.
-    """
+def refuse_missing(how: Execution) -> None:
+    """Raises `UserError` where submitit or SLURM's commands are not installed."""
     if not shutil.which("sbatch"):
         raise UserError("no SLURM here (sbatch is not on the PATH): run on a login node, or --launcher local")
     try:
         import submitit  # noqa: F401  # pyright: ignore[reportUnusedImport]  # only whether it is there
     except ImportError as error:
         raise UserError("the launcher slurm needs submitit: pip install 'isoflop[slurm]'") from error
+
+
+def open_launcher(store: Store, how: Execution, options: str = "") -> SlurmLauncher:
+    """The cluster that this machine submits to, for the sweep in `store`.
+
+    Raises `UserError` where submitit or SLURM's commands are not installed, or the scheduler doesn't answer.
+    """
+    refuse_missing(how)
     return SlurmLauncher(store, how, read_options(Slurm, "slurm", options))
 
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from isoflop.analysis.laws import find_law
 from isoflop.base.errors import UserError
+from isoflop.commands import plan as plan_command
+from isoflop.commands import sweep as sweep_command
 from isoflop.sweeps.board import is_kept
 from isoflop.sweeps.config import Rates, SweepConfig, load_config
-from isoflop.sweeps.plan import COMPILE_SECONDS, make_plan, refuse_full_disk
+from isoflop.sweeps.launchers import child
+from isoflop.sweeps.plan import COMPILE_SECONDS, LAW_PARAMETERS, make_plan, refuse_full_disk
 from isoflop.train.corpus import Corpus
+from isoflop.train.execution import Execution
 from tests.small import small_sweep
 
 
@@ -187,3 +193,66 @@ def test_a_full_disk_is_refused_before_anything_runs(
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=price.disk_peak - 1))
     with pytest.raises(UserError, match="no disk space: the sweep's checkpoints take up to"):
         refuse_full_disk(tmp_path / "not" / "there" / "yet", price)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"budgets": (2e8,)}, ["too few runs to fit a law: 3 distinct", "too few budgets for approaches 1"]),
+        ({"sizes": 1, "ladder": (12,)}, ["too few runs to fit a law: 2 distinct", "too few sizes for a"]),
+        ({"budgets": (1e8, 2e8, 4e8), "sizes": 2}, ["too few sizes for a minimum: 2 a budget"]),
+        ({}, []),
+    ],
+)
+def test_a_grid_that_cannot_be_fitted_says_so_in_its_plan(
+    config: SweepConfig, corpus: Corpus, changes: dict[str, Any], says: list[str]
+) -> None:
+    warnings = [w for w in make_plan(replace(config, **changes), corpus).warnings if "too few" in w]
+    assert len(warnings) == len(says)
+    assert all(warning.startswith(part) for warning, part in zip(warnings, says, strict=True))
+    assert len(find_law("chinchilla").parameters) == LAW_PARAMETERS
+
+
+@pytest.mark.parametrize("command", [plan_command.run, sweep_command.run], ids=["plan", "sweep"])
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--devices", "3"], "batch_size 4 can't be divided among 3 devices"),
+        (["--platform", "gpu"], "platform gpu was asked for and this machine has none: JAX has no plugin"),
+        (["--platform", "tpu"], "platform tpu was asked for and this machine has none: JAX has no plugin"),
+    ],
+)
+def test_what_the_machine_cannot_do_is_refused_before_anything_is_prepared(
+    command: Callable[[list[str]], int],
+    options: list[str],
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(child, "ACCELERATOR_PLUGINS", ())
+    (tmp_path / "mine.py").write_text(
+        "from tests.small import small_sweep\nSWEEP = small_sweep('text:nowhere.txt')\n"
+    )
+    with pytest.raises(UserError, match=says):
+        command(["mine.py", *options])
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_plugin_without_a_device_is_no_platform(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child, "ACCELERATOR_PLUGINS", ("json",))
+    monkeypatch.setattr(child, "DEVICE_FILES", {"gpu": ("/nowhere/device",)})
+    with pytest.raises(UserError, match="there is no device"):
+        child.refuse_missing_platform(Execution(platform="gpu"))
+    monkeypatch.setattr(child, "DEVICE_FILES", {"gpu": ("/dev/null",)})
+    child.refuse_missing_platform(Execution(platform="gpu"))
+
+
+def test_a_launcher_says_what_it_lacks_before_anything_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="no SLURM here"):
+        sweep_command.run(["h200-ladder", "--launcher", "slurm"])
+    assert not (tmp_path / "outputs").exists()

