@@ -104,7 +104,18 @@ class Sweep:
             if row["status"] != "finished":
                 where = f"width {row['d_model']} at {row['budget']:.3g} FLOPs"
                 self.warn_once(f"{where} is {row['status']}: {row['reason'] or 'see worker.log'}")
+        self._warn_of_nothing_learnt(rows.rows)
         return rows.rows
+
+    def _warn_of_nothing_learnt(self, rows: Sequence[dict[str, Any]]) -> None:
+        idle = [row for row in rows if row["status"] == "finished" and row["reason"]]
+        if idle:
+            worst = max(idle, key=lambda row: row["loss"])
+            cells = "1 finished cell has" if len(idle) == 1 else f"{len(idle)} finished cells have"
+            self.warn_once(
+                f"{cells} learnt nothing: at width {worst['d_model']} and {worst['budget']:.3g} FLOPs "
+                f"{worst['reason']}: look at clip, weight_decay and rates, or train for longer"
+            )
 
     def warn_once(self, text: str) -> None:
         """Warns of what was not warned of before."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ from isoflop.train.tokenizers import tokenizer_identity
 META = "corpus.json"
 FORMAT = "rows of 1024, 3"
 """Part of a corpus' name in the cache: another format is another corpus."""
+
+UNSEEN_SHARE = 1e-4
+"""What `baseline_loss` gives to all tokens alike, so that one that training lacks costs a finite loss."""
 
 KINDS = {
     "rows": "isoflop.train.row_corpus",
@@ -81,6 +85,22 @@ class Corpus(ABC):
         """The least expected loss of any predictor, nats per target of a window; None where nobody knows."""
         return None
 
+    def frequencies(self, split: Split) -> NDArray[np.float64] | None:
+        """How often each token comes in the split (vocab_size,), summing to 1; None where nobody counts."""
+        return None
+
+    @cached_property
+    def baseline_loss(self) -> float:
+        """The held-out loss, nats per token, of a predictor that knows no context: each token by its
+        frequency in the training split; where frequencies aren't known, all tokens alike."""
+        training, heldout = self.frequencies("train"), self.frequencies("heldout")
+        if training is None or heldout is None:
+            return math.log(self.vocab_size)
+        unseen = UNSEEN_SHARE / self.vocab_size
+        return min(
+            -float(heldout @ np.log((1 - UNSEEN_SHARE) * training + unseen)), math.log(self.vocab_size)
+        )
+
     def order(self, seed: int, start: int, stop: int, *, batch_size: int, context: int) -> NDArray[np.int64]:
         """Indices (stop - start, batch_size) of the training windows of steps `start` to `stop`."""
         drawn = self.draw(seed, start * batch_size, stop * batch_size, context)
@@ -125,7 +145,10 @@ def prepare(source_name: str, tokenizer_name: str) -> Corpus:
     Raises `UserError` for unknown names, text that can't be had, or too little of it.
     """
     source = open_source(source_name)
-    return load(prepared_folder(source, tokenizer_name, source), DataSpec(source_name, tokenizer_name, ""))
+    folder = prepared_folder(source, tokenizer_name, source)
+    corpus = load(folder, DataSpec(source_name, tokenizer_name, ""))
+    _ = corpus.baseline_loss  # counted here, once, and not by every worker
+    return corpus
 
 
 def prepared_folder(source: Source, tokenizer_name: str, learnt_from: Text) -> Path:

@@ -113,6 +113,12 @@ class MixedCorpus(Corpus):
             index[here] = offset + corpus.draw(seed, first, first + int(here.sum()), context)
         return index
 
+    def frequencies(self, split: Split) -> NDArray[np.float64] | None:
+        """Those of the parts, by weight; None where a part has none, or ids of its own."""
+        parts = [c.frequencies(split) for c in self.corpora]
+        known = [part for part in parts if part is not None and len(part) == self.vocab_size]
+        return np.average(known, axis=0, weights=self.weights) if len(known) == len(parts) else None
+
     @property
     def bytes_per_token(self) -> float | None:
         """Of the held-out windows; None where a part's tokens stand for no text."""

@@ -43,6 +43,7 @@ class CellResult:
     `tokens_per_second` and `mfu` are of the steps alone, without the start-up; `mfu` is a share of the
     device's named peak, None where it has none. `peak_memory_bytes`: of the worker so far. `loss_spikes`: see
     `spikes`. `dropped`: share of assignments that a mixture's experts had no room for, None in a dense model.
+    `baseline_loss`: of a predictor without context (`Corpus.baseline_loss`), nats per token.
     `isoflop_version`, `jax_version`, `host`: where it was trained; several, where a path's segments differ.
     """
 
@@ -86,6 +87,7 @@ class CellResult:
     loss_spikes: int | None
     dropped: float | None
     device: str
+    baseline_loss: float | None = None
     isoflop_version: str | None = None
     jax_version: str | None = None
     host: str | None = None
@@ -94,6 +96,7 @@ class CellResult:
 MEASURED = (
     *("loss", "loss_stderr", "bits_per_byte", "train_loss", "wall_seconds", "first_step_seconds"),
     *("step_seconds", "tokens_per_second", "mfu", "peak_memory_bytes", "loss_spikes", "dropped"),
+    "baseline_loss",
 )
 
 
@@ -157,7 +160,7 @@ def measured(
     return CellResult(
         **describe(cell, corpus.n_tokens("train")),
         status="finished",
-        reason="",
+        reason=_nothing_learnt(loss, corpus.baseline_loss),
         loss=loss,
         loss_stderr=float(windows.std(ddof=1, dtype=np.float64) / math.sqrt(len(windows))),
         bits_per_byte=loss / math.log(2) / bytes_per_token if bytes_per_token else None,
@@ -171,8 +174,14 @@ def measured(
         loss_spikes=spikes(metrics["loss"]),
         dropped=float(metrics["dropped"][tail].mean(dtype=np.float64)) if "dropped" in metrics else None,
         device=device,
+        baseline_loss=corpus.baseline_loss,
         **_origin(trained_by or (provenance(),)),
     )
+
+
+def _nothing_learnt(loss: float, baseline: float) -> str:
+    """What is wrong with the loss of a cell that trained to its end, if it is above the baseline."""
+    return f"loss {loss:.3f} is above {baseline:.3f}, that of token frequencies" if loss > baseline else ""
 
 
 def _origin(trained_by: Sequence[Provenance]) -> dict[str, str]:

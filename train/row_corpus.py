@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isoflop.base import durable
 from isoflop.base.errors import UserError
 from isoflop.train.corpus import Corpus
 from isoflop.train.order import passes
@@ -22,6 +24,9 @@ from isoflop.train.sources import Text, TextSource
 from isoflop.train.spec import Split
 from isoflop.train.token_rows import ROW, SPLITS, TokenRows
 from isoflop.train.tokenizers import open_tokenizer
+
+COUNTED_ROWS, READ_ROWS = 20_000, 1_000
+"""Rows whose tokens are counted, 20 million tokens, and those read at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +62,19 @@ class RowCorpus(Corpus):
         needed, where = np.unique(index // per_row, return_inverse=True)
         column = (index % per_row)[:, None] * context + np.arange(context + 1)
         return self._read(split, needed)[where[:, None], column]
+
+    def frequencies(self, split: Split) -> NDArray[np.float64]:
+        """Of at most COUNTED_ROWS rows, spread evenly; counted once, and kept beside the rows."""
+        file = self.folder / f"frequencies-{split}.json"
+        if not file.exists():
+            count = min(self.rows[split], COUNTED_ROWS)
+            rows = np.arange(count, dtype=np.int64) * self.rows[split] // count
+            counts = np.zeros(self.vocab_size, dtype=np.int64)
+            for part in np.array_split(rows, -(-count // READ_ROWS)):
+                counts += np.bincount(self._read(split, part)[:, 1:].ravel(), minlength=self.vocab_size)
+            durable.write(file, json.dumps(counts.tolist()))
+        counts = np.array(json.loads(file.read_text()), dtype=np.float64)
+        return counts / counts.sum()
 
     def draw(self, seed: int, start: int, stop: int, context: int) -> NDArray[np.int64]:
         """Indices (stop - start,): every pass over the corpus is a fresh permutation."""

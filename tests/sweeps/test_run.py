@@ -366,3 +366,25 @@ def test_the_state_of_a_sweep_on_its_way(run: Runner, narrow: SweepConfig, tmp_p
     assert finished[-1] == 3
     assert states[-1]["state"] == "finished" != states[0]["state"]
     assert states[2]["seconds_left"] > 0
+
+
+def test_a_cell_that_learnt_nothing_is_marked(
+    run: Runner, narrow: SweepConfig, corpus: Corpus, tmp_path: Path
+) -> None:
+    """Its gradients are cut to nothing, so that it stays near where it began: it finishes, and counts."""
+    rows = run(replace(narrow, clip=1e-12, weight_decay=0.0, rates=Rates(1e-6), budgets=(1e8,)), tmp_path)
+    (row,) = rows
+    assert row["status"] == "finished"
+    assert float(row["baseline_loss"]) == corpus.baseline_loss < float(row["loss"])
+    assert (
+        row["reason"]
+        == f"loss {float(row['loss']):.3f} is above {corpus.baseline_loss:.3f}, that of token frequencies"
+    )
+    (line,) = [line for line in run.said if "learnt nothing" in line]
+    assert line.startswith("warning: 1 finished cell has learnt nothing: at width 8 and 1e+08 FLOPs loss 5.")
+
+
+def test_a_cell_that_learnt_something_is_not(run: Runner, narrow: SweepConfig, tmp_path: Path) -> None:
+    rows = run(narrow, tmp_path)
+    assert {row["reason"] for row in rows} == {""}
+    assert not any("learnt nothing" in line for line in run.said)

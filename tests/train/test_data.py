@@ -275,3 +275,22 @@ def test_the_demos_text_is_what_it_was() -> None:
     assert corpus.n_windows("heldout", 128) > 1024
     text = corpus.windows("train", 1024, [0])[0].tobytes().decode(errors="ignore")
     assert " the " in text
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_frequencies_are_those_of_the_splits_tokens(corpus: Corpus, split: Split) -> None:
+    counts = np.bincount(tokens_of(corpus, split, ROW), minlength=256)
+    found = corpus.frequencies(split)
+    assert found is not None
+    np.testing.assert_allclose(found, counts / counts.sum(), rtol=1e-12)
+
+
+def test_the_baseline_is_the_cross_entropy_of_frequencies(corpus: Corpus) -> None:
+    training = np.bincount(tokens_of(corpus, "train", ROW), minlength=256) / corpus.n_tokens("train")
+    targets = tokens_of(corpus, "heldout", ROW)
+    assert corpus.baseline_loss == pytest.approx(-np.log(training[targets]).mean(), rel=1e-3)
+    assert corpus.baseline_loss < np.log(256)
+
+
+def test_the_baseline_of_made_up_ids_is_that_of_all_alike() -> None:
+    assert prepare("synthetic:markov,vocab=64", "bytes").baseline_loss == pytest.approx(np.log(64))

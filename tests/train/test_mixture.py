@@ -227,3 +227,11 @@ def test_names_may_hold_the_syntaxs_own_signs() -> None:
 
 GOLDEN = [0, 2, 1, 1, 0, 2, 0, 0, 2, 1]
 GOLDEN_BEFORE = [9, 5, 3]
+
+
+def test_frequencies_are_the_parts_by_weight(mixed: MixedCorpus) -> None:
+    parts = [part.frequencies("train") for part in mixed.corpora]
+    found = mixed.frequencies("train")
+    assert found is not None
+    np.testing.assert_allclose(found, np.average(np.array(parts), axis=0, weights=mixed.weights))
+    assert 0 < mixed.baseline_loss < np.log(256)
