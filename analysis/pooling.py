@@ -39,16 +39,6 @@ def pool(frames: Sequence[pd.DataFrame], names: Sequence[str]) -> tuple[pd.DataF
     return pooled.drop(index=repeated).reset_index(drop=True), (note,)
 
 
-def repeated_rows(frame: pd.DataFrame) -> int:
-    """How many rows repeat an earlier one in every column but the name of their table."""
-    columns = {
-        name: as_texts(frame, name) if frame[name].dtype == object else frame[name]
-        for name in frame.columns
-        if name != SOURCE
-    }
-    return int(pd.DataFrame(columns).duplicated().sum()) if columns else 0
-
-
 def _refuse_two_losses(known: pd.DataFrame) -> None:
     told = pd.DataFrame(
         {"cell_id": as_texts(known, "cell_id"), "loss": as_floats(known, "loss"), SOURCE: known[SOURCE]}

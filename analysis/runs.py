@@ -13,35 +13,26 @@ import numpy as np
 import pandas as pd
 
 from isoflop.analysis.counts import COUNTS, FLOPS, Counted, count_rows, numbers
-from isoflop.analysis.pooling import pool, repeated_rows
+from isoflop.analysis.pooling import pool
 from isoflop.analysis.provenance import content_hash, hash_of_rows
 from isoflop.analysis.readers import tidy
 from isoflop.analysis.sources import Naming, combine, name_columns, open_source
-from isoflop.analysis.sources.units import key_of
-from isoflop.analysis.tables.cells import as_floats, as_texts, one_line
+from isoflop.analysis.tables.cautions import ONE_KIND, cautions
+from isoflop.analysis.tables.cells import one_line
+from isoflop.analysis.tables.dependence import (
+    cells,
+    checkpoints,
+    describe,
+    lowest_of_each,
+    rate_search,
+    repeats,
+)
 from isoflop.analysis.tables.selecting import parse_columns, select
 from isoflop.analysis.tables.statuses import counted_words, finished_rows, words_of
 from isoflop.base.errors import UserError
 
-ONE_KIND = ("schedule", "dataset", "tokenizer", "vocab_size", "context_length", "jax_version")
-"""Columns that should hold one value in a table that is fitted as a whole."""
 OWN = ("cell_id", "n_params_non_embedding", "n_params_body", "flops_6nd", "loss_stderr")
 """Columns by which a table is one of `isoflop`'s own sweeps: its loss is in nats per token."""
-ONCE = 1.01
-"""Tokens seen over distinct ones, up to which a run counts as one pass over its text."""
-FLAGS = (
-    "outlier",
-    "outliers",
-    "diverged",
-    "failed",
-    "crashed",
-    "excluded",
-    "exclude",
-    "bad",
-    "broken",
-    "nan",
-)
-"""Keys of columns whose truth speaks against a row."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +68,8 @@ class RunTable:
     """How the source's columns were read."""
     sha256: str | None = None
     """Hash of the source's content: of its file where it is one, else of its rows."""
+    best_of_each: bool = False
+    """Whether only the run of lowest loss at each N and D was kept."""
 
     def __len__(self) -> int:
         return len(self.loss_R)
@@ -110,7 +103,7 @@ class RunTable:
         """The same runs under other counting conventions. Raises `UserError` where the table lacks them."""
         if (count, flops) == (self.conventions["count"], self.conventions["flops"]):
             return self
-        table = _table(self.rows, count, flops, self.source, self.folder, self.naming)
+        table = _table(self.rows, count, flops, self.source, self.folder, self.naming, self.best_of_each)
         return dataclasses.replace(table, sha256=self.sha256)
 
 
@@ -121,6 +114,7 @@ def load_runs(
     where: str | None = None,
     count: str = "non_embedding",
     flops: str = "exact",
+    best_of_each: bool = False,
 ) -> RunTable:
     """Read a run table, or several that agree.
 
@@ -130,10 +124,11 @@ def load_runs(
         columns: `{new: old}` or `"new=old,..."`, to rename a foreign table's columns. Such a table needs
             `loss` and two of `n_params`, `n_tokens`, `flops`; the third follows from C = 6ND. What is absent
             is read from the column whose name is a usual one for it; `conventions["columns"]` says which.
-        where: `"column=value,..."`: only these rows.
+        where: `"column=value,..."`: only these rows; also `!=`, `<`, `<=`, `>`, `>=`.
         count: `total`, `non_embedding` or `body`: which parameters N counts. A table with a plain
             `n_params` is taken as given.
         flops: `exact`: the table's own `flops`; `6nd`: 6 N D.
+        best_of_each: only the run of lowest loss at each N and D, of a search over learning rates.
 
     Raises:
         UserError: one line that names what is wrong and how to mend it.
@@ -152,7 +147,7 @@ def load_runs(
         notes += (f"{len(frame)} of {rows} rows have {where}",)
     naming = dataclasses.replace(naming, notes=notes + naming.notes)
     folder = sources[0].folder if len(sources) == 1 else None
-    table = _table(frame, count, flops, ", ".join(names), folder, naming)
+    table = _table(frame, count, flops, ", ".join(names), folder, naming, best_of_each)
     return dataclasses.replace(table, sha256=content_hash([each.sha256 for each in sources]))
 
 
@@ -164,9 +159,15 @@ def table_of(frame: pd.DataFrame, *, count: str = "non_embedding", flops: str = 
 
 
 def _table(
-    frame: pd.DataFrame, count: str, flops: str, source: str, folder: Path | None, naming: Naming
+    frame: pd.DataFrame,
+    count: str,
+    flops: str,
+    source: str,
+    folder: Path | None,
+    naming: Naming,
+    best_of_each: bool = False,
 ) -> RunTable:
-    keep, excluded, warnings = _finished(frame)
+    keep, excluded, unknown = _finished(frame)
     finished = frame.loc[keep]
     if finished.empty:
         words = counted_words(words_of(frame).value_counts())
@@ -177,12 +178,11 @@ def _table(
     counted: Counted = count_rows(finished, count, flops, source)
     if "budget" in finished.columns:
         finished = finished.assign(budget=numbers(finished, "budget", source, may_be_empty=True))
-    warnings = (*naming.notes, *warnings, *counted.warnings, *_mixtures(finished), *_repeats(finished))
-    warnings += (*_epochs(finished, counted.D_R), *_flags(finished))
+    warnings = (*naming.notes, *unknown, *counted.warnings, *cautions(finished, counted.D_R))
     if excluded:
         words = counted_words(words_of(frame.loc[~keep]).value_counts())
         warnings += (f"{len(excluded)} of {len(frame)} rows are not finished and are left out ({words})",)
-    return RunTable(
+    table = RunTable(
         frame=finished,
         N_R=counted.N_R,
         D_R=counted.D_R,
@@ -195,7 +195,36 @@ def _table(
         folder=folder,
         rows=frame,
         naming=naming,
+        best_of_each=best_of_each,
     )
+    return _by_run(_best(table) if best_of_each else table)
+
+
+def _best(table: RunTable) -> RunTable:
+    """The run of lowest loss at each N and D; the others are listed as excluded."""
+    cell_R = cells(table.frame, table.N_R, table.D_R, (*ONE_KIND, "n_tokens_unique"))
+    keep_R = lowest_of_each(cell_R, table.loss_R)
+    best = table.where(keep_R, "another run of the same N and D has a lower loss")
+    note = f"the run of lowest loss at each N and D is kept: {len(best)} of {len(table)}"
+    return dataclasses.replace(best, warnings=(*table.warnings, note))
+
+
+def _by_run(table: RunTable) -> RunTable:
+    """The table with a trunk for each run that has several rows, and warnings on rows that depend."""
+    warnings: tuple[str, ...] = ()
+    if repeated := repeats(table.frame, table.loss_R):
+        warnings += (
+            f"{repeated} of {len(table)} rows repeat an earlier one in all that says what the run was: they "
+            "are kept, but are no independent runs, and intervals come out too narrow",
+        )
+    found = checkpoints(table.frame, table.N_R, table.D_R)
+    if found:
+        table = dataclasses.replace(table, frame=table.frame.assign(trunk_id=found.run_R))
+        warnings += describe(found, table.frame)
+    cell_R = cells(table.frame, table.N_R, table.D_R, (*ONE_KIND, "n_tokens_unique"))
+    if searched := rate_search(cell_R, table.loss_R):
+        warnings += (searched,)
+    return dataclasses.replace(table, warnings=(*table.warnings, *warnings))
 
 
 def _conventions(counted: Counted, naming: Naming, frame: pd.DataFrame) -> dict[str, Any]:
@@ -250,54 +279,6 @@ def _finished(frame: pd.DataFrame) -> tuple[np.ndarray, tuple[Excluded, ...], tu
         detail = f": {one_line(reason)}" if isinstance(reason, str) and reason.strip() else ""
         excluded.append(Excluded(int(row), f"status {one_line(state)}{detail}"))
     return keep, tuple(excluded), warnings
-
-
-def _flags(frame: pd.DataFrame) -> tuple[str, ...]:
-    """Columns such as `outlier` that mark rows of the fit."""
-    warnings = []
-    for name in frame.columns:
-        if key_of(name).removeprefix("is").removeprefix("run") not in FLAGS:
-            continue
-        marked = as_texts(frame, name).str.strip().str.lower().isin(("true", "yes", "1", "1.0"))
-        if 0 < (count := int(marked.sum())) < len(frame):
-            warnings.append(
-                f"{one_line(name)} is true in {count} of {len(frame)} rows of the fit: to leave them out, "
-                f"--where '{one_line(name)}!=true'"
-            )
-    return tuple(warnings)
-
-
-def _repeats(frame: pd.DataFrame) -> tuple[str, ...]:
-    repeated = repeated_rows(frame)
-    if not repeated:
-        return ()
-    return (
-        f"{repeated} of {len(frame)} rows repeat an earlier row exactly: they are kept, but are no "
-        "independent runs, and intervals come out too narrow",
-    )
-
-
-def _epochs(frame: pd.DataFrame, D_R: np.ndarray) -> tuple[str, ...]:
-    if "n_tokens_unique" not in frame.columns:
-        return ()
-    unique_R = as_floats(frame, "n_tokens_unique")
-    several = int(np.sum(unique_R < D_R / ONCE))
-    if not several:
-        return ()
-    return (
-        f"{several} of {len(frame)} runs see their text more than once: most laws know fresh tokens only",
-    )
-
-
-def _mixtures(frame: pd.DataFrame) -> tuple[str, ...]:
-    warnings = []
-    for name in ONE_KIND:
-        if name not in frame.columns:
-            continue
-        if len(kinds := sorted(as_texts(frame, name).dropna().unique())) > 1:
-            shown = one_line(", ".join(kinds[:4]))
-            warnings.append(f"the table mixes {len(kinds)} kinds of {name} ({shown}) in one fit")
-    return tuple(warnings)
 
 
 __all__ = ["COUNTS", "Excluded", "RunTable", "load_runs", "table_of"]

@@ -30,7 +30,8 @@ def words_of(frame: pd.DataFrame, name: str = "status") -> pd.Series:
 
     An empty cell is `finished`.
     """
-    return as_texts(frame, name).map(_word)
+    text = as_texts(frame, name)
+    return text.map({word: _word(word) for word in text.unique()})  # few words, maybe a million rows
 
 
 def finished_rows(status: pd.Series) -> tuple[np.ndarray, tuple[str, ...]]:

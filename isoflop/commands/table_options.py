@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
 
 from isoflop import analysis
 
@@ -20,16 +22,23 @@ class TableOptions:
     columns: str | None = None
     """Rename columns: new=old,..."""
     where: str | None = None
-    """Only rows of these values: column=value,..."""
+    """Only rows of these values: column=value,... (or !=, <, <=, >, >=)"""
     count: Literal["total", "non_embedding", "body"] = "non_embedding"
     """What N counts."""
     flops: Literal["exact", "6nd"] = "exact"
     """What C counts."""
+    best_of_each: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Keep only the run of lowest loss at each N and D, as after a search over learning rates."""
 
     def load(self, runs: str | Path | Sequence[str | Path]) -> RunTable:
         """The table that `runs` names, or several pooled. Raises `UserError` as `load_runs` does."""
         return analysis.load_runs(
-            runs, columns=self.columns, where=self.where, count=self.count, flops=self.flops
+            runs,
+            columns=self.columns,
+            where=self.where,
+            count=self.count,
+            flops=self.flops,
+            best_of_each=self.best_of_each,
         )
 
     @property

@@ -93,7 +93,7 @@ def test_rows_that_repeat_are_kept_and_counted() -> None:
     table = table_of(pd.concat([plain(), plain(tags="x").iloc[:0], plain().iloc[:2]]))
     assert len(table) == ROWS + 2
     (said,) = [line for line in table.warnings if "repeat" in line]
-    assert said.startswith("2 of 8 rows repeat an earlier row exactly")
+    assert said.startswith("2 of 8 rows repeat an earlier one")
     seeds = pd.concat([plain(seed=0), plain(seed=1)])
     assert not [line for line in table_of(seeds).warnings if "repeat" in line]
 
