@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from isoflop.analysis.fitting.resampling import trunks_of
 SIZES, STEPS = 20, 12
 
 
-def law(N: np.ndarray, D: np.ndarray) -> np.ndarray:
+def law(N: Any, D: Any) -> Any:
     """E 1.8, alpha .35."""
     return 1.8 + 480 / N**0.35 + 2000 / D**0.36
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from isoflop import analysis
 from isoflop.analysis import RunTable
 from isoflop.base.errors import UserError
 from isoflop.commands import compare, fit, next_runs, report
@@ -36,11 +37,9 @@ def loaded_by(command: str, path: Path, monkeypatch: pytest.MonkeyPatch, *option
         tables.extend(item for item in items if isinstance(item, RunTable))
         raise Enough
 
-    module, work = {
-        "fit": (fit, "fit"), "report": (report, "report"), "compare": (compare, "compare"),
-        "next": (next_runs, "propose"),
-    }[command]  # fmt: skip
-    monkeypatch.setattr(module, work, take)
+    for work in ("fit", "report", "compare", "next_runs"):
+        monkeypatch.setattr(analysis, work, take)
+    module = {"fit": fit, "report": report, "compare": compare, "next": next_runs}[command]
     with pytest.raises(Enough):
         module.run([str(path)] * (2 if command == "compare" else 1) + list(options))
     return tables
