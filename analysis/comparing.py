@@ -90,4 +90,6 @@ def _unlike(a: LawFit, b: LawFit) -> tuple[str, ...]:
     for name, item in (("first", a), ("second", b)):
         if not item.trusted:
             warnings.append(f"the {name} fit is not certified or not identified in full")
+        if item.misfit and item.misfit.rejected:
+            warnings.append(f"the {name} fit: {item.misfit.doubt(item.law or '')}")
     return tuple(warnings)

@@ -149,6 +149,8 @@ def _doubts(fit: LawFit, beyond: float, force: bool) -> tuple[str, ...]:
         warnings.append(
             f"{beyond:.3g} times beyond the fitted budgets: the intervals assume that the law holds there"
         )
+    if fit.misfit and fit.misfit.rejected:
+        warnings.append(fit.misfit.doubt(fit.law or ""))
     if fit.trusted:
         return tuple(warnings)
     failed = [name for name, known in fit.identified.items() if not known]

@@ -16,6 +16,9 @@ from isoflop.base.errors import UserError
 
 Interval = tuple[float | None, float | None]
 
+DOUBTFUL = 0.01
+"""Probability of a misfit by chance below which a law is rejected."""
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -66,6 +69,33 @@ class Certificate:
     `unfinished`."""
     why: str | None = None
     """What keeps a fit from being certified."""
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """A lack-of-fit test of the fitted law: `isoflop.analysis.fitting.misfit`."""
+
+    p_value: float
+    """Probability of residuals as far from chance as these, if the law is right."""
+    statistic: float
+    """F."""
+    degrees_of_freedom: tuple[int, int]
+    """Of the numerator and of the denominator of F."""
+    outliers: int
+    """Runs set aside."""
+    method: str
+
+    @property
+    def rejected(self) -> bool:
+        """The law misses the runs beyond chance."""
+        return self.p_value < DOUBTFUL
+
+    def doubt(self, law: str) -> str:
+        """A sentence for a rejected law."""
+        return (
+            f"{law} misses these runs beyond chance ({probability(self.p_value)}): its intervals are too "
+            "narrow and its extrapolation is doubtful; compare laws with isoflop fit --compete"
+        )
 
 
 @dataclass(frozen=True)
@@ -127,6 +157,8 @@ class LawFit:
     excluded: tuple[Excluded, ...]
     conventions: dict[str, Any]
     warnings: tuple[str, ...]
+    misfit: Misfit | None = None
+    """Whether the law follows the runs (approach 3); None where no run is left to judge by."""
     next_runs: tuple[dict[str, Any], ...] = ()
     """Where something is not identified: the runs that would tell most, best first."""
     profiles: dict[str, Any] | None = None
@@ -204,6 +236,11 @@ class LawFit:
             ) from error
 
 
+def probability(p_value: float) -> str:
+    """A p-value in words: one digit, and none below what a table could show."""
+    return "p < 1e-10" if p_value < 1e-10 else f"p = {p_value:.1g}"
+
+
 def optimal_size(law: Law, params: np.ndarray, C_K: np.ndarray, cost: PerToken) -> np.ndarray:
     """N_opt at K budgets, FLOPs, for one parameter vector (shape K) or for B of them (BxK)."""
     C_K = np.asarray(C_K, dtype=float)
@@ -242,12 +279,15 @@ def _restore(data: dict[str, Any]) -> LawFit:
         )
     pairs = ("n_interval", "curve")
     budgets = data["budgets"]
+    judged = data.get("misfit")
+    freedom = {} if judged is None else {"degrees_of_freedom": tuple(judged["degrees_of_freedom"])}
     bounds = {"bounds": tuple((data["certificate"] or {}).get("bounds", ()))}
     return LawFit(
         **{
             **data,
             "objective": optional(Objective, data["objective"]),
             "intervals": optional(Intervals, spans, **changed),
+            "misfit": optional(Misfit, judged, **freedom),
             "certificate": optional(Certificate, data["certificate"], **bounds),
             "budgets": None
             if budgets is None

@@ -228,7 +228,7 @@ class _Tried:
             expected_half_width=None if ratio is None else known.half_width * ratio,
             trunk_sd=known.noise.trunk_sd,
             run_sd=known.noise.run_sd,
-            misfit=known.misfit,
+            misfit=None if known.misfit is None else known.misfit.p_value,
             warnings=known.doubts,
         )
 

@@ -5,25 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import fdtrc
 
 from isoflop.analysis.compute import PerToken
-from isoflop.analysis.design.mixed import Posterior, common, per_trunk, posterior
 from isoflop.analysis.design.space import Space
 from isoflop.analysis.design.targets import Target
 from isoflop.analysis.fitting.certificate import sensitivity
+from isoflop.analysis.fitting.misfit import misfit
+from isoflop.analysis.fitting.mixed import Posterior, common, posterior
 from isoflop.analysis.fitting.newton import AT_BOUND
 from isoflop.analysis.fitting.solver import LEAST_SQUARES, Design, bounds_of, solve
 from isoflop.analysis.fitting.starts import box_starts
 from isoflop.analysis.laws import Law
 from isoflop.analysis.precision import evaluate, float64_on_cpu, vectorized
+from isoflop.analysis.result import Misfit
 from isoflop.base.errors import UserError
 
 STARTS, KEPT = 64, 8
 """Starting points that are looked at, and those of them that the search begins from."""
 STEPS, HALVINGS = 25, 8
-DOUBTFUL = 0.01
-"""Probability of the misfit below which the law is doubted."""
 CLOSE = 1e-8
 """Largest change of a predicted log loss that ends the search."""
 STEP = 2e-3
@@ -46,6 +45,12 @@ class Runs:
         """What the law takes."""
         return (self.N_R, self.D_R, *self.extra)
 
+    def at(self, keep_R: np.ndarray) -> Runs:
+        """These runs alone, their trunks numbered anew."""
+        trunk_R = np.unique(self.trunk_R[keep_R], return_inverse=True)[1].reshape(-1)
+        extra = tuple(x[keep_R] for x in self.extra)
+        return Runs(self.N_R[keep_R], self.D_R[keep_R], self.loss_R[keep_R], trunk_R, extra)
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -59,8 +64,8 @@ class Estimate:
     level: float
     params: dict[str, float]
     noise: Posterior
-    misfit: float | None
-    """Probability of a misfit as bad as this one under the law; None where no run is left to judge by."""
+    misfit: Misfit | None
+    """Whether the law follows the runs; None where no run is left to judge by."""
     design: Design
     """The law at the distinct (N, D)."""
     theta_P: np.ndarray
@@ -93,12 +98,9 @@ class Estimate:
     @property
     def doubts(self) -> tuple[str, ...]:
         """What to warn of: a law that misses the runs beyond chance."""
-        if self.misfit is None or self.misfit >= DOUBTFUL:
+        if self.misfit is None or not self.misfit.rejected:
             return ()
-        return (
-            f"{self.design.law.name} misses these runs beyond chance (p = {self.misfit:.1g}): its "
-            "interval is too narrow; try other laws with isoflop fit --compete",
-        )
+        return (self.misfit.doubt(self.design.law.name),)
 
     @property
     def information(self) -> np.ndarray:
@@ -129,7 +131,7 @@ def estimate(
     design = Design(law, points[0], points[1], "log", LEAST_SQUARES, tuple(points[2:]))
     theta_P, free_P, found, J_RxP, residual_R = _fitted(design, at_R, runs)
     params_P = _decoded(design, theta_P[None])[0]
-    gradient_P = _gradient(target, design, theta_P, C_K, cost)[free_P]
+    gradient_P = gradient_of(target, design, theta_P, C_K, cost)[free_P]
     value = float(target.values(law, params_P[None], C_K, cost)[0])
     if np.all(np.isfinite(gradient_P)) and np.isfinite(value):
         low, high = (value + end for end in found.interval(gradient_P, level))
@@ -143,7 +145,7 @@ def estimate(
         level=level,
         params=dict(zip(law.parameters, params_P.tolist(), strict=True)),
         noise=found,
-        misfit=_misfit(runs, J_RxP, residual_R, found.share),
+        misfit=misfit(J_RxP, residual_R, runs.inputs, runs.trunk_R),
         design=design,
         theta_P=theta_P,
         free_P=free_P,
@@ -160,14 +162,7 @@ def _fitted(design: Design, at_R: np.ndarray, runs: Runs):
     log_loss_R = np.log(runs.loss_R)
     theta_P = _start(design, at_R, log_loss_R)
 
-    def linearized(theta_P: np.ndarray):
-        params_P = _decoded(design, theta_P[None])[0]
-        residual_R = log_loss_R - np.log(evaluate(design.law, params_P, *design.inputs))[at_R]
-        held = (theta_P <= lower_P + AT_BOUND) | (theta_P >= upper_P - AT_BOUND)
-        J_RxP = np.nan_to_num(sensitivity(design, theta_P, design.inputs))[at_R]
-        return J_RxP[:, ~held], residual_R, ~held
-
-    J_RxP, residual_R, free_P = linearized(theta_P)
+    J_RxP, residual_R, free_P = linearized(design, theta_P, log_loss_R, at_R)
     found = posterior(J_RxP, residual_R, runs.trunk_R)
     for _ in range(STEPS):
         move_P = np.zeros(len(theta_P))
@@ -177,7 +172,7 @@ def _fitted(design: Design, at_R: np.ndarray, runs: Runs):
             break
         for halving in range(HALVINGS):
             tried_P = np.clip(theta_P + move_P / 2**halving, lower_P, upper_P)
-            attempt = linearized(tried_P)
+            attempt = linearized(design, tried_P, log_loss_R, at_R)
             if _weighed(attempt[1], runs.trunk_R, found.share) <= here:
                 theta_P, (J_RxP, residual_R, free_P) = tried_P, attempt
                 break
@@ -185,6 +180,21 @@ def _fitted(design: Design, at_R: np.ndarray, runs: Runs):
             break
         found = posterior(J_RxP, residual_R, runs.trunk_R)
     return theta_P, free_P, found, J_RxP, residual_R
+
+
+def linearized(
+    design: Design, theta_P: np.ndarray, log_loss_R: np.ndarray, at_R: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Jacobian of the log loss in the free coordinates, residuals, and which coordinates are free.
+
+    `at_R`: the position of each run's inputs among those of the design.
+    """
+    lower_P, upper_P = bounds_of(design.law)
+    params_P = _decoded(design, theta_P[None])[0]
+    residual_R = log_loss_R - np.log(evaluate(design.law, params_P, *design.inputs))[at_R]
+    held = (theta_P <= lower_P + AT_BOUND) | (theta_P >= upper_P - AT_BOUND)
+    J_RxP = np.nan_to_num(sensitivity(design, theta_P, design.inputs))[at_R]
+    return J_RxP[:, ~held], residual_R, ~held
 
 
 def _start(design: Design, at_R: np.ndarray, log_loss_R: np.ndarray) -> np.ndarray:
@@ -210,38 +220,10 @@ def _weighed(residual_R: np.ndarray, trunk_R: np.ndarray, share: float) -> float
     return float(value) if np.isfinite(value) else float("inf")
 
 
-def _misfit(runs: Runs, J_RxP: np.ndarray, residual_R: np.ndarray, share: float) -> float | None:
-    """F test of a quadratic surface in log N and log D beside the law, under the trunks' covariance.
-
-    A law of another bend leaves such a surface in the residuals; noise does so with the probability given.
-    """
-    x_R, y_R = (np.log(v) - np.log(v).mean() for v in (runs.N_R, runs.D_R))
-    more_RxQ = np.stack([x_R**2, x_R * y_R, y_R**2], axis=1)
-    white = _whitened(np.column_stack([J_RxP, more_RxQ, residual_R]), runs.trunk_R, share)
-    P, Q = J_RxP.shape[1], more_RxQ.shape[1]
-    freedom = len(residual_R) - P - Q
-    if freedom < 1:
-        return None
-    before, after = (_rest(white[:, :k], white[:, -1]) for k in (P, P + Q))
-    return float(fdtrc(Q, freedom, max(before - after, 0.0) / Q / max(after / freedom, 1e-300)))
-
-
-def _whitened(x_RxQ: np.ndarray, trunk_R: np.ndarray, share: float) -> np.ndarray:
-    """Rows under which the trunks' covariance is a multiple of the identity: part of the trunk's mean off."""
-    size_T = np.bincount(trunk_R)
-    off_T = 1.0 - np.sqrt((1.0 - share) / ((1.0 - share) + share * size_T))
-    return x_RxQ - (off_T[:, None] * per_trunk(x_RxQ, trunk_R) / size_T[:, None])[trunk_R]
-
-
-def _rest(x_RxQ: np.ndarray, y_R: np.ndarray) -> float:
-    length_Q = np.maximum(np.linalg.norm(x_RxQ, axis=0), 1e-300)
-    left_R = y_R - x_RxQ @ (np.linalg.lstsq(x_RxQ / length_Q, y_R, rcond=1e-10)[0] / length_Q)
-    return float(left_R @ left_R)
-
-
-def _gradient(
+def gradient_of(
     target: Target, design: Design, theta_P: np.ndarray, C_K: np.ndarray, cost: PerToken
 ) -> np.ndarray:
+    """Derivative of the target (its log, where it is relative) in theta, P."""
     P = len(theta_P)
     moves = STEP * np.concatenate([np.eye(P), -np.eye(P)])
     theta_MxP = np.clip(theta_P + moves, *bounds_of(design.law))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from isoflop.analysis.design.proposal import Proposal, propose
 from isoflop.analysis.design.targets import parse_target
-from isoflop.analysis.laws import find_law
+from isoflop.analysis.options import FitOptions
 from isoflop.analysis.runs import RunTable
 
 WANTED = {"a": 0.02, "b": 0.02, "n_opt": 0.10, "loss": 0.01}
@@ -16,7 +16,7 @@ def next_runs(
     target: str = "a",
     half_width: float | None = None,
     max_flops: float | None = None,
-    law: str = "chinchilla",
+    options: FitOptions | None = None,
 ) -> Proposal:
     """The runs that narrow what is known of `target` most per FLOP.
 
@@ -26,11 +26,11 @@ def next_runs(
         half_width: half of the 95% interval wanted; of `n_opt` a share of it, of a loss nats. By default
             .02, .02, .1, .01.
         max_flops: what the runs may cost together; as much as the table's own did unless given.
-        law: a law's name, or the path of a file that defines one.
+        options: how the runs are fitted; the proposal rests on that fit, its estimate and interval.
 
     Raises:
         UserError: an unknown target or law, a number out of range, or a table too small for the law.
     """
     wanted = parse_target(target)
     width = WANTED[wanted.name] if half_width is None else half_width
-    return propose(table, find_law(law), wanted, width, max_flops)
+    return propose(table, wanted, width, max_flops, options)

@@ -11,16 +11,17 @@ import numpy as np
 
 from isoflop.analysis.compute import PerToken, per_token
 from isoflop.analysis.design.criterion import Field, choose
-from isoflop.analysis.design.estimate import Estimate, Runs, estimate
+from isoflop.analysis.design.estimate import Estimate
 from isoflop.analysis.design.guards import edges, fill, optima, thin, window
+from isoflop.analysis.design.of_fit import of_fit
 from isoflop.analysis.design.space import Pick, Space, Trunk, marks
 from isoflop.analysis.design.targets import Target
-from isoflop.analysis.fitting.approach3 import covariates
+from isoflop.analysis.fitting.fit import choose as choose_runs
+from isoflop.analysis.fitting.fit import fit, prepare
 from isoflop.analysis.fitting.groups import isoflop_groups
-from isoflop.analysis.fitting.quantities import ends
 from isoflop.analysis.fitting.resampling import trunks_of
-from isoflop.analysis.laws import Law
-from isoflop.analysis.result import optimal_size
+from isoflop.analysis.options import FitOptions
+from isoflop.analysis.result import LawFit, Misfit, optimal_size
 from isoflop.analysis.runs import RunTable
 from isoflop.base.errors import UserError
 
@@ -32,6 +33,9 @@ LEVELS = 5
 logs."""
 BEYOND = 2
 """Sizes beyond either end of the table's."""
+LEAST_SQUARES_WITH_TRUNKS = "least squares with trunk effects"
+FIXED = 1e-9
+"""Relative half-width below which a law leaves its target no freedom."""
 MOST = "narrows the interval most per FLOP"
 SAME = 0.02
 """Relative distance within which a run is at a size or a budget."""
@@ -56,6 +60,15 @@ class NextRun:
 
 
 @dataclass(frozen=True)
+class OtherEstimate:
+    """The target by another method on the same runs."""
+
+    method: str
+    estimate: float
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class Proposal:
     """The target as it is known now, the runs in order, and what reaching the half-width would take."""
 
@@ -69,12 +82,16 @@ class Proposal:
     """Standard deviation of the log loss, of what a trunk's runs have in common ..."""
     run_sd: float
     """... and of what each has of its own."""
-    misfit: float | None
+    misfit: Misfit | None
     runs: tuple[NextRun, ...]
     flops: float
     half_width_after: float
     flops_to_target: float | None
     """Extrapolated from what these runs buy; None where they buy nothing or nothing is lacking."""
+    method: str = ""
+    """What gave the estimate and its interval."""
+    other: OtherEstimate | None = None
+    """Another method's, where it is further away than its own standard error."""
     warnings: tuple[str, ...] = field(default=())
 
     def to_json(self) -> dict[str, Any]:
@@ -83,10 +100,15 @@ class Proposal:
 
 
 def propose(
-    table: RunTable, law: Law, target: Target, half_width: float, max_flops: float | None = None,
-    level: float = 0.95,
-) -> Proposal:  # fmt: skip
+    table: RunTable,
+    target: Target,
+    half_width: float,
+    max_flops: float | None = None,
+    options: FitOptions | None = None,
+) -> Proposal:
     """The runs that bring the target's half-width (see `Target.width`) to the one wanted at the least FLOPs.
+
+    Rests on the fit that `isoflop fit` makes of the table by `options`: its estimate, its interval.
 
     In a table of IsoFLOP budgets minima come inside their sizes first and the frame of budgets gets its sizes
     (`guards`); the rest follows the criterion (`criterion`). Without `max_flops` as much is proposed as the
@@ -100,16 +122,12 @@ def propose(
     for name, value in (("--half-width", half_width), ("--max-flops", max_flops)):
         if value is not None and not (math.isfinite(value) and value > 0):
             raise UserError(f"{name} {value}: give a positive number")
-    cost, C_K = per_token(table), ends(table)
-    trunk_R = trunks_of(table)
-    own_R = np.arange(len(table)) if trunk_R is None else trunk_R
-    runs = Runs(table.N_R, table.D_R, table.loss_R, own_R, covariates(table, law))
-    known = estimate(runs, law, target, cost, C_K, level)
-    if not math.isfinite(known.half_width):
-        raise UserError(
-            f"the fitted {law.name} has no {target}: its loss falls to an end of the sizes; add sizes"
-        )
-    if known.half_width == 0:
+    options = options or FitOptions()
+    table, _ = choose_runs(prepare(table, options), options)
+    fitted = fit(table, replace(options, drop_worst=0))
+    known, other = of_fit(table, fitted, target)
+    law, cost, trunk_R = known.design.law, per_token(table), trunks_of(table)
+    if known.half_width <= FIXED * abs(known.value):
         raise UserError(f"{law.name} fixes {target} whatever the runs say: choose another target or law")
     space = _space(table, cost, shared=trunk_R is not None)
     trunks, names, loss_FxB = _placed(table, space, trunk_R)
@@ -131,11 +149,41 @@ def propose(
         further = choose(replace(board, information_PxP=told_PxP), after, left, wanted / reached)
         picks += [replace(pick, ratio=reached * pick.ratio) for pick in further]
         whys += [MOST] * len(further)
-    return _proposal(space, known, half_width, picks, whys, names)
+    found = _proposal(space, known, half_width, picks, whys, names, trunk_R is not None)
+    return replace(found, method=_method(fitted), other=_other(other), warnings=_doubts(fitted))
+
+
+def _method(fitted: LawFit) -> str:
+    loss = "Huber" if fitted.objective and fitted.objective.loss == "huber" else "least squares"
+    return f"isoflop fit ({loss})"
+
+
+def _other(known: Estimate | None) -> OtherEstimate | None:
+    if known is None:
+        return None
+    return OtherEstimate(LEAST_SQUARES_WITH_TRUNKS, known.value, known.interval)
+
+
+def _doubts(fitted: LawFit) -> tuple[str, ...]:
+    """The fit's warnings, and which question the two suggestions of runs answer where both are made."""
+    if not fitted.next_runs:
+        return fitted.warnings
+    lost = ", ".join(name for name, known in fitted.identified.items() if not known)
+    return (
+        *fitted.warnings,
+        f"{lost} not identified: `run next` of isoflop fit names the runs that would identify; those here "
+        "narrow the target's interval, and take the law at its fitted parameters",
+    )
 
 
 def _proposal(
-    space: Space, known: Estimate, wanted: float, picks: list[Pick], whys: list[str], names: list[str]
+    space: Space,
+    known: Estimate,
+    wanted: float,
+    picks: list[Pick],
+    whys: list[str],
+    names: list[str],
+    shared: bool,
 ) -> Proposal:
     runs = []
     for pick, why in zip(picks, whys, strict=True):
@@ -162,14 +210,13 @@ def _proposal(
         half_width=known.half_width,
         half_width_wanted=wanted,
         level=known.level,
-        trunk_sd=known.noise.trunk_sd,
-        run_sd=known.noise.run_sd,
+        trunk_sd=known.noise.trunk_sd if shared else 0.0,
+        run_sd=known.noise.run_sd if shared else known.noise.total_sd,
         misfit=known.misfit,
         runs=tuple(runs),
         flops=flops,
         half_width_after=after,
         flops_to_target=_to_target(known.half_width, after, wanted, flops),
-        warnings=known.doubts,
     )
 
 
@@ -186,11 +233,11 @@ def _needed(
 ) -> tuple[list[Pick], list[str]]:
     """The guards' picks and why: minima first; a budget that lacks nothing there may lack sizes."""
     lacking = edges(space, loss_FxB, log_N_B, space.possible_FxB)
-    whys = dict.fromkeys(lacking, "brings the minimum inside the sizes")
+    whys = dict.fromkeys(lacking, "brackets the minimum")
     for b, families in thin(space, loss_FxB, log_N_B, space.possible_FxB).items():
         if b not in lacking:
             lacking[b] = families
-            whys[b] = "gives the budget sizes enough to notice a wrong law"
+            whys[b] = "sizes to test the law"
     picks = fill(space, trunks, lacking, flops)
     return picks, [whys[pick.budgets[0]] for pick in picks]
 

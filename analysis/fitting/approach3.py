@@ -9,10 +9,11 @@ import numpy as np
 from isoflop.analysis.compute import PerToken, per_token
 from isoflop.analysis.fitting.certificate import certify, residuals, same_optimum
 from isoflop.analysis.fitting.identify import Verdict, identify
+from isoflop.analysis.fitting.misfit import misfit_at
 from isoflop.analysis.fitting.next_runs import next_runs
 from isoflop.analysis.fitting.outcome import Outcome
 from isoflop.analysis.fitting.quantities import ends, exponents, profile_intervals
-from isoflop.analysis.fitting.resampling import Resamples, resample
+from isoflop.analysis.fitting.resampling import Resamples, resample, trunks_of
 from isoflop.analysis.fitting.seed_weights import noise_scale
 from isoflop.analysis.fitting.solver import LEAST_SQUARES, Design, Solutions, solve
 from isoflop.analysis.fitting.starts import box_starts
@@ -52,6 +53,9 @@ def approach3(table: RunTable, options: FitOptions) -> Outcome:
     if certificate.bounds:
         warnings += (f"at a bound: {', '.join(certificate.bounds)}",)
     warnings += _rising(design, params_P)
+    judged = misfit_at(design, solutions.theta_SxP[solutions.best], params_P, table.loss_R, trunks_of(table))
+    if judged and judged.rejected:
+        warnings += (judged.doubt(law.name),)
     cost, C_K = per_token(table), ends(table)
     noise = _noise(design, params_P, table.loss_R)
     outcome = Outcome(
@@ -64,6 +68,7 @@ def approach3(table: RunTable, options: FitOptions) -> Outcome:
         objective=_objective(options, float(solutions.objective_S[solutions.best])),
         certificate=certificate,
         identified=verdict.identified,
+        misfit=judged,
         next_runs=_next(design, solutions, verdict, cost, float(table.C_R.max()), noise),
         noise=noise,
         warnings=warnings,

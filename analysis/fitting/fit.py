@@ -48,6 +48,7 @@ def fit(table: RunTable, options: FitOptions | None = None) -> LawFit:
         excluded=fitted.excluded,
         conventions=_conventions(fitted, outcome),
         warnings=(*fitted.warnings, *outcome.warnings),
+        misfit=outcome.misfit,
         next_runs=outcome.next_runs,
         profiles=outcome.profiles,
         provenance=provenance_of(whole),

@@ -9,7 +9,7 @@ import numpy as np
 
 from isoflop.analysis.compute import PerToken
 from isoflop.analysis.options import FitOptions
-from isoflop.analysis.result import Budget, Certificate, Intervals, Objective
+from isoflop.analysis.result import Budget, Certificate, Intervals, Misfit, Objective
 
 KEPT_DRAWS = 400
 """Bootstrap draws that stay with a fit: enough for percentiles of what is predicted from it."""
@@ -28,6 +28,7 @@ class Outcome:
     objective: Objective | None = None
     certificate: Certificate | None = None
     identified: dict[str, bool] = field(default_factory=dict)
+    misfit: Misfit | None = None
     budgets: tuple[Budget, ...] | None = None
     next_runs: tuple[dict[str, Any], ...] = ()
     profiles: dict[str, Any] | None = None

@@ -15,6 +15,7 @@ from rich.progress import Progress
 
 from isoflop import analysis
 from isoflop.arguments import parse
+from isoflop.commands.objective_options import ObjectiveOptions
 from isoflop.commands.table_options import TableOptions
 from isoflop.commands.words import fit_lines
 
@@ -25,29 +26,17 @@ NOT_TRUSTED = 3
 
 
 @dataclass(frozen=True)
-class Fit(TableOptions):
+class Fit(ObjectiveOptions, TableOptions):
     """Fits a scaling law to a table of runs, and says how sure it is."""
 
     runs: tyro.conf.Positional[tuple[str, ...]]
     """Tables (CSV, TSV, JSON, JSON Lines, Parquet), sweeps, wandb:entity/project, public:NAME; pooled."""
     approach: Literal[1, 2, 3] = 3
     """Of Hoffmann et al. (2022): 1 envelope, 2 IsoFLOP parabolas, 3 parametric law."""
-    law: str = "chinchilla"
-    """The law of approach 3, or a .py file of your own."""
-    loss: Literal["huber", "mse"] = "huber"
-    """What is summed over the runs."""
-    space: Literal["log", "raw"] = "log"
-    """Residuals of the log loss, or of the loss in nats."""
-    delta: float = 1e-3
-    """The Huber loss's threshold, in units of the residual."""
     curve: Literal["parabola", "akima", "argmin"] = "parabola"
     """Of approach 2: through each budget's runs; argmin takes the run of least loss."""
     minima_weights: Literal["equal", "precision"] = "equal"
     """Of approach 2: how the minima count in the power laws; precision: by 1 / variance of log N_opt."""
-    drop_worst: int = 0
-    """Leave out this many runs of highest loss."""
-    weights: Literal["none", "seeds"] = "none"
-    """seeds: weigh runs by the noise of replicated seeds at their compute."""
     bootstrap: int = 1000
     """Resamples for the intervals; 0: none."""
     resample: Literal["auto", "runs", "budgets", "trunks", "residuals"] = "auto"

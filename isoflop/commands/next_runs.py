@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.table import Table
 
 from isoflop import analysis
 from isoflop.arguments import parse
+from isoflop.commands.objective_options import ObjectiveOptions
 from isoflop.commands.sweep import stay_off_the_accelerator
 from isoflop.commands.table_options import TableOptions
 from isoflop.commands.words import number, span
@@ -26,7 +28,7 @@ SHOWN = 12
 
 
 @dataclass(frozen=True)
-class NextRuns(TableOptions):
+class NextRuns(ObjectiveOptions, TableOptions):
     """Which runs to do next: what each costs, and what it would buy."""
 
     runs: tyro.conf.Positional[tuple[str, ...]]
@@ -38,10 +40,12 @@ class NextRuns(TableOptions):
     .01."""
     max_flops: float | None = None
     """What the runs may cost together; as much as the table's own did unless given."""
-    law: str = "chinchilla"
-    """The law, or a .py file of your own."""
     as_json: Annotated[bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff] = False
     """Print one JSON object and nothing else."""
+
+    def fit_options(self) -> FitOptions:
+        """The fit that the proposal rests on: as `isoflop fit` makes it."""
+        return analysis.FitOptions(**self.objective, count=self.count, flops=self.flops)
 
 
 def run(argv: list[str]) -> int:
@@ -49,60 +53,70 @@ def run(argv: list[str]) -> int:
     asked = parse(NextRuns, argv, "plan --next")
     stay_off_the_accelerator()
     table = asked.load(asked.runs)
-    found = analysis.next_runs(table, asked.target, asked.half_width, asked.max_flops, asked.law)
+    found = analysis.next_runs(
+        table, asked.target, asked.half_width, asked.max_flops, asked.fit_options()
+    )
     if asked.as_json:
         print(json.dumps(found.to_json()))
     else:
         console = Console(highlight=False)
         for line in lines(found):
-            console.print(line, soft_wrap=True)
-    for warning in (*table.warnings, *found.warnings):
+            console.print(line)
+    for warning in found.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return 0
 
 
-def lines(found: Proposal) -> Iterator[str]:
-    """The proposal in words, runs that differ in their seed alone in one line."""
-    from isoflop.analysis.design.proposal import MOST
-
+def lines(found: Proposal) -> Iterator[RenderableType]:
+    """The proposal in words, runs that differ in their seed alone in one row."""
     unit = {"n_opt": "% of it", "loss": " nats"}.get(found.target.partition("@")[0], "")
 
     def width(value: float) -> str:
         return f"{100 * value:.3g}{unit}" if unit.startswith("%") else f"{value:.3g}{unit}"
 
-    yield (
-        f"[bold]{found.target}[/bold] {number(found.estimate)} {span(found.interval)}: half-width "
-        f"{width(found.half_width)} at {found.level:.0%}, wanted {width(found.half_width_wanted)}"
-    )
-    yield (
-        f"noise of the log loss: {number(found.trunk_sd)} that a trunk's runs share, "
-        f"{number(found.run_sd)} of each run"
-    )
+    yield f"[bold]{found.target}[/bold] {number(found.estimate)} {span(found.interval)}, by {found.method}"
+    if found.other:
+        other = found.other
+        yield f"  beside {number(other.estimate)} {span(other.interval)}, by {other.method}"
+    wanted = width(found.half_width_wanted)
+    yield f"half-width {width(found.half_width)} at {found.level:.0%}, wanted {wanted}"
+    shared = f", {number(found.trunk_sd)} that a trunk's runs share" if found.trunk_sd else ""
+    yield f"noise of the log loss: {number(found.run_sd)} of each run{shared}"
     if not found.runs:
         enough = found.half_width <= found.half_width_wanted
         yield "nothing is lacking" if enough else "no run within the FLOPs would help"
         return
     yield "next, by what narrows it most per FLOP (seeds of their own each):"
-    for (size, budgets, trunk, why), same in list(_alike(found).items())[:SHOWN]:
-        where = f"branches of trunk {trunk}" if trunk else f"{'trunk' if len(budgets) > 1 else 'run'}"
-        at = ", ".join(
-            f"{number(c)} FLOPs ({number(d)} tokens)"
-            for c, d in zip(budgets, same[0][0].n_tokens, strict=True)
-        )
-        share = sum(part for _, part in same)
-        count, flops = sum(r.seeds for r, _ in same), sum(r.flops for r, _ in same)
-        yield (
-            f"  {count} x {where} of N {number(size)} at {at}: {number(flops)} FLOPs, "
-            f"{share:.0%} of the narrowing{'' if why == MOST else '; ' + why}"
-        )
-    if len(_alike(found)) > SHOWN:
-        yield f"  and {len(_alike(found)) - SHOWN} kinds more (--json has all, one by one)"
-    yield (
-        f"together {number(found.flops)} FLOPs: half-width {width(found.half_width)} -> "
-        f"{width(found.half_width_after)}"
-    )
+    kinds = list(_alike(found).items())
+    yield _table(kinds[:SHOWN])
+    if len(kinds) > SHOWN:
+        yield f"  and {len(kinds) - SHOWN} kinds more (--json has all, one by one)"
+    reached = f"half-width {width(found.half_width)} -> {width(found.half_width_after)}"
+    yield f"together {number(found.flops)} FLOPs: {reached}"
     if found.flops_to_target and found.half_width_after > found.half_width_wanted:
-        yield f"to reach {width(found.half_width_wanted)}: about {number(found.flops_to_target)} FLOPs more"
+        yield f"to reach {wanted}: about {number(found.flops_to_target)} FLOPs more"
+
+
+def _table(kinds: list[tuple[Kind, list[tuple[NextRun, float]]]]) -> Table:
+    """A row a kind of run: how many, of which size, at which budgets, their price and their use."""
+    from isoflop.analysis.design.proposal import MOST
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("runs", "N", "FLOPs", "tokens", "price", "of gain"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("")
+    for (size, budgets, trunk, why), same in kinds:
+        kind = f"branch of trunk {trunk}" if trunk else "one trunk" if len(budgets) > 1 else ""
+        table.add_row(
+            str(sum(run.seeds for run, _ in same)),
+            number(size),
+            "\n".join(number(budget) for budget in budgets),
+            "\n".join(number(tokens) for tokens in same[0][0].n_tokens),
+            number(sum(run.flops for run, _ in same)),
+            f"{sum(part for _, part in same):.0%}",
+            "; ".join(words for words in (kind, "" if why == MOST else why) if words),
+        )
+    return table
 
 
 Kind = tuple[float, tuple[float, ...], str | None, str]

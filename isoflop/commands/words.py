@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from isoflop.analysis import LawFit
-    from isoflop.analysis.result import Certificate
+    from isoflop.analysis.result import Certificate, Misfit
 
 APPROACHES = {1: "approach 1 (envelope)", 2: "approach 2 (IsoFLOP parabolas)", 3: "approach 3"}
 
@@ -48,6 +48,8 @@ def fit_lines(fitted: LawFit) -> Iterator[str]:
     yield from _budgets(fitted)
     if fitted.certificate:
         yield from _certificate(fitted.certificate)
+    if fitted.misfit:
+        yield _misfit(fitted.misfit)
     yield from _coverage(fitted.coverage)
     yield from holdout_lines(fitted.holdout)
     yield from competition_lines(fitted.competition)
@@ -79,6 +81,14 @@ def _certificate(c: Certificate) -> Iterator[str]:
         f"  certificate {c.status.replace('_', ' ')}: gradient norm {number(c.gradient_norm)}, "
         f"{c.starts_at_optimum} of {c.starts} starts at the optimum{'; others: ' if others else ''}{others}"
     )
+
+
+def _misfit(m: Misfit) -> str:
+    from isoflop.analysis.result import probability
+
+    verdict = "the law misses the runs beyond chance" if m.rejected else "no more than chance"
+    aside = f"; {m.outliers} outliers set aside" if m.outliers else ""
+    return f"  misfit      {probability(m.p_value)}: {verdict}{aside}"
 
 
 def _coverage(coverage: Mapping[str, Any] | None) -> Iterator[str]:

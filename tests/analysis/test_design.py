@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isoflop.analysis import UserError, find_law, table_of
+from isoflop.analysis import FitOptions, UserError, find_law, table_of
 from isoflop.analysis.compute import PerToken
 from isoflop.analysis.design.criterion import Field, choose
 from isoflop.analysis.design.estimate import Estimate, Runs, estimate
 from isoflop.analysis.design.guards import SPREAD, edges, fill, frame, optima, thin, window
-from isoflop.analysis.design.mixed import SHARES, posterior
 from isoflop.analysis.design.proposal import propose
 from isoflop.analysis.design.space import Space, Trunk, marks, subsets
 from isoflop.analysis.design.targets import Target, parse_target
+from isoflop.analysis.fitting.mixed import SHARES, posterior
 from isoflop.analysis.laws import chinchilla
 from isoflop.analysis.precision import evaluate, float64_on_cpu
 from tests.analysis import simulate
@@ -306,7 +306,7 @@ class TestGuards:
 class TestProposal:
     def test_the_runs_reach_the_half_width(self) -> None:
         table = table_of(simulate.grid(0))
-        found = propose(table, LAW, A, 0.02)
+        found = propose(table, A, 0.02)
         assert found.half_width > 0.02 >= found.half_width_after
         assert found.flops == pytest.approx(sum(run.flops for run in found.runs))
         widths = [run.half_width for run in found.runs]
@@ -317,7 +317,7 @@ class TestProposal:
 
     def test_fewer_flops_buy_less_and_say_what_is_missing(self) -> None:
         table = table_of(simulate.grid(0))
-        found = propose(table, LAW, A, 0.02, max_flops=1e12)
+        found = propose(table, A, 0.02, max_flops=1e12)
         assert found.flops <= 1e12
         assert 0.02 < found.half_width_after < found.half_width
         assert found.flops_to_target is not None
@@ -328,18 +328,18 @@ class TestProposal:
         top, least = frame["budget"].max(), 3e4
         kept = frame.loc[(frame["budget"] < top) | (frame["n_params_non_embedding"] > least)]
         table = table_of(pd.DataFrame(kept))
-        first = propose(table, LAW, A, 0.03).runs[0]
+        first = propose(table, A, 0.03).runs[0]
         assert first.budgets == (top,)
         assert "minimum" in first.why
         assert first.n_params < least
 
     def test_runs_that_stand_alone(self) -> None:
-        found = propose(table_of(spread_runs(60, 0.01)), LAW, Target("loss", 1e23), 0.005, max_flops=1e19)
+        found = propose(table_of(spread_runs(60, 0.01)), Target("loss", 1e23), 0.005, max_flops=1e19)
         assert found.runs
         assert all(run.trunk is None and len(run.budgets) == 1 for run in found.runs)
 
     def test_nothing_lacks_where_all_is_known(self) -> None:
-        found = propose(table_of(simulate.grid(0)), LAW, A, 0.5)
+        found = propose(table_of(simulate.grid(0)), A, 0.5)
         assert found.runs == ()
         assert found.flops_to_target is None
 
@@ -353,5 +353,5 @@ class TestProposal:
     )
     def test_what_cannot_be_is_one_line(self, law: str, target: Target, width: float, why: str) -> None:
         with pytest.raises(UserError, match=why) as caught:
-            propose(table_of(pd.DataFrame(spread_runs(60, 0.01))), find_law(law), target, width)
+            propose(table_of(spread_runs(60, 0.01)), target, width, options=FitOptions(law=law))
         assert "\n" not in str(caught.value)

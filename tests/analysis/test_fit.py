@@ -32,6 +32,7 @@ FIELDS = [
     "excluded",
     "conventions",
     "warnings",
+    "misfit",
     "next_runs",
     "profiles",
     "coverage",

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from isoflop.base.errors import UserError
+from isoflop.commands import fit
 from isoflop.commands.plan import run
 from tests.analysis import simulate
+from tests.analysis.conftest import spread_runs
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +23,40 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_in_words(runs: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--next", runs, "--target", "a", "--half-width", "0.03"]) == 0
-    first, *_, last = capsys.readouterr().out.splitlines()
-    assert first.startswith("a 0.4634")
-    assert "wanted 0.03" in first
+    first, second, *_, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("a 0.4679 [0.4269, 0.5096], by isoflop fit")
+    assert "wanted 0.03" in second
     assert last.startswith("together")
+
+
+@pytest.fixture(scope="module")
+def with_outliers(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Runs that stand alone, a few of which ended far above the law."""
+    frame = spread_runs(80, 0.006)
+    frame.loc[frame["n_tokens"].nsmallest(4).index, "loss"] *= 1.4
+    path: Path = tmp_path_factory.mktemp("outliers") / "runs.csv"
+    frame.to_csv(path, index=False)
+    return str(path)
+
+
+@pytest.mark.parametrize("table", ["runs", "with_outliers"])
+def test_it_rests_on_the_fit_that_the_user_sees(
+    table: str, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = request.getfixturevalue(table)
+    assert fit.run([path, "--json"]) == 0
+    fitted = json.loads(capsys.readouterr().out)
+    assert run(["--next", path, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["estimate"] == fitted["exponents"]["a"]
+    assert found["interval"] == fitted["intervals"]["exponents"]["a"]
+    assert found["misfit"] == fitted["misfit"]
+    assert found["run_sd"] < 0.008  # as without the outliers
+
+
+def test_lines_fit_a_narrow_terminal(runs: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--next", runs]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
 def test_as_json(runs: str, capsys: pytest.CaptureFixture[str]) -> None:

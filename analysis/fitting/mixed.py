@@ -35,6 +35,8 @@ class Posterior:
     """Total variance of a run's log loss: trunk's and own."""
     freedom: int
     """Runs less coefficients."""
+    log_evidence: float
+    """Log of the likelihood with all of these integrated out, up to a constant of the runs' number."""
 
     @property
     def share(self) -> float:
@@ -50,6 +52,11 @@ class Posterior:
     def run_sd(self) -> float:
         """Standard deviation of the run's own effect."""
         return float(np.sqrt(self.weight_K @ ((1 - self.share_K) * self.variance_K)))
+
+    @property
+    def total_sd(self) -> float:
+        """Standard deviation of both together."""
+        return float(np.sqrt(self.weight_K @ self.variance_K))
 
     def spread_K(self, gradient_P: np.ndarray) -> np.ndarray:
         """Scale of the t distribution of a linear function of the coefficients, under each share."""
@@ -94,7 +101,8 @@ def posterior(J_RxP: np.ndarray, residual_R: np.ndarray, trunk_R: np.ndarray) ->
     log_K = -0.5 * (log_V_K + log_M_K + freedom * np.log(rest_K))
     log_K = np.where(np.isfinite(log_K), log_K, -0.5 * (log_V_K + freedom * np.log(rest_K)))
     weight_K = np.exp(log_K - log_K.max())
-    return Posterior(rho_K, weight_K / weight_K.sum(), shift_KxP, M, rest_K / freedom, freedom)
+    evidence = float(log_K.max() + np.log(weight_K.sum()))
+    return Posterior(rho_K, weight_K / weight_K.sum(), shift_KxP, M, rest_K / freedom, freedom, evidence)
 
 
 def common(share: np.ndarray | float, size: np.ndarray) -> np.ndarray:
