@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from isoflop.analysis.design.criterion import Field, choose
-from isoflop.analysis.design.estimate import Estimate, Runs, estimate
+from isoflop.analysis.design.estimate import METHOD, Estimate, Runs, estimate
 from isoflop.analysis.design.guards import edges, fill, optima, thin, window
 from isoflop.analysis.design.space import Pick, Trunk, marks
 from isoflop.analysis.design.targets import Target, parse_target
@@ -30,8 +30,6 @@ from isoflop.train.corpus import Corpus
 AIM = 0.97
 """Share of the half-width wanted that a batch aims at: a batch that just reaches it on paper misses it half
 of the time."""
-METHOD = "least squares with trunk effects"
-"""What a sweep decides by; `isoflop fit` and the report fit by Huber's loss."""
 LOOKS = 0.25
 """Share of the error allowed that an interval is given when it may decide to stop. Among many looks the sweep
 stops at one where the noise happens to look small; and rates that are a little off are no noise that more
@@ -147,9 +145,8 @@ def next_cells(
     if known is None:
         return tried.decision("too few cells finished to fit a law, and no others are left", known)
     if known.half_width <= options.half_width:
-        return tried.decision(
-            f"the half-width of {target} is {known.half_width:.3g} by {METHOD}, as wanted", known
-        )
+        why = f"the half-width of {target} is {known.half_width:.3g} by {METHOD}, as wanted"
+        return tried.decision(why, known)
     return _best(ladder, tried, known, window(ladder.space, log_N_B) & open_FxB, left, options)
 
 
@@ -272,8 +269,8 @@ def _best(
 
 def _why(target: Target, known: Estimate, picks: Sequence[Pick]) -> str:
     return (
-        f"the half-width of {target} is {known.half_width:.3g} by {METHOD}, and these narrow it most per FLOP: to "
-        f"{known.half_width * picks[-1].ratio:.3g}"
+        f"the half-width of {target} is {known.half_width:.3g} by {METHOD}, and these narrow it most "
+        f"per FLOP: to {known.half_width * picks[-1].ratio:.3g}"
     )
 
 

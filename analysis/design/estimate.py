@@ -20,6 +20,8 @@ from isoflop.analysis.precision import evaluate, float64_on_cpu, vectorized
 from isoflop.analysis.result import Misfit
 from isoflop.base.errors import UserError
 
+METHOD = "least squares with trunk effects"
+"""What this estimates by, in words; `isoflop fit` fits by the Huber loss unless asked otherwise."""
 STARTS, KEPT = 64, 8
 """Starting points that are looked at, and those of them that the search begins from."""
 STEPS, HALVINGS = 25, 8

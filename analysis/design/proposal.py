@@ -11,7 +11,7 @@ import numpy as np
 
 from isoflop.analysis.compute import PerToken, per_token
 from isoflop.analysis.design.criterion import Field, choose
-from isoflop.analysis.design.estimate import Estimate
+from isoflop.analysis.design.estimate import METHOD, Estimate
 from isoflop.analysis.design.guards import edges, fill, optima, thin, window
 from isoflop.analysis.design.of_fit import of_fit
 from isoflop.analysis.design.space import Pick, Space, Trunk, marks
@@ -33,7 +33,6 @@ LEVELS = 5
 logs."""
 BEYOND = 2
 """Sizes beyond either end of the table's."""
-LEAST_SQUARES_WITH_TRUNKS = "least squares with trunk effects"
 FIXED = 1e-9
 """Relative half-width below which a law leaves its target no freedom."""
 MOST = "narrows the interval most per FLOP"
@@ -161,7 +160,7 @@ def _method(fitted: LawFit) -> str:
 def _other(known: Estimate | None) -> OtherEstimate | None:
     if known is None:
         return None
-    return OtherEstimate(LEAST_SQUARES_WITH_TRUNKS, known.value, known.interval)
+    return OtherEstimate(METHOD, known.value, known.interval)
 
 
 def _doubts(fitted: LawFit) -> tuple[str, ...]:
