@@ -21,6 +21,7 @@ from isoflop.commands.table_options import TableOptions
 from isoflop.commands.words import number, span
 
 if TYPE_CHECKING:
+    from isoflop.analysis import FitOptions
     from isoflop.analysis.design.proposal import NextRun, Proposal
 
 SHOWN = 12
@@ -53,9 +54,7 @@ def run(argv: list[str]) -> int:
     asked = parse(NextRuns, argv, "plan --next")
     stay_off_the_accelerator()
     table = asked.load(asked.runs)
-    found = analysis.next_runs(
-        table, asked.target, asked.half_width, asked.max_flops, asked.fit_options()
-    )
+    found = analysis.next_runs(table, asked.target, asked.half_width, asked.max_flops, asked.fit_options())
     if asked.as_json:
         print(json.dumps(found.to_json()))
     else:
