@@ -45,11 +45,17 @@ def caption(story: Story) -> str:
     opened = any(m.open_low or m.open_high for m in minima(story, "N"))
     arrows = " An arrow marks an end of an interval that the runs leave open." if opened else ""
     curve = f"; minima of {curve_words(story.options.curve)}" if story.parabolas else ""
+    diamonds = f" Diamonds: IsoFLOP minima with 95% intervals{curve}.{arrows}" if minima(story, "N") else ""
+    drawn = _fits(story)
+    lines = {
+        2: " Solid line: the power law through minima (approach 2).",
+        3: " Dashed line: the fitted surface's own optimum (approach 3).",
+    }
+    bands = f" Bands: {story.options.level:.0%} bootstrap intervals." if story.fit.intervals else ""
     return (
-        "The best size (left) and the best number of tokens (right) at each budget. Diamonds: IsoFLOP minima "
-        f"with 95% intervals{curve}.{arrows} Dark line: the power law through them (approach 2). Red dashed "
-        "line: the fitted surface's own optimum (approach 3). Bands are 95% bootstrap intervals; right of "
-        f"the dotted rule, up to {BEYOND:g} times the largest budget, everything is extrapolation."
+        "The best size (first) and the best number of tokens (second) at each budget."
+        f"{diamonds}{''.join(lines[fit.approach] for fit, *_ in drawn)}{bands} Beyond the dotted rule, which "
+        f"stands at the largest budget, everything up to {BEYOND:g} times it is extrapolation."
     )
 
 

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
-from isoflop.analysis.plots.style import ACCENT, INK, NEUTRAL, canvas, layout, plain, power
+from isoflop.analysis.plots.style import ACCENT, INK, NEUTRAL, canvas, layout, nats, plain, power
 
 if TYPE_CHECKING:
     from isoflop.analysis.fitting.competition import Contender
     from isoflop.analysis.reporting.story import Story
 
 TITLE = "Held-out error, law by law"
-X = "Mean |error| on held-out runs (nats)"
 ROW = 0.34
 """Inches a contender."""
 
@@ -88,7 +87,7 @@ def static(story: Story) -> Figure | None:
     axes.set_yticks(range(len(shown)), [mark.name for mark in shown])
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.set_xlim(0, _limit(shown))
-    axes.set_xlabel(X)
+    axes.set_xlabel(_label(story))
     axes.grid(visible=False, axis="y")
     return figure
 
@@ -123,8 +122,15 @@ def interactive(story: Story) -> go.Figure | None:
     rows = plain(
         "", type="category", categoryorder="array", categoryarray=names[::-1], showgrid=False, automargin=True
     )
-    figure.update_layout(layout(110 + 34 * len(shown), xaxis=plain(X, range=[0, _limit(shown)]), yaxis=rows))
+    figure.update_layout(
+        layout(110 + 34 * len(shown), xaxis=plain(_label(story), range=[0, _limit(shown)]), yaxis=rows)
+    )
     return figure
+
+
+def _label(story: Story) -> str:
+    unit = nats(story.table.conventions).strip()
+    return "Mean |error| on held-out runs" + (f" ({unit})" if unit else "")
 
 
 def _best(story: Story) -> float:

@@ -33,13 +33,15 @@ POINTS = 150
 
 
 def caption(story: Story) -> str:
-    """What the figure shows."""
+    """What the figure shows; of runs whose rate decays at their end, what the drop there is."""
+    schedules = story.table.column("schedule")
+    decays = schedules is not None and set(map(str, schedules)) == {"wsd"}
+    decay = " The drop at the end of each is the decay of its learning rate; the fits see that end alone."
+    decay = decay if decays else ""
     return (
         "Training loss against tokens for every run that kept its curve, in the colour of its "
         "budget, each point a mean "
-        "over neighbouring steps. The drop at the end of each is the decay of the learning rate: "
-        "only decayed ends enter "
-        "the fits."
+        f"over neighbouring steps.{decay}"
     )
 
 

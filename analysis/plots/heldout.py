@@ -19,7 +19,10 @@ from isoflop.analysis.plots.style import (
     layout,
     log_axis,
     logarithmic,
+    loss_unit,
+    nats,
     plain,
+    power,
     short,
     spread,
 )
@@ -29,7 +32,6 @@ if TYPE_CHECKING:
 
 TITLE = "Held out and predicted"
 X = "Parameters N"
-Y = "Held-out loss (nats per token)"
 
 
 @dataclass(frozen=True)
@@ -52,17 +54,29 @@ def caption(story: Story) -> str:
     if held is None:
         return ""
     held_curve = (held["optimum"] or {}).get("curve", story.options.curve)
-    scored = f"mean absolute error over its {held['n_held_out']} runs {held['mean_abs_error']:.4f} nats"
+    level = f"{story.options.level:.0%}"
+    scored = f"mean absolute error {held['mean_abs_error']:.4f}{nats(story.table.conventions)}"
     if held["coverage"] is not None:
         inside = round(held["coverage"] * held["n_held_out"])
-        scored += f", {inside} of {held['n_held_out']} within their 95% predictive interval"
-    return (
-        f"The surface fitted to the {held['n_fit']} runs below the largest budget (line, with its 95% "
-        "predictive band: "
-        "bootstrap of the fit plus run noise) against the runs of that budget, which it has not "
-        f"seen: {scored}. "
-        f"Diamonds: the predicted minimum (open) and the runs' own (filled, by {curve_words(held_curve)})."
+        scored += f", {inside} of {held['n_held_out']} within their {level} predictive intervals"
+    band = (
+        f", with its {level} predictive band: bootstrap of the fit plus run noise" if _banded(story) else ""
     )
+    own = (held["optimum"] or {}).get("n_opt") is not None
+    minima = (
+        f"Diamonds: the predicted minimum (open) and the runs' own (filled, by {curve_words(held_curve)})."
+        if own
+        else "Diamond: the predicted minimum; the runs themselves bracket none."
+    )
+    return (
+        f"The surface fitted to the {held['n_fit']} runs below {power(held['c_min'])} FLOPs (line{band}) "
+        f"against runs from there up, which it has not seen. Of those {held['n_held_out']}: {scored}. "
+        f"{minima}"
+    )
+
+
+def _banded(story: Story) -> bool:
+    return story.held is not None and len(story.held.draws_BxP) > 0
 
 
 def _shown(story: Story) -> Shown | None:
@@ -86,6 +100,10 @@ def _shown(story: Story) -> Shown | None:
     return Shown(N_R, loss_R, N_K, loss_K, low, high, held["optimum"], colour)
 
 
+def _label(story: Story) -> str:
+    return f"Loss ({loss_unit(story.table.conventions)})"
+
+
 def static(story: Story) -> Figure | None:
     """For print; None without a held-out IsoFLOP."""
     shown = _shown(story)
@@ -106,8 +124,8 @@ def static(story: Story) -> Figure | None:
     if best["n_opt"] is not None:
         axes.plot(best["n_opt"], best["loss_opt"], "D", color=INK, ms=7, mec="white", mew=0.8)
     log_axis(axes, "x", float(shown.N_K[0]), float(shown.N_K[-1]), X)
-    axes.set_ylabel(Y)
-    axes.legend(loc="upper center")
+    axes.set_ylabel(_label(story))
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
     return figure
 
 
@@ -118,7 +136,9 @@ def interactive(story: Story) -> go.Figure | None:
         return None
     best = shown.optimum
     figure = go.Figure()
-    figure.add_trace(band(shown.N_K, shown.low_K, shown.high_K, ACCENT, 0.14, name="95% predictive"))
+    figure.add_trace(
+        band(shown.N_K, shown.low_K, shown.high_K, ACCENT, 0.14, name=f"{story.options.level:.0%} predictive")
+    )
     figure.add_scatter(x=shown.N_K, y=shown.loss_K, mode="lines", name="predicted from smaller budgets",
                        line={"color": ACCENT, "width": 2.2}, hoverinfo="skip")  # fmt: skip
     figure.add_scatter(
@@ -142,6 +162,8 @@ def interactive(story: Story) -> go.Figure | None:
             hovertemplate="own minimum<br>loss %{y:.4f}<extra></extra>",
         )  # fmt: skip
     axis = logarithmic(X, float(shown.N_K[0]), float(shown.N_K[-1]))
-    figure.update_layout(layout(430, xaxis=axis, yaxis=plain(Y)))
-    figure.update_layout(legend={"x": 0.5, "xanchor": "center", "y": 1, "yanchor": "top"})
+    figure.update_layout(layout(430, xaxis=axis, yaxis=plain(_label(story))))
+    figure.update_layout(
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}, margin={"t": 50}
+    )
     return figure

@@ -22,6 +22,7 @@ from isoflop.analysis.plots.style import (
     layout,
     log_axis,
     logarithmic,
+    loss_unit,
     plain,
     power,
     short,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 TITLE = "IsoFLOP curves"
 X = "Parameters N"
-Y = "Held-out loss (nats per token)"
 POINTS = 120
 WIDE = 2.0
 """Ratio of the largest to the smallest loss from which the axis is logarithmic: else the minima drown."""
@@ -84,11 +84,13 @@ def caption(story: Story) -> str:
     good = sum(b.n_opt is not None for b in budgets)
     without = "" if good == len(budgets) else " Dashed: budgets whose runs bracket no minimum."
     opened = any(b.n_interval is not None and None in b.n_interval for b in budgets)
+    barred = any(b.n_interval is not None and b.n_interval != (None, None) for b in budgets)
+    spans = " with bars over their 95% bootstrap intervals" if barred else ""
     arrows = " An arrow marks an end of an interval that the runs leave open." if opened else ""
     return (
-        "Held-out loss of every run against its size, one colour a training budget. Lines are "
-        f"{curve_words(_kind(story))}; diamonds mark their minima with 95% bootstrap intervals ({good} of "
-        f"{len(budgets)} budgets have one).{without}{arrows} N counts "
+        "Loss of every run against its size, one colour a training budget. Lines are "
+        f"{curve_words(_kind(story))}; diamonds mark their minima{spans} ({good} of {len(budgets)} "
+        f"budget{'s have' if len(budgets) != 1 else ' has'} one).{without}{arrows} N counts "
         f"{story.table.conventions['count_meaning']}."
     )
 
@@ -110,9 +112,9 @@ def static(story: Story) -> Figure | None:
     log_axis(axes, "x", *spread(story.table.N_R), X)
     low, high = _range(curves)
     if high > WIDE * low:
-        log_axis(axes, "y", low, high, Y, _nats)
+        log_axis(axes, "y", low, high, _label(story), _nats)
     else:
-        axes.set_ylabel(Y)
+        axes.set_ylabel(_label(story))
         axes.set_ylim(low, high)
     _legend(axes, curves)
     return figure
@@ -128,7 +130,8 @@ def interactive(story: Story) -> go.Figure | None:
         _add_curve(figure, curve)
     _add_minima(figure, [curve for curve in curves if curve.found])
     low, high = _range(curves)
-    loss_axis = logarithmic(Y, low, high, _nats) if high > WIDE * low else plain(Y, range=[low, high])
+    label = _label(story)
+    loss_axis = logarithmic(label, low, high, _nats) if high > WIDE * low else plain(label, range=[low, high])
     figure.update_layout(
         layout(480, xaxis=logarithmic(X, *spread(story.table.N_R)), yaxis=loss_axis),
         legend={"title": {"text": "Training budget C"}, "x": 1.01, "y": 1},
@@ -162,6 +165,10 @@ def _range(curves: list[Curve]) -> tuple[float, float]:
         return spread(values)
     margin = max(0.06 * float(np.ptp(values)), 1e-3)
     return float(values.min()) - margin, float(values.max()) + margin
+
+
+def _label(story: Story) -> str:
+    return f"Loss ({loss_unit(story.table.conventions)})"
 
 
 def _nats(loss: float) -> str:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from plotly.subplots import make_subplots
 
-from isoflop.analysis.plots.style import ACCENT, INK, NEUTRAL, SOFT, canvas, layout, plain
+from isoflop.analysis.plots.style import ACCENT, INK, NEUTRAL, SOFT, canvas, layout, loss_unit, plain
 
 if TYPE_CHECKING:
     from isoflop.analysis.reporting.story import Story
@@ -24,7 +24,7 @@ TOP = 2.6
 """Rises beyond this many thresholds are cut off."""
 BELOW = -0.32
 """Where the bootstrap's interval is drawn, under the curve."""
-UNITS = {"E": "E (nats per token)", "a": "a (N ∝ Cᵃ)", "b": "b (D ∝ Cᵇ)"}
+UNITS = {"a": "a (N ∝ Cᵃ)", "b": "b (D ∝ Cᵇ)"}
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Panel:
     rises_K: np.ndarray
     interval: Interval
     bootstrap: Interval | None
+    unit: str | None = None
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -49,7 +50,7 @@ class Panel:
 
     @property
     def label(self) -> str:
-        return UNITS.get(self.name, self.name)
+        return UNITS.get(self.name, self.name) if self.unit is None else f"{self.name} ({self.unit})"
 
 
 def caption(story: Story) -> str:
@@ -64,12 +65,13 @@ def caption(story: Story) -> str:
         if opened
         else ""
     )
+    barred = any(panel.bootstrap is not None for panel in panels(story))
+    grey = " Grey bar beneath: the bootstrap's percentile interval." if barred else ""
     return (
         "Each quantity held at other values, all the rest fitted anew: the objective's rise over the "
         f"threshold that the truth would exceed in {1 - found['level']:.0%} of {found['simulations']} "
-        f"tables simulated from the fit (noise: {found['noise']}). Red: the interval where it stays below. "
-        f"Grey bar beneath: the bootstrap's percentile interval.{arrows} A steep, narrow valley is a "
-        "quantity that the runs know; a flat one is a guess."
+        f"tables simulated from the fit (noise: {found['noise']}). Red: the interval where it stays below."
+        f"{grey}{arrows}"
     )
 
 
@@ -90,6 +92,7 @@ def panels(story: Story) -> list[Panel]:
             rises_K=np.array(found[name]["rises"]) / found[name]["threshold"],
             interval=tuple(found[name]["interval"]),
             bootstrap=boot.get(name),
+            unit=loss_unit(story.table.conventions) if name == "E" else None,
         )
         for name in names
     ]

@@ -18,6 +18,7 @@ from isoflop.analysis.plots.style import (
     layout,
     log_axis,
     logarithmic,
+    nats,
     plain,
     power,
     short,
@@ -39,16 +40,14 @@ def caption(story: Story) -> str:
         ""
         if notes["seed_sd_nats"] is None
         else (
-            f"; seeds alone differ by {notes['seed_sd_nats']:.4f} nats (pooled over "
+            f"; seeds alone differ by {notes['seed_sd_nats']:.4f}{nats(notes)} (pooled over "
             f"{notes['seed_groups']} repeated cells)"
         )
     )
     return (
         "Each run's loss relative to the surface, against size (left) and tokens per parameter "
         "(right). Shaded: two "
-        f"standard deviations of the residuals, ±{200 * notes['residual_log_sd']:.2f}%{seeds}. A "
-        "pattern here is what "
-        "the law gets wrong."
+        f"standard deviations of the residuals, ±{200 * notes['residual_log_sd']:.2f}%{seeds}."
     )
 
 

@@ -21,6 +21,7 @@ from isoflop.analysis.plots.style import (
     layout,
     log_axis,
     logarithmic,
+    loss_unit,
     power,
     short,
     spread,
@@ -38,10 +39,14 @@ SCALE = [[at, colour] for at, colour in zip((0.0, 0.35, 0.7, 1.0), LOSS_SCALE, s
 
 def caption(story: Story) -> str:
     """What the figure shows."""
+    colours = " in their budget's colour" if story.groups else ""
+    frontier = (
+        " Red: the efficient frontier, the lowest loss at each compute." if len(_frontier(story)[0]) else ""
+    )
+    equal = " Dotted grey: lines of equal compute." if story.groups else ""
     return (
-        "Contours of the fitted loss in nats per token over size and data, runs as dots in their "
-        "budget's colour. "
-        "Red: the efficient frontier, the lowest loss at each compute; dotted grey: lines of equal compute."
+        f"Contours of the fitted loss ({loss_unit(story.table.conventions)}) over size and data, runs as dots"
+        f"{colours}.{frontier}{equal}"
     )
 
 
@@ -109,7 +114,7 @@ def interactive(story: Story) -> go.Figure | None:
         x=x, y=y, z=loss, colorscale=SCALE, ncontours=14, line={"width": 0.7, "color": faded(INK, 0.45)},
         contours={"showlabels": True, "labelfont": {"size": 11, "color": INK}, "start": start, "end": end,
                   "size": step},
-        colorbar={"title": {"text": "loss (nats)", "side": "right"}, "thickness": 12, "outlinewidth": 0},
+        colorbar={"title": {"text": "loss", "side": "right"}, "thickness": 12, "outlinewidth": 0},
         hovertemplate="loss %{z:.3f}<extra>fitted</extra>",
     )  # fmt: skip
     for group in story.groups:

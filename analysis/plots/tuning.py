@@ -47,17 +47,20 @@ def caption(story: Story) -> str:
     rule = f" Rule carried to the grid: {_rule(about)}." if _rule(about) else ""
     edges = [a["d_model"] for a in about.get("anchors", []) if a.get("at_edge")]
     flagged = f" At the edge of what was tried: width {', '.join(map(str, edges))}." if edges else ""
+    ticks = "; vertical ticks mark the rule's rate" if any(w.rule is not None for w in _widths(story)) else ""
     return (
-        "Loss on tuning windows (not the reported ones) against the peak learning rate, by width, "
-        "above each width's "
-        f"best; vertical ticks mark the rule's rate.{rule}{flagged}"
+        "Loss on tuning windows (not the reported ones) against the peak learning rate, by width, above each "
+        f"width's best{ticks}.{rule}{flagged}"
     )
 
 
 def _rule(about: dict) -> str:
     if about.get("c") is None or about.get("p") is None:
         return str(about.get("rule") or "")
-    return f"rate = {about['c']:.3g} × width^−{about['p']:.3g}"
+    exponent = -float(about["p"])
+    if not exponent:
+        return f"rate = {about['c']:.3g} at every width"
+    return f"rate = {about['c']:.3g} × width^{exponent:.3g}".replace("-", "−")
 
 
 def _widths(story: Story) -> list[Width]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from isoflop.analysis.plots.style import power, short
+from isoflop.analysis.plots.style import loss_unit, power, short
 from isoflop.analysis.reporting.table import Table
 from isoflop.analysis.reporting.words import NONE, between, number, signed
 
@@ -18,11 +18,9 @@ def fit_table(story: Story) -> Table:
     """The parameters, with intervals and verdicts."""
     fit = story.fit
     units = {
-        "E": "nats per token",
-        "alpha": "",
-        "beta": "",
-        "A": "nats × params^alpha",
-        "B": "nats × tokens^beta",
+        "E": loss_unit(story.table.conventions),
+        "A": "loss × parameters^alpha",
+        "B": "loss × tokens^beta",
     }
     rows = []
     for name, value in fit.params.items():
@@ -53,7 +51,7 @@ def _fit_caption(story: Story) -> str:
     parts = []
     if objective is not None:
         how = f"Huber, delta {objective.delta:g}" if objective.delta else "least squares"
-        space = "log loss" if objective.space == "log" else "loss in nats"
+        space = "log loss" if objective.space == "log" else "loss"
         parts.append(
             f"{fit.law}: {how} on {space}, summed over {fit.n_runs} runs (value {objective.value:.3e})."
         )
@@ -69,11 +67,8 @@ def _exponent_row(variant: Variant) -> tuple[str, ...]:
     if fit is None:
         return variant.name, NONE, NONE, NONE, NONE, variant.why
     spans = fit.intervals.exponents if fit.intervals else {}
-    doubt = (
-        ""
-        if fit.trusted
-        else "not settled: " + (", ".join(k for k, v in fit.identified.items() if not v) or "optimum")
-    )
+    unknown = ", ".join(name for name, known in fit.identified.items() if not known)
+    doubt = "" if fit.trusted else f"not identified: {unknown}" if unknown else "optimum not certified"
     return (
         variant.name,
         number(fit.exponents["a"], 3),
@@ -91,12 +86,23 @@ def conventions_table(story: Story) -> Table:
     """Exponents under each way of counting."""
     return Table(
         "Exponents under each convention",
-        "The same runs and the same fit (approach 3), with parameters and FLOPs counted in other "
-        "ways. Under the table's "
-        "own FLOPs the exponents are slopes of the allocation over these budgets, and need not sum to 1.",
+        "The same runs and the same fit (approach 3), with parameters and FLOPs counted in other ways."
+        f"{_sum_of_exponents(story)}",
         ("convention", *EXPONENTS),
         tuple(_exponent_row(v) for v in story.conventions),
         _own(story.conventions),
+    )
+
+
+def _sum_of_exponents(story: Story) -> str:
+    """Why a and b need not sum to 1, where they don't."""
+    if not any(
+        v.fit is not None and v.fit.conventions["flops_meaning"] != "6 N D" for v in story.conventions
+    ):
+        return ""
+    return (
+        " Where C is not 6ND the exponents are slopes of the allocation over these budgets, and need not "
+        "sum to 1."
     )
 
 
@@ -121,19 +127,32 @@ def sensitivity_table(story: Story) -> Table:
             *(number(choice.params.get(name), 3) for name in names),
             number(choice.a, 3),
             number(choice.loss, 4),
-            {True: "yes", False: "no", None: NONE}[choice.settled],
+            {True: "yes", False: "no", None: NONE}[choice.sound],
             choice.remark,
         )
         for choice in story.sensitivity
     )
     return Table(
         "Sensitivity",
-        f"One choice changed at a time; the loss is the least that is predicted at {top} FLOPs. Parameters "
-        "trade off against each other; the exponent and the loss move less. Other forms are those of the "
-        "competition, fitted to its runs.",
-        ("changed", *names, "a", "loss", "settled", "remark"),
+        f"One choice changed at a time; the loss is the least that is predicted at {top} FLOPs. Sound: "
+        f"certified, and every parameter identified.{_moved(story)}",
+        ("changed", *names, "a", "loss", "sound", "remark"),
         rows,
         frozenset(k for k, choice in enumerate(story.sensitivity) if choice.own),
+    )
+
+
+def _moved(story: Story) -> str:
+    """How far the choices move the exponent and the loss, of the law itself and of other forms alike."""
+    a = [choice.a for choice in story.sensitivity if choice.a is not None]
+    loss = [choice.loss for choice in story.sensitivity if choice.loss is not None]
+    if len(a) < 2 or len(loss) < 2:
+        return ""
+    span = story.fit.intervals.exponents.get("a") if story.fit.intervals else None
+    beside = "" if between(span) == NONE else f" (its {story.options.level:.0%} interval: {between(span, 3)})"
+    return (
+        f" Over all rows a goes from {number(min(a), 3)} to {number(max(a), 3)}{beside}, the loss from "
+        f"{number(min(loss), 4)} to {number(max(loss), 4)}."
     )
 
 
@@ -149,12 +168,12 @@ def heldout_table(story: Story) -> Table:
             (power(row["flops"]), row["flops"]), f"{row['loss']:.4f}", f"{row['predicted']:.4f}",
             signed(row["error"]), between((low, high), 4), inside,
         ))  # fmt: skip
-    headers = ("N", "D", "C", "measured", "predicted", "error (nats)", "95% predictive", "inside")
+    level = f"{story.options.level:.0%} predictive"
+    headers = ("N", "D", "C", "measured", "predicted", "error", level, "inside")
     return Table(
         "Held-out runs",
-        "Approach 3 fitted below the largest budget; predictive intervals take in the bootstrap of "
-        "the fit and run noise, "
-        "and assume that the law is right.",
+        "Approach 3 fitted to the runs of less compute; predictive intervals take in the bootstrap of the "
+        "fit and run noise, and assume that the law is right.",
         headers,
         tuple(rows),
         folded=True,

@@ -19,7 +19,7 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from isoflop.analysis.plots import FIGURES
-from isoflop.analysis.plots.style import dark_colours
+from isoflop.analysis.plots.style import dark_colours, nats
 from isoflop.analysis.provenance import origin_line
 from isoflop.analysis.reporting.evidence import doubts
 from isoflop.analysis.reporting.headline import cards, headline, subtitle
@@ -204,10 +204,11 @@ def _conventions(story: Story) -> str:
         "Loss": notes["loss"],
         "Seed noise": NONE
         if seeds is None
-        else f"{seeds:.4f} nats, pooled over {notes['seed_groups']} repeated cells",
+        else f"{seeds:.4f}{nats(notes)}, pooled over {notes['seed_groups']} repeated cells",
         "Residual spread": f"{100 * notes['residual_log_sd']:.2f}% of the loss",
         "Predictive intervals": notes["predictive_noise"],
         "Source": story.table.source,
+        "Table": f"{len(story.table)} of {len(story.table.rows)} rows used; SHA-256 {story.table.sha256}",
     }
     data = story.sweep.summary.get("dataset")
     if isinstance(data, dict):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isoflop.analysis.plots.style import curve_words, power, short
+from isoflop.analysis.plots.style import curve_words, nats, power, short
 from isoflop.analysis.reporting.table import Table
-from isoflop.analysis.reporting.words import NONE, number, opened, percent, signed
+from isoflop.analysis.reporting.words import NONE, joined, number, opened, percent, signed
 
 if TYPE_CHECKING:
     from isoflop.analysis.fitting.competition import Competition, Contender
@@ -71,13 +72,24 @@ def _competition_caption(found: Competition) -> str:
     missing = "".join(f" {name} could not take part: {why}." for name, why in found.left_out.items())
     return (
         f"Fitted to the {found.n_fit} runs below {power(found.c_min)} FLOPs, scored on the "
-        f"{found.n_held_out} above; errors are measured less predicted, in nats per token. Over the best: "
+        f"{found.n_held_out} above; errors are measured less predicted. Over the best: "
         f"the mean |error| less that of {found.best} on the same runs, with an interval from resampling "
-        f"{found.resampling} in pairs, the fits as they are. Baselines: each size keeps its last loss "
-        "(nothing improves), least squares of log loss on log N and log D (log-linear), and a power law of "
-        "compute alone (kaplan compute), which is fitted to and scored on the runs of the "
-        f"envelope.{least}{missing}"
+        f"{found.resampling} in pairs, the fits as they are.{_baselines(found)}{least}{missing}"
     )
+
+
+BASELINES = {
+    "nothing improves": "each size keeps its last loss (nothing improves)",
+    "log-linear": "least squares of log loss on log N and log D (log-linear)",
+    "kaplan compute": "a power law of compute alone, fitted to and scored on the envelope (kaplan compute)",
+}
+
+
+def _baselines(found: Competition) -> str:
+    """What those of the baselines are that took part."""
+    names = {row.name.replace("_", " ") for row in found.rows}
+    there = [meaning for name, meaning in BASELINES.items() if name in names]
+    return f" Baselines: {joined(there)}." if there else ""
 
 
 def agreement_table(story: Story) -> Table:
@@ -124,10 +136,15 @@ def minima_table(story: Story) -> Table:
     caption = (
         f"Approach 2: minima of {curve_words(story.options.curve)}. Centring: where the parabola's vertex "
         "lies among the sizes, 0 in the middle, ±1 at the ends. Width: largest over smallest size. "
-        "Half-width: the factor on N that costs 0.01 nats. Bias: what the same curve makes of the fitted "
-        "surface without noise. An open end is one that the runs do not bound."
+        f"Half-width: the factor on N that costs 0.01{nats(story.table.conventions)}. Bias: what the same "
+        f"curve makes of the fitted surface without noise.{_open_ends(budgets)}"
     )
     return Table("IsoFLOP minima", caption, headers, tuple(map(_minimum, budgets)))
+
+
+def _open_ends(budgets: Sequence[Budget]) -> str:
+    found = any(b.n_interval is not None and None in b.n_interval for b in budgets)
+    return " An open end is one that the runs do not bound." if found else ""
 
 
 def _minimum(b: Budget) -> tuple[str | tuple[str, float], ...]:

@@ -71,7 +71,7 @@ def _checks(story: Story) -> Table:
         "Runs outside the grid at one of its cells: what the shared trunk costs against a fresh run, "
         "and whether another "
         "learning rate would have done better.",
-        ("check", "N", "learning rate", "loss", "grid's loss", "difference (nats)"),
+        ("check", "N", "learning rate", "loss", "grid's loss", "difference"),
         tuple(rows),
     )
 

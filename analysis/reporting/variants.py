@@ -58,7 +58,7 @@ class Choice:
     a: float | None = None
     b: float | None = None
     loss: float | None = None
-    settled: bool | None = None
+    sound: bool | None = None
     """Certified, and every parameter identified."""
     remark: str = ""
 
@@ -133,7 +133,7 @@ def _objectives(table: RunTable, quick: FitOptions) -> Iterator[Change]:
     for delta in (1e-4, 1e-2):
         name = f"Huber delta {delta:.0e}".replace("e-0", "e−")
         yield "objective", name, table, dataclasses.replace(quick, loss="huber", delta=delta), ""
-    for space, name in (("log", "log loss"), ("raw", "loss in nats")):
+    for space, name in (("log", "log loss"), ("raw", "loss itself")):
         options = dataclasses.replace(quick, loss="huber", delta=BEYOND, space=space)
         yield "objective", f"least squares, {name}", table, options, ""
     seeds = seed_noise(table)
@@ -176,13 +176,13 @@ def _forms(competition: Competition | None) -> Iterator[Choice]:
         return
     for row in competition.rows:
         if row.kind == "law" and row.exponent is not None:
-            settled = row.certificate == "certified" and not row.unidentified
+            sound = row.certificate == "certified" and not row.unidentified
             yield Choice(
                 "form",
                 row.name,
                 a=row.exponent,
                 loss=row.optimum_loss,
-                settled=settled,
+                sound=sound,
                 remark=f"fitted to the {row.n_fit} runs below {power(competition.c_min)} FLOPs",
             )
 
@@ -202,6 +202,6 @@ def _choice(
         a=found.exponents["a"],
         b=found.exponents["b"],
         loss=float(found.predict(N, D)) if known else None,
-        settled=found.trusted,
+        sound=found.trusted,
         remark=remark,
     )

@@ -71,7 +71,7 @@ def floor(story: Story) -> str:
     if known is None or "E" not in story.fit.params:
         return ""
     return (
-        f"No predictor can do better on this source than {number(known, 4)} nats a token; the fit's E is "
+        f"No predictor can do better on this source than {number(known, 4)} nats per token; the fit's E is "
         f"{number(story.fit.params['E'], 4)}."
     )
 

@@ -172,7 +172,7 @@ def test_sections_say_which_law_and_how_sure(made: Report) -> None:
     assert seal is not None
     assert f"{seal.starts_at_optimum} of {seal.starts} starts end there" in text
     assert [each.approach for each in story.agreements] == [2, 1]
-    assert "No predictor can do better on this source than 1.050 nats a token" in text
+    assert "No predictor can do better on this source than 1.050 nats per token" in text
     assert "What to run next" not in text
     assert "parabolas in log N" in FIGURES["allocation"].caption(story)
     assert "parabolas in log N" in FIGURES["heldout"].caption(story)
@@ -220,7 +220,7 @@ def test_sensitivity_covers_every_kind_of_choice(made: Report) -> None:
 
 
 def test_least_squares_by_a_wide_huber_is_least_squares(made: Report) -> None:
-    names = {"log": "least squares, log loss", "raw": "least squares, loss in nats"}
+    names = {"log": "least squares, log loss", "raw": "least squares, loss itself"}
     for space, name in names.items():
         found = fit(made.story.table, FitOptions(loss="mse", space=space, bootstrap=0, starts=16))
         choice = next(choice for choice in made.story.sensitivity if choice.name == name)
