@@ -168,6 +168,21 @@ def test_a_page(page: Path, tmp_path: Path, variables: dict[str, str], finished:
         session.run(command)
 
 
+@pytest.mark.slow
+def test_options_of_training_really_train(tmp_path: Path, finished: Session) -> None:
+    """Those that the page on training shows, on the sweep of seconds of the page on extending."""
+    give(tmp_path, finished.folder / "outputs" / "cpu-demo")
+    session = Session(tmp_path, finished.variables)
+    shown = [
+        c for c in commands(ROOT / "docs" / "training.md") if c.text.startswith("isoflop sweep cpu-demo ")
+    ]
+    assert len(shown) == 3
+    for command in shown:
+        text = command.text.replace("cpu-demo", "./tiny_sweep.py") + " --no-report"
+        session.run(Command(command.page, command.line, text))
+    assert len(list(tmp_path.glob("outputs/tiny*/runs.csv"))) == 3
+
+
 def test_what_is_not_run_as_it_stands_is_in_docs() -> None:
     texts = [command.text for page in PAGES for command in commands(page)]
     assert len(texts) > 40
