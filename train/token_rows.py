@@ -62,10 +62,26 @@ class TokenRows(tfds.core.GeneratorBasedBuilder):
         for key, row in enumerate(_rows(self._documents(split))):
             yield key, {"tokens": row.astype(dtype)}
         if key < 0:
-            raise UserError(
-                f"dataset {self.source.name} is too small: its {split} split has {self.text_tokens[split]:,} "
-                f"tokens and needs {ROW + 1:,}: take a larger corpus, about {NEEDED_TOKENS:,} tokens at least"
+            raise UserError(self._why_no_row(split))
+
+    def _why_no_row(self, split: Split) -> str:
+        """Why a split has no row: too little text in all, or too few documents to split."""
+        sizes = [len(text.encode()) for each in SPLITS for text in self.source.split(each)]
+        short = f"its {split} split has {self.text_tokens[split]:,} tokens and needs {ROW + 1:,}"
+        if not sum(sizes):
+            return f"dataset {self.source.name} is too small: it holds no text: check what it reads"
+        per_token = sum(self.text_bytes.values()) / max(sum(self.text_tokens.values()), 1) or 1
+        tokens = round(sum(sizes) / per_token)
+        if tokens < NEEDED_TOKENS:
+            return (
+                f"dataset {self.source.name} is too small: it has about {tokens:,} tokens in all, and "
+                f"{short}: take a larger corpus, about {NEEDED_TOKENS:,} tokens at least"
             )
+        return (
+            f"dataset {self.source.name} can't be split: of its {len(sizes):,} documents, the largest "
+            f"{max(sizes) / sum(sizes):.0%} of the text, too few fall to the {split} split; {short}: "
+            "give it more and shorter documents"
+        )
 
     def _documents(self, split: Split) -> Iterator[NDArray[np.int64]]:
         self.text_bytes[split] = self.text_tokens[split] = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from tests.optional import lacking
 from tests.pseudo_english import pseudo_english
 
 BPE = "bpe-320"
+GOLDEN_DIGEST = "3d299645d195ea23"
 
 
 def tokens_of(corpus: Corpus, split: Split, context: int) -> np.ndarray:
@@ -294,3 +296,82 @@ def test_the_baseline_is_the_cross_entropy_of_frequencies(corpus: Corpus) -> Non
 
 def test_the_baseline_of_made_up_ids_is_that_of_all_alike() -> None:
     assert prepare("synthetic:markov,vocab=64", "bytes").baseline_loss == pytest.approx(np.log(64))
+
+
+def lines(count: int) -> str:
+    """So many lines of made-up English, and none blank."""
+    words = 20 * pseudo_english(4 * count).split()
+    return "\n".join(" ".join(words[i : i + 12]) for i in range(0, 12 * count, 12))
+
+
+WITHOUT_BLANK_LINES = {
+    "lines": {"a.txt": lines(40_000)},
+    "one line": {"a.txt": lines(8_000).replace("\n", " ")},
+    "no spaces": {"a.txt": lines(4_000).replace("\n", "").replace(" ", "")},
+    "few big files": {f"{i}.txt": lines(8_000) for i in range(5)},
+    "many files": {f"{i}.txt": lines(500) for i in range(20)},
+    "a small file": {"a.txt": lines(1_600)},
+    "few paragraphs": {"a.txt": "\n\n".join(lines(60) for _ in range(40))},
+}
+
+
+@pytest.mark.parametrize("files", WITHOUT_BLANK_LINES.values(), ids=WITHOUT_BLANK_LINES.keys())
+def test_text_without_blank_lines_is_split(files: dict[str, str], tmp_path: Path) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    source = open_source(f"text:{tmp_path}/*.txt")
+    parts = {split: list(source.split(split)) for split in SPLITS}
+    sizes = {split: sum(map(len, texts)) for split, texts in parts.items()}
+    assert 0.015 < sizes["heldout"] / sum(sizes.values()) < 0.08
+    assert 0.005 < sizes["tune"] / sum(sizes.values()) < 0.045
+    whole = sorted(" ".join(files.values()).split())
+    if len(whole) > 1:  # cut between words, and nothing lost
+        assert sorted(" ".join(t for texts in parts.values() for t in texts).split()) == whole
+    assert prepare(source.name, "bytes").n_tokens("heldout") >= ROW
+
+
+def test_text_with_blank_lines_is_the_corpus_that_it_always_was(corpus: Corpus, tmp_path: Path) -> None:
+    """A digest of the token rows of made-up text, as of the first version of this rule."""
+    (tmp_path / "words.txt").write_text(pseudo_english(300_000))
+    assert prepare(f"text:{tmp_path}/words.txt", "bytes").spec.digest == corpus.spec.digest == GOLDEN_DIGEST
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (lines(100).encode(), r"is too small: it has about 8,000 tokens in all, and its \w+ split has"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "is not UTF-8 text (byte 0): convert it first"),
+        (lines(2_000).encode("utf-16"), "is not UTF-8 text (byte 0)"),
+        (lines(2_000).encode("utf-16-le"), "is no text: it holds zero bytes"),
+        (b"\n \n" * 9, "it holds no text"),
+        (b"", "it holds no text"),
+    ],
+)
+def test_a_file_that_makes_no_corpus_is_refused_for_its_own_reason(
+    content: bytes, why: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        prepare(f"text:{tmp_path}/a.txt", "bytes")
+    assert why in str(caught.value) or re.search(why, str(caught.value))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_and_nothing_are_no_glob(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"is a folder: name its files, as in text:.*/\*\*/\*\.txt"):
+        open_source(f"text:{tmp_path}")
+    with pytest.raises(UserError, match="which files"):
+        open_source("text:")
+    with pytest.raises(UserError, match="matches no file"):
+        open_source(f"text:{tmp_path}/*.md")
+
+
+def test_few_large_documents_are_named_as_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from isoflop.train.sources import Document, TextSource\n"
+        "def open_source(argument):\n"
+        "    documents = [Document(str(i), 99_999 * 'x') for i in (1, 2)]\n"
+        "    return TextSource('m', 'M', '', 'm', 9, lambda: documents)\n"
+    )
+    with pytest.raises(UserError, match="can't be split: of its 2 documents, the largest 50% of the text"):
+        prepare(str(tmp_path / "mine.py"), "bytes")
