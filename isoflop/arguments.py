@@ -8,18 +8,36 @@ import re
 from typing import Any, TypeVar
 
 import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from isoflop.base.errors import UserError
+from isoflop.base.formatting import compact
 from isoflop.base.ranges import OutOfRangeError
 
 T = TypeVar("T")
+
+_NUMBERS = ConstructorRegistry()
+
+
+@_NUMBERS.primitive_rule
+def _short_number(kind: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[float] | None:
+    """Numbers that `--help` shows as defaults: 1e+11, not 100000000000.0."""
+    if kind.type is not float:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="FLOAT",
+        instance_from_str=lambda words: float(words[0]),
+        is_instance=lambda value: isinstance(value, float | int),
+        str_from_instance=lambda value: [compact(value)],
+    )
 
 
 def parse(cls: type[T], argv: list[str], command: str, default: Any = None) -> T:
     """The value that `argv` spells; `--help` prints and exits as usual."""
     complaint = io.StringIO()
     try:
-        with contextlib.redirect_stderr(complaint):
+        with contextlib.redirect_stderr(complaint), _NUMBERS:
             if default is not None:
                 return tyro.cli(cls, args=argv, prog=f"isoflop {command}", default=default)
             return tyro.cli(cls, args=argv, prog=f"isoflop {command}")

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
-from isoflop.sweeps.execute import Task
 from isoflop.sweeps.segments import Tree
 from isoflop.sweeps.store import Contents, Store
+from isoflop.sweeps.task import Task
 from isoflop.train.spec import CellSpec, Recipe, Segment, content_id, from_json, to_json
 
 Keep = Literal["none", "trunks", "all"]
@@ -200,13 +201,42 @@ class Extent(NamedTuple):
     steps: int
 
 
-def segments(store: Store) -> dict[str, Extent]:
-    """Every segment of the sweep's stages so far, from the boards that are or were up."""
-    found: dict[str, Extent] = {}
-    for file in (store.path / "board").glob("*.json"):
+class Outline(NamedTuple):
+    """A board that is or was up, without its recipes.
+
+    `parents`: of each segment; `cells`: the last segment of each.
+    """
+
+    stage: str
+    is_up: bool
+    segments: dict[str, Extent]
+    parents: dict[str, str | None]
+    cells: dict[str, str]
+
+    def path(self, cell: str) -> Iterator[str]:
+        """The cell's segments, the last one first."""
+        name: str | None = self.cells[cell]
+        while name:
+            yield name
+            name = self.parents[name]
+
+
+def outlines(store: Store) -> list[Outline]:
+    """Every board of the sweep so far, those that were taken down included."""
+    found = []
+    for file in sorted((store.path / "board").glob("*.json")):
         try:
             value = json.loads(file.read_text())
         except (FileNotFoundError, ValueError):
             continue
-        found |= {name: Extent(flops, b - a) for name, _, a, b, _, _, flops in value["segments"]}
+        rows = value["segments"]
+        found.append(
+            Outline(
+                stage=value["stage"],
+                is_up=not file.name.startswith("."),
+                segments={name: Extent(flops, b - a) for name, _, a, b, _, _, flops in rows},
+                parents={name: parent for name, _, _, _, _, parent, _ in rows},
+                cells={cell: last for cell, *_, last in value["cells"]},
+            )
+        )
     return found

@@ -17,6 +17,7 @@ from isoflop.base.durable import Damaged, new_folder
 from isoflop.base.provenance import Provenance, provenance
 from isoflop.sweeps.group import ALONE, Group
 from isoflop.sweeps.store import Store
+from isoflop.sweeps.task import Task
 from isoflop.train import checkpoint
 from isoflop.train.corpus import Corpus, load
 from isoflop.train.device import device_name
@@ -26,21 +27,6 @@ from isoflop.train.result import Clock, curve, measured
 from isoflop.train.schedules import learning_rates
 from isoflop.train.spec import CellSpec, DataSpec, Segment, to_json
 from isoflop.train.step import State
-
-
-@dataclass(frozen=True)
-class Task:
-    """A segment to train, and what to do at its end.
-
-    `path`: ids of all segments from the start to this one. `cell`: evaluated at the end, if any.
-    `save`: whether to write a checkpoint. `corpus`: the prepared corpus' folder.
-    """
-
-    segment: Segment
-    path: tuple[str, ...]
-    cell: CellSpec | None
-    save: bool
-    corpus: str
 
 
 @dataclass(frozen=True)

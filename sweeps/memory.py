@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from isoflop.base.errors import UserError
 from isoflop.models.memory import activation_bytes
-from isoflop.sweeps.execute import Task
+from isoflop.sweeps.task import Task
 from isoflop.train.device import Device
 from isoflop.train.execution import Execution
 from isoflop.train.loss import LOGITS_BYTES

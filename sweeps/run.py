@@ -18,7 +18,7 @@ from typing import Any
 from isoflop.base.errors import UserError
 from isoflop.base.provenance import log_start
 from isoflop.sweeps import board as boards
-from isoflop.sweeps import table
+from isoflop.sweeps import stages, table
 from isoflop.sweeps.adaptive import Adaptive, first_cells, next_cells
 from isoflop.sweeps.beats import BEATS_A_LEASE, Pulse, Watch
 from isoflop.sweeps.board import Board
@@ -239,12 +239,12 @@ def _stages(sweep: Sweep, adaptive: Adaptive | None) -> None:
         grid = _choose(sweep, tuned.rates, adaptive, rounds)
     else:
         grid = grid_cells(config, corpus, tuned.rates)
-        grid = [*grid, *_retries(sweep, grid, sweep.train("train the grid", grid, RUNS))]
+        grid = [*grid, *_retries(sweep, grid, sweep.train(stages.GRID, grid, RUNS))]
     minima = _minima(grid, sweep.rows(grid, sweep.tree(grid)))
     replicates = [] if adaptive else replicate_cells(config, minima)
     checks = check_cells(config, minima[-1]) if minima else []
     if replicates or checks:
-        rows = sweep.train("replicate and check", [*replicates, *checks])
+        rows = sweep.train(stages.LAST, [*replicates, *checks])
         replicates = [*replicates, *_retries(sweep, replicates, rows[: len(replicates)])]
     tree = sweep.tree(grid, replicates, checks)
     runs, checked = sweep.rows([*grid, *replicates], tree), sweep.rows(checks, tree)
@@ -270,7 +270,7 @@ def _choose(
         sweep.store.note(
             "plan", sweep.store.facts()["plan"] | {"total_flops": other + sweep.tree(planned).flops}
         )
-        rows = sweep.train(f"round {len(rounds) + 1}", planned, RUNS)
+        rows = sweep.train(f"{stages.ROUND} {len(rounds) + 1}", planned, RUNS)
         decision = next_cells(config, corpus, rates, rows, adaptive, other)
         said = {_gist(w) for earlier in rounds for w in earlier["warnings"]}
         for warning in decision.warnings:
@@ -300,7 +300,7 @@ def _retries(
         if not lost:
             break
         again = retry_cells(lost, attempt)
-        rows = sweep.train(f"retry at {0.5**attempt:g} of the rate", again)
+        rows = sweep.train(f"{stages.RETRY} at {0.5**attempt:g} of the rate", again)
         tried += again
         lost = [p for p, row in zip(lost, rows, strict=True) if row["status"] != "finished"]
     return tried
@@ -310,7 +310,7 @@ def _tuned(sweep: Sweep) -> TunedRates:
     rates = sweep.config.rates
     if not rates.tried:
         return TunedRates(rates, (), ())
-    rows = sweep.train("tune the learning rate", sweep.plan.tuning, "tuning.csv")
+    rows = sweep.train(stages.TUNING, sweep.plan.tuning, "tuning.csv")
     losses = [float("nan") if row["loss"] is None else row["loss"] for row in rows]
     trials = [
         (row["d_model"], row["budget"], row["lr"], loss) for row, loss in zip(rows, losses, strict=True)

@@ -30,6 +30,7 @@ from typing import Any
 from isoflop.base import durable
 from isoflop.base.durable import Damaged
 from isoflop.base.errors import UserError
+from isoflop.base.formatting import compact
 from isoflop.sweeps.claims import names
 from isoflop.sweeps.config import SweepConfig
 from isoflop.train.spec import RESULTS_VERSION, DataSpec, from_json, to_json
@@ -320,7 +321,10 @@ class Store:
         differing = sorted(k for k in ours | theirs if ours.get(k) != theirs.get(k))
         known = theirs.get("budgets", [])
         if differing and not (differing == ["budgets"] and ours["budgets"][: len(known)] == known):
-            what = ", ".join(f"{k} is {theirs.get(k)} there and {ours.get(k)} here" for k in differing[:3])
+            what = ", ".join(
+                f"{k} is {compact(theirs.get(k))} there and {compact(ours.get(k))} here"
+                for k in differing[:3]
+            )
             more = f" (and {', '.join(differing[3:])})" if differing[3:] else ""
             raise UserError(
                 f"{self.path} holds another sweep: {what}{more}: choose another folder with --out, or go on "

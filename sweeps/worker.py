@@ -18,12 +18,13 @@ from isoflop.sweeps import board as boards
 from isoflop.sweeps.beats import Pulse, Watch
 from isoflop.sweeps.board import Board
 from isoflop.sweeps.claims import Claim, Claims, names
-from isoflop.sweeps.execute import Task, Worked, execute, prepare
+from isoflop.sweeps.execute import Worked, execute, prepare
 from isoflop.sweeps.group import ALONE, Group
 from isoflop.sweeps.identity import Identity
 from isoflop.sweeps.launchers.child import accelerated
 from isoflop.sweeps.memory import members_that_fit, refuse_too_large
 from isoflop.sweeps.store import TRIES, Contents, DiskFullError, Store
+from isoflop.sweeps.task import Task
 from isoflop.train.device import Device, find_device, set_up
 from isoflop.train.execution import Execution
 from isoflop.train.loop import Left, pack_key

@@ -50,7 +50,11 @@ SHORTER = {
         "--data synthetic:markov --out outputs/h200-ladder --trackers jsonl",
         "its text is 245 MB by apt-get",
     ),
-    "isoflop sweep h200-ladder --budgets 1e13 3e13 1e14 3e14 --out outputs/h200-ladder": (
+    "isoflop sweep h200-ladder --budgets 1e13 3e13 1e14 3e14 --out outputs/ladder-ahead": (
+        "--data synthetic:markov --trackers jsonl",
+        "its text is 245 MB by apt-get",
+    ),
+    "isoflop sweep h200-ladder --out outputs/ladder-ahead": (
         "--data synthetic:markov --trackers jsonl",
         "its text is 245 MB by apt-get",
     ),

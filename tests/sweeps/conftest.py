@@ -11,13 +11,14 @@ import pytest
 from isoflop.sweeps.adaptive import Adaptive
 from isoflop.sweeps.beats import Pulse
 from isoflop.sweeps.config import SweepConfig
-from isoflop.sweeps.execute import Task, Worked, execute
+from isoflop.sweeps.execute import Worked, execute
 from isoflop.sweeps.identity import Identity
 from isoflop.sweeps.launchers import OpenLauncher
 from isoflop.sweeps.plan import make_plan
 from isoflop.sweeps.progress import Reporter
 from isoflop.sweeps.run import run_sweep
 from isoflop.sweeps.store import Store
+from isoflop.sweeps.task import Task
 from isoflop.sweeps.worker import Worker
 from isoflop.train.corpus import Corpus
 from isoflop.train.device import find_device

@@ -17,10 +17,10 @@ import pytest
 from isoflop.sweeps.beats import HUNG, Beat, Pulse, Watch, read_beats
 from isoflop.sweeps.board import Board, publish
 from isoflop.sweeps.claims import Claim, Claims
-from isoflop.sweeps.execute import Task
 from isoflop.sweeps.identity import Identity
 from isoflop.sweeps.segments import Tree
 from isoflop.sweeps.store import Store
+from isoflop.sweeps.task import Task
 from isoflop.sweeps.worker import Worker
 from isoflop.train.device import Device
 from isoflop.train.execution import Execution

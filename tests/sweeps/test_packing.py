@@ -13,13 +13,14 @@ from isoflop.base.errors import UserError
 from isoflop.sweeps.beats import Pulse
 from isoflop.sweeps.board import Board, publish
 from isoflop.sweeps.config import Rates, SweepConfig
-from isoflop.sweeps.execute import Task, Worked
+from isoflop.sweeps.execute import Worked
 from isoflop.sweeps.identity import Identity
 from isoflop.sweeps.launchers import Launcher, load_launcher
 from isoflop.sweeps.memory import members_that_fit, needed_bytes, refuse_too_large
 from isoflop.sweeps.plan import make_plan
 from isoflop.sweeps.segments import Tree
 from isoflop.sweeps.store import Store
+from isoflop.sweeps.task import Task
 from isoflop.sweeps.worker import Worker
 from isoflop.train.corpus import Corpus
 from isoflop.train.device import Device

@@ -13,10 +13,10 @@ import pytest
 from isoflop.analysis import load_runs
 from isoflop.base.errors import UserError
 from isoflop.sweeps.config import Rates, SweepConfig
-from isoflop.sweeps.execute import Task
 from isoflop.sweeps.plan import make_plan
 from isoflop.sweeps.status import read_status
 from isoflop.sweeps.store import TRIES, Store
+from isoflop.sweeps.task import Task
 from isoflop.train.corpus import Corpus
 from isoflop.train.loop import Trained, run_segment, run_segments
 from isoflop.train.spec import Segment

@@ -40,6 +40,14 @@ def test_a_folder_of_before_a_field_was_there_is_the_same_sweep(config: SweepCon
         Store.open(tmp_path, replace(config, retries=1))
 
 
+def test_numbers_of_a_refusal_are_short(config: SweepConfig, tmp_path: Path) -> None:
+    Store.open(tmp_path, replace(config, budgets=(1e11, 1.6e11)))
+    with pytest.raises(
+        UserError, match=r"budgets is \[1e\+11, 1\.6e\+11\] there and \[2e\+08, 4e\+08\] here"
+    ):
+        Store.open(tmp_path, config)
+
+
 def test_more_budgets_are_the_same_sweep_gone_further(config: SweepConfig, tmp_path: Path) -> None:
     Store.open(tmp_path, config)
     (tmp_path / "summary.json").write_text("{}")
@@ -98,7 +106,7 @@ def test_a_fresh_folder_has_a_state_too(config: SweepConfig, tmp_path: Path) -> 
     status = read_status(tmp_path)
     assert status["flops_done"] == 0
     assert status["seconds_left"] is None
-    assert status["stages"][1] == {"name": "grid", "cells": {}}
+    assert status["stages"][1] == {"name": "grid", "cells": {}, "planned": 6}
 
 
 def test_a_folder_that_is_not_there_has_no_state(tmp_path: Path) -> None:

@@ -1,0 +1,149 @@
+"""What `isoflop status` says of a sweep, whatever has become of it so far."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from isoflop.commands import status as command
+from isoflop.sweeps.adaptive import Adaptive
+from isoflop.sweeps.config import Rates, SweepConfig
+from isoflop.sweeps.status import read_status
+from isoflop.sweeps.store import Store
+from isoflop.sweeps.task import Task
+from tests.cli.test_light_imports import command as code_of
+from tests.cli.test_light_imports import loaded
+from tests.sweeps.conftest import Refuse, Runner
+from tests.sweeps.pretended import pretend
+
+__all__ = ["pretend"]
+
+pytestmark = pytest.mark.usefixtures("pretend")
+
+LINES = ("tuning", "grid", "retries", "replicates, checks", "FLOPs")
+
+
+def said(folder: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+    """What it prints, by the first word of the line."""
+    capsys.readouterr()
+    assert command.run([str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    return {
+        name: line.strip().removeprefix(name).strip()
+        for line in out.splitlines()
+        for name in LINES
+        if line.strip().startswith(name)
+    } | {"state": out.splitlines()[0].partition(": ")[2], "last": out.splitlines()[-1]}
+
+
+@pytest.fixture
+def config(config: SweepConfig) -> SweepConfig:
+    """Every stage: four cells to tune by, six in the grid, two replicates and three checks."""
+    rates = Rates(0.06, 0.5, (0.5, 1.0, 2.0, 4.0), ((8, 2e8),))
+    return replace(config, rates=rates, checks=True, trackers=())
+
+
+def stop_after(count: int) -> Refuse:
+    """Stops the sweep, as Ctrl-C does, at the task after so many."""
+    begun: list[Task] = []
+
+    def refuse(task: Task) -> None:
+        begun.append(task)
+        if len(begun) > count:
+            raise KeyboardInterrupt
+
+    return refuse
+
+
+def test_a_finished_sweep(
+    run: Runner, config: SweepConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(config, tmp_path / "out")
+    told = said(tmp_path / "out", capsys)
+    assert told["state"] == "finished"
+    assert told["tuning"] == "4 finished"
+    assert told["grid"] == "6 finished"
+    assert told["replicates, checks"] == "5 finished"
+    assert "retries" not in told
+    assert told["FLOPs"].endswith("(100%)")
+
+
+def test_stages_that_a_sweep_has_not_are_not_named(
+    run: Runner, config: SweepConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = replace(config, rates=Rates(0.06), checks=False, replicates=0)
+    run(small, tmp_path / "out")
+    assert set(said(tmp_path / "out", capsys)) == {"state", "grid", "FLOPs", "last"}
+    with pytest.raises(KeyboardInterrupt):
+        run(replace(small, seed=1), tmp_path / "half", refuse=stop_after(4))
+    told = said(tmp_path / "half", capsys)
+    assert set(told) == {"state", "grid", "FLOPs", "last"}
+    assert "pending" in told["grid"]
+
+
+def test_an_interrupted_sweep_never_shows_the_whole(
+    run: Runner, config: SweepConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Wherever it stops: the counts are those of the folder, and what has not begun is still to come."""
+    shares = []
+    for _ in range(20):
+        try:
+            run(config, tmp_path / "out", refuse=stop_after(3))
+        except KeyboardInterrupt:
+            pass
+        else:
+            break
+        told = said(tmp_path / "out", capsys)
+        assert told["state"] == "stopped: run it again to go on"
+        counts = [told[name] for name in LINES[:-1] if name in told]
+        assert any("pending" in text or "to come" in text for text in counts)
+        shares.append(int(told["FLOPs"].partition("(")[2].rstrip("%)")))
+        finished = sum(stage["cells"].get("finished", 0) for stage in read_status(tmp_path / "out")["stages"])
+        assert finished == len(Store(tmp_path / "out").contents().cells)
+    assert shares == sorted(shares)
+    assert 0 < shares[-1] < 100
+    assert "4 finished" in said(tmp_path / "out", capsys)["tuning"]
+
+
+def test_before_anything_has_begun_all_is_to_come(
+    run: Runner, config: SweepConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(config, tmp_path / "out", refuse=stop_after(0))
+    told = said(tmp_path / "out", capsys)
+    assert told["tuning"] == "4 pending"
+    assert told["grid"] == "6 to come"
+    assert told["replicates, checks"] == "5 to come"
+
+
+def test_an_adaptive_sweep(
+    run: Runner, config: SweepConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wide = replace(config, budgets=(2e8, 4e8, 8e8), sizes=3, checks=False)
+    run(wide, tmp_path / "out", adaptive=Adaptive(half_width=10.0, max_flops=1e11))
+    told = said(tmp_path / "out", capsys)
+    assert told["state"] == "finished"
+    rows = (tmp_path / "out" / "runs.csv").read_text().splitlines()
+    assert told["grid"] == f"{len(rows) - 1} finished"
+    assert "replicates, checks" not in told
+
+
+def test_a_fit_of_an_older_table_is_named(
+    run: Runner, config: SweepConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(config, tmp_path / "out")
+    fit = {"provenance": {"table": {"sha256": "of another table"}}}
+    (tmp_path / "out" / "fit.json").write_text(json.dumps(fit))
+    assert read_status(tmp_path / "out")["stale"] is True
+    capsys.readouterr()
+    command.run([str(tmp_path / "out")])
+    assert "fit.json and report.html are of an older run table" in capsys.readouterr().out
+
+
+def test_it_loads_nothing_slow(run: Runner, config: SweepConfig, tmp_path: Path) -> None:
+    run(config, tmp_path / "out")
+    assert loaded(code_of("status", str(tmp_path / "out")), tmp_path) == set()
