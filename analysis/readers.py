@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from isoflop.analysis.tables.cells import listed, one_line
+from isoflop.analysis.tables.delimited import read_delimited
+from isoflop.analysis.tables.nested import expand, records, refuse_chart
 from isoflop.base.errors import UserError
 
 SUFFIXES = {
@@ -54,29 +57,40 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def tidy(frame: pd.DataFrame, where: str) -> pd.DataFrame:
-    """The rows numbered from 0, column names as text on one line.
+    """The rows numbered from 0 without empty ones, column names as text on one line, dictionaries as columns.
 
-    Raises `UserError` for a table without rows, and for two columns of one name.
+    Raises `UserError` for a table without rows, for two columns of one name, and for a chart's export.
     """
     if frame.empty:
         raise UserError(f"{where} has no rows: it needs one row a run")
-    frame = frame.reset_index(drop=True)
-    names = [" ".join(str(name).split()) for name in frame.columns]
-    frame.columns = pd.Index(names, dtype=object)
-    twice = frame.columns[frame.columns.duplicated()]
+    refuse_chart(frame, where)
+    frame = _named(_named(frame.reset_index(drop=True), where).pipe(expand), where)
+    frame = frame.loc[~_is_empty(frame)]
+    if frame.empty:
+        raise UserError(f"{where} has only empty rows: it needs one row a run")
+    return frame
+
+
+def _named(frame: pd.DataFrame, where: str) -> pd.DataFrame:
+    names = pd.Index([" ".join(str(name).split()) for name in frame.columns], dtype=object)
+    twice = names[names.duplicated()]
     if len(twice):
         raise UserError(f"{where} has the column {one_line(twice[0])!r} twice: rename or drop one")
-    return frame
+    return frame.set_axis(names, axis=1)
+
+
+def _is_empty(frame: pd.DataFrame) -> np.ndarray:
+    """Which rows hold nothing at all, as spreadsheets leave at the end."""
+    return frame.isna().all(axis=1).to_numpy(bool)
 
 
 def _read(path: Path, kind: str) -> pd.DataFrame:
     if kind in ("CSV", "TSV"):
-        with warnings.catch_warnings():
-            # Rows longer than the header are an error: pandas would shift or cut them.
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            separator = "," if kind == "CSV" else "\t"
-            return pd.read_csv(path, sep=separator, index_col=False, low_memory=False)
+        return read_delimited(path, tabs=kind == "TSV")
     if kind == "JSON":
+        rows = records(json.loads(path.read_text(encoding="utf-8-sig")))
+        if rows is not None:
+            return pd.DataFrame(rows)
         return pd.read_json(path, dtype=False)  # pyright: ignore[reportArgumentType]
     if kind == "JSON Lines":
         return pd.read_json(path, lines=True, dtype=False)  # pyright: ignore[reportArgumentType]

@@ -12,7 +12,7 @@ import pandas as pd
 from isoflop.analysis.readers import rename
 from isoflop.analysis.sources.loss_units import split_loss_unit
 from isoflop.analysis.sources.units import Named, is_spelled_out, key_of, split_unit
-from isoflop.analysis.tables.cells import as_floats, one_line
+from isoflop.analysis.tables.cells import as_floats, one_line, spelled_numbers
 from isoflop.analysis.tables.statuses import are_statuses
 from isoflop.base.errors import UserError
 
@@ -63,6 +63,9 @@ NO_LOSS = {
     "name", "ratio", "delta", "by", "count",
 }  # fmt: skip
 """Words that make of a column with `loss` in its name something else than a held-out loss."""
+SETTINGS = r"config|params|hparams|hyperparameters|user_attrs"
+NAMESPACE = re.compile(rf"^({SETTINGS}|summary|summaryMetrics|metrics|data)[./_]", re.IGNORECASE)
+"""What W&B, MLflow, Optuna and Ray Tune write before a name."""
 SHOWN = 4
 FEW = 1e5
 """Values that are all below this count no single parameters or tokens of a model that anyone fits."""
@@ -94,7 +97,7 @@ def name_columns(
     Raises `UserError` where several could be meant.
     """
     chosen, stated = _with_units({new: old for new, old in (columns or {}).items() if new != old})
-    frame = rename(frame, chosen, where)
+    frame, spelled = _spelled(rename(frame, chosen, where))
     found = {
         new: (old, stated.get(new) or _stated(old, new, as_floats(frame, new))) for new, old in chosen.items()
     }
@@ -109,10 +112,33 @@ def name_columns(
             usual.append(f"{new} = {old}")
     notes = (f"columns read by their usual names: {', '.join(usual)}",) if usual else ()
     notes += tuple(_conversion(new, old, named) for new, (old, named) in found.items() if named.converts)
+    notes += spelled
     unit = found["loss"][1].becomes if "loss" in found else None
     return frame.assign(**values), Naming(
         {new: old for new, (old, _) in found.items()}, notes, loss_unit=unit
     )
+
+
+def _spelled(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The table with numbers where text spells them in a column that is a loss or a count by its name."""
+    changed, notes = {}, []
+    for name in frame.columns:
+        new = next((new for new in (*NEEDED, "n_tokens_unique") if _is_usual(name, new)), None)
+        if new is None and not name.startswith("n_params_"):
+            continue
+        cells, texts = spelled_numbers(pd.Series(frame[name]), new != "loss")
+        if texts:
+            first = next(text for text in frame[name] if text in texts)
+            value = cells[frame[name] == first].iloc[0]
+            changed[name] = cells
+            notes.append(f"{one_line(name)}: text that spells a number is read as it, {first!r} as {value:g}")
+    return frame.assign(**changed), tuple(notes)
+
+
+def _is_usual(name: str, new: str) -> bool:
+    """Whether a column's name is the run table's own, a usual one, or a letter of the literature."""
+    key = read_name(_without_namespace(name), new).key
+    return key in _keys(new) or (_is_letter(name) and name[0] in SYMBOLS.get(new, ""))
 
 
 def _conversion(new: str, old: str, named: Named) -> str:
@@ -201,6 +227,8 @@ def _only(frame: pd.DataFrame, new: str, where: str) -> str | None:
     """The one column that goes by a usual name, or None."""
     names = [name for name in frame.columns if read_name(name, new).key in _keys(new)]
     names += [name for name, letter in _in_company(frame).items() if letter in SYMBOLS.get(new, "")]
+    if not names:
+        names = [name for name in frame.columns if read_name(_without_namespace(name), new).key in _keys(new)]
     if new == "status":
         names = [name for name in names if are_statuses(frame, name)]
     if new in NEEDED:
@@ -218,6 +246,11 @@ def _only(frame: pd.DataFrame, new: str, where: str) -> str | None:
             f"choose one with --columns {new}={one_line(names[0])}"
         )
     return names[0] if names else None
+
+
+def _without_namespace(name: str) -> str:
+    """A name without what a tracker or tuner writes before it: `config.n_params`, `metrics.val_loss`."""
+    return NAMESPACE.sub("", name, count=1)
 
 
 def _in_company(frame: pd.DataFrame) -> dict[str, str]:
@@ -244,6 +277,8 @@ def _has_numbers(frame: pd.DataFrame, name: str) -> bool:
 
 
 def _looks_like_loss(frame: pd.DataFrame, name: str) -> bool:
+    if re.match(rf"({SETTINGS})[./]", name):
+        return False  # a weight of a loss, not one
     words = re.findall(r"[a-z0-9]+", name.lower())
     return "loss" in words and not NO_LOSS & set(words) and pd.api.types.is_numeric_dtype(frame[name])
 

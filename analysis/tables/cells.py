@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import math
+import re
 from decimal import Decimal
 from numbers import Real
 
 import numpy as np
 import pandas as pd
 
+MANY = {
+    "k": 1e3, "thousand": 1e3, "m": 1e6, "mn": 1e6, "million": 1e6, "b": 1e9, "bn": 1e9, "billion": 1e9,
+    "t": 1e12, "tn": 1e12, "trillion": 1e12,
+}  # fmt: skip
+"""Letters and words after a count: `350M`."""
+GROUPED = re.compile(r"\d{1,3}(?P<sign>[, _'\u00a0\u202f])\d{3}(?:(?P=sign)\d{3})*(\.\d+)?")
+COMMA = re.compile(r"\d+,\d+([eE][+-]?\d+)?")
+SHORT = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<many>[a-z]+)", re.IGNORECASE)
 LISTED = 24
 """A message lists this many columns."""
 
@@ -52,3 +61,33 @@ def _as_float(value: object) -> float:
         return float(value)
     except (ValueError, OverflowError):
         return math.nan
+
+
+def spelled_numbers(cells: pd.Series, is_count: bool) -> tuple[pd.Series, list[str]]:
+    """The column with text that spells a number as that number, and the texts so read.
+
+    Of a count: groups of thousands (`1,234,567`), letters (`350M`). A comma that groups no thousands, as in
+    every loss, is a decimal comma.
+    """
+    if not (pd.api.types.is_object_dtype(cells.dtype) or pd.api.types.is_string_dtype(cells.dtype)):
+        return cells, []
+    texts = {cell for cell in cells if isinstance(cell, str) and math.isnan(_as_float(cell))}
+    decimal = not is_count or any(
+        COMMA.fullmatch(t.strip()) and not GROUPED.fullmatch(t.strip()) for t in texts
+    )
+    read = {text: _spelled(text.strip(), is_count, decimal) for text in texts}
+    read = {text: value for text, value in read.items() if not math.isnan(value)}
+    if not read:
+        return cells, []
+    return cells.astype(object).map(lambda cell: read.get(cell, cell) if isinstance(cell, str) else cell), [
+        *read
+    ]
+
+
+def _spelled(text: str, is_count: bool, decimal: bool) -> float:
+    if decimal and COMMA.fullmatch(text):
+        return _as_float(text.replace(",", "."))
+    if is_count and GROUPED.fullmatch(text):
+        return _as_float(re.sub(r"[^\d.]", "", text))
+    short = SHORT.fullmatch(text) if is_count else None
+    return _as_float(short["number"]) * MANY.get(short["many"].lower(), math.nan) if short else math.nan

@@ -203,6 +203,6 @@ def test_any_bad_cell_is_named_by_row_and_column(row: int, column: str, value: o
 
 def test_pandas_json_lines_with_nested_junk_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "runs.jsonl"
-    path.write_text(json.dumps({"loss": {"a": 1}, "n_params": 1, "n_tokens": 2}) + "\n")
+    path.write_text(json.dumps({"loss": [1], "n_params": 1, "n_tokens": 2}) + "\n")
     with pytest.raises(UserError, match="must be a positive number"):
         load_runs(path)
