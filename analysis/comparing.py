@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from isoflop.analysis.fitting.fit import fit
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.provenance import differences
 from isoflop.analysis.result import Interval, LawFit
 from isoflop.analysis.runs import RunTable
+from isoflop.base.display import Displayed, Summary, number, span
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ALIKE = ("count", "count_meaning", "flops", "flops_meaning", "loss_unit")
 
@@ -28,14 +32,34 @@ class Line:
     overlap: bool | None
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Displayed):
     """What `isoflop compare` prints."""
 
     lines: tuple[Line, ...]
     a: LawFit
     b: LawFit
     warnings: tuple[str, ...]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Every quantity of both fits by name: `a`, `b`, their intervals, `difference`, `overlap`."""
+        import pandas as pd
+
+        names = pd.Index([field.name for field in dataclasses.fields(Line)])
+        return pd.DataFrame([dataclasses.asdict(line) for line in self.lines], columns=names).set_index(
+            "name"
+        )
+
+    def summary(self) -> Summary:
+        """Both values of each quantity, with their intervals."""
+        overlap = {True: "yes", False: "no", None: "-"}
+        rows = [
+            (n.name, number(n.a), span(n.a_interval), number(n.b), span(n.b_interval), overlap[n.overlap])
+            for n in self.lines
+        ]
+        sources = [(fit.provenance or {}).get("table", {}).get("source", "a fit") for fit in (self.a, self.b)]
+        headers = ("", "a", "", "b", "", "intervals overlap")
+        return Summary(f"Comparison: a is {sources[0]}, b is {sources[1]}", headers, rows, self.warnings)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; the fits as `LawFit.to_json` gives them."""

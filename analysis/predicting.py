@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from isoflop.analysis.fitting.outcome import span
 from isoflop.analysis.result import Interval, LawFit
+from isoflop.base import display
 from isoflop.base.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FURTHER = 1.01
 """A budget beyond the runs' range by more than this factor is extrapolation."""
@@ -37,8 +41,8 @@ class Lifetime:
     """Share of that saved."""
 
 
-@dataclass(frozen=True)
-class Prediction:
+@dataclass(frozen=True, repr=False)
+class Prediction(display.Displayed):
     """The best N (parameters) and D (tokens) at a training budget (FLOPs), and the loss there (nats per
     token).
     """
@@ -57,6 +61,30 @@ class Prediction:
     lifetime: Lifetime | None
     conventions: dict[str, Any]
     warnings: tuple[str, ...]
+
+    def to_frame(self) -> pd.DataFrame:
+        """`n_opt`, `d_opt` and `loss`: `value`, and `low` and `high` of the interval."""
+        import pandas as pd
+
+        found = {
+            "n_opt": (self.n_opt, self.n_interval),
+            "d_opt": (self.d_opt, self.d_interval),
+            "loss": (self.loss, self.loss_interval),
+        }
+        rows = {name: (value, *(ends or (None, None))) for name, (value, ends) in found.items()}
+        return pd.DataFrame.from_dict(rows, orient="index", columns=["value", "low", "high"])
+
+    def summary(self) -> display.Summary:
+        """The best size and token count, and the loss there."""
+        rows = [
+            ("N_opt", display.number(self.n_opt), display.span(self.n_interval)),
+            ("D_opt", display.number(self.d_opt), display.span(self.d_interval)),
+            ("loss", display.number(self.loss), display.span(self.loss_interval)),
+        ]
+        level = f"{self.level:.0%} interval" if self.level else ""
+        beyond = display.number(self.extrapolation)
+        title = f"Prediction: at {display.number(self.flops)} FLOPs, {beyond} times the fitted range"
+        return display.Summary(title, ("", "value", level), rows, self.warnings)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""

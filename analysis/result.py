@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +12,11 @@ from isoflop.analysis.compute import PerToken, allocate
 from isoflop.analysis.laws import Law, find_law
 from isoflop.analysis.precision import evaluate
 from isoflop.analysis.runs import Excluded
+from isoflop.base.display import Displayed, Summary, number, span, warning_lines
 from isoflop.base.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Interval = tuple[float | None, float | None]
 
@@ -139,8 +143,8 @@ class Budget:
     """The same in percent of N."""
 
 
-@dataclass(frozen=True)
-class LawFit:
+@dataclass(frozen=True, repr=False)
+class LawFit(Displayed):
     """A fitted law. `to_json` is the object that `isoflop fit --json` prints."""
 
     approach: int
@@ -169,6 +173,49 @@ class LawFit:
     """Every law fitted below a budget and scored above it: `isoflop.analysis.fitting.competition`."""
     provenance: dict[str, Any] | None = None
     """What made this fit (versions, commit, machine, time), and of which `table`; None in old files."""
+
+    def to_frame(self) -> pd.DataFrame:
+        """Parameters and exponents by name: `value`, `low` and `high` of the interval, `identified`."""
+        import pandas as pd
+
+        rows = {}
+        for group in ("params", "exponents"):
+            spans = {} if self.intervals is None else getattr(self.intervals, group)
+            for name, value in getattr(self, group).items():
+                low, high = spans.get(name) or (None, None)
+                verdict = self.identified.get(name)
+                rows[name] = {"value": value, "low": low, "high": high, "identified": verdict}
+        return pd.DataFrame.from_dict(rows, orient="index")
+
+    def budgets_frame(self) -> pd.DataFrame:
+        """The budgets of approach 1 or 2, a row each, by the names of `Budget`."""
+        import pandas as pd
+
+        names = [field.name for field in dataclasses.fields(Budget)]
+        return pd.DataFrame([dataclasses.asdict(b) for b in self.budgets or ()], columns=pd.Index(names))
+
+    def summary(self) -> Summary:
+        """Parameters, intervals and verdicts."""
+        of = f" of {self.provenance['table']['source']}" if self.provenance else ""
+        law = f", {self.law}" if self.law else ""
+        status = f", {self.certificate.status.replace('_', ' ')}" if self.certificate else ""
+        frame = self.to_frame().astype(object)
+        rows = [
+            (
+                str(name),
+                number(row["value"]),
+                span((row["low"], row["high"])),
+                "not identified" if row["identified"] is False else "",
+            )
+            for name, row in frame.where(frame.notna(), None).iterrows()
+        ]
+        level = f"{self.intervals.level:.0%} interval" if self.intervals else "no interval"
+        return Summary(
+            f"LawFit: approach {self.approach}{law}, {self.n_runs} runs{of}{status}",
+            ("", "value", level, ""),
+            rows,
+            warning_lines(self.warnings),
+        )
 
     @property
     def trusted(self) -> bool:

@@ -29,6 +29,7 @@ from isoflop.analysis.tables.dependence import (
 )
 from isoflop.analysis.tables.selecting import parse_columns, select
 from isoflop.analysis.tables.statuses import counted_words, finished_rows, words_of
+from isoflop.base.display import Displayed, Summary, counted, number
 from isoflop.base.errors import UserError
 
 OWN = ("cell_id", "n_params_non_embedding", "n_params_body", "flops_6nd", "loss_stderr")
@@ -43,8 +44,8 @@ class Excluded:
     why: str
 
 
-@dataclass(frozen=True)
-class RunTable:
+@dataclass(frozen=True, repr=False)
+class RunTable(Displayed):
     """Runs that can be fitted, R of them, and what was left out.
 
     Arrays have one entry per usable run: `N_R` parameters and `C_R` training FLOPs under the conventions
@@ -70,6 +71,27 @@ class RunTable:
     """Hash of the source's content: of its file where it is one, else of its rows."""
     best_of_each: bool = False
     """Whether only the run of lowest loss at each N and D was kept."""
+
+    def summary(self) -> Summary:
+        """How many runs, and what they range over."""
+        ranges = {"N": self.N_R, "D": self.D_R, "C": self.C_R, "loss": self.loss_R}
+        meanings = {"N": "count_meaning", "D": "", "C": "flops_meaning", "loss": "loss"}
+        rows = [
+            (
+                name,
+                number(x.min()),
+                number(x.max()),
+                str(self.conventions.get(meanings.get(name, ""), "tokens")),
+            )
+            for name, x in ranges.items()
+        ]
+        notes = [
+            *counted(self.excluded, "row left out", ".excluded"),
+            *counted(self.warnings, "warning", ".warnings"),
+        ]
+        return Summary(
+            f"RunTable: {len(self)} runs of {self.source}", ("", "from", "to", "counts"), rows, notes
+        )
 
     def __len__(self) -> int:
         return len(self.loss_R)

@@ -6,7 +6,9 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from isoflop.base.display import Displayed, Summary, number
 from isoflop.base.errors import UserError
 from isoflop.sweeps.board import is_kept
 from isoflop.sweeps.config import SweepConfig
@@ -15,6 +17,9 @@ from isoflop.sweeps.segments import Cuts, Tree, build_tree, uncut
 from isoflop.train.checkpoint import BYTES_PER_PARAMETER
 from isoflop.train.corpus import Corpus
 from isoflop.train.spec import Recipe, Segment
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 StepSeconds = Callable[[Recipe], float]
 """Seconds one step of a recipe takes in one worker."""
@@ -53,8 +58,8 @@ class Price:
         return self.tuning_flops + self.grid_flops + self.replicate_flops + self.check_flops
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Displayed):
     """The cells by stage. Replicates and checks stand at the sizes that the grid's centre guesses: the sweep
     puts them at the minima it finds."""
 
@@ -65,6 +70,39 @@ class Plan:
     replicates: tuple[PlannedCell, ...]
     checks: tuple[PlannedCell, ...]
     warnings: tuple[str, ...]
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a cell, of every stage."""
+        import pandas as pd
+
+        return pd.DataFrame(self.cells())
+
+    def cells(self) -> list[dict[str, Any]]:
+        """Every cell of every stage, by the run table's names."""
+        return [
+            {
+                "cell_id": p.cell.cell_id,
+                "role": p.role,
+                "budget": p.budget,
+                "d_model": p.cell.recipe.model.width,
+                "n_params_non_embedding": p.cell.recipe.ledger.params(),
+                "n_tokens": p.cell.tokens,
+                "steps": p.cell.steps,
+                "flops": p.cell.flops,
+            }
+            for p in (*self.tuning, *self.grid, *self.replicates, *self.checks)
+        ]
+
+    def summary(self) -> Summary:
+        """The grid and its price."""
+        names = ("budget", "d_model", "n_params_non_embedding", "n_tokens", "steps")
+        grid = [cell for cell in self.cells() if cell["role"] == "grid"]
+        rows = [(number(cell["budget"]), *(f"{cell[name]:,}" for name in names[1:])) for cell in grid]
+        price = self.price()
+        notes = (f"{number(price.total_flops)} FLOPs in all, tuning and checks included", *self.warnings)
+        return Summary(
+            f"Plan: {self.config.title}, {len(rows)} cells on {self.corpus.title}", names, rows, notes
+        )
 
     def tree(self, *stages: Sequence[PlannedCell], cuts: Cuts = uncut) -> Tree:
         """The segments of some stages' cells; `cuts` as in `build_tree`."""

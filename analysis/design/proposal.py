@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +23,11 @@ from isoflop.analysis.fitting.resampling import trunks_of
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.result import LawFit, Misfit, optimal_size
 from isoflop.analysis.runs import RunTable
+from isoflop.base.display import Displayed, Summary, number, span
 from isoflop.base.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DECAY = 0.2
 """Share of a run's tokens that its own branch takes where trunks are shared: the usual schedule's decay."""
@@ -67,8 +71,8 @@ class OtherEstimate:
     interval: tuple[float, float]
 
 
-@dataclass(frozen=True)
-class Proposal:
+@dataclass(frozen=True, repr=False)
+class Proposal(Displayed):
     """The target as it is known now, the runs in order, and what reaching the half-width would take."""
 
     target: str
@@ -92,6 +96,25 @@ class Proposal:
     other: OtherEstimate | None = None
     """Another method's, where it is further away than its own standard error."""
     warnings: tuple[str, ...] = field(default=())
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a run, by the names of `NextRun`."""
+        import pandas as pd
+
+        names = pd.Index([f.name for f in dataclasses.fields(NextRun)])
+        return pd.DataFrame([dataclasses.asdict(run) for run in self.runs], columns=names)
+
+    def summary(self) -> Summary:
+        """What is known of the target, and the runs in order."""
+        rows = [
+            (number(r.n_params), ", ".join(map(number, r.n_tokens)), str(r.seeds), number(r.flops), r.why)
+            for r in self.runs
+        ]
+        title = (
+            f"Proposal: {self.target} {number(self.estimate)} {span(self.interval)}, half-width "
+            f"{number(self.half_width)}; after {number(self.flops)} FLOPs {number(self.half_width_after)}"
+        )
+        return Summary(title, ("N", "D", "seeds", "FLOPs", "why"), rows, self.warnings)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; what is infinite is null."""

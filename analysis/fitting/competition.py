@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,7 +24,11 @@ from isoflop.analysis.options import FitOptions
 from isoflop.analysis.precision import evaluate
 from isoflop.analysis.result import Interval
 from isoflop.analysis.runs import RunTable
+from isoflop.base.display import Displayed, Summary, number
 from isoflop.base.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STARTS = 64
 NOTHING_IDENTIFIED = "general"
@@ -73,8 +77,8 @@ class Contender:
         return None if low is None or high is None else low > 0 or high < 0
 
 
-@dataclass(frozen=True)
-class Competition:
+@dataclass(frozen=True, repr=False)
+class Competition(Displayed):
     """Contenders, the least error first, those scored on fewer runs last."""
 
     c_min: float
@@ -92,6 +96,30 @@ class Competition:
     rows: tuple[Contender, ...]
     left_out: dict[str, str]
     """Laws that could not be fitted or scored, and why."""
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a contender, by the names of `Contender`."""
+        import pandas as pd
+
+        return pd.DataFrame(self.to_json()["rows"]).set_index("name")
+
+    def summary(self) -> Summary:
+        """The contenders' errors in nats."""
+        rows = [
+            (
+                r.name,
+                f"{r.mean_abs_error:.4f}",
+                f"{r.bias:+.4f}",
+                f"{r.excess:+.4f}{'*' if r.beyond_chance else ''}",
+            )
+            for r in self.rows
+        ]
+        title = (
+            f"Competition: fitted to {self.n_fit} runs below {number(self.c_min)} FLOPs, scored on the "
+            f"{self.n_held_out} above; nats, measured less predicted"
+        )
+        notes = (f"*: worse than {self.best} beyond chance", *self.left_out.values())
+        return Summary(title, ("", "|error|", "bias", f"over {self.best}"), rows, notes)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""

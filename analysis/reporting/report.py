@@ -17,13 +17,14 @@ from isoflop.analysis.reporting.page import page
 from isoflop.analysis.reporting.story import RIVALS, Story, tell
 from isoflop.analysis.result import LawFit
 from isoflop.analysis.runs import RunTable, load_runs
+from isoflop.base.display import Displayed, Summary, counted
 from isoflop.base.errors import UserError
 
 DPI = 200
 
 
-@dataclass(frozen=True)
-class Report:
+@dataclass(frozen=True, repr=False)
+class Report(Displayed):
     """Where everything went, and the answer. `held`: the same fit with the largest budget held out, if
     any.
     """
@@ -35,6 +36,16 @@ class Report:
     fit: LawFit
     held: LawFit | None
     story: Story
+
+    def summary(self) -> Summary:
+        """The headline, and where the page is."""
+        files = (
+            ("page", str(self.html)),
+            ("fit", str(self.fit_json)),
+            ("figures", f"{len(self.figures)} files"),
+        )
+        notes = counted(self.fit.warnings, "warning", ".fit.warnings")
+        return Summary(f"Report: {self.headline}", rows=files, notes=notes)
 
 
 def report(

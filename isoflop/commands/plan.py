@@ -74,25 +74,12 @@ def _price(planned: Plan, how: Execution) -> Price:
 
 
 def _as_json(planned: Plan, price: Price) -> dict[str, Any]:
-    cells = [
-        {
-            "cell_id": p.cell.cell_id,
-            "role": p.role,
-            "budget": p.budget,
-            "d_model": p.cell.recipe.model.width,
-            "n_params_non_embedding": p.cell.recipe.ledger.params(),
-            "n_tokens": p.cell.tokens,
-            "steps": p.cell.steps,
-            "flops": p.cell.flops,
-        }
-        for p in (*planned.tuning, *planned.grid, *planned.replicates, *planned.checks)
-    ]
     price_json = asdict(price) | {"total_flops": price.total_flops}
     return {
         "config": to_json(planned.config),
         "price": price_json,
         "warnings": list(planned.warnings),
-        "cells": cells,
+        "cells": planned.cells(),
     }
 
 

@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from isoflop.base.display import number, span
+
 if TYPE_CHECKING:
     from isoflop.analysis import LawFit
     from isoflop.analysis.result import Certificate, Misfit
@@ -16,19 +18,6 @@ APPROACHES = {1: "approach 1 (envelope)", 2: "approach 2 (IsoFLOP parabolas)", 3
 
 FATES = {"bound": "at a bound", "local_optimum": "in a worse optimum", "unfinished": "unfinished"}
 """What became of starts that missed the optimum."""
-
-
-def number(value: float | None) -> str:
-    """Four significant digits."""
-    return "-" if value is None else f"{value:.4g}"
-
-
-def span(interval: Any) -> str:
-    """An interval as [low, high], an end that the runs do not bound as open; empty where there is none."""
-    if interval is None or (interval[0] is None and interval[1] is None):
-        return ""
-    low, high = ("open" if end is None else number(end) for end in interval)
-    return f"[{low}, {high}]"
 
 
 def wrapped(text: str) -> str:

@@ -1,0 +1,85 @@
+"""How values look where they are printed: a title, a small table, notes; as text and as HTML."""
+
+from __future__ import annotations
+
+import html
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+TEXT_ROWS, HTML_ROWS = 12, 40
+"""A longer table is cut to as many rows, and says so."""
+WARNINGS = 3
+"""As many are shown in full."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A title, rows under headers, and sentences below."""
+
+    title: str
+    headers: tuple[str, ...] = ()
+    rows: Sequence[tuple[str, ...]] = ()
+    notes: Sequence[str] = ()
+
+    def text(self) -> str:
+        """Lines for a terminal."""
+        shown = [*([self.headers] if self.headers else []), *self.rows[:TEXT_ROWS]]
+        widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+        lines = ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in shown]
+        return "\n".join([self.title, *lines, *(f"  {note}" for note in self._all_notes(TEXT_ROWS))])
+
+    def html(self) -> str:
+        """A table for a notebook, with all that is not ours escaped."""
+
+        def row(cells: Sequence[str], tag: str) -> str:
+            return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+        head = f"<thead>{row(self.headers, 'th')}</thead>" if self.headers else ""
+        body = "".join(row(cells, "td") for cells in self.rows[:HTML_ROWS])
+        table = f"<table>{head}<tbody>{body}</tbody></table>" if self.rows else ""
+        notes = "".join(f"<div>{html.escape(note)}</div>" for note in self._all_notes(HTML_ROWS))
+        return f"<div><b>{html.escape(self.title)}</b>{table}{notes}</div>"
+
+    def _all_notes(self, most: int) -> list[str]:
+        cut = len(self.rows) - most
+        return [*([f"and {cut} rows more"] if cut > 0 else []), *self.notes]
+
+
+class Displayed:
+    """Gives a dataclass (of `repr=False`) a short repr and a table in notebooks."""
+
+    @abstractmethod
+    def summary(self) -> Summary:
+        """What is shown of it."""
+
+    def __repr__(self) -> str:
+        return self.summary().text()
+
+    def _repr_html_(self) -> str:
+        return self.summary().html()
+
+
+def number(value: float | None) -> str:
+    """Four significant digits; a dash for None."""
+    return "-" if value is None else f"{value:.4g}"
+
+
+def span(ends: Sequence[float | None] | None) -> str:
+    """[low, high], an end that is not bounded as open; empty where there is none."""
+    if ends is None or (ends[0] is None and ends[1] is None):
+        return ""
+    low, high = ("open" if end is None else number(end) for end in ends)
+    return f"[{low}, {high}]"
+
+
+def counted(items: Sequence[object], what: str, where: str) -> list[str]:
+    """`2 warnings: see .warnings`, or nothing."""
+    plural = "" if len(items) == 1 else "s"
+    return [f"{len(items)} {what}{plural}: see {where}"] if items else []
+
+
+def warning_lines(warnings: Sequence[str]) -> list[str]:
+    """The first few in full, and how many there are besides."""
+    lines = [f"warning: {text}" for text in warnings[:WARNINGS]]
+    return [*lines, *counted(warnings[WARNINGS:], "further warning", ".warnings")]
