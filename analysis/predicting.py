@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from isoflop.analysis.fitting.outcome import span
+from isoflop.analysis.fitting.frontier import LOSS_CURVE
+from isoflop.analysis.fitting.outcome import span_with, spread_about
 from isoflop.analysis.result import Interval, LawFit
 from isoflop.base import display
 from isoflop.base.errors import UserError
@@ -51,7 +52,8 @@ class Prediction(display.Displayed):
     n_opt: float
     d_opt: float
     tokens_per_parameter: float
-    loss: float
+    loss: float | None
+    """None where the minima are too few for a loss curve."""
     level: float | None
     n_interval: Interval | None
     d_interval: Interval | None
@@ -116,13 +118,16 @@ def predict(
     d_B = flops / fit.cost(n_B)
     loss_B = _losses(fit, params, n_B, d_B, flops)
     level = None if fit.intervals is None else fit.intervals.level
-    ranges = [None if level is None else span(x[1:], level) for x in (n_B, d_B, loss_B)]
+    span_of = spread_about if fit.law is None else span_with
+    ranges = [None if level is None else span_of(float(x[0]), x[1:], level) for x in (n_B, d_B, loss_B)]
+    if _lost_loss(fit) and beyond > FURTHER:
+        ranges[2] = None
     return Prediction(
         flops=float(flops),
         n_opt=float(n_B[0]),
         d_opt=float(d_B[0]),
         tokens_per_parameter=float(d_B[0] / n_B[0]),
-        loss=float(loss_B[0]),
+        loss=float(loss_B[0]) if np.isfinite(loss_B[0]) else None,
         level=level,
         n_interval=ranges[0],
         d_interval=ranges[1],
@@ -181,14 +186,24 @@ def _doubts(fit: LawFit, beyond: float, force: bool) -> tuple[str, ...]:
         warnings.append(fit.misfit.doubt(fit.law or ""))
     if fit.trusted:
         return tuple(warnings)
-    failed = [name for name, known in fit.identified.items() if not known]
+    if lost := _lost_loss(fit):
+        warnings.append(f"{', '.join(lost)} not identified: read the loss as a guess")
+    failed = [name for name, known in fit.identified.items() if not known and name not in lost]
     certified = fit.certificate is None or fit.certificate.status == "certified"
+    if certified and not failed:
+        return tuple(warnings)
     doubt = "the fit is not certified" if not certified else f"{', '.join(failed)} not identified"
     if beyond > FURTHER and not force:
         raise UserError(
             f"{doubt}: no extrapolation from it; add runs, or use --force to have the numbers all the same"
         )
     return (*warnings, f"{doubt}: read these numbers as a guess")
+
+
+def _lost_loss(fit: LawFit) -> list[str]:
+    """Parameters of the loss curve of approaches 1 and 2 that the data do not determine: N_opt has none of
+    them."""
+    return [name for name in LOSS_CURVE if fit.law is None and fit.identified.get(name) is False]
 
 
 def _losses(fit: LawFit, params: np.ndarray, n_B: np.ndarray, d_B: np.ndarray, flops: float) -> np.ndarray:

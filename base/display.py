@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ class Displayed:
 
 def number(value: float | None) -> str:
     """Four significant digits; a dash for None."""
-    return "-" if value is None else f"{value:.4g}"
+    return "-" if value is None or math.isnan(value) else f"{value:.4g}"
 
 
 def span(ends: Sequence[float | None] | None) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from isoflop.analysis.compute import per_token
 from isoflop.analysis.fitting.approach2 import ENOUGH
 from isoflop.analysis.fitting.envelope import Contenders, contenders, resampled
-from isoflop.analysis.fitting.frontier import FRONTIER
+from isoflop.analysis.fitting.frontier import FRONTIER, identified_loss, loss_doubts
 from isoflop.analysis.fitting.groups import NEARLY
 from isoflop.analysis.fitting.outcome import Outcome
 from isoflop.analysis.options import FitOptions
@@ -45,12 +45,12 @@ def approach1(table: RunTable, options: FitOptions) -> Outcome:
         params=dict(zip(FRONTIER, map(float, first), strict=True)),
         exponents={"a": float(first[1]), "b": float(first[3])},
         cost=per_token(table),
-        identified=dict.fromkeys(("a", "b"), enough),
+        identified=dict.fromkeys(("a", "b"), enough) | identified_loss(first, found),
         budgets=tuple(_point(runs, int(k)) for k in np.flatnonzero(on_K)),
         draws_BxP=draws,
         exponent_draws_Bx2=None if draws is None else draws[:, [1, 3]],
         resampling=resampling,
-        warnings=_warnings(runs, on_K, found, enough),
+        warnings=(*_warnings(runs, on_K, found, enough), *loss_doubts(first, found)),
     )
 
 

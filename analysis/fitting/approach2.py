@@ -11,7 +11,7 @@ from isoflop.analysis.compute import PerToken, per_token
 from isoflop.analysis.fitting.advice import doubts, no_groups, sizes_to_add
 from isoflop.analysis.fitting.curve_noise import CurveNoise, curve_noise
 from isoflop.analysis.fitting.diagnostics import shape, surface_bias, surface_of
-from isoflop.analysis.fitting.frontier import FRONTIER, frontier_params
+from isoflop.analysis.fitting.frontier import FRONTIER, frontier_params, identified_loss, loss_doubts
 from isoflop.analysis.fitting.groups import Group, isoflop_groups
 from isoflop.analysis.fitting.minima import CURVES, Minima, open_interval
 from isoflop.analysis.fitting.outcome import Outcome
@@ -58,7 +58,7 @@ def approach2(table: RunTable, options: FitOptions) -> Outcome:
         params=dict(zip(FRONTIER, map(float, params), strict=True)),
         exponents={"a": float(params[1]), "b": float(params[3])},
         cost=cost,
-        identified=dict.fromkeys(("a", "b"), enough),
+        identified=dict.fromkeys(("a", "b"), enough) | identified_loss(params, int(counted_K.sum())),
         budgets=budgets,
         draws_BxP=draws_BxP,
         exponent_draws_Bx2=None if draws_BxP is None else draws_BxP[:, [1, 3]],
@@ -67,6 +67,7 @@ def approach2(table: RunTable, options: FitOptions) -> Outcome:
         warnings=(
             *sizes_to_add(table, groups, budgets, first),
             *doubts(budgets, enough, bool(options.bootstrap and noise.freedom < 1)),
+            *loss_doubts(params, int(counted_K.sum())),
         ),
         notes=_notes(cost, options),
     )

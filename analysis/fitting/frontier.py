@@ -7,9 +7,15 @@ import numpy as np
 FRONTIER = ("n_coefficient", "n_exponent", "d_coefficient", "d_exponent", "loss_E", "loss_K", "loss_gamma")
 """Parameters of approaches 1 and 2: N_opt = n_coefficient C^n_exponent, D_opt likewise, and
 loss_opt = loss_E + loss_K C^-loss_gamma; parameters, tokens, nats per token and FLOPs."""
-GAMMAS = np.linspace(0.01, 1.0, 199)
-ENOUGH_FOR_FLOOR = 4
-"""Minima needed before the loss's floor is fitted; with fewer it is set to zero."""
+GAMMAS = np.geomspace(0.005, 2.0, 61)
+"""Exponents of the loss curve among which the search for the best one begins, and their bounds."""
+NARROWINGS = 45
+"""Steps of the golden section, each to .618 of the interval before."""
+NEAR = 1e-6
+"""Relative distance of the exponent from a bound that counts as none."""
+JUDGED = 4
+"""Minima from which the loss curve is judged: it passes through three of them whatever they are."""
+LOSS_CURVE = FRONTIER[4:]
 
 
 def power_law(C_K: np.ndarray, optimum_BxK: np.ndarray, weight_K: np.ndarray | None = None) -> np.ndarray:
@@ -35,31 +41,58 @@ def power_law(C_K: np.ndarray, optimum_BxK: np.ndarray, weight_K: np.ndarray | N
 def loss_curve(C_K: np.ndarray, loss_BxK: np.ndarray) -> np.ndarray:
     """(E, K, gamma) of loss = E + K C^-gamma by least squares, Bx3, with E and K nonnegative.
 
-    Linear in (E, K) at each gamma of a grid; the best gamma is kept. `C_K` may also be BxK, FLOPs. Only
-    finite losses count; NaN below two.
+    Linear in (E, K) at each gamma (variable projection, Golub and Pereyra 1973); the best gamma of a grid is
+    refined by golden section. `C_K` may also be BxK, FLOPs. Only finite losses count; NaN below three.
     """
     known = np.isfinite(loss_BxK)
-    count = known.sum(axis=1)
-    y = np.where(known, loss_BxK, 0.0)
-    log_C = np.log(C_K)
-    centre = log_C.mean()
-    best = np.full(len(y), np.inf)
-    found = np.full((len(y), 3), np.nan)
+    y, centre = np.where(known, loss_BxK, 0.0), np.log(C_K).mean()
+    away = np.log(C_K) - centre
+    log_grid = np.log(GAMMAS)
     with np.errstate(all="ignore"):
-        for gamma in GAMMAS:
-            power = known * np.exp(-gamma * (log_C - centre))
-            mean, mean_y = power.sum(axis=1) / count, y.sum(axis=1) / count
-            dx = known * (power - mean[:, None])
-            K = np.maximum((y * dx).sum(axis=1) / (dx**2).sum(axis=1), 0.0)
-            E = mean_y - K * mean
-            floorless = (E < 0) | (count < ENOUGH_FOR_FLOOR)
-            K = np.where(floorless, (y * power).sum(axis=1) / (power**2).sum(axis=1), K)
-            E = np.where(floorless, 0.0, E)
-            error = ((y - known * E[:, None] - K[:, None] * power) ** 2).sum(axis=1)
-            better = (error < best) & (count >= 2)
-            best = np.where(better, error, best)
-            found[better] = np.stack([E, K * np.exp(gamma * centre), np.full_like(E, gamma)], axis=1)[better]
-    return found
+        errors_GxB = np.stack([_projected(y, known, away, np.full((len(y), 1), g))[2] for g in GAMMAS])
+        best_B = np.argmin(np.nan_to_num(errors_GxB, nan=np.inf), axis=0)
+        low, high = (log_grid[np.clip(best_B + step, 0, len(GAMMAS) - 1)] for step in (-1, 1))
+        ratio = (np.sqrt(5.0) - 1.0) / 2.0
+        for _ in range(NARROWINGS):
+            left, right = high - ratio * (high - low), low + ratio * (high - low)
+            below, above = (_projected(y, known, away, np.exp(g)[:, None])[2] for g in (left, right))
+            low, high = np.where(below <= above, low, left), np.where(below <= above, right, high)
+        gamma_B = np.exp(0.5 * (low + high))
+        E, K, _ = _projected(y, known, away, gamma_B[:, None])
+        found = np.stack([E, K * np.exp(gamma_B * centre), gamma_B], axis=1)
+    return np.where((known.sum(axis=1) >= 3)[:, None], found, np.nan)
+
+
+def _projected(
+    y: np.ndarray, known: np.ndarray, away: np.ndarray, gamma_Bx1: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(E, K, sum of squares) that are best at the given gamma, each B; `away`: log C less a constant."""
+    count = known.sum(axis=1)
+    power = known * np.exp(-gamma_Bx1 * away)
+    mean, mean_y = power.sum(axis=1) / count, y.sum(axis=1) / count
+    dx = known * (power - mean[:, None])
+    K = np.maximum((y * dx).sum(axis=1) / (dx**2).sum(axis=1), 0.0)
+    E = mean_y - K * mean
+    K = np.where(E < 0, (y * power).sum(axis=1) / (power**2).sum(axis=1), K)
+    E = np.maximum(E, 0.0)
+    return E, K, ((y - known * E[:, None] - K[:, None] * power) ** 2).sum(axis=1)
+
+
+def identified_loss(params: np.ndarray, minima: int) -> dict[str, bool]:
+    """Whether the data determine the loss curve's parameters: not below `JUDGED` minima, nor at a bound."""
+    E, K, gamma = params[4:]
+    inside = E > 0 and K > 0 and GAMMAS[0] * (1 + NEAR) < gamma < GAMMAS[-1] * (1 - NEAR)
+    return dict.fromkeys(LOSS_CURVE, bool(minima >= JUDGED and inside))
+
+
+def loss_doubts(params: np.ndarray, minima: int) -> tuple[str, ...]:
+    """Why the loss curve is not identified, a line, if it isn't."""
+    if all(identified_loss(params, minima).values()):
+        return ()
+    few = f"{minima} minima are too few for its three parameters" if minima < JUDGED else (
+        "the best one has its floor or its exponent at a bound"
+    )  # fmt: skip
+    return (f"the loss curve E + K C^-gamma is not identified: {few}; add budgets",)
 
 
 def frontier_params(

@@ -11,6 +11,8 @@ from isoflop.analysis.compute import PerToken
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.result import Budget, Certificate, Intervals, Misfit, Objective
 
+NO_WIDTH = 1e-12
+"""Relative width of draws that do not differ."""
 KEPT_DRAWS = 400
 """Bootstrap draws that stay with a fit: enough for percentiles of what is predicted from it."""
 
@@ -61,10 +63,17 @@ class Outcome:
             method="bootstrap",
             B=len(self.draws_BxP),
             resampling=self.resampling,
-            params=dict(zip(self.params, spans(self.draws_BxP, options.level), strict=True)),
-            exponents=dict(zip(self.exponents, spans(self.exponent_draws_Bx2, options.level), strict=True)),
+            params=self._spans(self.params, self.draws_BxP, options.level),
+            exponents=self._spans(self.exponents, self.exponent_draws_Bx2, options.level),
             draws=self._kept,
         )
+
+    def _spans(
+        self, values: dict[str, float | None], draws_BxP: np.ndarray, level: float
+    ) -> dict[str, tuple[float | None, float | None]]:
+        span_of = spread_about if self.law is None else span_with
+        rows = zip(values.items(), draws_BxP.T, strict=True)
+        return {name: span_of(value, column, level) for (name, value), column in rows}
 
     @property
     def _kept(self) -> tuple[tuple[float, ...], ...]:
@@ -82,6 +91,35 @@ def span(draws_B: np.ndarray, level: float) -> tuple[float | None, float | None]
         return None, None
     low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def span_with(estimate: float | None, draws_B: np.ndarray, level: float) -> tuple[float | None, float | None]:
+    """`span`, stretched to the estimate: one at a bound has all its draws to one side."""
+    low, high = span(draws_B, level)
+    if low is None or high is None or estimate is None or not np.isfinite(estimate):
+        return low, high
+    return min(low, estimate), max(high, estimate)
+
+
+def spread_about(
+    estimate: float | None, draws_B: np.ndarray, level: float
+) -> tuple[float | None, float | None]:
+    """The central interval of the draws, moved so that their median is the estimate, and none below zero.
+
+    An envelope of resampled runs lies above the envelope of all, and a redrawn table's about a smooth curve:
+    the draws show the spread of the estimate, and not its place. (None, None) without an estimate, and where
+    the draws don't differ: what is held at a bound has no interval.
+    """
+    low, high = span(draws_B, level)
+    if low is None or high is None or estimate is None or not np.isfinite(estimate):
+        return None, None
+    middle = float(np.median(draws_B[np.isfinite(draws_B)]))
+    if not high - low > NO_WIDTH * abs(middle):
+        return None, None
+    if low > 0 and estimate > 0:
+        return estimate * min(low / middle, 1.0), estimate * max(high / middle, 1.0)
+    moved = estimate - middle
+    return min(max(low + moved, 0.0), estimate), high + moved
 
 
 def spans(draws_BxP: np.ndarray, level: float) -> list[tuple[float | None, float | None]]:
