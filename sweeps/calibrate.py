@@ -23,6 +23,7 @@ from isoflop.sweeps.store import Store
 from isoflop.sweeps.train_cells import train_cells
 from isoflop.train.batches import CHUNK
 from isoflop.train.execution import Execution
+from isoflop.train.fetching import announce
 from isoflop.train.spec import CellSpec, Recipe, Segment, content_id
 
 MEASURED_WIDTHS = 3
@@ -68,6 +69,7 @@ def _measure(
     files = {r.model.width: remembered / f"{content_id(_shape(r))}-{machine}.json" for r in recipes}
     missing = [r for r in recipes if not files[r.model.width].exists()]
     if missing:
+        announce(f"calibration: {len(missing)} widths, some seconds each; this machine's are remembered")
         segments = [Segment(_shape(r), 0, STEPS, None, None) for r in missing]
         _train(segments, plan, store, launcher, how)
         for segment in segments:

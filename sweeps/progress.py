@@ -24,7 +24,12 @@ SURE = 0.03
 LINE_SECONDS = 20.0
 """Without a terminal, at most one line in this time."""
 
-SHOWN_TASKS, SHOWN_BUDGETS = 8, 12
+SHOWN_TASKS, SHOWN_BUDGETS = 8, 8
+"""With the head they fit on a terminal of 24 lines."""
+
+BAR_WIDTH = 24
+"""Beside the longest stage's name and the time left it fits in 80 columns."""
+
 ENDED = ("finished", "diverged", "failed")
 
 Expected = Callable[[float, float], float]
@@ -42,7 +47,7 @@ class Task:
 
     def __str__(self) -> str:
         loss = "" if self.loss is None else f", loss {self.loss:.3f}"
-        expected = "" if self.expected is None else f" ({self.expected:.3f} expected at the end)"
+        expected = "" if self.expected is None else f" ({self.expected:.3f} expected)"
         return f"width {self.width}, step {self.step:,} of {self.stop:,}{loss}{expected}"
 
 
@@ -95,8 +100,8 @@ class Reporter:
         self._sketched = 0
 
     def say(self, text: str, style: str = "") -> None:
-        """One line."""
-        self.console.print(text, style=style, soft_wrap=True)
+        """One line; on a terminal broken between words."""
+        self.console.print(text, style=style, soft_wrap=not self.console.is_terminal)
 
     def warn(self, text: str) -> None:
         """One line that starts with `warning:`."""
@@ -124,7 +129,7 @@ class Reporter:
             return
         stage = self._stage(view, rows, now - self._began)
         if self._live:
-            self._live.update(_drawn(stage))
+            self._live.update(draw(stage))
         elif stage.share > SURE:
             self._told = now
             self.say(stage.line())
@@ -156,14 +161,16 @@ class Reporter:
         return self._expected(row["n_params_non_embedding"], row["n_tokens"])
 
 
-def _drawn(stage: Stage) -> RenderableType:
-    left = "" if stage.left is None else f"  about {_span(stage.left)} left"
+def draw(stage: Stage) -> RenderableType:
+    """The live view of a stage."""
+    left = "" if stage.left is None else f", about {_span(stage.left)} left"
     head = Table.grid(padding=(0, 1))
     head.add_row(
-        Text(stage.name, style="bold"),
-        ProgressBar(total=1.0, completed=min(stage.share, 1.0), width=30),
-        Text(f"{stage.share:.0%} of {stage.total:.3g} FLOPs{left}  {stage.workers} at work"),
+        _line(stage.name, "bold"),
+        ProgressBar(total=1.0, completed=min(stage.share, 1.0), width=BAR_WIDTH),
+        _line(f"{stage.share:.0%}{left}"),
     )
+    counted = f"{stage.counted()}; {stage.total:.3g} FLOPs; {stage.workers} at work"
     budgets = Table("budget", "cells", "least loss so far", "at width", box=None, padding=(0, 2))
     for column in budgets.columns:
         column.justify = "right"
@@ -174,10 +181,15 @@ def _drawn(stage: Stage) -> RenderableType:
         best = min(done, key=lambda row: row["loss"], default=None)
         loss, width = (f"{best['loss']:.4f}", str(best["d_model"])) if best else ("", "")
         budgets.add_row(f"{budget:.3g}", f"{len(done)}/{len(own)}", loss, width)
-    tasks = [Text(f"  {task}", style="dim") for task in stage.tasks[:SHOWN_TASKS]]
+    tasks = [_line(f"  {task}", "dim") for task in stage.tasks[:SHOWN_TASKS]]
     more = len(stage.tasks) - SHOWN_TASKS
-    rest = [Text(f"  and {more} more", style="dim")] if more > 0 else []
-    return Group(head, Text(f"{stage.counted()}"), budgets, *tasks, *rest)
+    rest = [_line(f"  and {more} more", "dim")] if more > 0 else []
+    return Group(head, _line(counted), budgets, *tasks, *rest)
+
+
+def _line(text: str, style: str = "") -> Text:
+    """One line, cut where the terminal ends: what wraps moves all that is drawn below it."""
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
 
 
 def _span(seconds: float) -> str:

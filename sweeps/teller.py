@@ -7,10 +7,12 @@ import csv
 import fcntl
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import IO, Any, get_args, get_type_hints
 
+from isoflop.base.errors import UserError
 from isoflop.sweeps.store import Store
 from isoflop.train.result import CellResult
 from isoflop.train.trackers import Tracker
@@ -19,6 +21,9 @@ RUN_TABLE = "runs.csv"
 TABLES = ("tuning.csv", RUN_TABLE, "checks.csv")
 OVER = ("finished", "diverged", "failed")
 """What can be told of a cell; `pending` and `running` ones have yet to become something."""
+
+LOCK_SECONDS = 50.0
+"""How long a turn at a tracker is waited for: whoever has it may be stopped."""
 
 DRAWN = ("report.html", "fit.json", RUN_TABLE)
 """Files whose change makes a sweep's end a new one."""
@@ -84,10 +89,26 @@ class Teller:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        with (self.store.path / f"{self.marks}.lock").open("w") as file:
-            with contextlib.suppress(OSError):  # a file system without locks: marks alone must do
-                fcntl.flock(file, fcntl.LOCK_EX)
+        path = self.store.path / f"{self.marks}.lock"
+        with path.open("w") as file:
+            until = time.monotonic() + LOCK_SECONDS
+            while not _locked(file):
+                if time.monotonic() > until:
+                    held = f"another process has held {path} for {LOCK_SECONDS:.0f} s"
+                    raise UserError(f"{held}: end it, or try again later")
+                time.sleep(LOCK_SECONDS / 500)
             yield
+
+
+def _locked(file: IO[str]) -> bool:
+    """Whether the file's lock is ours now."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks: marks alone must do
+        return True
+    return True
 
 
 def _digest(drawn: Sequence[Path]) -> str:

@@ -117,6 +117,8 @@ class RayLauncher:
     def close(self) -> None:
         import ray
 
+        for end in [end for end, placed in self.placed.items() if not ray.wait([placed], timeout=0.0)[0]]:
+            ray.kill(self.workers.pop(end))  # one that has no place yet has nothing to save
         with contextlib.suppress(KeyboardInterrupt):  # a second one: at once, and nothing else is lost
             for actor in self.workers.values():
                 actor.leave.remote()

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from isoflop.base.errors import UserError
 from isoflop.sweeps import mirror as mirrors
+from isoflop.sweeps import teller as tellers
 from isoflop.sweeps.mirror import Mirror
 from isoflop.sweeps.progress import Reporter
 from isoflop.sweeps.store import Store
 from isoflop.sweeps.table import to_csv
 from isoflop.sweeps.teller import read_rows
 from isoflop.train.corpus import Corpus
+from isoflop.train.trackers import open_tracker
 from tests.sweeps.made_up import make_store
 
 TRACKER = """
@@ -134,3 +138,17 @@ def test_rows_come_back_from_csv_as_they_were(store: Store) -> None:
     assert {type(row["flops"]) for row in rows} == {int}
     assert {type(row["loss"]) for row in rows} == {float, type(None)}
     assert read_rows(Store(store.path / "cells")) == []
+
+
+def test_a_turn_at_a_tracker_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process that was stopped while it had the turn."""
+    monkeypatch.setattr(tellers, "LOCK_SECONDS", 0.2)
+    teller = tellers.Teller(
+        "jsonl", open_tracker("jsonl", sweep="s", folder=tmp_path, warn=print), Store(tmp_path)
+    )
+    with (tmp_path / "mirrored" / "jsonl.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match=r"another process has held .*jsonl\.lock for"):
+            teller.tell({"cell_id": "0" * 16, "status": "failed"})

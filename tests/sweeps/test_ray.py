@@ -87,6 +87,19 @@ def test_a_worker_that_fails_is_told_and_replaced(stand_in: StandIn) -> None:
     assert len(stand_in.told("start")) in (2, 3)
 
 
+def test_workers_without_room_are_waited_for_and_it_says_so(stand_in: StandIn) -> None:
+    store = Store(stand_in.folder)
+    with contextlib.closing(open_launcher(store, ON_CORES, "workers=1,resources.unicorn=1")) as launcher:
+        assert launcher.waiting == ""
+        launcher.keep(1)
+        said = "1 workers wait for room on the Ray cluster (CPU 1, unicorn 1 each)"
+        assert launcher.waiting == said
+    with contextlib.closing(open_launcher(store, ON_CORES, "workers=1")) as launcher:
+        launcher.keep(1)
+        wait_until(lambda: launcher.waiting == "")
+        stand_in.await_told("start", 1)
+
+
 def test_workers_of_a_coordinator_that_is_killed_leave(stand_in: StandIn) -> None:
     command = [sys.executable, "-c", COORDINATOR, str(stand_in.folder)]
     with subprocess.Popen(command) as coordinator:

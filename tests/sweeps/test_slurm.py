@@ -96,6 +96,20 @@ def test_an_array_of_workers_is_kept_at_its_size(stand_in: OnSlurm) -> None:
 
 
 @slow
+def test_workers_that_are_queued_are_waited_for_and_it_says_why(stand_in: OnSlurm) -> None:
+    launcher = stand_in.launcher("workers=1,sbatch.begin=now+1hour")
+    launcher.keep(1)
+    assert launcher.waiting == "1 workers are queued on SLURM"
+    stand_in.look(launcher, 1)
+    assert launcher.waiting == "1 workers are queued on SLURM (BeginTime)"
+    launcher.settings = replace(launcher.settings, workers=2, sbatch={})
+    stand_in.look(launcher, 2)
+    stand_in.await_told("start", 1)
+    stand_in.look(launcher, 2)
+    assert launcher.waiting == "", "one of them works"
+
+
+@slow
 def test_a_coordinator_that_comes_back_takes_its_workers_over(stand_in: OnSlurm) -> None:
     stand_in.launcher("workers=2").keep(2)
     before = set(stand_in.jobs())
@@ -206,6 +220,9 @@ def test_a_controller_that_goes_away_is_told_once_and_waited_for(
             patch.setenv("SLURM_CONF", stand_in.cluster.impatient_config())
             (line,) = stand_in.look(launcher, 1)
             assert "SLURM does not answer" in line
+            assert "SLURM does not answer" in launcher.waiting
+            monkeypatch.setattr(slurm, "SILENT_SECONDS", 0.0)
+            assert launcher.waiting == "", "not for ever"
             assert stand_in.look(launcher, 1) == []
             with pytest.raises(UserError, match="SLURM does not answer"):
                 stand_in.launcher()
