@@ -123,6 +123,9 @@ def variables(tmp_path_factory: pytest.TempPathFactory, server: Server) -> dict[
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         **{name: value for name, value in server.environment.items() if name != "WANDB_MODE"},
         "WANDB_ENTITY": "me",
+        # Reports compile the same programs again and again: JAX may keep them from one to the next.
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("jax")),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
     }
 
 
