@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 FURTHER = 1.01
 """A budget beyond the runs' range by more than this factor is extrapolation."""
+FURTHEST = 1e3
+"""... and by more than this one that no fit carries: a prediction there has to be forced."""
 GRID = 4001
 
 
@@ -99,7 +101,8 @@ def predict(
     """The allocation of `flops` training FLOPs, with the fit's bootstrap intervals.
 
     Raises `UserError` for a budget that is no positive number, for extrapolation from a fit that is not
-    certified or not identified (unless forced), and where the law has no interior optimum there.
+    certified or not identified and from any by more than `FURTHEST` (unless forced), and where the law has no
+    interior optimum there.
     """
     if not (np.isfinite(flops) and flops > 0):
         raise UserError(f"--flops {flops}: give a positive number of FLOPs, such as 1e18")
@@ -108,6 +111,11 @@ def predict(
     low, high = fit.conventions["flops_range"]
     beyond = max(flops / high, low / flops, 1.0)
     warnings = _doubts(fit, beyond, force)
+    if beyond > FURTHEST and not force:
+        raise UserError(
+            f"{beyond:.3g} times beyond the fitted budgets, more than {FURTHEST:g}: no law is known to hold "
+            "so far; run larger budgets, or use --force to have the numbers all the same"
+        )
     C_K = np.array([flops])
     params = np.vstack([fit.params_P, fit.draws_BxP]) if len(fit.draws_BxP) else fit.params_P[None]
     n_B = fit.optimum(C_K, params)[:, 0]

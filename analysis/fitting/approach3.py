@@ -29,6 +29,10 @@ LARGE, SAMPLE = 20_000, 2_000
 FEWEST_DRAWS = 20
 OPTIMA = 3
 """Distinct optima of the sample that are refined on a large table."""
+NOTHING_NEXT = (
+    "no run of the largest one's price would identify it: where the law is plausible, its rivals differ by "
+    "less than the noise; widen the range of sizes and tokens, or repeat runs"
+)
 DRAWN = 40_000_000
 """Most rows times resamples of a bootstrap."""
 
@@ -58,6 +62,9 @@ def approach3(table: RunTable, options: FitOptions) -> Outcome:
         warnings += (judged.doubt(law.name),)
     cost, C_K = per_token(table), ends(table)
     noise = _noise(design, params_P, table.loss_R)
+    suggested = _next(design, solutions, verdict, cost, table, noise)
+    if verdict.warnings and not suggested:
+        warnings += (NOTHING_NEXT,)
     outcome = Outcome(
         law=options.law,
         params=dict(zip(law.parameters, map(float, params_P), strict=True)),
@@ -67,9 +74,9 @@ def approach3(table: RunTable, options: FitOptions) -> Outcome:
         cost=cost,
         objective=_objective(options, float(solutions.objective_S[solutions.best])),
         certificate=certificate,
-        identified=verdict.identified,
+        identified=verdict.identified | _exponents_known(verdict, law, params_P, C_K, cost),
         misfit=judged,
-        next_runs=_next(design, solutions, verdict, cost, float(table.C_R.max()), noise),
+        next_runs=suggested,
         noise=noise,
         warnings=warnings,
         notes=_notes(law, cost, design),
@@ -201,12 +208,30 @@ def _rising(design: Design, params_P: np.ndarray) -> tuple[str, ...]:
     )
 
 
-def _next(design, solutions, verdict, cost: PerToken, flops: float, noise: float):
+def _next(design, solutions, verdict, cost: PerToken, table: RunTable, noise: float):
     if all(verdict.identified.values()):
         return ()
     best = solutions.best
     params_P, theta_P = solutions.params_SxP[best], solutions.theta_SxP[best]
-    return next_runs(design, params_P, theta_P, verdict.rivals_AxP, cost, flops, noise)
+    return next_runs(
+        design, params_P, theta_P, verdict.rivals_AxP, cost, float(table.C_R.max()), noise, table.loss_R
+    )
+
+
+def _exponents_known(
+    verdict: Verdict, law: Law, params_P: np.ndarray, C_K: np.ndarray, cost: PerToken
+) -> dict[str, bool]:
+    """An exponent that moves with a parameter that is not identified is not identified either."""
+    here = exponents(law, params_P[None], C_K, cost)[0]
+    known = dict.fromkeys(("a", "b"), True)
+    for p, name in enumerate(law.parameters):
+        if verdict.identified[name]:
+            continue
+        moved_P = np.where(np.arange(len(params_P)) == p, 1.1 * params_P, params_P)
+        there = exponents(law, moved_P[None], C_K, cost)[0]
+        for k, exponent in enumerate(known):
+            known[exponent] &= bool(abs(there[k] - here[k]) <= 1e-6)  # false where it is not a number
+    return known
 
 
 def _notes(law: Law, cost: PerToken, design: Design) -> dict[str, object]:

@@ -19,20 +19,25 @@ RATIO = 10.0
 """... and its tokens per parameter outside the table's."""
 GRID = 25
 COUNT = 2
+PLAUSIBLE = 2.0
+"""Factor beyond the table's losses within which the law, and a rival of it, can be meant."""
+LEAST_GAP = 1e-3
+"""Nats between rivals below which no run tells them apart, however quiet the runs are."""
 APART = 3.0
 """Suggestions differ by at least this factor in size or in tokens."""
 
 
 def next_runs(
     design: Design, params_P: np.ndarray, theta_P: np.ndarray, rivals_AxP: np.ndarray, cost: PerToken,
-    flops: float, noise: float,
+    flops: float, noise: float, loss_R: np.ndarray,
 ) -> tuple[dict[str, Any], ...]:  # fmt: skip
     """Up to two runs within `flops` training FLOPs each, best first: `n_params`, `n_tokens`, `flops`, the
     covariates that are a choice, and `separates`, the largest difference in nats per token between the
     parameters that fit about equally well.
 
     `rivals_AxP`: those parameters; without any, the runs are those the fitted ones say least about.
-    `noise`: standard deviation of a run's log loss.
+    `noise`: standard deviation of a run's log loss; `loss_R`: the runs' losses. No run is suggested where the
+    law or a rival is absurd, nor one that tells them apart by less than the noise.
     """
     inputs = _candidates(design, cost, flops)
     N_K, D_K = inputs[:2]
@@ -41,7 +46,10 @@ def next_runs(
     mine_K = evaluate(design.law, params_P, *inputs)
     rivals_AxP = rivals_AxP[np.all(np.isfinite(rivals_AxP), axis=1)]
     if len(rivals_AxP):
-        nats_AxK = np.abs(evaluate(design.law, rivals_AxP, *inputs) - mine_K)
+        theirs_AxK = evaluate(design.law, rivals_AxP, *inputs)
+        inputs, mine_K, theirs_AxK = _plausible(inputs, mine_K, theirs_AxK, loss_R)
+        N_K, D_K = inputs[:2]
+        nats_AxK = np.abs(theirs_AxK - mine_K)
         score = _separating(nats_AxK / mine_K / max(noise, 1e-4))
         nats_K = nats_AxK.max(axis=0)
     else:
@@ -60,7 +68,17 @@ def next_runs(
             "separates": float(nats_K[k]) if np.isfinite(nats_K[k]) else None,
         }
         for k in _greedy(inputs, score)
+        if not nats_K[k] < max(noise * mine_K[k], LEAST_GAP)
     )
+
+
+def _plausible(
+    inputs: tuple[np.ndarray, ...], mine_K: np.ndarray, theirs_AxK: np.ndarray, loss_R: np.ndarray
+) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray]:
+    """The candidates at which neither the law nor a rival is absurd."""
+    low, high = loss_R.min() / PLAUSIBLE, loss_R.max() * PLAUSIBLE
+    inside_K = (mine_K > low) & (mine_K < high) & np.all((theirs_AxK > low) & (theirs_AxK < high), axis=0)
+    return tuple(x[inside_K] for x in inputs), mine_K[inside_K], theirs_AxK[:, inside_K]
 
 
 def _candidates(design: Design, cost: PerToken, flops: float) -> tuple[np.ndarray, ...]:

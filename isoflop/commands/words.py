@@ -31,7 +31,7 @@ def fit_lines(fitted: LawFit) -> Iterator[str]:
     yield f"[bold]{APPROACHES[fitted.approach]}{law}: {fitted.n_runs} runs[/bold]"
     intervals = fitted.intervals
     yield from _values(fitted.params, intervals.params if intervals else {}, fitted.identified or {})
-    yield from _values(fitted.exponents, intervals.exponents if intervals else {}, {})
+    yield from _values(fitted.exponents, intervals.exponents if intervals else {}, fitted.identified or {})
     if intervals:
         yield f"  intervals   {intervals.level:.0%}, {intervals.method}, B = {intervals.B}"
     yield from _budgets(fitted)

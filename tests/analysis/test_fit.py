@@ -37,6 +37,7 @@ FIELDS = [
     "profiles",
     "coverage",
     "competition",
+    "provenance",
 ]
 
 
@@ -63,7 +64,7 @@ def test_noisy_truth_lies_in_the_intervals(wide: RunTable) -> None:
         assert high is not None
         assert low < truth < high
     assert found.exponents["a"] == pytest.approx(0.5126, abs=0.03)
-    assert found.identified == dict.fromkeys(NAMES, True)
+    assert found.identified == dict.fromkeys((*NAMES, "a", "b"), True)
 
 
 def test_outliers_move_huber_less_than_least_squares() -> None:
@@ -141,6 +142,11 @@ def test_too_few_sizes_or_budgets_leave_their_exponent_unidentified(
     loss = loss * np.exp(0.005 * np.random.default_rng(0).standard_normal(len(N)))
     found = fit(table_of(pd.DataFrame({"n_params": N, "n_tokens": D, "loss": loss})), quick())
     assert not found.identified[lost]
+    assert not found.identified["a"]  # an exponent that follows from it
+    assert not found.identified["b"]
+    losses = np.array([np.min(loss), np.max(loss)])
+    for run in found.next_runs:  # none for less than the noise, none where a law is absurd
+        assert run["separates"] is None or 1e-3 <= run["separates"] <= 2 * losses[1]
 
 
 def test_no_more_points_than_parameters_identify_nothing() -> None:

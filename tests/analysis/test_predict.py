@@ -95,6 +95,15 @@ def test_unidentified_fits_do_not_extrapolate_unless_forced() -> None:
         predict(doubtful, 1e26)
 
 
+def test_no_fit_is_carried_a_thousand_times_beyond_its_runs_unless_forced() -> None:
+    low, high = fitted().conventions["flops_range"]
+    for far in (1e4 * high, 1e-4 * low, 1e14 * high):
+        with pytest.raises(UserError, match=r"times beyond the fitted budgets.*--force"):
+            predict(fitted(), far)
+        assert any("times beyond" in line for line in predict(fitted(), far, force=True).warnings)
+    assert any("50 times beyond" in line for line in predict(fitted(), 50 * high).warnings)
+
+
 @pytest.mark.parametrize("flops", [0.0, -1.0, float("nan"), float("inf")])
 def test_bad_budgets_are_refused(flops: float) -> None:
     with pytest.raises(UserError, match="give a positive number of FLOPs"):
