@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from isoflop.analysis.sources.aliases import hints
+from isoflop.analysis.sources.aliases import Naming
+from isoflop.analysis.sources.proposals import proposal
 from isoflop.analysis.tables.cells import as_floats, listed, one_line
 from isoflop.analysis.tables.plausible import doubts
 from isoflop.base.errors import UserError
@@ -35,7 +36,7 @@ class Counted:
     warnings: tuple[str, ...]
 
 
-def count_rows(frame: pd.DataFrame, count: str, flops: str, where: str) -> Counted:
+def count_rows(frame: pd.DataFrame, count: str, flops: str, where: str, naming: Naming) -> Counted:
     """N, D, C and loss under the conventions `count` and `flops`.
 
     Raises `UserError` for an unknown convention, one that the table lacks, absent columns and bad values.
@@ -47,9 +48,9 @@ def count_rows(frame: pd.DataFrame, count: str, flops: str, where: str) -> Count
     own = f"n_params_{count}"
     if own not in frame.columns and (count != "non_embedding" or not _plain(frame)):
         _refuse_count(frame, count, where)
-    _need(frame, own, where)
-    loss_R = numbers(frame, "loss", where)
-    N_R, D_R, C_R, derived = _complete(frame, own, where)
+    _need(frame, own, where, naming)
+    loss_R = numbers(frame, "loss", where, naming)
+    N_R, D_R, C_R, derived = _complete(frame, own, where, naming)
     warnings = []
     if derived:
         warnings.append(f"the table has no {derived}: it follows from C = 6ND")
@@ -85,37 +86,36 @@ def _refuse_count(frame: pd.DataFrame, count: str, where: str) -> None:
     )
 
 
-def _need(frame: pd.DataFrame, own: str, where: str) -> None:
+def _need(frame: pd.DataFrame, own: str, where: str, naming: Naming) -> None:
     size = own if own in frame.columns else "n_params"
     have = {"n_params": size, "n_tokens": "n_tokens", "flops": "flops"}
     absent = [name for name, column in have.items() if column not in frame.columns]
     missing = [] if "loss" in frame.columns else ["loss"]
     missing += absent if len(absent) > 1 else []
     if missing:
-        guesses = hints(frame, missing)
-        hint = ",".join(f"{new}={one_line(old)}" for new, old in guesses.items()) or "new=old,..."
         wanted = "loss and two of n_params, n_tokens, flops"
+        choice = proposal(frame, naming.own, missing, naming.columns.values())
         raise UserError(
-            f"{where} lacks {', '.join(missing)} (it needs {wanted}); it has {listed(frame)}. "
-            f"Rename with --columns {hint}"
+            f"{where} lacks {', '.join(missing)} (it needs {wanted}); it has {listed(naming.own)}. Choose "
+            f"with {choice}"
         )
 
 
 def _complete(
-    frame: pd.DataFrame, own: str, where: str
+    frame: pd.DataFrame, own: str, where: str, naming: Naming
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, str | None]:
     size = own if own in frame.columns else "n_params"
     if size not in frame.columns:
-        D_R, C_R = numbers(frame, "n_tokens", where), numbers(frame, "flops", where)
+        D_R, C_R = numbers(frame, "n_tokens", where, naming), numbers(frame, "flops", where, naming)
         return _follows(1 / 6.0, np.ones_like(C_R), C_R, D_R, where), D_R, C_R, "n_params"
-    N_R = numbers(frame, size, where)
+    N_R = numbers(frame, size, where, naming)
     if "n_tokens" not in frame.columns:
-        C_R = numbers(frame, "flops", where)
+        C_R = numbers(frame, "flops", where, naming)
         return N_R, _follows(1 / 6.0, np.ones_like(C_R), C_R, N_R, where), C_R, "n_tokens"
-    D_R = numbers(frame, "n_tokens", where)
+    D_R = numbers(frame, "n_tokens", where, naming)
     if "flops" not in frame.columns:
         return N_R, D_R, _follows(6.0, N_R, D_R, np.ones_like(D_R), where), "flops"
-    return N_R, D_R, numbers(frame, "flops", where), None
+    return N_R, D_R, numbers(frame, "flops", where, naming), None
 
 
 def _follows(scale: float, x_R: np.ndarray, y_R: np.ndarray, z_R: np.ndarray, where: str) -> np.ndarray:
@@ -130,10 +130,12 @@ def _follows(scale: float, x_R: np.ndarray, y_R: np.ndarray, z_R: np.ndarray, wh
     return values
 
 
-def numbers(frame: pd.DataFrame, name: str, where: str, may_be_empty: bool = False) -> np.ndarray:
+def numbers(
+    frame: pd.DataFrame, name: str, where: str, naming: Naming, may_be_empty: bool = False
+) -> np.ndarray:
     """The column as positive finite float64, NaN where it is empty and may be.
 
-    Raises `UserError` that names the first offending row, counted from 0.
+    Raises `UserError` that names the first offending row.
     """
     values = as_floats(frame, name)
     good = np.isfinite(values) & (values > 0)
@@ -141,11 +143,20 @@ def numbers(frame: pd.DataFrame, name: str, where: str, may_be_empty: bool = Fal
         good |= frame[name].isna().to_numpy()
     bad = np.flatnonzero(~good)
     if len(bad):
-        row = frame.index[bad[0]]
-        shown = one_line(frame[name].iloc[bad[0]], 40)
-        more = f" (and {len(bad) - 1} more rows)" if len(bad) > 1 else ""
-        raise UserError(
-            f"{where}: {name} is {shown} in row {row}{more}: it must be a positive number; "
-            "mend the row, or mark it with a status other than finished"
-        )
+        raise UserError(f"{where}: {_complaint(frame, name, values, bad, naming)}")
     return values
+
+
+def _complaint(frame: pd.DataFrame, name: str, values: np.ndarray, bad: np.ndarray, naming: Naming) -> str:
+    """What is wrong with the first bad row, where it stands, and the mend."""
+    own = naming.columns.get(name, name)
+    cells = frame[own] if own in frame.columns else frame[name]
+    shown = one_line(cells.iloc[bad[0]], 40)
+    more = f" (and {len(bad) - 1} more rows)" if len(bad) > 1 else ""
+    place = naming.place(int(frame.index[bad[0]]))
+    mend = "mend the row, or mark it with a status other than finished"
+    if cells.iloc[bad].isna().all():
+        mend = f"fill it in, or leave such rows out with --where '{name}!='"
+    elif name == "loss" and np.all(values < 0):
+        mend = "a log-likelihood is minus the loss: turn its sign"
+    return f"{naming.column(name)} is {shown} in {place}{more}: it must be a positive number; {mend}"

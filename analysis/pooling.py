@@ -17,15 +17,18 @@ SOURCE = "source"
 """The column that says which of several tables a row came from."""
 
 
-def pool(frames: Sequence[pd.DataFrame], names: Sequence[str]) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """One table with fresh row numbers, and notes on how it came about.
+def pool(
+    frames: Sequence[pd.DataFrame], names: Sequence[str], own: Sequence[Sequence[str]]
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """One table, its rows numbered from 0 through all of `frames`, and notes on how it came about.
 
-    A cell that stands in several tables with the same loss is taken once. Raises `UserError` where the tables
-    count parameters by different columns, measure another text, or give one cell two losses.
+    `names`, `own`: what the tables are called, and their own columns. A cell that stands in several tables
+    with the same loss is taken once. Raises `UserError` where the tables count parameters by different
+    columns, measure another text, or give one cell two losses.
     """
     if len(frames) == 1:
         return frames[0].reset_index(drop=True), ()
-    _agree(frames, names)
+    _agree(frames, names, own)
     pooled = pd.concat([frame.assign(**{SOURCE: name}) for frame, name in zip(frames, names, strict=True)])
     pooled = pooled.reset_index(drop=True)
     if "cell_id" not in pooled.columns or "loss" not in pooled.columns:
@@ -36,7 +39,7 @@ def pool(frames: Sequence[pd.DataFrame], names: Sequence[str]) -> tuple[pd.DataF
     _refuse_two_losses(known)
     repeated = known.index[as_texts(known, "cell_id").duplicated()]
     note = f"{len(frames)} tables pooled, {len(repeated)} repeated cells taken once"
-    return pooled.drop(index=repeated).reset_index(drop=True), (note,)
+    return pooled.drop(index=repeated), (note,)
 
 
 def _refuse_two_losses(known: pd.DataFrame) -> None:
@@ -51,10 +54,10 @@ def _refuse_two_losses(known: pd.DataFrame) -> None:
         raise UserError(f"cell {one_line(cell, 40)} has two losses in {' and '.join(tables)}: drop one table")
 
 
-def _agree(frames: Sequence[pd.DataFrame], names: Sequence[str]) -> None:
-    for other, other_name in zip(frames[1:], names[1:], strict=True):
-        _same_measures(frames[0], names[0], other, other_name)
-        _same_measures(other, other_name, frames[0], names[0])
+def _agree(frames: Sequence[pd.DataFrame], names: Sequence[str], own: Sequence[Sequence[str]]) -> None:
+    for other, other_name, others in zip(frames[1:], names[1:], own[1:], strict=True):
+        _same_measures(frames[0], names[0], other, other_name, others)
+        _same_measures(other, other_name, frames[0], names[0], own[0])
         for column in COMPARABLE:
             if column not in frames[0].columns or column not in other.columns:
                 continue
@@ -67,11 +70,13 @@ def _agree(frames: Sequence[pd.DataFrame], names: Sequence[str]) -> None:
                 )
 
 
-def _same_measures(one: pd.DataFrame, name: str, other: pd.DataFrame, other_name: str) -> None:
+def _same_measures(
+    one: pd.DataFrame, name: str, other: pd.DataFrame, other_name: str, own: Sequence[str]
+) -> None:
     measured = [column for column in one.columns if column in ("loss", "flops", "n_tokens")]
     measured += [column for column in one.columns if column.startswith("n_params")]
     absent = [column for column in measured if column not in other.columns]
     if absent:
         raise UserError(
-            f"{other_name} has no {absent[0]} as {name} has: rename with --columns; it has {listed(other)}"
+            f"{other_name} has no {absent[0]} as {name} has: rename with --columns; it has {listed(own)}"
         )

@@ -102,7 +102,8 @@ def rename(frame: pd.DataFrame, columns: Mapping[str, str] | None, where: str) -
     for new, old in (columns or {}).items():
         if old not in frame.columns:
             raise UserError(
-                f"{where} has no column {one_line(old)!r} to call {one_line(new)!r}; it has {listed(frame)}"
+                f"{where} has no column {one_line(old)!r} to call {one_line(new)!r}; it has "
+                f"{listed(list(frame.columns))}"
             )
     chosen = columns or {}
     gone = {*chosen.keys(), *chosen.values()} & set(frame.columns)

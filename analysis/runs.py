@@ -14,9 +14,8 @@ import pandas as pd
 
 from isoflop.analysis.counts import COUNTS, FLOPS, Counted, count_rows, numbers
 from isoflop.analysis.pooling import pool
-from isoflop.analysis.provenance import content_hash, hash_of_rows
-from isoflop.analysis.readers import tidy
-from isoflop.analysis.sources import Naming, combine, name_columns, open_source
+from isoflop.analysis.provenance import content_hash
+from isoflop.analysis.sources import Naming, combine, open_frame, open_source
 from isoflop.analysis.tables.cautions import ONE_KIND, cautions
 from isoflop.analysis.tables.cells import one_line
 from isoflop.analysis.tables.dependence import (
@@ -161,11 +160,11 @@ def load_runs(
     chosen = parse_columns(columns) if isinstance(columns, str) else columns
     sources = [open_source(item, chosen) for item in items]
     names = [each.name for each in sources]
-    frame, notes = pool([each.frame for each in sources], names)
+    frame, notes = pool([each.frame for each in sources], names, [each.naming.own for each in sources])
     naming = combine(each.naming for each in sources)
     if where:
         rows = len(frame)
-        frame = select(frame, where, ", ".join(names))
+        frame = select(frame, where, ", ".join(names), naming.own)
         notes += (f"{len(frame)} of {rows} rows have {where}",)
     naming = dataclasses.replace(naming, notes=notes + naming.notes)
     folder = sources[0].folder if len(sources) == 1 else None
@@ -175,9 +174,9 @@ def load_runs(
 
 def table_of(frame: pd.DataFrame, *, count: str = "non_embedding", flops: str = "exact") -> RunTable:
     """A run table from a data frame already in memory; the rules are those of `load_runs`."""
-    named, naming = name_columns(tidy(frame, "a data frame"), None, "a data frame")
-    table = _table(named, count, flops, "a data frame", None, naming)
-    return dataclasses.replace(table, sha256=hash_of_rows(frame))
+    source = open_frame(frame)
+    table = _table(source.frame, count, flops, source.name, None, source.naming)
+    return dataclasses.replace(table, sha256=source.sha256)
 
 
 def _table(
@@ -197,9 +196,9 @@ def _table(
             f"{source} has no finished run among {len(frame)} rows; their status: {words}. If one of these "
             "words means finished, choose it with --where status=WORD"
         )
-    counted: Counted = count_rows(finished, count, flops, source)
+    counted: Counted = count_rows(finished, count, flops, source, naming)
     if "budget" in finished.columns:
-        finished = finished.assign(budget=numbers(finished, "budget", source, may_be_empty=True))
+        finished = finished.assign(budget=numbers(finished, "budget", source, naming, may_be_empty=True))
     warnings = (*naming.notes, *unknown, *counted.warnings, *cautions(finished, counted.D_R))
     if excluded:
         words = counted_words(words_of(frame.loc[~keep]).value_counts())

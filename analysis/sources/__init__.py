@@ -15,8 +15,9 @@ import pandas as pd
 from isoflop.analysis.provenance import hash_of_file, hash_of_rows
 from isoflop.analysis.readers import locate, read_table, tidy
 from isoflop.analysis.sources.aliases import Naming, combine, name_columns
+from isoflop.analysis.tables.places import Part
 
-__all__ = ["Naming", "Source", "combine", "name_columns", "open_source"]
+__all__ = ["Naming", "Source", "combine", "name_columns", "open_frame", "open_source"]
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,27 @@ def open_source(item: str | Path, columns: Mapping[str, str] | None = None) -> S
         from isoflop.analysis.sources.wandb_runs import read_wandb, without_result
 
         rows = read_wandb(name.removeprefix("wandb:"))
-        frame, naming = name_columns(tidy(rows, name), columns, name)
+        frame, naming = _read(rows, columns, name)
         return Source(name, without_result(frame), naming, hash_of_rows(rows))
     if name.startswith("public:"):
         from isoflop.analysis.sources.public import read_public
 
         rows, meanings = read_public(name.removeprefix("public:"))
-        frame, naming = name_columns(tidy(rows, name), columns, name)
+        frame, naming = _read(rows, columns, name)
         return Source(name, frame, dataclasses.replace(naming, meanings=meanings), hash_of_rows(rows))
     path, folder = locate(item)
     frame, naming = name_columns(read_table(path), columns, str(path))
+    naming = dataclasses.replace(naming, parts=(Part(name, frame.index, path),))
     return Source(name, frame, naming, hash_of_file(path), folder)
+
+
+def open_frame(rows: pd.DataFrame, columns: Mapping[str, str] | None = None) -> Source:
+    """A data frame already in memory as `open_source` gives a table; rows go by the frame's own index."""
+    name = "a data frame"
+    frame, naming = _read(rows, columns, name)
+    return Source(name, frame.reset_index(drop=True), naming, hash_of_rows(rows))
+
+
+def _read(rows: pd.DataFrame, columns: Mapping[str, str] | None, name: str) -> tuple[pd.DataFrame, Naming]:
+    frame, naming = name_columns(tidy(rows, name), columns, name)
+    return frame, dataclasses.replace(naming, parts=(Part(name, frame.index, labels=rows.index),))

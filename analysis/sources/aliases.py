@@ -13,6 +13,7 @@ from isoflop.analysis.readers import rename
 from isoflop.analysis.sources.loss_units import split_loss_unit
 from isoflop.analysis.sources.units import Named, is_spelled_out, key_of, split_unit
 from isoflop.analysis.tables.cells import as_floats, one_line, spelled_numbers
+from isoflop.analysis.tables.places import Part, place_of
 from isoflop.analysis.tables.statuses import are_statuses
 from isoflop.base.errors import UserError
 
@@ -84,6 +85,19 @@ class Naming:
     meanings: dict[str, str] = field(default_factory=dict)
     loss_unit: str | None = None
     """What a loss that was read from another column is in, where its name says so."""
+    own: tuple[str, ...] = ()
+    """The table's own columns."""
+    parts: tuple[Part, ...] = ()
+    """Where the rows stand in their sources."""
+
+    def column(self, name: str) -> str:
+        """A column of the run table as a message calls it, with the table's own name if that is another."""
+        own = self.columns.get(name)
+        return name if own is None else f"{name} (the column {one_line(own, 60)!r})"
+
+    def place(self, row: int) -> str:
+        """Where a row stands, as its reader counts."""
+        return place_of(self.parts, row)
 
 
 def name_columns(
@@ -96,6 +110,7 @@ def name_columns(
 
     Raises `UserError` where several could be meant.
     """
+    own = tuple(frame.columns)
     chosen, stated = _with_units({new: old for new, old in (columns or {}).items() if new != old})
     frame, spelled = _spelled(rename(frame, chosen, where))
     found = {
@@ -114,9 +129,25 @@ def name_columns(
     notes += tuple(_conversion(new, old, named) for new, (old, named) in found.items() if named.converts)
     notes += spelled
     unit = found["loss"][1].becomes if "loss" in found else None
-    return frame.assign(**values), Naming(
-        {new: old for new, (old, _) in found.items()}, notes, loss_unit=unit
-    )
+    notes += _other_counts(frame, own, usual, found)
+    naming = Naming({new: old for new, (old, _) in found.items()}, notes, loss_unit=unit, own=own)
+    return frame.assign(**values), naming
+
+
+def _other_counts(
+    frame: pd.DataFrame, own: tuple[str, ...], usual: list[str], found: Mapping[str, tuple[str, Named]]
+) -> tuple[str, ...]:
+    """A note where the table counts parameters in other ways, too, than the one read by its usual name."""
+    if not any(each.startswith("n_params = ") for each in usual):
+        return ()
+    taken = found["n_params"][0]
+    counts = [name for name in own if re.search(r"(^|[^a-z])param(eter)?s($|[^a-z])", name.lower())]
+    others = [name for name in counts if name != taken and _has_numbers(frame, name)]
+    if not others:
+        return ()
+    more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
+    shown = one_line(", ".join(others[:SHOWN])) + more
+    return (f"N is {one_line(taken)}; the table also has {shown}: choose with --columns n_params=...",)
 
 
 def _spelled(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -169,18 +200,10 @@ def combine(namings: Iterable[Naming]) -> Naming:
                 if value not in target.setdefault(key, []):
                     target[key].append(value)
     joined = ({key: ", ".join(values) for key, values in each.items()} for each in (columns, meanings))
-    return Naming(next(joined), tuple(notes), next(joined), next((unit for unit in units if unit), None))
-
-
-def hints(frame: pd.DataFrame, missing: Iterable[str]) -> dict[str, str]:
-    """`{new: old}` guesses too weak to act on: a letter alone, a training loss."""
-    found = {}
-    for new in missing:
-        letters = [name for name in frame.columns if name in tuple(SYMBOLS.get(new, ""))]
-        losses = [name for name in frame.columns if "loss" in name.lower()] if new == "loss" else []
-        if letters or losses:
-            found[new] = (letters or losses)[0]
-    return found
+    unit = next((unit for unit in units if unit), None)
+    own = tuple(dict.fromkeys(name for naming in namings for name in naming.own))
+    parts = tuple(part for naming in namings for part in naming.parts)
+    return Naming(next(joined), tuple(notes), next(joined), unit, own, parts)
 
 
 def _counted(frame: pd.DataFrame) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 from numbers import Real
 
@@ -22,10 +23,10 @@ LISTED = 24
 """A message lists this many columns."""
 
 
-def listed(frame: pd.DataFrame) -> str:
-    """The table's columns, for a message."""
-    more = f" and {len(frame.columns) - LISTED} more" if len(frame.columns) > LISTED else ""
-    return ", ".join(one_line(name) for name in frame.columns[:LISTED]) + more
+def listed(columns: Sequence[str]) -> str:
+    """Names of columns, for a message."""
+    more = f" and {len(columns) - LISTED} more" if len(columns) > LISTED else ""
+    return ", ".join(one_line(name) for name in columns[:LISTED]) + more
 
 
 def one_line(value: object, most: int = 200) -> str:

@@ -18,13 +18,13 @@ THOUSANDS = re.compile(r"\d{1,3}(\.\d{3})+")
 
 @dataclass(frozen=True)
 class Layout:
-    """A file's text without byte order mark, its separator, and the numbers (from 0) of lines that are no
-    rows: comments, `sep=;`, the header once more.
+    """A file's separator, and its lines without those that are no rows: comments, `sep=;`, the header once
+    more. `numbers`: the line in the file, from 1, of each.
     """
 
-    text: str
     separator: str
-    skipped: tuple[int, ...]
+    lines: tuple[str, ...]
+    numbers: tuple[int, ...]
 
 
 def read_delimited(path: Path, tabs: bool) -> pd.DataFrame:
@@ -47,33 +47,30 @@ def read_delimited(path: Path, tabs: bool) -> pd.DataFrame:
 def line_numbers(path: Path, tabs: bool) -> list[int]:
     """The line, from 1 as an editor counts them, on which each row of the table begins."""
     found = layout(path.read_bytes(), tabs)
-    kept, numbers = [], []
-    for number, line in enumerate(found.text.splitlines(keepends=True)):
-        if number not in found.skipped:
-            kept.append(line)
-            numbers.append(number + 1)
-    reader = csv.reader(kept, delimiter=found.separator)
+    reader = csv.reader(found.lines, delimiter=found.separator)
     starts, after = [], 0
     for record in reader:
         if record:
-            starts.append(numbers[after])
+            starts.append(found.numbers[after])
         after = reader.line_num
     return starts[1:]
 
 
 def layout(data: bytes, tabs: bool) -> Layout:
     """How a file is laid out. Raises `UnicodeDecodeError` for what is no text."""
-    text = _decoded(data)
-    lines = text.splitlines(keepends=True)
+    lines = _decoded(data).splitlines(keepends=True)
     skipped = _comments(lines)
     rest = [number for number in range(len(lines)) if number not in skipped and lines[number].strip()]
+    separator = "\t" if tabs else ","
     if rest and (marked := re.fullmatch(r"\s*\"?sep=(.)\"?\s*", lines[rest[0]])):
-        return Layout(text, marked[1], (*skipped, rest[0]))
-    if not rest:
-        return Layout(text, "\t" if tabs else ",", skipped)
-    header = lines[rest[0]]
-    again = tuple(number for number in rest[1:] if lines[number].strip() == header.strip())
-    return Layout("".join(lines), _separator(header, tabs), (*skipped, *again))
+        separator = marked[1]
+        skipped.add(rest[0])
+    elif rest:
+        header = lines[rest[0]]
+        separator = _separator(header, tabs)
+        skipped |= {number for number in rest[1:] if lines[number].strip() == header.strip()}
+    kept = [number for number in range(len(lines)) if number not in skipped]
+    return Layout(separator, tuple(lines[k] for k in kept), tuple(k + 1 for k in kept))
 
 
 def _parse(found: Layout, dtype: type | None = None) -> pd.DataFrame:
@@ -81,11 +78,10 @@ def _parse(found: Layout, dtype: type | None = None) -> pd.DataFrame:
         # Rows longer than the header are an error: pandas would shift or cut them.
         warnings.simplefilter("error", pd.errors.ParserWarning)
         return pd.read_csv(
-            io.StringIO(found.text),
+            io.StringIO("".join(found.lines)),
             sep=found.separator,
             index_col=False,
             low_memory=False,
-            skiprows=list(found.skipped),
             dtype=dtype,
         )
 
@@ -102,17 +98,17 @@ def _decoded(data: bytes) -> str:
         return data.decode("cp1252", errors="replace")
 
 
-def _comments(lines: list[str]) -> tuple[int, ...]:
+def _comments(lines: list[str]) -> set[int]:
     """Lines that begin with #, but for a header that does: it stands before a first row of numbers."""
     marked = [number for number, line in enumerate(lines) if line.lstrip().startswith("#")]
     rows = [number for number, line in enumerate(lines) if line.strip()]
     if not marked or 2 * len(marked) > len(rows):
-        return ()
+        return set()
     first = next(number for number in rows if number not in marked)
     if first - 1 in marked and _is_numeric(lines[first]):
         lines[first - 1] = lines[first - 1].lstrip("# \t")
         marked.remove(first - 1)
-    return tuple(marked)
+    return set(marked)
 
 
 def _is_numeric(line: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,20 +24,24 @@ COMPARED: dict[str, Callable[[Any, Any], Any]] = {
 FORM = "write column=value, as in dataset=c4 (or !=, <, <=, >, >=)"
 
 
-def select(frame: pd.DataFrame, where: str, source: str) -> pd.DataFrame:
+def select(frame: pd.DataFrame, where: str, source: str, own: Sequence[str]) -> pd.DataFrame:
     """The rows that meet every condition of `"column=value,..."`, with their index.
 
     Numbers are compared as numbers, truth values as such (`outlier=no`), text exactly; `!=` keeps empty
     cells, `column!=` keeps those that are not empty. A value may stand in quotes. A status chosen by a word
     that says neither finished nor failed counts as finished.
 
-    Raises `UserError` for a text of another form, an unknown column, and values that no row has.
+    Raises `UserError` for a text of another form, a column that the table has not got (its `own` are listed),
+    and values that no row has.
     """
     for item in _conditions(where):
-        name, sign, value = _parts(item, frame, source)
+        name, sign, value = _parts(item, frame, source, own)
         keep = _keep(frame, name, sign, value)
         if not keep.any():
-            known = ", ".join(one_line(each, 40) for each in frame[name].dropna().unique()[:6]) or "empty"
+            known = (
+                ", ".join(one_line(each, 40) for each in as_texts(frame, name).dropna().unique()[:6])
+                or "empty"
+            )
             raise UserError(f"--where {name}{sign}{value}: no row of {source} has it; {name} is {known}")
         frame = frame.loc[keep]
         if sign == "=" and "status" in frame and as_texts(frame, name).equals(as_texts(frame, "status")):
@@ -53,7 +57,7 @@ def _conditions(where: str) -> Iterator[str]:
     yield from (part.strip() for part in parts)
 
 
-def _parts(item: str, frame: pd.DataFrame, source: str) -> tuple[str, str, str]:
+def _parts(item: str, frame: pd.DataFrame, source: str, own: Sequence[str]) -> tuple[str, str, str]:
     """Column, sign and value of one condition; a column's name may itself hold signs."""
     for name in sorted(frame.columns, key=len, reverse=True):
         rest = item[len(name) :].lstrip()
@@ -63,7 +67,7 @@ def _parts(item: str, frame: pd.DataFrame, source: str) -> tuple[str, str, str]:
     if not found:
         raise UserError(f"--where {item!r}: {FORM}")
     name, _, _ = _checked(item, *found.groups())
-    raise UserError(f"--where {name}: {source} has no such column; it has {listed(frame)}")
+    raise UserError(f"--where {name}: {source} has no such column; it has {listed(own)}")
 
 
 def _checked(item: str, name: str, sign: str, value: str) -> tuple[str, str, str]:

@@ -70,13 +70,13 @@ def bad(column: str, value: object) -> pd.DataFrame:
 
 
 REFUSED = {
-    "loss NaN": (bad("loss", np.nan), r"loss is nan in row 1"),
-    "loss zero": (bad("loss", 0.0), r"loss is 0.* in row 1: it must be a positive number"),
-    "loss negative": (bad("loss", -1.0), r"loss is -1.* in row 1"),
-    "loss a word": (bad("loss", "oops"), r"loss is oops in row 1"),
-    "N infinite": (bad("n_params", np.inf), r"n_params is inf in row 1"),
-    "D negative": (bad("n_tokens", -5.0), r"n_tokens is -5.* in row 1"),
-    "C zero": (bad("flops", 0.0), r"flops is 0.* in row 1"),
+    "loss NaN": (bad("loss", np.nan), r"loss is nan in line 3"),
+    "loss zero": (bad("loss", 0.0), r"loss is 0.* in line 3: it must be a positive number"),
+    "loss negative": (bad("loss", -1.0), r"loss is -1.* in line 3"),
+    "loss a word": (bad("loss", "oops"), r"loss is oops in line 3"),
+    "N infinite": (bad("n_params", np.inf), r"n_params is inf in line 3"),
+    "D negative": (bad("n_tokens", -5.0), r"n_tokens is -5.* in line 3"),
+    "C zero": (bad("flops", 0.0), r"flops is 0.* in line 3"),
     "no loss": (PLAIN.drop(columns="loss"), r"lacks loss .*it has n_params, n_tokens, flops"),
     "one of three": (
         PLAIN[["loss", "flops"]],
