@@ -17,12 +17,10 @@ LOSS = 1.8 + 400 / N**0.34
 
 def refusal(frame: pd.DataFrame, path: Path | None = None) -> str:
     """The line that refuses a table."""
+    if path is not None:
+        frame.to_csv(path, index=False)
     with pytest.raises(UserError) as caught:
-        if path is None:
-            table_of(frame)
-        else:
-            frame.to_csv(path, index=False)
-            load_runs(path)
+        table_of(frame) if path is None else load_runs(path)
     assert len(str(caught.value).splitlines()) == 1
     return str(caught.value)
 
