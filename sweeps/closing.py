@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from isoflop.analysis.design.estimate import METHOD
 from isoflop.sweeps.store import Store
 
 
@@ -50,8 +51,7 @@ def _known(summary: dict[str, Any]) -> list[str]:
     low, high = last["interval"]
     level = f" at {100 * asked['level_at_a_look']:.4g}%" if asked else ""
     return [
-        f"{name} = {last['estimate']:.4g} [{low:.4g}, {high:.4g}]{level} by the rounds' generalized least "
-        f"squares, {after}; {last['why']}"
+        f"{name} = {last['estimate']:.4g} [{low:.4g}, {high:.4g}]{level} by {METHOD}, {after}; {last['why']}"
     ]
 
 

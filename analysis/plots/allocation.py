@@ -149,7 +149,7 @@ def static(story: Story) -> Figure | None:
         panel.axvline(edge, color=INK, lw=0.9, ls=":")
         log_axis(panel, "x", C_K[0], C_K[-1], X, power)
         log_axis(panel, "y", *spread(spans[k], 0.1), LABELS[k])
-    panels[0].legend(loc="lower right")
+    panels[0].legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     return figure
 
 

@@ -119,10 +119,26 @@ def static(story: Story) -> Figure | None:
     )
     best = shown.optimum
     axes.plot(
-        best["n_opt_predicted"], best["loss_opt_predicted"], "D", mfc="white", mec=ACCENT, mew=1.6, ms=7
+        best["n_opt_predicted"],
+        best["loss_opt_predicted"],
+        "D",
+        mfc="white",
+        mec=ACCENT,
+        mew=1.6,
+        ms=7,
+        label="predicted minimum",
     )
     if best["n_opt"] is not None:
-        axes.plot(best["n_opt"], best["loss_opt"], "D", color=INK, ms=7, mec="white", mew=0.8)
+        axes.plot(
+            best["n_opt"],
+            best["loss_opt"],
+            "D",
+            color=INK,
+            ms=7,
+            mec="white",
+            mew=0.8,
+            label="the runs' own minimum",
+        )
     log_axis(axes, "x", float(shown.N_K[0]), float(shown.N_K[-1]), X)
     axes.set_ylabel(_label(story))
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)

@@ -24,6 +24,7 @@ from isoflop.analysis.plots.style import (
     short,
     spread,
 )
+from isoflop.analysis.result import probability
 
 if TYPE_CHECKING:
     from isoflop.analysis.reporting.story import Story
@@ -48,7 +49,21 @@ def caption(story: Story) -> str:
         "Each run's loss relative to the surface, against size (left) and tokens per parameter "
         "(right). Shaded: two "
         f"standard deviations of the residuals, ±{200 * notes['residual_log_sd']:.2f}%{seeds}."
+        f"{_verdict(story)}"
     )
+
+
+def _verdict(story: Story) -> str:
+    """What the lack-of-fit test makes of them; empty without one."""
+    found = story.fit.misfit
+    if found is None:
+        return ""
+    what = (
+        "a pattern that chance does not explain"
+        if found.rejected
+        else "no pattern that chance does not explain"
+    )
+    return f" The lack-of-fit test finds {what} ({probability(found.p_value)})."
 
 
 def _data(story: Story) -> tuple[np.ndarray, list[np.ndarray], list[str], float]:

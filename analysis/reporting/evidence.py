@@ -11,6 +11,7 @@ from scipy.stats import binom
 from isoflop.analysis.plots.style import nats
 from isoflop.analysis.reporting.rounds import Rounds, rounds_of
 from isoflop.analysis.reporting.words import between, joined, number
+from isoflop.analysis.result import probability
 
 if TYPE_CHECKING:
     from isoflop.analysis.reporting.story import Story
@@ -78,7 +79,19 @@ def held_out(story: Story) -> HeldOut | None:
 
 
 def doubts(story: Story) -> list[str]:
-    """What speaks against the fit, a clause each: held-out runs, the other approaches, the rounds."""
+    """What speaks against the fit, a clause each: its misfit, then what `checks` found."""
+    misfit = story.fit.misfit
+    if misfit is None or not misfit.rejected:
+        return checks(story)
+    return [
+        f"{story.fit.law} misses these runs beyond chance ({probability(misfit.p_value)})",
+        *checks(story),
+    ]
+
+
+def checks(story: Story) -> list[str]:
+    """What else speaks against the fit, which its own warnings can't say: held-out runs, the other
+    approaches, the rounds of the sweep."""
     held = held_out(story)
     found = [held.clause] if held and held.beyond_chance else []
     return [*found, *filter(None, (_approaches_apart(story), _rounds_apart(story)))]

@@ -21,12 +21,12 @@ from plotly.offline import get_plotlyjs
 from isoflop.analysis.plots import FIGURES
 from isoflop.analysis.plots.style import dark_colours, nats
 from isoflop.analysis.provenance import origin_line
-from isoflop.analysis.reporting.evidence import doubts
+from isoflop.analysis.reporting.evidence import checks
 from isoflop.analysis.reporting.headline import cards, headline, subtitle
 from isoflop.analysis.reporting.rounds import BY_METHOD, ROUNDS, rounds_of
 from isoflop.analysis.reporting.table import Table
 from isoflop.analysis.reporting.tables import tables
-from isoflop.analysis.reporting.words import NONE, advice, certificate, floor, number, upper
+from isoflop.analysis.reporting.words import NONE, advice, certificate, floor, misfit, number, upper
 
 if TYPE_CHECKING:
     from isoflop.analysis.reporting.story import Story
@@ -108,7 +108,7 @@ def _warnings(story: Story) -> str:
     parabolas = story.parabolas.warnings if story.parabolas else ()
     rounds = rounds_of(story.sweep.summary)
     of_rounds = rounds.warnings if rounds else ()
-    against = map(upper, doubts(story))
+    against = map(upper, checks(story))
     lines = dict.fromkeys([*against, *story.fit.warnings, *of_rounds, *parabolas, *story.notes])
     if not lines:
         return ""
@@ -134,7 +134,7 @@ def _sections(story: Story, figures: Mapping[str, go.Figure]) -> list[str]:
 
 def _sureness(story: Story) -> str:
     """The certificate, the truth where it is known, and the runs to add where something is left open."""
-    said = " ".join(filter(None, (certificate(story.fit), floor(story))))
+    said = " ".join(filter(None, (certificate(story.fit), misfit(story.fit), floor(story))))
     text = f'<p class="lead">{html.escape(said)}</p>'
     if wanted := advice(story.fit):
         items = "".join(f"<li>{html.escape(line)}</li>" for line in wanted)

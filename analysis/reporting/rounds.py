@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from isoflop.analysis.design.estimate import METHOD
 from isoflop.analysis.plots.style import power
 from isoflop.analysis.predicting import predict
 from isoflop.analysis.reporting.table import Table
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from isoflop.analysis.result import Interval, LawFit
 
 ROUNDS, BY_METHOD = "Rounds of the adaptive sweep", "The target by method"
-METHOD = "generalized least squares with an effect of each trunk"
 
 
 @dataclass(frozen=True)

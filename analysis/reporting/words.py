@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from isoflop.analysis.plots.style import power, short
-from isoflop.analysis.result import Interval, LawFit
+from isoflop.analysis.result import Interval, LawFit, probability
 
 if TYPE_CHECKING:
     from isoflop.analysis.reporting.story import Story
@@ -90,6 +90,18 @@ def certificate(fit: LawFit) -> str:
         f"{seal.starts_at_optimum} of {seal.starts} starts end there{rest}; condition number "
         f"{number(seal.condition_number, 2)}.{bounds}"
     )
+
+
+def misfit(fit: LawFit) -> str:
+    """What the lack-of-fit test makes of the law; empty without one."""
+    found = fit.misfit
+    if found is None:
+        return ""
+    verdict = "misses the runs beyond chance" if found.rejected else "misses the runs by no more than chance"
+    aside = (
+        f", {found.outliers} outlier{'s' if found.outliers > 1 else ''} set aside" if found.outliers else ""
+    )
+    return f"By the lack-of-fit test the law {verdict} ({probability(found.p_value)}{aside})."
 
 
 def advice(fit: LawFit) -> list[str]:

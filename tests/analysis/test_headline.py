@@ -10,6 +10,7 @@ import pytest
 from isoflop.analysis.reporting.evidence import doubts, held_out
 from isoflop.analysis.reporting.headline import cards, headline
 from isoflop.analysis.reporting.rounds import methods_table, rounds_table
+from isoflop.analysis.result import Misfit
 
 CONVENTIONS = {"flops_range": (1e11, 1e12), "loss_unit": "nats per token"}
 
@@ -95,6 +96,14 @@ def test_as_many_outside_as_chance_allows_are_no_doubt(outside: int, bad: bool) 
     held = held_out(made_up_story(errors=(0.5,) * outside + (0.0,) * (6 - outside)))
     assert held is not None
     assert held.beyond_chance is bad
+
+
+def test_a_rejected_law_comes_before_all_else() -> None:
+    misfit = Misfit(2e-8, 12.0, (3, 27), 0, "")
+    said = headline(made_up_story(fit=made_up_fit(misfit=misfit), agreements=apart(agrees=False)))
+    assert said.startswith("Chinchilla misses these runs beyond chance (p = 2e-08); the approaches differ")
+    kept = Misfit(0.3, 1.2, (3, 27), 0, "")
+    assert doubts(made_up_story(fit=made_up_fit(misfit=kept))) == []
 
 
 def test_approaches_that_disagree_are_named_with_both_numbers() -> None:

@@ -57,7 +57,7 @@ def test_an_adaptive_sweep_names_target_method_level_and_warnings(tmp_path: Path
     lines = closing_lines(folder(tmp_path, rounds=[last], adaptive=asked))
     assert lines[0] == "look at: the law is in doubt"
     assert lines[1].startswith(
-        "a = 0.585 [0.565, 0.605] at 98.75% by the rounds' generalized least squares, after 1"
+        "a = 0.585 [0.565, 0.605] at 98.75% by least squares with trunk effects, after 1"
     )
 
 
