@@ -119,9 +119,7 @@ def interactive(story: Story) -> go.Figure | None:
     )
     names = [mark.name for mark in shown]
     figure.add_vline(x=_best(story), line={"color": INK, "width": 1, "dash": "dot"})  # pyright: ignore[reportArgumentType]
-    rows = plain(
-        "", type="category", categoryorder="array", categoryarray=names[::-1], showgrid=False, automargin=True
-    )
+    rows = plain("", type="category", categoryorder="array", categoryarray=names[::-1], showgrid=False)
     figure.update_layout(
         layout(110 + 34 * len(shown), xaxis=plain(_label(story), range=[0, _limit(shown)]), yaxis=rows)
     )

@@ -143,7 +143,7 @@ def interactive(story: Story) -> go.Figure | None:
     for column, panel in enumerate(shown, start=1):
         for trace in _traces(panel):
             figure.add_trace(trace, 1, column)
-        figure.update_xaxes(plain(panel.label, range=list(panel.limits), nticks=5), row=1, col=column)
+        figure.update_xaxes(plain(panel.label, range=list(panel.limits), nticks=4), row=1, col=column)
         axis = plain(Y if column == 1 else "", range=[-0.6, TOP], tickvals=[0, 1, 2])
         figure.update_yaxes(axis, row=1, col=column)
     figure.update_layout(layout(330, showlegend=False))

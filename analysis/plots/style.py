@@ -185,6 +185,7 @@ def plain(label: str, **changes: Any) -> dict[str, Any]:
         "ticks": "outside",
         "ticklen": 4,
         "zeroline": False,
+        "automargin": True,
     }
     return {**base, **changes}
 

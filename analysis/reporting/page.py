@@ -90,7 +90,9 @@ def _hash(script: str) -> str:
 
 
 def _header(story: Story) -> str:
-    title = re.sub(r"\^(−?[\d.]+\d)", r"<sup>\1</sup>", html.escape(headline(story)))
+    title = re.sub(
+        r"\^(−?[\d.]+\d)", r"<sup>\1</sup>", html.escape(headline(story)).replace("p = ", "p&nbsp;=&nbsp;")
+    )
     boxes = "".join(
         f'<div class="card"><p class="label">{html.escape(card.label)}</p>'
         f'<p class="value">{html.escape(card.value)}</p>'
@@ -109,7 +111,9 @@ def _warnings(story: Story) -> str:
     rounds = rounds_of(story.sweep.summary)
     of_rounds = rounds.warnings if rounds else ()
     against = map(upper, checks(story))
+    conventions = story.table.warnings  # how the table was read: said last
     lines = dict.fromkeys([*against, *story.fit.warnings, *of_rounds, *parabolas, *story.notes])
+    lines = [*(line for line in lines if line not in conventions), *conventions]
     if not lines:
         return ""
     items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)

@@ -24,7 +24,7 @@ def number(x: float | None, digits: int = 3) -> str:
     size = math.floor(math.log10(abs(x)))
     if -4 <= size < digits + 2:
         return f"{x:.{max(digits - 1 - size, 0)}f}".replace("-", "−")
-    return f"{x:.{digits - 1}e}".replace("e+0", "e").replace("e+", "e").replace("-", "−")
+    return f"{x:.{digits - 1}e}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-").replace("-", "−")
 
 
 def between(span: Interval | None, digits: int = 3) -> str:

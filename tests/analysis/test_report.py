@@ -108,6 +108,8 @@ def test_the_page_says_what_was_found(made: Report) -> None:
         "Compute spent",
         "Seconds per stage",
     } <= titles
+    assert f"SHA-256 {made.story.table.sha256}" in text
+    assert len(made.story.table.sha256 or "") == 64
     conventions = next(t for t in tables(made.story) if t.title == "Exponents under each convention")
     assert len(conventions.rows) == 6
 
@@ -136,6 +138,20 @@ def test_a_foreign_table_gets_the_figures_it_can_and_is_told_first_what_it_lacks
     text = found.html.read_text(encoding="utf-8")
     assert "<script>alert" not in text
     assert "&lt;script&gt;alert(1)" in text
+
+
+def test_a_table_whose_largest_budget_breaks_the_law_says_so_first(table: RunTable, tmp_path: Path) -> None:
+    """Every loss of the largest budget is 0.1 nats too high: the smaller budgets can't have foreseen it."""
+    top = table.budget_R == 1.3e12
+    broken = dataclasses.replace(table, loss_R=table.loss_R + 0.1 * np.asarray(top))
+    found = report(broken, tmp_path, FitOptions(bootstrap=100, starts=16))
+    assert "7 of 7 held-out runs lie outside their 95% intervals" in found.headline
+    assert found.headline.index("held-out") < found.headline.find("As fitted") or not found.fit.trusted
+    text = found.html.read_text(encoding="utf-8")
+    kept = re.findall(r"<li>(.*?)</li>", text[text.index("To keep in mind") :])
+    assert kept[0].startswith("7 of 7 held-out runs lie outside")
+    assert kept[-len(table.warnings) :] == [html.escape(line) for line in table.warnings]
+    assert '<p class="value">0 of 7</p>' in text
 
 
 def test_an_unwritable_folder_is_one_line(folder: Path, tmp_path: Path) -> None:
