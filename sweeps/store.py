@@ -45,6 +45,9 @@ _DEFAULTS = {
 GRID = "fixed grid"
 """Kind of a sweep whose cells are planned before anything is trained."""
 
+MAX_DAMAGES = 5
+"""How often a record that came back damaged is made again."""
+
 TRIES = 2
 """A task that fails is tried again by whoever comes, so many times a run of the command."""
 
@@ -225,10 +228,20 @@ class Store:
         return folder
 
     def set_aside(self, damaged: Path, why: str) -> None:
-        """Moves something damaged out of the way, beside a note of why."""
+        """Moves something damaged out of the way, beside a note of why.
+
+        Raises `UserError` where that was done with the same record again and again: it would be for ever.
+        """
         aside = self.path / "damaged"
         aside.mkdir(exist_ok=True)
-        target = aside / f"{damaged.parent.name}-{damaged.name}-{os.urandom(4).hex()}"
+        record = f"{damaged.parent.name}-{damaged.name}-"
+        times = sum(name.startswith(record) and name.endswith(".txt") for name in names(aside))
+        if times >= MAX_DAMAGES:
+            raise UserError(
+                f"{damaged} was damaged {times + 1} times ({why}): this disk does not keep what is written: "
+                f"take another with --out, or delete {aside} to try again"
+            )
+        target = aside / f"{record}{os.urandom(4).hex()}"
         if damaged.exists() and durable.move(damaged, target):
             durable.write(target.with_name(f"{target.name}.txt"), f"{damaged}: {why}\n")
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from isoflop.base.durable import Damaged, new_folder
 from isoflop.base.errors import UserError
 from isoflop.sweeps.config import SweepConfig
 from isoflop.sweeps.status import read_status
-from isoflop.sweeps.store import Store
+from isoflop.sweeps.store import MAX_DAMAGES, Store
 
 
 def test_a_folder_knows_its_config(config: SweepConfig, tmp_path: Path) -> None:
@@ -114,3 +115,19 @@ def test_a_folder_that_is_not_there_has_no_state(tmp_path: Path) -> None:
         read_status(tmp_path / "nowhere")
     with pytest.raises(UserError, match=r"is not a sweep's folder: it has no sweep\.json"):
         read_status(tmp_path)
+
+
+def test_a_disk_that_damages_a_record_again_and_again_is_not_written_to_for_ever(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for _ in range(MAX_DAMAGES):
+        with new_folder(store.cell("one")) as folder:
+            (folder / "cell.json").write_text("{}")
+        (store.cell("one") / "cell.json").write_text("{ ")
+        with pytest.raises(Damaged):
+            store.checked(store.cell("one"))
+        assert not store.cell_done("one")
+    with new_folder(store.cell("one")) as folder:
+        (folder / "cell.json").write_text("{}")
+    (store.cell("one") / "cell.json").write_text("{ ")
+    with pytest.raises(UserError, match=r"one was damaged 6 times .*: this disk does not keep"):
+        store.checked(store.cell("one"))
