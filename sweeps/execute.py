@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from isoflop.base.durable import Damaged, new_folder
 from isoflop.base.provenance import Provenance, provenance
 from isoflop.sweeps.group import ALONE, Group
+from isoflop.sweeps.live import LiveLog, cell_rates, remove
 from isoflop.sweeps.store import Store
 from isoflop.sweeps.task import Task
 from isoflop.train import checkpoint
@@ -24,7 +26,6 @@ from isoflop.train.device import device_name
 from isoflop.train.execution import Execution
 from isoflop.train.loop import Part, Progress, Trained, evaluate, run_segments
 from isoflop.train.result import Clock, curve, measured
-from isoflop.train.schedules import learning_rates
 from isoflop.train.spec import CellSpec, DataSpec, Segment, to_json
 from isoflop.train.step import State
 
@@ -76,17 +77,20 @@ def execute(tasks: Sequence[Task], store: Store, done: int, worked: Worked = Wor
     """
     segments, how = [task.segment for task in tasks], worked.how
     corpus = _corpus(tasks[0].corpus, segments[0].recipe.data)
-    trained = run_segments(
-        segments,
-        corpus,
-        [store.checkpoint(s.parent) / "state" if s.parent else None for s in segments],
-        worked.progress,
-        how,
-        store.profile(segments[0].recipe.model.width) if how.profile else None,
-        parts=[_part(segment, store, done, how) for segment in segments] if done else (),
-        partway=_Partway(tasks, store, worked),
-        agree=worked.group.tell,
-    )
+    names = [segment.segment_id for segment in segments] if worked.group.leads else []
+    with contextlib.closing(LiveLog(store, names)) as live:
+        trained = run_segments(
+            segments,
+            corpus,
+            [store.checkpoint(s.parent) / "state" if s.parent else None for s in segments],
+            worked.progress,
+            how,
+            store.profile(segments[0].recipe.model.width) if how.profile else None,
+            parts=[_part(segment, store, done, how) for segment in segments] if done else (),
+            partway=_Partway(tasks, store, worked),
+            agree=worked.group.tell,
+            log=live.append,
+        )
     for number, (task, outcome) in enumerate(zip(tasks, trained, strict=True)):
         _file(task, store, corpus, outcome, worked, number)
 
@@ -166,6 +170,7 @@ def _file(task: Task, store: Store, corpus: Corpus, trained: Trained, worked: Wo
         _file_cell(task, task.cell, store, corpus, trained, windows, worked.how)
     _file_segment(task.segment, store.diverged(name) if diverged else store.segment(name), trained, diverged)
     store.drop_partials(name)
+    remove(store, name)
 
 
 def _file_segment(segment: Segment, record: Path, trained: Trained, diverged: bool) -> None:
@@ -217,7 +222,7 @@ def _file_cell(
     )
     with new_folder(store.cell(cell.cell_id)) as folder:
         np.save(folder / "windows.npy", windows)
-        points = curve(cell, metrics, _rates(cell))
+        points = curve(cell, metrics, cell_rates(cell))
         (folder / "curve.jsonl").write_text("".join(json.dumps(point) + "\n" for point in points))
         record = {"cell": to_json(cell), "result": to_json(result), "provenance": origin.to_json()}
         (folder / "cell.json").write_text(json.dumps(record, indent=1))
@@ -234,8 +239,3 @@ def _clock(cell: CellSpec, parts: Sequence[dict[str, Any]]) -> Clock:
         first_step=parts[0]["startup_seconds"] * parts[0]["members"],
         step=float(np.average(paces, weights=shares)) if timed else training / cell.steps,
     )
-
-
-def _rates(cell: CellSpec) -> NDArray[np.float32]:
-    recipe = cell.recipe
-    return learning_rates(recipe.schedule, recipe.optimizer.peak_lr, 0, cell.steps, cell.steps)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from isoflop.sweeps.board import Board
 from isoflop.sweeps.progress import Reporter
 from isoflop.sweeps.store import Store
 from isoflop.sweeps.teller import Teller
@@ -17,6 +18,9 @@ from isoflop.train.trackers import open_tracker
 
 CLOSE_SECONDS = 60.0
 """How long the end of a sweep waits for trackers that hang."""
+
+SHOW_SECONDS = 10.0
+"""Between two looks at what the cells under way have come to."""
 
 Order = Callable[[Teller], None]
 
@@ -33,12 +37,23 @@ class Mirror:
         self.threads = {
             name: threading.Thread(target=self._work, args=(name,), daemon=True) for name in self.orders
         }
+        self.next_show = 0.0
         for thread in self.threads.values():
             thread.start()
 
     def put(self, row: dict[str, Any]) -> None:
         """Mirrors a cell's row, unless it is pending or running, to the trackers not told of it before."""
         self._order(lambda teller: teller.tell(row))
+
+    def show(self, board: Board, claimed: frozenset[str], rows: Sequence[dict[str, Any]]) -> None:
+        """Shows the cells that are being trained, not too often, and never while a tracker is busy."""
+        if time.monotonic() < self.next_show:
+            return
+        self.next_show = time.monotonic() + SHOW_SECONDS
+        by_cell = {row["cell_id"]: row for row in rows}
+        for orders in self.orders.values():
+            if orders.empty():
+                orders.put(lambda teller: teller.show(board, claimed, by_cell))
 
     def finish(self) -> None:
         """Mirrors the run table and the report that lie in the folder, and cells still to be told."""
@@ -61,8 +76,8 @@ class Mirror:
     def _work(self, name: str) -> None:
         try:
             tracker = open_tracker(name, sweep=self.sweep, folder=self.store.path, warn=self.reporter.warn)
-            with contextlib.closing(tracker):
-                teller = Teller(name, tracker, self.store)
+            teller = Teller(name, tracker, self.store)
+            with contextlib.closing(tracker), contextlib.closing(teller):
                 while (order := self.orders[name].get()) is not None:
                     order(teller)
         except Exception as error:  # whatever a tracker raises, the sweep goes on

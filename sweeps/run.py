@@ -87,6 +87,7 @@ class Sweep:
             def on_view(view: View) -> None:
                 filed.update(view.contents, view.claimed & view.missing, write=bool(view.missing))
                 self.reporter.view(view, rows.rows)
+                self.mirror.show(board, view.claimed & view.missing, rows.rows)
 
             train_cells(
                 board,

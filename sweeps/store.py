@@ -5,6 +5,7 @@ provenance.jsonl     a line for each start: versions, commit, machine, time, com
 segments/ID/         segment.json, metrics.npz: a stretch that was trained
 checkpoints/ID/      its state at the end, while it is needed or kept
 partial/ID~STEPS/    state and metrics after STEPS steps of one that was left half-way
+live/ID              metrics of one under way, step by step
 diverged/ID/         like segments/ID, of one whose loss stopped being finite
 cells/ID/            cell.json, windows.npy, curve.jsonl
 failures/ID~N.json   why a segment's N-th try failed
@@ -196,6 +197,10 @@ class Store:
     def cell(self, cell_id: str) -> Path:
         """The cell's folder."""
         return self.path / "cells" / cell_id
+
+    def live(self, segment_id: str) -> Path:
+        """What a segment under way has logged so far."""
+        return self.path / "live" / segment_id
 
     def has_checkpoint(self, segment_id: str) -> bool:
         """Whether training can go on from this segment."""

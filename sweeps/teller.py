@@ -8,14 +8,20 @@ import fcntl
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, get_args, get_type_hints
+from typing import IO, Any, TextIO, get_args, get_type_hints
 
 from isoflop.base.errors import UserError
+from isoflop.sweeps.board import Board
+from isoflop.sweeps.live import LiveCurves, under_way
 from isoflop.sweeps.store import Store
 from isoflop.train.result import CellResult
-from isoflop.train.trackers import Tracker
+from isoflop.train.spec import to_json
+from isoflop.train.trackers import LiveTracker, Tracker
+
+LIVE_CELLS = 24
+"""Cells that are shown at once while they train; others follow as these are over."""
 
 RUN_TABLE = "runs.csv"
 TABLES = ("tuning.csv", RUN_TABLE, "checks.csv")
@@ -40,14 +46,51 @@ class Teller:
         self.name, self.tracker, self.store = name, tracker, store
         self.marks = Path("mirrored") / Path(name).stem
         (store.path / self.marks).mkdir(parents=True, exist_ok=True)
+        self._curves = LiveCurves(store)
+        self._shown: dict[str, int] = {}
+        self._lead: TextIO | None = None
 
     def tell(self, row: dict[str, Any], again: bool = False) -> None:
         """Tells of a cell that is over, unless its mark says that it was told (`again`: even then)."""
         cell_id, status = row["cell_id"], row["status"]
         if status == "finished" and not self.store.cell_done(cell_id):
             return  # it was set aside as damaged, and is trained again
-        if status in OVER:
+        if status in OVER and (again or not self._is_shown_elsewhere()):
+            self._shown.pop(cell_id, None)
             self._once(cell_id, status, again, lambda: self.tracker.cell(*self._trained(row), row))
+
+    def show(self, board: Board, claimed: frozenset[str], rows: Mapping[str, dict[str, Any]]) -> None:
+        """Shows what the cells have come to that are being trained, if the tracker wants it, LIVE_CELLS of
+        them at most. Of the coordinators on one folder one does so; `rows`: by cell."""
+        tracker = self.tracker
+        if not (isinstance(tracker, LiveTracker) and tracker.is_live) or self._is_shown_elsewhere():
+            return
+        for name in under_way(board, self.store, claimed):
+            if name in self._shown or len(self._shown) < LIVE_CELLS:
+                points = self._curves.points(board.cells[name], board.tree.paths[name])
+                if len(points) > self._shown.get(name, 0) and tracker.is_live:
+                    self._shown[name] = len(points)
+                    tracker.points(to_json(board.cells[name]), points, rows[name])
+
+    def _is_shown_elsewhere(self) -> bool:
+        """Whether another process shows cells as they train, and has their runs open; else this one may."""
+        if not (isinstance(self.tracker, LiveTracker) and self.tracker.is_live) or self._lead:
+            return False
+        file = (self.store.path / f"{self.marks}.live").open("w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return True
+        except OSError:  # a file system without locks
+            pass
+        self._lead = file
+        return False
+
+    def close(self) -> None:
+        """Leaves the cells under way to others."""
+        if self._lead:
+            self._lead.close()
 
     def catch_up(self) -> None:
         """Tells of every cell of the folder's tables that was not told yet."""

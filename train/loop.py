@@ -115,13 +115,15 @@ def run_segments(
     parts: Sequence[Part] = (),
     partway: Partway | None = None,
     agree: Callable[[int], int] = lambda steps: steps,
+    log: Callable[[dict[str, NDArray[np.float32]]], None] = lambda metrics: None,
 ) -> list[Trained]:
     """Trains segments of one `pack_key` together, each from its parent's checkpoint or from initialization,
     or from `parts`, as many steps into each.
 
     A member whose loss stops being finite leaves the others as they are. `profile`: a folder for a trace.
-    `agree`: of several processes' lengths of the next stretch, the one that all take. Raises `Left` once
-    `partway` has been told to leave and has saved.
+    `log`: takes the metrics (M, steps) of each stretch, first those of `parts`. `agree`: of several
+    processes' lengths of the next stretch, the one that all take. Raises `Left` once `partway` has been told
+    to leave and has saved.
     """
     began = time.perf_counter()
     if len({pack_key(segment) for segment in segments}) > 1 or len({part.steps for part in parts}) > 1:
@@ -133,7 +135,7 @@ def run_segments(
         states = [_start(s, p, program, how) for s, p in zip(segments, parents, strict=True)]
     state = states[0] if len(states) == 1 else jax.tree.map(lambda *x: jnp.stack(x), *states)
     del states
-    record = _Record(progress, parts, began)
+    record = _Record(progress, parts, began, log)
     waiting: Any = None
     start = segments[0].start + record.steps
     for number, chunk in enumerate(_stretches(_joined(segments, corpus, start), record, agree)):
@@ -231,10 +233,12 @@ class _Record:
     """What the stretches so far have told, metrics (M, steps), and when each was done; after `parts`, which
     earlier processes did."""
 
-    def __init__(self, progress: Progress, parts: Sequence[Part], began: float) -> None:
-        self.progress, self.began = progress, began
+    def __init__(self, progress: Progress, parts: Sequence[Part], began: float, log: Any) -> None:
+        self.progress, self.began, self.log = progress, began, log
         told = parts[0].metrics if parts else ()
         self.before = {name: np.stack([part.metrics[name] for part in parts]) for name in told}
+        if self.before:
+            log(self.before)
         self.seconds_before = sum(part.seconds for part in parts)
         self.startup_before = sum(part.startup_seconds for part in parts)
         self.stretches: list[dict[str, NDArray[np.float32]]] = []
@@ -250,6 +254,7 @@ class _Record:
         """Waits for a stretch's metrics; returns whether any member's loss is still a number."""
         values = {name: np.atleast_2d(np.asarray(array))[:, :steps] for name, array in told.items()}
         self.stretches.append(values)
+        self.log(values)
         self.ends.append(time.perf_counter())
         latest = values["loss"][:, -1]
         self.progress(self.steps, latest)

@@ -219,6 +219,8 @@ def curve(
 ) -> list[dict[str, Any]]:
     """The run's metrics in at most CURVE_POINTS means over equal stretches; `step` is a stretch's end.
 
+    Of a run that is not over, with metrics (steps so far,), the points that it has come to.
+
     The loss stands as `train_loss`, the others under their own names.
     """
     edges = np.unique(np.linspace(0, cell.steps, CURVE_POINTS + 1).round().astype(int))
@@ -234,4 +236,5 @@ def curve(
         }
         | {name: float(values[a:b].mean(dtype=np.float64)) for name, values in named.items()}
         for a, b in itertools.pairwise(edges)
+        if b <= len(metrics["loss"])
     ]

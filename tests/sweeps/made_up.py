@@ -79,6 +79,14 @@ def make_store(folder: Path, corpus: Corpus) -> Store:
     store.write_text("tuning.csv", to_csv([tuning]))
     store.write_text("report.html", "<p>the report</p>")
     store.write_text("figures/isoflop.png", "not really")
-    fit = {"law": "chinchilla", "params": {"E": 1.5, "alpha": 0.4}, "exponents": {"a": 0.5}}
+    fit = {
+        "law": "chinchilla",
+        "params": {"E": 1.5, "alpha": 0.4},
+        "exponents": {"a": 0.5},
+        "intervals": {"level": 0.95, "params": {"alpha": [0.3, 0.5], "E": None}, "exponents": {}},
+        "certificate": {"status": "certified"},
+        "identified": {"E": False, "alpha": True},
+        "misfit": {"p_value": 0.2},
+    }
     store.write_json("fit.json", fit)
     return store

@@ -9,19 +9,26 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from isoflop.__main__ import _run
 from isoflop.analysis import load_runs
+from isoflop.sweeps.board import Board
+from isoflop.sweeps.live import LiveLog, Metrics, cell_rates
 from isoflop.sweeps.mirror import Mirror
 from isoflop.sweeps.progress import Reporter
+from isoflop.sweeps.segments import build_tree
 from isoflop.sweeps.store import Store
 from isoflop.sweeps.teller import read_rows
 from isoflop.train.corpus import Corpus
+from isoflop.train.result import Clock, curve, measured, unfinished
+from isoflop.train.spec import CellSpec, to_json
 from isoflop.train.trackers import wandb as wandb_tracker
-from tests.sweeps.made_up import make_store, train_again
+from tests.small import small_recipe
+from tests.sweeps.made_up import make_store, row_of, train_again
 from tests.train.wandb_file import read_run
 from tests.wandb_server import ENTITY, KEY, Server, StoredRun, serving
 
@@ -98,6 +105,9 @@ def test_a_sweep_online(server: Server, store: Store) -> None:
     report = server.runs["small-report"]
     assert (report.state, report.job_type, report.values["sweep"]) == ("finished", "report", "small")
     assert (report.summary["fit.alpha"], report.summary["fit.a"]) == (0.4, 0.5)
+    assert (report.summary["fit.alpha_low"], report.summary["fit.alpha_high"]) == (0.3, 0.5)
+    assert (report.summary["fit.certified"], report.summary["fit.misfit_p"]) == ("certified", 0.2)
+    assert (report.summary["fit.identified"], report.summary["fit.unidentified"]) == (False, "E")
     (table,) = (json.loads(data) for name, data in report.files.items() if name.endswith("table.json"))
     cell_ids = [row[table["columns"].index("cell_id")] for row in table["data"]]
     assert cell_ids == [row["cell_id"] for row in read_rows(store, ("runs.csv",))]
@@ -128,6 +138,99 @@ def check_told_again(server: Server, store: Store) -> None:
     assert mirrored(store, finish=True) == []
     assert server.asked["file_stream"] == posts
     assert len(list(store.path.glob("mirrored/wandb/*"))) == len(read_rows(store)) + 1
+
+
+def make_board(corpus: Corpus) -> Board:
+    """Two cells of one trunk, 100 and 200 steps long."""
+    recipe = small_recipe(corpus, init_seed=7)
+    cells = {cell.cell_id: cell for cell in (CellSpec(recipe, 100), CellSpec(recipe, 200))}
+    return Board("train the grid", build_tree(cells.values(), 10_000), cells, "none", "")
+
+
+def running(board: Board, corpus: Corpus) -> list[dict[str, Any]]:
+    """The rows of its cells."""
+    cells = board.cells.values()
+    return [row_of(cell, "grid", "", unfinished(cell, corpus, "running", "")) for cell in cells]
+
+
+def finish_cell(store: Store, corpus: Corpus, cell: CellSpec, metrics: Metrics) -> dict[str, Any]:
+    """Files the cell; its row."""
+    windows, clock = np.array([2.0, 2.2], dtype=np.float32), Clock(3.0, 1.0, 0.01)
+    result = measured(cell, corpus, windows=windows, metrics=metrics, clock=clock, device="cpu")
+    points = curve(cell, metrics, cell_rates(cell))
+    store.write_json(f"cells/{cell.cell_id}/cell.json", {"cell": to_json(cell), "result": to_json(result)})
+    store.write_text(f"cells/{cell.cell_id}/curve.jsonl", "".join(json.dumps(p) + "\n" for p in points))
+    return row_of(cell, "grid", "", result)
+
+
+@pytest.mark.slow
+def test_curves_stream_while_cells_train(server: Server, store: Store, corpus: Corpus) -> None:
+    """A trunk's to the runs of all its cells; the ends go on from there, with each point once."""
+    board, rng = make_board(corpus), np.random.default_rng(0)
+    metrics = {name: rng.random(100, dtype=np.float32) for name in ("loss", "grad_norm")}
+    cell, longer = board.cells.values()
+    trunk = board.tree.paths[cell.cell_id][0]
+    assert trunk == board.tree.paths[longer.cell_id][0]
+    said: list[str] = []
+    reporter = Reporter()
+    reporter.say = lambda text, style="": said.append(text)
+    with contextlib.closing(Mirror(("wandb",), "small", store, reporter)) as mirror:
+        live = LiveLog(store, [trunk])
+        for start, stop in ((0, 30), (30, 80)):
+            live.append({name: values[None, start:stop] for name, values in metrics.items()})
+            mirror.next_show = 0.0
+            mirror.show(board, frozenset({trunk}), running(board, corpus))
+            for each in (cell, longer):
+                reached = lambda each=each, stop=stop: streamed(server, each) == stop  # noqa: E731  # for the loop
+                server.wait_until(reached, seconds=60)
+        live.close()
+        check_led(store, corpus, board)
+        row = finish_cell(store, corpus, cell, metrics)
+        mirror.put(row)
+    assert said == []
+    check_points(server.runs[f"small-{cell.cell_id}"], store, cell.cell_id)
+    assert server.runs[f"small-{cell.cell_id}"].summary["loss"] == row["loss"]
+    assert server.runs[f"small-{longer.cell_id}"].state == "running"
+
+
+def streamed(server: Server, cell: CellSpec) -> int:
+    """The last step that the cell's run has, while it is running."""
+    run = server.runs.get(f"small-{cell.cell_id}")
+    return run.history[-1]["_step"] if run and run.history and run.state == "running" else 0
+
+
+def check_led(store: Store, corpus: Corpus, board: Board) -> None:
+    """Another coordinator neither shows these cells nor tells of them: their runs are open elsewhere."""
+    with contextlib.closing(Mirror(("wandb",), "small", store, Reporter())) as other:
+        other.show(board, frozenset(board.tree.segments), running(board, corpus))
+        other.put(read_rows(store)[0])
+    assert not list(store.path.glob("mirrored/wandb/*"))
+
+
+@pytest.mark.slow
+def test_a_server_that_hangs_while_cells_train_holds_up_nothing(
+    server: Server, store: Store, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.faults["graphql"] = "hang"
+    server.faults["file_stream"] = "hang"
+    monkeypatch.setattr(wandb_tracker, "ONLINE_SECONDS", 3.0)
+    board, said = make_board(corpus), list[str]()
+    reporter = Reporter()
+    reporter.say = lambda text, style="": said.append(text)
+    trunk = next(iter(board.tree.paths.values()))[0]
+    live = LiveLog(store, [trunk])
+    live.append({"loss": np.ones((1, 50), dtype=np.float32)})
+    live.close()
+    rows = read_rows(store)
+    with contextlib.closing(Mirror(("wandb",), "small", store, reporter)) as mirror:
+        for _ in range(1000):  # looks of the coordinator
+            mirror.next_show = 0.0
+            mirror.show(board, frozenset({trunk}), running(board, corpus))
+        for row in rows:
+            mirror.put(row)
+    assert len(said) == 1
+    assert "logging offline" in said[0]
+    assert len(list(store.path.glob("wandb/offline-run-*"))) == len(rows)
 
 
 MIRROR = """
@@ -211,7 +314,8 @@ def check_second_try(server: Server, store: Store, corpus: Corpus) -> None:
     again = train_again(store, corpus)
     assert _run(["sync", str(store.path)]) == 0
     check_rows(server, store)
-    assert (run.summary["loss"], run.summary["reason"], len(run.tags)) == (again["loss"], "", 3)
+    said = (run.summary["loss"], run.summary["reason"], len(run.tags))
+    assert said == (again["loss"], again["reason"], 3)
 
 
 def refused(capsys: pytest.CaptureFixture[str], store: Store, *parts: str) -> None:

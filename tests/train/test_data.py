@@ -339,7 +339,7 @@ def test_text_with_blank_lines_is_the_corpus_that_it_always_was(corpus: Corpus, 
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (lines(100).encode(), r"is too small: it has about 8,000 tokens in all, and its \w+ split has"),
+        (lines(100).encode(), r"is too small: it has about [\d,]+ tokens in all, and its \w+ split has"),
         (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "is not UTF-8 text (byte 0): convert it first"),
         (lines(2_000).encode("utf-16"), "is not UTF-8 text (byte 0)"),
         (lines(2_000).encode("utf-16-le"), "is no text: it holds zero bytes"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
 class Tracker(Protocol):
@@ -34,6 +34,20 @@ class Tracker(Protocol):
 
     def close(self) -> None:
         """No more is to come."""
+
+
+@runtime_checkable
+class LiveTracker(Tracker, Protocol):
+    """A tracker that can show a cell while it trains."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether `points` is wanted now."""
+        ...
+
+    def points(self, config: dict[str, Any], curve: Sequence[dict[str, Any]], row: dict[str, Any]) -> None:
+        """The curve so far of a cell that is being trained; arguments as in `cell`, which will follow. Called
+        again with the same points and more."""
 
 
 def open_tracker(name: str, *, sweep: str, folder: Path, warn: Callable[[str], None]) -> Tracker:

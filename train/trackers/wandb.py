@@ -86,6 +86,14 @@ class Wandb:
     def cell(self, config: dict[str, Any], curve: Sequence[dict[str, Any]], row: dict[str, Any]) -> None:
         self._write(cell_run(self.name, config, curve, row))
 
+    @property
+    def is_live(self) -> bool:
+        """Online: nobody looks at files."""
+        return self.to.mode == "online"
+
+    def points(self, config: dict[str, Any], curve: Sequence[dict[str, Any]], row: dict[str, Any]) -> None:
+        self._write(cell_run(self.name, config, curve, row))
+
     def sweep(self, folder: Path, rows: Sequence[dict[str, Any]]) -> None:
         self._write(report_run(self.name, folder, rows))
 
@@ -105,7 +113,8 @@ class Wandb:
                 raise
             self.warn(f"{error}: logging offline; isoflop sync {self.folder} sends it later")
             self.to = Destination("offline", self.to.project, self.to.entity)
-            self._ask(run)
+            if run.over:
+                self._ask(run)
 
     def _ask(self, run: Run) -> None:
         found = self.folder.glob(f"wandb/offline-run-*-{run.id}")
@@ -115,7 +124,10 @@ class Wandb:
                 shutil.rmtree(half)
         if self._writer is None:
             self._writer = _Writer(self.folder, self.to)
-        self.sent += self._writer.ask(run)
+        sent = self._writer.ask(run)
+        if not run.over:
+            return
+        self.sent += sent
         self.told += 1
         if self.to.mode == "online":
             for whole in offline:

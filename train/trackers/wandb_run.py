@@ -30,7 +30,8 @@ LONGEST_GROUP = 80
 @dataclass(frozen=True)
 class Run:
     """`points`: of the curve, each with its step; `table`: columns and rows; `files`: the artifact's, by the
-    name in it. `digest` tells this content from any other, so that what the server has is known."""
+    name in it. `over`: whether no more is to come. `digest` tells this content from any other, so that what
+    the server has is known."""
 
     id: str
     name: str
@@ -43,6 +44,7 @@ class Run:
     failed: bool = False
     table: dict[str, Any] | None = None
     files: dict[str, str] = field(default_factory=dict)
+    over: bool = True
     digest: str = ""
 
 
@@ -55,17 +57,18 @@ def cell_run(
     known = {key: value for key, value in row.items() if value is not None}
     logs = {f"log10_{key}": math.log10(known[key]) for key in LOGARITHMS if known.get(key)}
     budget, trunk = f"C={row['budget']:.3g}", str(row["trunk_id"])[:8]
-    finished = row["status"] == "finished"
+    finished, over = row["status"] == "finished", row["status"] not in ("pending", "running")
     run = Run(
         id=f"{_slug(group)}-{row['cell_id']}",
         name=f"d{row['d_model']} {budget} {row['role']} s{row['init_seed']} {row['cell_id'][:6]}",
         group=group,
         job_type=row["role"],
-        tags=(budget, row["schedule"], f"trunk-{trunk}", *(() if finished else (row["status"],))),
+        tags=(budget, row["schedule"], f"trunk-{trunk}", *(() if finished or not over else (row["status"],))),
         config={**config, **design},
         summary=known | logs,
         points=tuple({**point, "train_loss_by_flops": point["train_loss"]} for point in curve),
-        failed=not finished,
+        failed=over and not finished,
+        over=over,
     )
     return _digested(run, {})
 
@@ -102,8 +105,24 @@ def _slug(group: str) -> str:
 
 
 def _fit_summary(fit: Mapping[str, Any]) -> dict[str, Any]:
-    named = {"law": fit.get("law"), **(fit.get("params") or {}), **(fit.get("exponents") or {})}
-    return {f"fit.{key}": value for key, value in named.items() if value is not None}
+    """A fit's numbers, each with its interval, and the verdicts on them, under `fit.`."""
+    numbers = {**(fit.get("params") or {}), **(fit.get("exponents") or {})}
+    intervals = fit.get("intervals") or {}
+    identified = fit.get("identified")
+    identified = identified if isinstance(identified, Mapping) else {}
+    summary: dict[str, Any] = {"law": fit.get("law"), "level": intervals.get("level")} | numbers
+    for name, bounds in {**(intervals.get("params") or {}), **(intervals.get("exponents") or {})}.items():
+        if bounds:
+            summary |= {f"{name}_low": bounds[0], f"{name}_high": bounds[1]}
+    misfit = (fit.get("misfit") or {}).get("p_value")
+    summary |= {
+        "certified": (fit.get("certificate") or {}).get("status"),
+        "identified": all(identified.values()) if identified else None,
+        "unidentified": ", ".join(name for name, known in identified.items() if not known) or None,
+        "misfit_p": misfit,
+        "warnings": "; ".join(fit.get("warnings") or ()) or None,
+    }
+    return {f"fit.{key}": value for key, value in summary.items() if value is not None}
 
 
 def _digested(run: Run, contents: dict[str, str]) -> Run:

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 REQUEST_SECONDS = 20
@@ -27,6 +28,15 @@ DIGEST = "_isoflop"
 OVER = ("finished", "failed")
 
 
+@dataclass
+class _Open:
+    """A run that is being written. `next_step`: the first that it lacks; `is_live`: begun half-way."""
+
+    run: Any
+    next_step: int
+    is_live: bool
+
+
 class Writer:
     """Writes runs to one destination."""
 
@@ -36,11 +46,15 @@ class Writer:
         self.wandb, self.to = wandb, to
         self.online = to["mode"] == "online"
         self._there: dict[str, str] | None = None
+        self._open: dict[str, _Open] = {}
         self._entity = to["entity"]
 
     def write(self, run: Mapping[str, Any]) -> bool:
         """Writes the run, unless the server has it as it is; returns whether it had to."""
-        if self.online and self._has(run):
+        if not run["over"]:
+            self._log_points(self._opened(run), run)
+            return False
+        if self.online and run["id"] not in self._open and self._has(run):
             return False
         self._log(run)
         if self.online:
@@ -48,22 +62,39 @@ class Writer:
         return True
 
     def _log(self, run: Mapping[str, Any]) -> None:
-        logged = self._start(run)
-        for axis in ("tokens", "flops"):
-            logged.define_metric(axis, hidden=True, summary="none")
-        logged.define_metric("train_loss_by_flops", step_metric="flops", summary="none")
-        for name in {key for point in run["points"] for key in point} - {"step", "tokens", "flops"}:
-            if name != "train_loss_by_flops":
-                logged.define_metric(name, step_metric="tokens")
-        for point in run["points"]:
-            if point["step"] >= logged.starting_step:  # before it, a run that goes on has its points
-                logged.log({k: v for k, v in point.items() if k != "step"}, step=point["step"], commit=True)
+        opened = self._opened(run)
+        self._log_points(opened, run)
+        del self._open[run["id"]]
+        logged = opened.run
+        if opened.is_live:  # as it began, its row was not known
+            logged.config.update(run["config"], allow_val_change=True)
+            logged.tags = run["tags"]
         if run["table"] and logged.summary.get(DIGEST) != run["digest"]:
             logged.log({"runs": self.wandb.Table(**run["table"], allow_mixed_types=True)})
         if run["files"]:
             logged.log_artifact(self._artifact(run))
         logged.summary.update({**run["summary"], DIGEST: run["digest"]})
         logged.finish(exit_code=int(run["failed"]))
+
+    def _opened(self, run: Mapping[str, Any]) -> _Open:
+        """The run, begun if need be; one that goes on has the points before its next step."""
+        if run["id"] not in self._open:
+            logged = self._start(run)
+            for axis in ("tokens", "flops"):
+                logged.define_metric(axis, hidden=True, summary="none")
+            logged.define_metric("train_loss_by_flops", step_metric="flops", summary="none")
+            for name in {key for point in run["points"] for key in point} - {"step", "tokens", "flops"}:
+                if name != "train_loss_by_flops":
+                    logged.define_metric(name, step_metric="tokens")
+            self._open[run["id"]] = _Open(logged, logged.starting_step, not run["over"])
+        return self._open[run["id"]]
+
+    def _log_points(self, opened: _Open, run: Mapping[str, Any]) -> None:
+        for point in run["points"]:
+            if point["step"] >= opened.next_step:
+                values = {name: value for name, value in point.items() if name != "step"}
+                opened.run.log(values, step=point["step"], commit=True)
+                opened.next_step = point["step"] + 1
 
     def _start(self, run: Mapping[str, Any]) -> Any:
         return self.wandb.init(
@@ -79,6 +110,7 @@ class Writer:
             dir=self.to["folder"],
             allow_val_change=True,
             resume="allow" if self.online else None,
+            reinit="create_new",  # several cells train at once
             settings=self.wandb.Settings(
                 silent=True,
                 console="off",
