@@ -168,8 +168,12 @@ def _measured(
     at = [Group(group.flops, np.arange(len(N_R)))]
     (minima,) = group_minima(N_R, at, options.curve, np.concatenate([[loss_R], [smooth_R], redrawn_BxR]))
     bends, bracketed = bool(convex(N_R, coefficients)[0]), bool(minima.bracketed_B[0])
+    with np.errstate(
+        over="ignore"
+    ):  # the minimum of a redraw that hardly bends lies anywhere, also beyond floats
+        n_B = np.exp(minima.x_B)
     return {
-        "n": np.exp(minima.x_B),
+        "n": n_B,
         "loss": minima.loss_B,
         "interior": bracketed,
         "convex": bends,

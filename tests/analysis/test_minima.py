@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from isoflop.analysis import FitOptions, LawFit, RunTable, UserError, find_law, fit, table_of
 from isoflop.analysis.compute import PerToken
 from isoflop.analysis.fitting.diagnostics import SURFACE, shape, surface_bias
-from isoflop.analysis.fitting.groups import isoflop_groups
+from isoflop.analysis.fitting.groups import Group, isoflop_groups
+from isoflop.analysis.fitting.holdout import _measured
 from isoflop.analysis.fitting.minima import CURVES, Minima, by_akima, by_argmin, open_interval
 from isoflop.analysis.precision import evaluate
 from isoflop.analysis.result import optimal_size
@@ -270,3 +271,14 @@ def test_a_fit_by_each_curve_goes_to_json_and_back(curve: str) -> None:
     assert again.conventions["curve"] == curve
     for budget in data["budgets"]:
         assert {"centring", "width", "half_width", "bias", "bias_percent", "n_log_sd"} <= set(budget)
+
+
+def test_a_held_out_curve_that_hardly_bends_warns_of_no_overflow() -> None:
+    """Its minimum is at exp(1000) parameters, and numpy would say so to the user."""
+    N = np.geomspace(1e4, 1e5, 5)
+    loss = 3 - 0.1 * np.log(N) + 5e-5 * (np.log(N) - 10) ** 2
+    held = table_of(pd.DataFrame({"n_params": N, "n_tokens": 1e12 / 6 / N, "loss": loss}))
+    rng = np.random.default_rng(0)
+    measured = _measured(held, Group(1e12, np.arange(5)), 1e-12, FitOptions(bootstrap=50), rng)
+    assert measured["convex"]
+    assert not measured["interior"]

@@ -95,6 +95,7 @@ class Session:
             capture_output=True, text=True, timeout=SECONDS, check=False,
         )  # fmt: skip
         self.said.append(f"$ {text}\n{done.stdout}{done.stderr}")
+        assert "Warning:" not in done.stderr, f"{command}: a warning of Python's own\n{done.stderr}"
         refusal = next((why for start, why in REFUSED.items() if command.text.startswith(start)), None)
         if done.returncode == 2 and refusal:
             assert re.search(refusal, done.stderr), f"{command}\n{done.stderr}"
