@@ -90,9 +90,7 @@ def _hash(script: str) -> str:
 
 
 def _header(story: Story) -> str:
-    title = re.sub(
-        r"\^(−?[\d.]+\d)", r"<sup>\1</sup>", html.escape(headline(story)).replace("p = ", "p&nbsp;=&nbsp;")
-    )
+    title = _with_powers(headline(story)).replace("p = ", "p&nbsp;=&nbsp;")
     boxes = "".join(
         f'<div class="card"><p class="label">{html.escape(card.label)}</p>'
         f'<p class="value">{html.escape(card.value)}</p>'
@@ -104,6 +102,11 @@ def _header(story: Story) -> str:
         f'<p class="sub">{html.escape(subtitle(story))}</p><div class="cards">{boxes}</div>'
         f"{_warnings(story)}</header>"
     )
+
+
+def _with_powers(text: str) -> str:
+    """Escaped text with its ^ as superscripts."""
+    return re.sub(r"\^(−?[\d.]+\d)", r"<sup>\1</sup>", html.escape(text))
 
 
 def _warnings(story: Story) -> str:
@@ -151,7 +154,7 @@ def _figure(story: Story, figures: Mapping[str, go.Figure], name: str, place: in
     return (
         f'<figure id="{name}"><h3>{html.escape(module.TITLE)}</h3><div class="plot" id="plot-{name}" '
         f'style="min-height:{figures[name].layout.height or 400}px"></div>'
-        f"<figcaption><b>Figure {place}.</b> {html.escape(module.caption(story))}</figcaption></figure>"
+        f"<figcaption><b>Figure {place}.</b> {_with_powers(module.caption(story))}</figcaption></figure>"
     )
 
 
@@ -217,7 +220,7 @@ def _conventions(story: Story) -> str:
     data = story.sweep.summary.get("dataset")
     if isinstance(data, dict):
         lines["Data"] = ", ".join(str(data[key]) for key in ("name", "licence") if data.get(key))
-    items = "".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(str(v))}</dd>" for k, v in lines.items())
+    items = "".join(f"<dt>{html.escape(k)}</dt><dd>{_with_powers(str(v))}</dd>" for k, v in lines.items())
     return f"<h2>Conventions</h2><dl>{items}</dl>"
 
 

@@ -108,6 +108,7 @@ def test_the_page_says_what_was_found(made: Report) -> None:
         "Compute spent",
         "Seconds per stage",
     } <= titles
+    assert "width<sup>−0.5</sup>" in text
     assert f"SHA-256 {made.story.table.sha256}" in text
     assert len(made.story.table.sha256 or "") == 64
     conventions = next(t for t in tables(made.story) if t.title == "Exponents under each convention")
