@@ -43,7 +43,7 @@ def fit_lines(fitted: LawFit) -> Iterator[str]:
     yield from holdout_lines(fitted.holdout)
     yield from competition_lines(fitted.competition)
     yield from _next_runs(fitted)
-    for key, meaning in (("N counts", "count_meaning"), ("C counts", "flops_meaning")):
+    for key, meaning in (("N counts", "count_meaning"), ("C counts", "flops_meaning"), ("loss", "loss")):
         yield f"  {key:<11} {fitted.conventions[meaning]}"
 
 
