@@ -140,8 +140,10 @@ def _optimum(
     measured = _measured(held, group, noise, options, rng)
     predicted = _predicted(outcome, group.flops, cost, B)
     known = measured["valid"]
-    error = float(measured["loss"][0] - predicted["loss"][0]) if known else None
-    wobble = {key: measured[key][2:] / measured[key][1] if known else 1.0 for key in ("n", "loss")}
+    foretold = known and bool(np.isfinite(predicted["loss"][0]))
+    error = float(measured["loss"][0] - predicted["loss"][0]) if foretold else None
+    with np.errstate(all="ignore"):  # draws may lie far out; what is not finite does not count
+        wobble = {key: measured[key][2:] / measured[key][1] if known else 1.0 for key in ("n", "loss")}
     return {
         "flops": group.flops,
         "curve": options.curve,
@@ -168,12 +170,10 @@ def _measured(
     at = [Group(group.flops, np.arange(len(N_R)))]
     (minima,) = group_minima(N_R, at, options.curve, np.concatenate([[loss_R], [smooth_R], redrawn_BxR]))
     bends, bracketed = bool(convex(N_R, coefficients)[0]), bool(minima.bracketed_B[0])
-    with np.errstate(
-        over="ignore"
-    ):  # the minimum of a redraw that hardly bends lies anywhere, also beyond floats
-        n_B = np.exp(minima.x_B)
+    with np.errstate(over="ignore"):  # a nearly flat redraw has its vertex anywhere
+        size_B = np.exp(minima.x_B)
     return {
-        "n": n_B,
+        "n": size_B,
         "loss": minima.loss_B,
         "interior": bracketed,
         "convex": bends,
@@ -188,6 +188,7 @@ def _predicted(outcome: Outcome, C: float, cost: PerToken, B: int) -> dict[str, 
         params_BxP = np.concatenate([params_BxP, outcome.draws_BxP])
     if outcome.law is None:
         coefficient, exponent, _, _, E, K, gamma = params_BxP.T
-        return {"n": coefficient * C**exponent, "loss": E + K * C**-gamma}
+        with np.errstate(all="ignore"):
+            return {"n": coefficient * C**exponent, "loss": E + K * C**-gamma}
     n_B, loss_B = optimum(find_law(outcome.law), params_BxP, C, cost)
     return {"n": n_B, "loss": loss_B}

@@ -38,46 +38,66 @@ def fit_lines(fitted: LawFit) -> Iterator[str]:
     if fitted.certificate:
         yield from _certificate(fitted.certificate)
     if fitted.misfit:
-        yield _misfit(fitted.misfit)
+        yield from _misfit(fitted.misfit)
     yield from _coverage(fitted.coverage)
     yield from holdout_lines(fitted.holdout)
     yield from competition_lines(fitted.competition)
     yield from _next_runs(fitted)
     for key, meaning in (("N counts", "count_meaning"), ("C counts", "flops_meaning"), ("loss", "loss")):
-        yield f"  {key:<11} {fitted.conventions[meaning]}"
+        yield from _entry(key, fitted.conventions[meaning])
+
+
+def _entry(label: str, text: str) -> Iterator[str]:
+    """A labelled entry in lines of a terminal of 80 columns."""
+    yield from textwrap.wrap(
+        f"  {label:<11} {text}",
+        80,
+        subsequent_indent=" " * 14,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _budgets(fitted: LawFit) -> Iterator[str]:
     """Each minimum; of approach 2 also where it lies among the sizes, and what its curve misses by."""
-    for b in fitted.budgets or ():
-        interval = f" {span(b.n_interval)}" if span(b.n_interval) else ""
-        shape = [] if b.centring is None else [f"centring {b.centring:+.2f}"]
-        if b.half_width is not None:
-            shape.append(f"0.01 nats within a factor {math.exp(min(b.half_width, 50.0)):.3g} of N")
-        if b.bias_percent is not None:
-            shape.append(f"bias {b.bias_percent:+.1f}%")
-        yield (
-            f"  C {number(b.flops)}: N_opt {number(b.n_opt)}{interval}, D_opt {number(b.d_opt)}, "
-            f"loss {number(b.loss_opt)}{'; ' if shape else ''}{', '.join(shape)}"
+    if not fitted.budgets:
+        return
+    yield f"  {'C':<9} {'N_opt':<32} {'D_opt':<9} {'loss':<5}" + (
+        f" {'centre':>6} {'range':>5} {'bias':>6}" if fitted.approach == 2 else ""
+    )
+    for b in fitted.budgets:
+        place = f"{number(b.n_opt)} {span(b.n_interval)}"
+        shape = (
+            "" if b.centring is None else f"{b.centring:+.2f}",
+            "" if b.half_width is None else f"x{math.exp(min(b.half_width, 50.0)):.3g}",
+            "" if b.bias_percent is None else f"{b.bias_percent:+.1f}%",
         )
+        yield (
+            f"  {number(b.flops):<9} {place:<32} {number(b.d_opt):<9} {number(b.loss_opt):<5} "
+            f"{shape[0]:>6} {shape[1]:>5} {shape[2]:>6}"
+        ).rstrip()
     if fitted.approach == 2:
-        yield f"  curve       {fitted.conventions['curve']}"
+        yield from _entry("centre", "the curve's, among the sizes: -1 the smallest, 1 the largest")
+        yield from _entry("range", "the factor of N within which the loss rises by 0.01 nats")
+        yield from _entry("bias", "what the curve makes of the fitted surface's minimum, in N")
+        yield from _entry("curve", fitted.conventions["curve"])
 
 
 def _certificate(c: Certificate) -> Iterator[str]:
     others = ", ".join(f"{count} {FATES.get(key, key)}" for key, count in c.others.items() if count)
-    yield (
-        f"  certificate {c.status.replace('_', ' ')}: gradient norm {number(c.gradient_norm)}, "
-        f"{c.starts_at_optimum} of {c.starts} starts at the optimum{'; others: ' if others else ''}{others}"
+    yield from _entry(
+        "certificate",
+        f"{c.status.replace('_', ' ')}: gradient norm {number(c.gradient_norm)}, "
+        f"{c.starts_at_optimum} of {c.starts} starts at the optimum{'; others: ' if others else ''}{others}",
     )
 
 
-def _misfit(m: Misfit) -> str:
+def _misfit(m: Misfit) -> Iterator[str]:
     from isoflop.analysis.result import probability
 
     verdict = "the law misses the runs beyond chance" if m.rejected else "no more than chance"
     aside = f"; {m.outliers} outliers set aside" if m.outliers else ""
-    return f"  misfit      {probability(m.p_value)}: {verdict}{aside}"
+    yield from _entry("misfit", f"{probability(m.p_value)}: {verdict}{aside}")
 
 
 def _coverage(coverage: Mapping[str, Any] | None) -> Iterator[str]:
@@ -86,7 +106,7 @@ def _coverage(coverage: Mapping[str, Any] | None) -> Iterator[str]:
     shares = {**coverage["params"], **coverage["exponents"], **coverage["derived"]}
     held = ", ".join(f"{name} {share:.0%}" for name, share in shares.items() if share is not None)
     made = f"{coverage['level']:.0%} intervals in {coverage['simulations']} simulations"
-    yield f"  coverage    of {made}: {held}"
+    yield from _entry("coverage", f"of {made}: {held}")
 
 
 def _next_runs(fitted: LawFit) -> Iterator[str]:
@@ -94,7 +114,9 @@ def _next_runs(fitted: LawFit) -> Iterator[str]:
         gap = run["separates"]
         why = "" if gap is None else f": rival parameters differ by {number(gap)} nats there"
         unique = f" ({number(run['n_tokens_unique'])} distinct)" if "n_tokens_unique" in run else ""
-        yield f"  run next    N {number(run['n_params'])}, D {number(run['n_tokens'])}{unique}{why}"
+        yield from _entry(
+            "run next", f"N {number(run['n_params'])}, D {number(run['n_tokens'])}{unique}{why}"
+        )
 
 
 def competition_lines(competition: Mapping[str, Any] | None) -> Iterator[str]:
@@ -103,54 +125,68 @@ def competition_lines(competition: Mapping[str, Any] | None) -> Iterator[str]:
         return
     yield (
         f"  competition fitted to {competition['n_fit']} runs below {number(competition['c_min'])} FLOPs, "
-        f"scored on the {competition['n_held_out']} above; nats, measured less predicted"
+        f"scored on the {competition['n_held_out']} above"
     )
     yield (
-        f"    {'law':<17} {'free':>4} {'runs':>4} {'|error|':>8} {'bias':>8} {'worst':>8} {'minimum':>8}  "
-        f"{'over ' + competition['best']:<29} fit"
+        f"    {'law':<17} {'free':>4} {'runs':>4} {'|error|':>8} {'bias':>8} {'worst':>8} {'minimum':>8} "
+        f"{'excess':>8}"
     )
     for row in competition["rows"]:
         yield "    " + _rival(row)
+        if remarks := _remarks(row):
+            yield from textwrap.wrap(remarks, 80, initial_indent=" " * 6, subsequent_indent=" " * 6)
     level, how = f"{competition['level']:.0%}", competition["resampling"]
-    yield f"    minimum: of the least loss at the largest budget; in brackets {level} of resamples of the"
-    yield f"    {how} held out, the fits as they are; *: beyond chance"
-    for why in competition["left_out"].values():
-        yield f"    left out: {why}"
+    leader = competition["best"].replace("_", " ")
+    notes = (
+        "nats, measured less predicted; minimum: of the least loss at the largest budget; excess: "
+        f"of |error| over {leader}'s, with its range in {level} of resamples of the {how} "
+        "held out, the fits as they are; *: beyond chance"
+    )
+    for text in (notes, *(f"left out: {why}" for why in competition["left_out"].values())):
+        yield from textwrap.wrap(text, 80, initial_indent=" " * 4, subsequent_indent=" " * 4)
 
 
 def _rival(row: Mapping[str, Any]) -> str:
-    """A contender in columns: size, errors, what lies between it and the best, doubts about the fit."""
+    """A contender in columns: size, errors, and what lies between it and the best."""
     best = row["optimum_error"]
-    low, high = row["interval"]
-    excess = f"{row['excess']:+.4f}" if row["excess"] else ""
-    if low is not None:
-        excess += f" ({low:+.4f} to {high:+.4f}){'*' if row['beyond_chance'] else ''}"
-    doubts = [] if row["certificate"] in (None, "certified") else ["not certified"]
-    if row["bounds"]:
-        doubts.append(f"at a bound: {', '.join(row['bounds'])}")
-    if row["unidentified"]:
-        doubts.append(f"not identified: {', '.join(row['unidentified'])}")
-    if row["scored_on"] == "envelope":
-        doubts.append("envelope runs alone")
+    excess = f"{row['excess']:+.4f}{'*' if row['beyond_chance'] else ' '}" if row["excess"] else ""
     return (
         f"{row['name'].replace('_', ' '):<17} {row['parameters']:>4} {row['n_scored']:>4} "
         f"{row['mean_abs_error']:>8.4f} {row['bias']:>+8.4f} {row['worst']:>+8.4f} "
-        f"{'-' if best is None else f'{best:+.4f}':>8}  {excess:<29} {'; '.join(doubts)}"
+        f"{'-' if best is None else f'{best:+.4f}':>8} {excess:>8}"
     ).rstrip()
+
+
+def _remarks(row: Mapping[str, Any]) -> str:
+    """The excess's range and doubts about the fit."""
+    low, high = row["interval"]
+    remarks = [] if low is None else [f"excess {low:+.4f} to {high:+.4f}"]
+    if row["certificate"] not in (None, "certified"):
+        remarks.append("not certified")
+    if row["bounds"]:
+        remarks.append(f"at a bound: {', '.join(row['bounds'])}")
+    if row["unidentified"]:
+        remarks.append(f"not identified: {', '.join(row['unidentified'])}")
+    if row["scored_on"] == "envelope":
+        remarks.append("envelope runs alone")
+    return "; ".join(remarks)
 
 
 def holdout_lines(holdout: Mapping[str, Any] | None) -> Iterator[str]:
     """How the fit did on runs it had not seen."""
     if holdout is None:
         return
-    yield f"  held out    {holdout['n_held_out']} runs from {number(holdout['c_min'])} FLOPs"
-    yield f"    mean absolute error {number(holdout['mean_abs_error'])} nats, bias {number(holdout['bias'])}"
+    error, bias = number(holdout["mean_abs_error"]), number(holdout["bias"])
+    scored = f"; mean absolute error {error} nats, bias {bias}" if holdout["rows"] else ""
+    runs = f"{holdout['n_held_out']} runs from {number(holdout['c_min'])} FLOPs"
+    yield from _entry("held out", f"{runs}{scored}")
     best = holdout["optimum"]
     if best and best["error"] is not None:
-        yield (
-            f"    minimum at {number(best['flops'])} FLOPs: loss {number(best['loss_opt'])}, predicted "
+        yield from _entry(
+            "",
+            f"minimum at {number(best['flops'])} FLOPs: loss {number(best['loss_opt'])}, predicted "
             f"{number(best['loss_opt_predicted'])} {span(best['loss_opt_interval'])}, "
-            f"error {best['error']:+.4f} nats"
+            f"error {best['error']:+.4f} nats",
         )
 
 
@@ -159,4 +195,4 @@ def _values(
 ) -> Iterator[str]:
     for name, value in values.items():
         doubt = "  [red]not identified[/red]" if identified.get(name) is False else ""
-        yield f"  {name:<11} {number(value):<10} {span(intervals.get(name))}{doubt}"
+        yield f"  {name:<13} {number(value):<10} {span(intervals.get(name))}{doubt}"
