@@ -141,8 +141,11 @@ def _other_counts(
     if not any(each.startswith("n_params = ") for each in usual):
         return ()
     taken = found["n_params"][0]
-    counts = [name for name in own if re.search(r"(^|[^a-z])param(eter)?s($|[^a-z])", name.lower())]
-    others = [name for name in counts if name != taken and _has_numbers(frame, name)]
+    read = {old for old, _ in found.values()}
+    # `params_head` may count the head's parameters; `params.lr` is MLflow's word for a setting.
+    bare = {name: re.sub(r"^params[./]", "", name.lower()) for name in own if name not in read}
+    counts = [name for name, key in bare.items() if re.search(r"(^|[^a-z])param(eter)?s($|[^a-z])", key)]
+    others = [name for name in counts if _has_numbers(frame, name)]
     if not others:
         return ()
     more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""

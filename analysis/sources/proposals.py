@@ -13,7 +13,7 @@ from isoflop.analysis.sources.loss_units import split_loss_unit
 from isoflop.analysis.tables.cells import as_floats, spelled_numbers
 
 WORDS = {
-    "loss": ("loss", "nll", "ce", "xent", "entropy", "likelihood"),
+    "loss": ("loss", "nll", "ce", "xent", "entropy", "likelihood", "objective", "value"),
     "flops": ("flops", "flop", "compute", "budget", "c"),
     "n_tokens": ("tokens", "token", "toks", "seen", "t", "d", "data"),
     "n_params": ("params", "param", "parameters", "size", "n"),

@@ -147,6 +147,19 @@ def test_what_trackers_write_before_a_name(export: dict) -> None:
     same(table_of(pd.DataFrame(export)))
 
 
+def test_a_setting_named_params_is_no_count_of_parameters() -> None:
+    export = EXPORTS["MLflow"] | {"params.n_tokens": D, "params.lr": 1e-3, "params.total_params": N}
+    del export["metrics.tokens"]
+    (note,) = [line for line in table_of(pd.DataFrame(export)).warnings if "also has" in line]
+    assert "also has params.total_params: choose" in note
+
+
+def test_the_value_of_a_trial_is_proposed_as_its_loss() -> None:
+    trials = {"number": range(3), "value": LOSS, "user_attrs_n_params": N, "user_attrs_n_tokens": D}
+    with pytest.raises(UserError, match="--columns loss=value$"):
+        table_of(pd.DataFrame(trials))
+
+
 CHARTS = {
     "with bounds": ["Step", "run-a - val/loss", "run-a - val/loss__MIN", "run-a - val/loss__MAX"],
     "without": ["train/global_step", "a - loss", "b - loss"],
