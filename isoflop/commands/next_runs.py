@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 SHOWN = 12
 """Lines of runs in words."""
+LEAST_SHARE = 0.005
+"""Of the narrowing, that a kind of run must do for a row of its own."""
+
+Kind = tuple[float, tuple[float, ...], str | None, str]
 
 
 @dataclass(frozen=True)
@@ -87,13 +91,21 @@ def lines(found: Proposal) -> Iterator[RenderableType]:
         return
     yield "next, by what narrows it most per FLOP (seeds of their own each):"
     kinds = list(_alike(found).items())
-    yield _table(kinds[:SHOWN])
-    if len(kinds) > SHOWN:
-        yield f"  and {len(kinds) - SHOWN} kinds more (--json has all, one by one)"
+    shown = [kind for kind in kinds if _is_worth_a_row(*kind)][:SHOWN]
+    yield _table(shown)
+    if len(kinds) > len(shown):
+        yield f"  and {len(kinds) - len(shown)} kinds more (--json has all, one by one)"
     reached = f"half-width {width(found.half_width)} -> {width(found.half_width_after)}"
     yield f"together {number(found.flops)} FLOPs: {reached}"
     if found.flops_to_target and found.half_width_after > found.half_width_wanted:
         yield f"to reach {wanted}: about {number(found.flops_to_target)} FLOPs more"
+
+
+def _is_worth_a_row(kind: Kind, same: list[tuple[NextRun, float]]) -> bool:
+    """Whether the runs do more than a rounded 0% of the narrowing, or are there for another reason."""
+    from isoflop.analysis.design.proposal import MOST
+
+    return kind[3] != MOST or sum(part for _, part in same) >= LEAST_SHARE
 
 
 def _table(kinds: list[tuple[Kind, list[tuple[NextRun, float]]]]) -> Table:
@@ -116,9 +128,6 @@ def _table(kinds: list[tuple[Kind, list[tuple[NextRun, float]]]]) -> Table:
             "; ".join(words for words in (kind, "" if why == MOST else why) if words),
         )
     return table
-
-
-Kind = tuple[float, tuple[float, ...], str | None, str]
 
 
 def _alike(found: Proposal) -> dict[Kind, list[tuple[NextRun, float]]]:

@@ -156,7 +156,7 @@ def test_a_setting_named_params_is_no_count_of_parameters() -> None:
 
 def test_the_value_of_a_trial_is_proposed_as_its_loss() -> None:
     trials = {"number": range(3), "value": LOSS, "user_attrs_n_params": N, "user_attrs_n_tokens": D}
-    with pytest.raises(UserError, match="--columns loss=value$"):
+    with pytest.raises(UserError, match=r"--columns loss=value$"):
         table_of(pd.DataFrame(trials))
 
 
