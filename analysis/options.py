@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import numbers
 from dataclasses import dataclass
+from typing import Any
 
 from isoflop.analysis.counts import COUNTS, FLOPS
 from isoflop.base.errors import UserError
@@ -61,7 +64,10 @@ class FitOptions:
     """
 
     def __post_init__(self) -> None:
-        """Raises `UserError` for a choice that does not exist or a number out of range."""
+        """Raises `UserError` for a value of the wrong type, an unknown choice or a number out of range."""
+        for field in dataclasses.fields(self):
+            value = _typed(field.name, getattr(self, field.name), str(field.type))
+            object.__setattr__(self, field.name, value)
         _choose("approach", self.approach, (1, 2, 3))
         _choose("loss", self.loss, ("huber", "mse"))
         _choose("space", self.space, ("log", "raw"))
@@ -87,6 +93,22 @@ class FitOptions:
         _check("profile_at", at, at is None or 0 < at < float("inf"), "a positive number of FLOPs")
         held = self.holdout
         _check("holdout", held, held is None or 0 < held < float("inf"), "a positive number of FLOPs")
+
+
+def _typed(name: str, value: Any, kind: str) -> Any:
+    """The value, a whole number as an int. Raises `UserError` for one of another type than the field's."""
+    if value is None and "None" in kind:
+        return None
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if kind == "int":
+        if not (is_number and value == value // 1):
+            raise UserError(f"{name} {value!r}: must be a whole number")
+        return int(value)
+    if kind.startswith("float") and not is_number:
+        raise UserError(f"{name} {value!r}: must be a number")
+    if kind.startswith("str") and not isinstance(value, str):
+        raise UserError(f"{name} {value!r}: must be a name")
+    return value
 
 
 def _choose(name: str, value: object, known: tuple[object, ...]) -> None:

@@ -15,7 +15,7 @@ import pandas as pd
 from isoflop.analysis.counts import COUNTS, FLOPS, Counted, count_rows, numbers
 from isoflop.analysis.pooling import pool
 from isoflop.analysis.provenance import content_hash
-from isoflop.analysis.sources import Naming, combine, open_frame, open_source
+from isoflop.analysis.sources import Naming, combine, open_source
 from isoflop.analysis.tables.cautions import ONE_KIND, cautions
 from isoflop.analysis.tables.cells import one_line
 from isoflop.analysis.tables.dependence import (
@@ -33,6 +33,10 @@ from isoflop.base.errors import UserError
 
 OWN = ("cell_id", "n_params_non_embedding", "n_params_body", "flops_6nd", "loss_stderr")
 """Columns by which a table is one of `isoflop`'s own sweeps: its loss is in nats per token."""
+
+
+Readable = str | Path | pd.DataFrame
+"""A file or folder, a `SCHEME:ADDRESS`, or a table in memory."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,7 @@ class RunTable(Displayed):
 
 
 def load_runs(
-    source: str | Path | Sequence[str | Path],
+    source: Readable | Sequence[Readable],
     *,
     columns: Mapping[str, str] | str | None = None,
     where: str | None = None,
@@ -154,7 +158,7 @@ def load_runs(
     Raises:
         UserError: one line that names what is wrong and how to mend it.
     """
-    items = [source] if isinstance(source, str | Path) else list(source)
+    items = [source] if isinstance(source, Readable) else _several(source)
     if not items:
         raise UserError("no table named: give a file or a sweep's folder")
     chosen = parse_columns(columns) if isinstance(columns, str) else columns
@@ -174,9 +178,17 @@ def load_runs(
 
 def table_of(frame: pd.DataFrame, *, count: str = "non_embedding", flops: str = "exact") -> RunTable:
     """A run table from a data frame already in memory; the rules are those of `load_runs`."""
-    source = open_frame(frame)
-    table = _table(source.frame, count, flops, source.name, None, source.naming)
-    return dataclasses.replace(table, sha256=source.sha256)
+    return load_runs(frame, count=count, flops=flops)
+
+
+def _several(source: Any) -> list[Readable]:
+    """The tables that are to be pooled. Raises `UserError` for what is no table and holds none."""
+    items = list(source) if isinstance(source, Sequence) else [source]
+    for item in items:
+        if not isinstance(item, Readable):
+            kind = type(item).__name__
+            raise UserError(f"no runs in a value of type {kind}: give a file, a folder or a data frame")
+    return items
 
 
 def _table(

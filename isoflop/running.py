@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from isoflop.base.errors import UserError
+
 if TYPE_CHECKING:
     from isoflop.sweeps.adaptive import Adaptive
     from isoflop.sweeps.caps import Caps
@@ -21,17 +23,16 @@ def prepare(source: str, tokenizer: str = "bytes") -> Corpus:
     return prepare_corpus(source, tokenizer)
 
 
-def plan(config: str | SweepConfig) -> Plan:
+def plan(config: str | Path | SweepConfig) -> Plan:
     """The plan of a sweep, by its config's name, path or value; trains nothing."""
-    from isoflop.sweeps.config import load_config
     from isoflop.sweeps.plan import make_plan
 
-    config = load_config(config) if isinstance(config, str) else config
+    config = _config(config)
     return make_plan(config, prepare(config.data, config.tokenizer))
 
 
 def sweep(
-    config: str | SweepConfig,
+    config: str | Path | SweepConfig,
     out: str | Path | None = None,
     launcher: str = "local",
     reporter: Any = None,
@@ -48,7 +49,6 @@ def sweep(
     anything is spent.
     """
     from isoflop.sweeps.calibrate import calibrate
-    from isoflop.sweeps.config import load_config
     from isoflop.sweeps.folder import default_folder, kind_of
     from isoflop.sweeps.launchers import load_launcher, refuse_missing
     from isoflop.sweeps.progress import Reporter
@@ -57,7 +57,7 @@ def sweep(
     from isoflop.train.execution import Execution
     from isoflop.train.trackers import load_tracker
 
-    config = load_config(config) if isinstance(config, str) else config
+    config = _config(config)
     folder = Path(out) if out else default_folder(config, adaptive=adaptive)
     where = load_launcher(launcher, launcher_options)
     for tracker in config.trackers:
@@ -82,8 +82,21 @@ def sweep(
     return run_sweep(planned, folder, where, reporter, how, adaptive)
 
 
-def report(runs: Any, out: str | Path | None = None, **options: Any) -> Any:
-    """Fits a table and draws its report; see `isoflop.analysis.report`."""
-    from isoflop.analysis import report as draw
+def status(folder: str | Path) -> dict[str, Any]:
+    """What of a sweep is done, running or failed, and the time left; see `isoflop.sweeps.status`."""
+    from isoflop.sweeps.status import read_status
 
-    return draw(runs, out, **options)
+    return read_status(Path(folder))
+
+
+def _config(config: str | Path | SweepConfig) -> SweepConfig:
+    """The config itself, or the one that a name or a path stands for."""
+    from isoflop.sweeps.config import SweepConfig, load_config
+
+    if isinstance(config, SweepConfig):
+        return config
+    if isinstance(config, str | Path):
+        return load_config(str(config))
+    raise UserError(
+        f"{type(config).__name__} is no sweep: give a SweepConfig, a name or the path of a .py file"
+    )

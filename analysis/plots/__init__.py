@@ -1,7 +1,7 @@
 """Figures of a report: one module a figure, each drawn twice, by matplotlib for print and by plotly for
 the page.
 
-A figure's module has `TITLE`, `caption(story)`, `static(story)` and `interactive(story)`; the last two
+A figure's module has `TITLE`, `caption(story)`, `static(story, new)` and `interactive(story)`; the last two
 return None where the story has nothing for it to show.
 """
 
@@ -36,7 +36,7 @@ class FigureModule(Protocol):
 
     TITLE: str
     caption: Callable[[Story], str]
-    static: Callable[[Story], Figure | None]
+    static: Callable[..., Figure | None]
     interactive: Callable[[Story], go.Figure | None]
 
 

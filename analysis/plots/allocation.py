@@ -16,6 +16,7 @@ from plotly.subplots import make_subplots
 from isoflop.analysis.plots.style import (
     ACCENT,
     INK,
+    NewAxes,
     band,
     budget_colours,
     canvas,
@@ -125,13 +126,13 @@ def minima(story: Story, wanted: str) -> list[Minimum]:
     return found
 
 
-def static(story: Story) -> Figure | None:
+def static(story: Story, new: NewAxes = canvas) -> Figure | None:
     """For print; None where neither approach has an optimum."""
     fits = _fits(story)
     if not fits:
         return None
     C_K, edge = _budgets(story), story.fit.conventions["flops_range"][1]
-    figure, panels = canvas(9.0, 4.1, columns=2)
+    figure, panels = new(9.0, 4.1, columns=2)
     spans: list[list[float]] = [[], []]
     for fit, name, colour, dash in fits:
         for k, (line, low, high) in enumerate(_lines(fit, C_K, story.options.level)):

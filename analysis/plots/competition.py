@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
-from isoflop.analysis.plots.style import ACCENT, INK, NEUTRAL, canvas, layout, nats, plain, power
+from isoflop.analysis.plots.style import ACCENT, INK, NEUTRAL, NewAxes, canvas, layout, nats, plain, power
 
 if TYPE_CHECKING:
     from isoflop.analysis.fitting.competition import Contender
@@ -72,12 +72,12 @@ def _limit(shown: list[Mark]) -> float:
     return 1.08 * max(max(mark.error, mark.bar[1] if mark.bar else 0.0) for mark in shown)
 
 
-def static(story: Story) -> Figure | None:
+def static(story: Story, new: NewAxes = canvas) -> Figure | None:
     """For print; None without a competition."""
     shown = marks(story)
     if not shown or story.competition is None:
         return None
-    figure, (axes,) = canvas(7.4, 1.0 + ROW * len(shown))
+    figure, (axes,) = new(7.4, 1.0 + ROW * len(shown))
     axes.axvline(_best(story), color=INK, lw=0.9, ls=":")
     for y, mark in enumerate(shown):
         if mark.bar:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from isoflop.analysis.plots.style import (
     NEUTRAL,
+    NewAxes,
     budget_colours,
     canvas,
     layout,
@@ -75,13 +76,13 @@ def _range(lines: list[tuple[int, str, np.ndarray, np.ndarray]]) -> tuple[float,
     return low - 0.04 * (high - low), high + 0.04 * (high - low)
 
 
-def static(story: Story) -> Figure | None:
+def static(story: Story, new: NewAxes = canvas) -> Figure | None:
     """For print; None where no curve was kept."""
     lines = _lines(story)
     if not lines:
         return None
     colours = [*budget_colours(len(story.groups)), NEUTRAL]
-    figure, (axes,) = canvas(7.4, 4.2)
+    figure, (axes,) = new(7.4, 4.2)
     seen: set[int] = set()
     for g, _, tokens, loss in lines:
         label = None if g in seen or g < 0 else power(story.groups[g].flops)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from isoflop.analysis.plots.style import (
     ACCENT,
     INK,
+    NewAxes,
     band,
     budget_colours,
     canvas,
@@ -104,12 +105,12 @@ def _label(story: Story) -> str:
     return f"Loss ({loss_unit(story.table.conventions)})"
 
 
-def static(story: Story) -> Figure | None:
+def static(story: Story, new: NewAxes = canvas) -> Figure | None:
     """For print; None without a held-out IsoFLOP."""
     shown = _shown(story)
     if shown is None:
         return None
-    figure, (axes,) = canvas(6.2, 4.2)
+    figure, (axes,) = new(6.2, 4.2)
     axes.fill_between(
         shown.N_K, shown.low_K, shown.high_K, color=ACCENT, alpha=0.14, lw=0, label="95% predictive"
     )

@@ -15,6 +15,7 @@ from isoflop.analysis.fitting.minima import curve_through
 from isoflop.analysis.plots.style import (
     ACCENT,
     INK,
+    NewAxes,
     budget_colours,
     canvas,
     curve_words,
@@ -95,12 +96,12 @@ def caption(story: Story) -> str:
     )
 
 
-def static(story: Story) -> Figure | None:
+def static(story: Story, new: NewAxes = canvas) -> Figure | None:
     """For print; None without IsoFLOP groups."""
     curves = _curves(story)
     if not curves:
         return None
-    figure, (axes,) = canvas(7.4, 4.6)
+    figure, (axes,) = new(7.4, 4.6)
     for curve in curves:
         width, dash, alpha = (1.7, "-", 1.0) if curve.found else (1.2, (0, (4, 2.5)), 0.75)
         axes.plot(curve.N_M, curve.loss_M, color=curve.colour, lw=width, ls=dash, alpha=alpha)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from plotly.subplots import make_subplots
 
-from isoflop.analysis.plots.style import ACCENT, INK, NEUTRAL, SOFT, canvas, layout, loss_unit, plain
+from isoflop.analysis.plots.style import ACCENT, INK, NEUTRAL, SOFT, NewAxes, canvas, layout, loss_unit, plain
 
 if TYPE_CHECKING:
     from isoflop.analysis.reporting.story import Story
@@ -98,12 +98,12 @@ def panels(story: Story) -> list[Panel]:
     ]
 
 
-def static(story: Story) -> Figure | None:
+def static(story: Story, new: NewAxes = canvas) -> Figure | None:
     """For print; None without profiles."""
     shown = panels(story)
     if not shown:
         return None
-    figure, axes = canvas(2.6 * len(shown) + 0.4, 2.9, columns=len(shown))
+    figure, axes = new(2.6 * len(shown) + 0.4, 2.9, columns=len(shown))
     for panel, place in zip(shown, axes, strict=True):
         place.axhline(1.0, color=SOFT, lw=0.9, ls="--")
         place.plot(panel.values_K, panel.rises_K, color=INK, lw=1.4, marker="o", ms=2.6)

@@ -12,6 +12,7 @@ from plotly.subplots import make_subplots
 from isoflop.analysis.plots.style import (
     INK,
     NEUTRAL,
+    NewAxes,
     budget_colours,
     canvas,
     faded,
@@ -79,10 +80,10 @@ def _data(story: Story) -> tuple[np.ndarray, list[np.ndarray], list[str], float]
     )
 
 
-def static(story: Story) -> Figure | None:
+def static(story: Story, new: NewAxes = canvas) -> Figure | None:
     """For print."""
     percent_R, across, colours, spread_of = _data(story)
-    figure, panels = canvas(9.0, 3.5, columns=2)
+    figure, panels = new(9.0, 3.5, columns=2)
     for panel, x, label in zip(panels, across, LABELS, strict=True):
         panel.axhspan(-spread_of, spread_of, color=NEUTRAL, alpha=0.15, lw=0)
         panel.axhline(0, color=INK, lw=1)

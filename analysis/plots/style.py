@@ -142,6 +142,10 @@ def canvas(width: float = 7.4, height: float = 4.5, columns: int = 1) -> tuple[F
     return figure, axes
 
 
+NewAxes = Callable[..., tuple[Figure, list[Axes]]]
+"""What gives a figure its axes, `canvas` or another of its signature."""
+
+
 def log_axis(
     axes: Axes, which: str, low: float, high: float, label: str, text: Callable[[float], str] = short
 ) -> None:

@@ -15,6 +15,7 @@ from isoflop.analysis.plots.style import (
     INK,
     LOSS_SCALE,
     NEUTRAL,
+    NewAxes,
     budget_colours,
     canvas,
     faded,
@@ -76,10 +77,10 @@ def _colours() -> LinearSegmentedColormap:
     return LinearSegmentedColormap.from_list("loss", [(float(at), str(colour)) for at, colour in SCALE])
 
 
-def static(story: Story) -> Figure | None:
+def static(story: Story, new: NewAxes = canvas) -> Figure | None:
     """For print."""
     x, y, loss = _grid(story)
-    figure, (axes,) = canvas(6.4, 4.9)
+    figure, (axes,) = new(6.4, 4.9)
     axes.grid(False)
     start, end, step = _levels(loss)
     levels = np.arange(start, end + step / 2, step)

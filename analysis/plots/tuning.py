@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from isoflop.analysis.plots.style import (
     ACCENT,
     INK,
+    NewAxes,
     budget_colours,
     canvas,
     layout,
@@ -80,12 +81,12 @@ def _widths(story: Story) -> list[Width]:
     return widths
 
 
-def static(story: Story) -> Figure | None:
+def static(story: Story, new: NewAxes = canvas) -> Figure | None:
     """For print; None without a tuning table."""
     widths = _widths(story)
     if not widths:
         return None
-    figure, (axes,) = canvas(6.2, 3.8)
+    figure, (axes,) = new(6.2, 3.8)
     for colour, width in zip(budget_colours(len(widths)), widths, strict=True):
         axes.plot(
             width.rate_K,

@@ -17,7 +17,7 @@ from isoflop.analysis.readers import locate, read_table, tidy
 from isoflop.analysis.sources.aliases import Naming, combine, name_columns
 from isoflop.analysis.tables.places import Part
 
-__all__ = ["Naming", "Source", "combine", "name_columns", "open_frame", "open_source"]
+__all__ = ["Naming", "Source", "combine", "name_columns", "open_source"]
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,13 @@ class Source:
     folder: Path | None = None
 
 
-def open_source(item: str | Path, columns: Mapping[str, str] | None = None) -> Source:
+def open_source(item: str | Path | pd.DataFrame, columns: Mapping[str, str] | None = None) -> Source:
     """The table that `item` names, its columns renamed by `columns` (`{new: old}`) and by their usual names.
 
     Raises `UserError` for what can't be had, can't be read, or can't be understood.
     """
+    if isinstance(item, pd.DataFrame):
+        return _open_frame(item, columns)
     name = str(item)
     if name.startswith("wandb:"):
         from isoflop.analysis.sources.wandb_runs import read_wandb, without_result
@@ -57,7 +59,7 @@ def open_source(item: str | Path, columns: Mapping[str, str] | None = None) -> S
     return Source(name, frame, naming, hash_of_file(path), folder)
 
 
-def open_frame(rows: pd.DataFrame, columns: Mapping[str, str] | None = None) -> Source:
+def _open_frame(rows: pd.DataFrame, columns: Mapping[str, str] | None = None) -> Source:
     """A data frame already in memory as `open_source` gives a table; rows go by the frame's own index."""
     name = "a data frame"
     frame, naming = _read(rows, columns, name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
@@ -15,7 +14,6 @@ from rich.table import Table
 from isoflop import analysis
 from isoflop.arguments import parse
 from isoflop.base.errors import UserError
-from isoflop.commands.predict import read_fit
 from isoflop.commands.table_options import TableOptions
 from isoflop.commands.words import number, span
 
@@ -58,6 +56,4 @@ def run(argv: list[str]) -> int:
 
 
 def _open(name: str, options: TableOptions) -> RunTable | LawFit:
-    path = Path(name)
-    only_a_fit = (path / "fit.json").exists() and not (path / "runs.csv").exists()
-    return read_fit(path) if only_a_fit or path.name.endswith("fit.json") else options.load(name)
+    return analysis.read_fit(name) if analysis.holds_a_fit(name) else options.load(name)

@@ -6,17 +6,13 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
 
 from isoflop import analysis
 from isoflop.arguments import parse
-from isoflop.base.errors import UserError
 from isoflop.commands.words import number, span
-
-if TYPE_CHECKING:
-    from isoflop.analysis import LawFit
 
 
 @dataclass(frozen=True)
@@ -38,7 +34,7 @@ class Predict:
 def run(argv: list[str]) -> int:
     """Prints the prediction."""
     arguments = parse(Predict, argv, "predict")
-    fitted = read_fit(arguments.fit)
+    fitted = analysis.read_fit(arguments.fit)
     answer = analysis.predict(fitted, arguments.flops, arguments.inference_tokens, arguments.force)
     if arguments.as_json:
         print(json.dumps(answer.to_json()))
@@ -57,16 +53,3 @@ def run(argv: list[str]) -> int:
     for warning in answer.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return 0
-
-
-def read_fit(path: Path) -> LawFit:
-    """The fit in a file. Raises `UserError` for a file that isn't one."""
-    path = path / "fit.json" if path.is_dir() else path
-    try:
-        return analysis.LawFit.from_json(json.loads(path.read_text()))
-    except FileNotFoundError as error:
-        raise UserError(f"no fit {path}: make one with isoflop fit RUNS --out DIR") from error
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is not a fit: make one with isoflop fit RUNS --out DIR") from error
