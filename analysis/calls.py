@@ -47,7 +47,7 @@ def fit(
     With `holdout` the numbers are those of the runs below it, and `.holdout` scores the runs above.
 
     >>> import isoflop
-    >>> isoflop.fit("public:chinchilla", drop_worst=5, bootstrap=0).identified["alpha"]
+    >>> isoflop.fit("runs.csv", bootstrap=0).identified["alpha"]
     True
 
     Raises:
@@ -71,7 +71,7 @@ def compete(
     it above. Arguments and errors otherwise as for `fit`.
 
     >>> import isoflop
-    >>> found = isoflop.compete("public:chinchilla", laws=["chinchilla"], holdout=1e21)
+    >>> found = isoflop.compete("runs.csv", laws=["chinchilla"], holdout=1e12)
     >>> found.best
     'chinchilla'
     """
@@ -105,8 +105,8 @@ def compare(
     `a` and `b`: a `LawFit`, the path of a `fit.json`, or what `fit` takes, fitted by the options.
 
     >>> import isoflop
-    >>> first = isoflop.fit("public:chinchilla", drop_worst=5, bootstrap=0)
-    >>> isoflop.compare(first, first).to_frame().loc["alpha", "difference"]
+    >>> first = isoflop.fit("runs.csv", bootstrap=0)
+    >>> float(isoflop.compare(first, first).to_frame()["difference"]["alpha"])
     0.0
     """
     options = fit_options(options, named, "compare")
@@ -132,8 +132,8 @@ def predict(
         force: extrapolate even from a fit that is not certified or not identified.
 
     >>> import isoflop
-    >>> fitted = isoflop.fit("public:chinchilla", drop_worst=5, bootstrap=0)
-    >>> isoflop.predict(fitted, 1e21).loss < 2.5
+    >>> fitted = isoflop.fit("runs.csv", bootstrap=0)
+    >>> isoflop.predict(fitted, 1e12).loss < 2.5
     True
     """
     for name, value in (("flops", flops), ("inference_tokens", inference_tokens)):

@@ -143,7 +143,11 @@ def test_the_page_names_every_figure() -> None:
 
 
 @pytest.mark.slow
-def test_the_examples_in_docstrings_run() -> None:
+def test_the_examples_in_docstrings_run(
+    frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame.to_csv(tmp_path / "runs.csv", index=False)
+    monkeypatch.chdir(tmp_path)
     found = doctest.testmod(calls, optionflags=doctest.ELLIPSIS)
     assert found.attempted >= 8
     assert found.failed == 0
