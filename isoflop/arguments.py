@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import re
 from typing import Any, TypeVar
 
 import tyro
@@ -13,6 +12,7 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 from isoflop.base.errors import UserError
 from isoflop.base.formatting import compact
 from isoflop.base.ranges import OutOfRangeError
+from isoflop.refusals import refusal
 
 T = TypeVar("T")
 
@@ -50,25 +50,9 @@ def parse(cls: type[T], argv: list[str], command: str, default: Any = None) -> T
             raise _by_option(stop.__context__) from None
         if isinstance(stop.__context__, UserError):  # a value's own refusal
             raise stop.__context__ from None
-        raise UserError(f"{_one_line(complaint.getvalue())}: see isoflop {command} --help") from None
+        raise UserError(f"{refusal(complaint.getvalue())}; see isoflop {command} --help") from None
 
 
 def _by_option(error: OutOfRangeError) -> UserError:
     """The same refusal, of the option, which may be spelled as the field is."""
     return UserError(f"--{error}")
-
-
-def _one_line(box: str) -> str:
-    """The first paragraph of tyro's box, and what it thinks was meant."""
-    lines = [re.sub(r"^[│|]\s?|\s*[│|]$", "", line).strip() for line in box.splitlines()]
-    paragraphs: list[list[str]] = [[]]
-    for line in lines:
-        if re.match(r"[╭╰─]|\+-", line):
-            paragraphs.append([])
-        elif line:
-            paragraphs[-1].append(line)
-    texts = [" ".join(p) for p in paragraphs if p]
-    meant = re.search(r"Perhaps you meant: (--[\w.-]+)", " ".join(texts))
-    return (texts[0] if texts else "wrong arguments").rstrip(".") + (
-        f" (perhaps {meant[1]})" if meant else ""
-    )
