@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from isoflop.analysis import comparing, predicting
 from isoflop.analysis.design import next_runs as proposing
 from isoflop.analysis.fitting import competition, coverage
 from isoflop.analysis.fitting import fit as fitting
-from isoflop.analysis.opening import as_fit, as_table, fit_options, holds_a_fit
+from isoflop.analysis.opening import as_fit, as_table, fit_options, holds_a_fit, stale
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.result import LawFit
 from isoflop.analysis.runs import Readable, RunTable
@@ -139,7 +140,8 @@ def predict(
     for name, value in (("flops", flops), ("inference_tokens", inference_tokens)):
         if not (isinstance(value, int | float) or (value is None and name != "flops")):
             raise UserError(f"{name} {value!r}: give a number, such as 1e18")
-    return predicting.predict(as_fit(fit), flops, inference_tokens, force)
+    answer = predicting.predict(as_fit(fit), flops, inference_tokens, force)
+    return answer if isinstance(fit, LawFit) else replace(answer, warnings=(*answer.warnings, *stale(fit)))
 
 
 def next_runs(

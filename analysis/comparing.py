@@ -58,8 +58,9 @@ class Comparison(Displayed):
             for n in self.lines
         ]
         sources = [(fit.provenance or {}).get("table", {}).get("source", "a fit") for fit in (self.a, self.b)]
-        headers = ("", "a", "", "b", "", "intervals overlap")
-        return Summary(f"Comparison: a is {sources[0]}, b is {sources[1]}", headers, rows, self.warnings)
+        headers = ("", "first", "interval", "second", "interval", "overlap")
+        title = f"Comparison: first is {sources[0]}, second is {sources[1]}"
+        return Summary(title, headers, rows, self.warnings)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; the fits as `LawFit.to_json` gives them."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from isoflop.analysis.options import FitOptions
+from isoflop.analysis.provenance import is_stale
 from isoflop.analysis.result import LawFit
 from isoflop.analysis.runs import RunTable, load_runs
 from isoflop.base.errors import UserError
@@ -29,6 +30,16 @@ def read_fit(path: str | Path) -> LawFit:
         raise UserError(f"{path}: {error}") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is not a fit: make one with isoflop fit RUNS --out DIR") from error
+
+
+def stale(path: str | Path) -> tuple[str, ...]:
+    """A warning where the run table beside a fit is another than the one that the fit was made of."""
+    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    if not is_stale(folder):
+        return ()
+    return (
+        f"{folder / 'runs.csv'} has changed since the fit was made: isoflop report {folder} fits it anew",
+    )
 
 
 def holds_a_fit(path: str | Path) -> bool:

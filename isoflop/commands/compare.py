@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -15,7 +16,6 @@ from isoflop import analysis
 from isoflop.arguments import parse
 from isoflop.base.errors import UserError
 from isoflop.commands.table_options import TableOptions
-from isoflop.commands.words import number, span
 
 if TYPE_CHECKING:
     from isoflop.analysis import LawFit, RunTable
@@ -43,12 +43,11 @@ def run(argv: list[str]) -> int:
     if arguments.as_json:
         print(json.dumps(comparison.to_json()))
         return 0
-    table = Table("", arguments.first, "", arguments.second, "", "intervals overlap")
-    for line in comparison.lines:
-        overlap = {True: "yes", False: "no", None: "-"}[line.overlap]
-        table.add_row(
-            line.name, number(line.a), span(line.a_interval), number(line.b), span(line.b_interval), overlap
-        )
+    print(f"first:  {arguments.first}\nsecond: {arguments.second}")
+    shown = comparison.summary()
+    table = Table(*shown.headers, box=SIMPLE, padding=(0, 1, 0, 0))
+    for row in shown.rows:
+        table.add_row(*row)
     Console(highlight=False).print(table)
     for warning in comparison.warnings:
         print(f"warning: {warning}", file=sys.stderr)

@@ -34,8 +34,7 @@ class Predict:
 def run(argv: list[str]) -> int:
     """Prints the prediction."""
     arguments = parse(Predict, argv, "predict")
-    fitted = analysis.read_fit(arguments.fit)
-    answer = analysis.predict(fitted, arguments.flops, arguments.inference_tokens, arguments.force)
+    answer = analysis.predict(arguments.fit, arguments.flops, arguments.inference_tokens, arguments.force)
     if arguments.as_json:
         print(json.dumps(answer.to_json()))
     else:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from isoflop.analysis import FitOptions, LawFit, compare, fit, load_runs, report, table_of
+from isoflop.analysis import FitOptions, LawFit, compare, fit, load_runs, predict, report, table_of
 from isoflop.analysis.provenance import differences, is_stale
 from isoflop.base.provenance import provenance
 from tests.analysis import simulate
@@ -98,3 +98,14 @@ def test_the_page_ends_with_where_it_comes_from(frame: pd.DataFrame, tmp_path: P
     page = report(table_of(frame), tmp_path, FitOptions(bootstrap=20, starts=16), ()).html.read_text()
     assert html.escape(f"isoflop {provenance().version} with Python") in page
     assert "Runs trained by isoflop 0.1.0+g1234567 and jax 0.10.2 on node1." in page
+
+
+def test_a_prediction_of_a_fit_whose_table_has_changed_says_so(tmp_path: Path) -> None:
+    runs = simulate.grid(0)
+    runs.to_csv(tmp_path / "runs.csv", index=False)
+    fitted = fit(tmp_path / "runs.csv", FitOptions(bootstrap=0, starts=16))
+    (tmp_path / "fit.json").write_text(json.dumps(fitted.to_json()))
+    assert not [line for line in predict(tmp_path, 1e12).warnings if "has changed" in line]
+    runs[1:].to_csv(tmp_path / "runs.csv", index=False)
+    for path in (tmp_path, tmp_path / "fit.json"):
+        assert [line for line in predict(path, 1e12).warnings if "has changed" in line]

@@ -1,4 +1,4 @@
-"""What `isoflop fit` prints fits a terminal of 80 columns, whatever is asked."""
+"""What `isoflop fit` and `compare` print fits a terminal of 80 columns, whatever is asked."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from isoflop.commands import compare
 from isoflop.commands.fit import run
 from tests.analysis import simulate
 
@@ -36,3 +37,16 @@ def test_lines_are_at_most_80_columns(
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) > 8
     assert [line for line in lines if len(line) > 80] == []
+
+
+def test_names_that_begin_alike_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = [f"outputs-of-a-sweep-with-a-long-name-{which}.csv" for which in ("one", "two")]
+    for name in names:
+        simulate.grid(0).to_csv(name, index=False)
+    assert compare.run(names) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [f"first:  {names[0]}", f"second: {names[1]}"]
+    assert [line for line in lines[2:] if len(line) > 80] == []
