@@ -68,9 +68,9 @@ def sweep(
     refuse_missing(launcher, how)
     Store(folder).refuse(config, kind_of(adaptive))
     reporter = reporter or Reporter()
-    reporter.say(f"folder: {folder}")
     with reporter.stage("prepare the data"):
         planned = plan(config)
+    reporter.say(f"folder: {folder}")
     for warning in planned.warnings:
         reporter.warn(warning)
     if caps:

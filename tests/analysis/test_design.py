@@ -348,7 +348,9 @@ class TestProposal:
         [
             ("chinchilla", A, -1.0, "--half-width -1"),
             pytest.param("gadre", A, 0.02, "gadre fixes a", marks=pytest.mark.slow),
-            pytest.param("general", Target("n_opt", 1e20), 0.1, "has no n_opt@1e", marks=pytest.mark.slow),
+            pytest.param(
+                "general", Target("n_opt", 1e20), 0.1, "no interior optimum at 1e", marks=pytest.mark.slow
+            ),
         ],
     )
     def test_what_cannot_be_is_one_line(self, law: str, target: Target, width: float, why: str) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -112,16 +113,21 @@ def test_every_run_repeated(seed: int, sd: float, objective: str) -> None:
     assert here.objective is not None
     assert there.objective is not None
     assert there.objective.value == pytest.approx(2 * here.objective.value, rel=1e-9)
-    assert any("repeat an earlier row exactly" in line for line in there.warnings)
+    assert any("repeat an earlier one" in line for line in there.warnings)
+
+
+def timeless(text: str) -> str:
+    """The JSON of a fit without the time at which it was made."""
+    return re.sub(r'"time": "[^"]*"', "", text)
 
 
 @pytest.mark.parametrize("approach", [1, 2, 3])
 def test_same_seed_same_bits(approach: int) -> None:
     table = table_of(simulate(*isoflop(), 0.01, 5))
     options = FitOptions(approach=approach, bootstrap=40, starts=8, seed=3)
-    text = [json.dumps(fit(table, options).to_json()) for _ in range(2)]
+    text = [timeless(json.dumps(fit(table, options).to_json())) for _ in range(2)]
     assert text[0] == text[1]
-    other = json.dumps(fit(table, dataclasses.replace(options, seed=4)).to_json())
+    other = timeless(json.dumps(fit(table, dataclasses.replace(options, seed=4)).to_json()))
     assert other != text[0]
 
 
@@ -240,7 +246,8 @@ def test_the_same_from_a_shell(bad: Path, name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "isoflop", *line], capture_output=True, text=True, check=False
     )
-    assert (done.returncode, done.stdout, done.stderr) == command(bad / f"{name}.csv")
+    status, out, err = command(bad / f"{name}.csv")
+    assert (done.returncode, timeless(done.stdout), done.stderr) == (status, timeless(out), err)
 
 
 @pytest.mark.slow

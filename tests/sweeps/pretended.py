@@ -26,6 +26,7 @@ def run_segments(
     parts: Sequence[Part] = (),
     partway: Partway | None = None,
     agree: Any = None,
+    log: Any = None,
 ) -> list[Trained]:
     """Stands for `isoflop.train.loop.run_segments`."""
     done = []

@@ -104,10 +104,10 @@ def test_two_launchers_on_one_folder_share_the_work(
     out = tmp_path / "out"
     with (
         started(config_file, out, "first") as (first, log),
-        started(config_file, out, "second") as (other, _),
+        started(config_file, out, "second") as (other, other_log),
     ):
         assert first.wait(timeout=300) == 0, log.read_text()
-        assert other.wait(timeout=300) == 0
+        assert other.wait(timeout=300) == 0, other_log.read_text()
     assert timeless(read_rows(out)) == timeless(read_rows(reference))
     assert read_status(out)["state"] == "finished"
     assert not list((out / "claims").glob("*/*"))
