@@ -115,18 +115,23 @@ class Store:
         that is no JSON any more, amid a sweep's records, is set aside: all it held follows from the config.
         """
         head = self.path / "sweep.json"
+        if self.path.is_dir() and not head.exists() and self._holds_something_else():
+            raise UserError(
+                f"{self.path} holds something that is not a sweep: choose another folder with --out"
+            )
         if head.exists():
             if self._is_torn(head):
                 self.set_aside(head, "no JSON")
             else:
                 self._refuse_another(config)
                 self._refuse_another_kind(kind)
-        elif self.path.is_dir() and any(self.path.iterdir()) and not (self.path / "segments").is_dir():
-            raise UserError(
-                f"{self.path} holds something that is not a sweep: choose another folder with --out"
-            )
         if self.path.exists() and not (self.path.is_dir() and os.access(self.path, os.W_OK)):
             raise UserError(f"can't write to {self.path}: choose another folder with --out")
+
+    def _holds_something_else(self) -> bool:
+        """Whether there is more than a `sweep.json` that another process is about to put there."""
+        others = [path for path in self.path.iterdir() if not path.name.startswith(".sweep.json.")]
+        return bool(others) and not any(path.name in ("segments", "sweep.json") for path in others)
 
     def refuse_corpus(self, corpus: DataSpec) -> None:
         """Raises `UserError` if what the folder holds was trained on other tokens of the same name."""

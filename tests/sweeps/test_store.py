@@ -60,6 +60,13 @@ def test_more_budgets_are_the_same_sweep_gone_further(config: SweepConfig, tmp_p
             Store.open(tmp_path, other)
 
 
+def test_a_folder_that_another_process_is_about_to_open_is_joined(
+    config: SweepConfig, tmp_path: Path
+) -> None:
+    (tmp_path / ".sweep.json.4711.0a1b2c3d").write_text('{"format"')  # not renamed yet
+    assert Store.open(tmp_path, config).config() == config
+
+
 def test_a_folder_of_something_else_is_refused_and_left_alone(config: SweepConfig, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("dear")
     with pytest.raises(UserError, match="holds something that is not a sweep"):
