@@ -130,6 +130,20 @@ def test_figures_are_drawn_on_axes_of_ones_own_and_give_their_data(
     assert plt.gcf() is new[0].figure is not figure  # pyplot's own, which a notebook shows
 
 
+OF_A_SWEEP = {"plot_curves", "plot_tuning"}
+"""Figures that want a sweep's folder."""
+FIGURES = sorted(name for name in dir(isoflop) if name.startswith("plot_") and name != "plot_data")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in FIGURES if name not in OF_A_SWEEP])
+def test_every_figure_of_a_table_can_be_drawn_alone(name: str, frame: pd.DataFrame) -> None:
+    drawn = getattr(isoflop, name)(frame, **QUICK)
+    axes = drawn if isinstance(drawn, list) else [drawn]
+    assert all(isinstance(each, Axes) for each in axes)
+    assert len(isoflop.plot_data(axes[0])) > 5
+
+
 def test_the_pages_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.S)
@@ -138,8 +152,7 @@ def test_the_pages_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_page_names_every_figure() -> None:
-    figures = {name for name in dir(isoflop) if name.startswith("plot_")}
-    assert figures <= set(re.findall(r"plot_\w+", PAGE.read_text()))
+    assert {*FIGURES, "plot_data"} <= set(re.findall(r"plot_\w+", PAGE.read_text()))
 
 
 @pytest.mark.slow
