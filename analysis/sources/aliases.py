@@ -12,7 +12,7 @@ import pandas as pd
 from isoflop.analysis.readers import rename
 from isoflop.analysis.sources.loss_units import split_loss_unit
 from isoflop.analysis.sources.units import Named, is_spelled_out, key_of, split_unit
-from isoflop.analysis.tables.cells import as_floats, one_line, spelled_numbers
+from isoflop.analysis.tables.cells import as_floats, has_numbers, one_line, spelled_numbers
 from isoflop.analysis.tables.places import Part, place_of
 from isoflop.analysis.tables.statuses import are_statuses
 from isoflop.base.errors import UserError
@@ -145,7 +145,7 @@ def _other_counts(
     # `params_head` may count the head's parameters; `params.lr` is MLflow's word for a setting.
     bare = {name: re.sub(r"^params[./]", "", name.lower()) for name in own if name not in read}
     counts = [name for name, key in bare.items() if re.search(r"(^|[^a-z])param(eter)?s($|[^a-z])", key)]
-    others = [name for name in counts if _has_numbers(frame, name)]
+    others = [name for name in counts if has_numbers(frame, name)]
     if not others:
         return ()
     more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
@@ -258,7 +258,7 @@ def _only(frame: pd.DataFrame, new: str, where: str) -> str | None:
     if new == "status":
         names = [name for name in names if are_statuses(frame, name)]
     if new in NEEDED:
-        names = [name for name in names if _has_numbers(frame, name)] or names
+        names = [name for name in names if has_numbers(frame, name)] or names
     if new == "loss" and not names:
         names = [name for name in frame.columns if _looks_like_loss(frame, name)]
     if new == "loss":  # a perplexity beside the loss itself is the same thing again
@@ -296,10 +296,6 @@ def _is_letter(name: str) -> bool:
         return False
     new = next((new for new, letters in SYMBOLS.items() if name[0] in letters), None)
     return new is not None and (len(name) == 1 or read_name(name, new).unit is not None)
-
-
-def _has_numbers(frame: pd.DataFrame, name: str) -> bool:
-    return bool(np.isfinite(as_floats(frame, name)).any())
 
 
 def _looks_like_loss(frame: pd.DataFrame, name: str) -> bool:

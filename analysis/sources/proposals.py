@@ -6,11 +6,10 @@ import re
 import shlex
 from collections.abc import Iterable, Sequence
 
-import numpy as np
 import pandas as pd
 
 from isoflop.analysis.sources.loss_units import split_loss_unit
-from isoflop.analysis.tables.cells import as_floats, spelled_numbers
+from isoflop.analysis.tables.cells import has_numbers, spelled_numbers
 
 WORDS = {
     "loss": ("loss", "nll", "ce", "xent", "entropy", "likelihood", "objective", "value"),
@@ -27,7 +26,7 @@ def proposal(frame: pd.DataFrame, own: Sequence[str], missing: Sequence[str], ta
     comes to mind. Of `n_params, n_tokens, flops` two are enough.
     """
     left = [name for name in own if name in frame.columns and name not in set(taken)]
-    free = [name for name in left if _has_numbers(frame[name])]
+    free = [name for name in left if has_numbers(frame, name)]
     found = {new: guess for new in missing if (guess := _guess(free, new)) is not None}
     if "n_params" in missing and "n_params" not in found:
         spelled = [name for name in left if _spells_counts(frame[name])]
@@ -54,10 +53,6 @@ def _rank(name: str, new: str) -> int | None:
     if not places:
         return None
     return min(places) + (len(WORDS[new]) if set(words) & set(TRAINING) else 0)
-
-
-def _has_numbers(cells: pd.Series) -> bool:
-    return bool(np.isfinite(as_floats(pd.DataFrame({"x": cells}), "x")).any())
 
 
 def _spells_counts(cells: pd.Series) -> bool:

@@ -42,6 +42,11 @@ def as_texts(frame: pd.DataFrame, name: str) -> pd.Series:
     return pd.Series([None if empty else str(cell) for cell, empty in cells], column.index, dtype=object)
 
 
+def has_numbers(frame: pd.DataFrame, name: str) -> bool:
+    """Whether any cell of the column is a finite number."""
+    return bool(np.isfinite(as_floats(frame, name)).any())
+
+
 def as_floats(frame: pd.DataFrame, name: str) -> np.ndarray:
     """The column's numbers, and text that is one; NaN for everything else: dates, truth values, lists."""
     column = pd.Series(frame[name])
