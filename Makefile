@@ -47,7 +47,7 @@ $(STAMP): pyproject.toml constraints.txt
 KILLS ?= 30
 SEED ?= 0
 chaos: $(STAMP)
-	$(BIN)/python -m tests.sweeps.chaos --kills $(KILLS) --seed $(SEED)
+	$(BIN)/python -m tests.support.chaos --kills $(KILLS) --seed $(SEED)
 
 # The pages' own figures are drawn anew on purpose only: make figures FIGURES=docs/figures
 FIGURES ?= outputs/figures

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from isoflop.analysis.runs import RunTable
+from isoflop.analysis.run_table import RunTable
 
 LEAST_RATIO = 0.05
 """Floor of the ratio to 6N, far beyond the sizes it was seen at."""

@@ -7,7 +7,7 @@ import numbers
 from dataclasses import dataclass
 from typing import Any
 
-from isoflop.analysis.counts import COUNTS, FLOPS
+from isoflop.analysis.columns.counting import COUNTS, FLOPS
 from isoflop.base.errors import UserError
 
 SMALLEST_DELTA = 1e-12

@@ -13,7 +13,7 @@ from isoflop.base.provenance import Provenance, provenance
 if TYPE_CHECKING:
     import pandas as pd
 
-    from isoflop.analysis.runs import RunTable
+    from isoflop.analysis.run_table import RunTable
 
 TRAINED = ("isoflop_version", "jax_version", "host")
 """Columns of a run table that say where its runs were trained."""

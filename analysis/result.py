@@ -10,8 +10,8 @@ import numpy as np
 
 from isoflop.analysis.compute import PerToken, allocate
 from isoflop.analysis.laws import Law, find_law
-from isoflop.analysis.precision import evaluate
-from isoflop.analysis.runs import Excluded
+from isoflop.analysis.laws.evaluate import evaluate
+from isoflop.analysis.run_table import Excluded
 from isoflop.base.display import Displayed, Summary, number, span, warning_lines
 from isoflop.base.errors import UserError
 
@@ -77,7 +77,7 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Misfit:
-    """A lack-of-fit test of the fitted law: `isoflop.analysis.fitting.misfit`."""
+    """A lack-of-fit test of the fitted law: `isoflop.analysis.uncertainty.misfit`."""
 
     p_value: float
     """Probability of residuals as far from chance as these, if the law is right."""
@@ -170,7 +170,7 @@ class LawFit(Displayed):
     coverage: dict[str, Any] | None = None
     """How often intervals made in this way hold the truth, in simulations on this table's own design."""
     competition: dict[str, Any] | None = None
-    """Every law fitted below a budget and scored above it: `isoflop.analysis.fitting.competition`."""
+    """Every law fitted below a budget and scored above it: `isoflop.analysis.comparison.competition`."""
     provenance: dict[str, Any] | None = None
     """What made this fit (versions, commit, machine, time), and of which `table`; None in old files."""
 

@@ -20,7 +20,7 @@ from typing import Any
 MANIFEST = "checksums.json"
 
 
-class Damaged(Exception):
+class CorruptRecordError(Exception):
     """A folder that is not what was written. `path`: the folder; `why` says what is wrong with it."""
 
     def __init__(self, path: Path, why: str) -> None:
@@ -106,19 +106,19 @@ def _answered(rename: Callable[[], object], source: Path) -> None:
 
 
 def check(folder: Path) -> None:
-    """Raises `Damaged` if the folder's files are not those of its manifest."""
+    """Raises `CorruptRecordError` if the folder's files are not those of its manifest."""
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
         entries = manifest["files"]
         if manifest["digest"] != _digest(entries):
-            raise Damaged(folder, f"{MANIFEST} has changed")
+            raise CorruptRecordError(folder, f"{MANIFEST} has changed")
         for name, (size, digest) in entries.items():
             if _fingerprint(folder / name) != [size, digest]:
-                raise Damaged(folder, f"{name} has changed")
+                raise CorruptRecordError(folder, f"{name} has changed")
     except FileNotFoundError as error:
-        raise Damaged(folder, f"{Path(error.filename).name} is missing") from error
+        raise CorruptRecordError(folder, f"{Path(error.filename).name} is missing") from error
     except (ValueError, KeyError, TypeError, AttributeError, NotADirectoryError) as error:
-        raise Damaged(folder, f"{MANIFEST} can't be read ({type(error).__name__})") from error
+        raise CorruptRecordError(folder, f"{MANIFEST} can't be read ({type(error).__name__})") from error
 
 
 def sync(path: Path) -> None:

@@ -24,9 +24,9 @@ import numpy as np
 
 from benchmarks.timing import demo_recipe, is_small, tell
 from isoflop.models import family
-from isoflop.train import batches
-from isoflop.train.batches import CHUNK, Chunk, chunks
-from isoflop.train.corpus import Corpus, prepare
+from isoflop.train.data import batches
+from isoflop.train.data.batches import CHUNK, Chunk, chunks
+from isoflop.train.data.corpus import Corpus, prepare
 from isoflop.train.spec import Recipe
 
 CONTEXTS = (128,) if is_small() else (128, 1024)

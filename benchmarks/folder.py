@@ -26,15 +26,15 @@ import numpy as np
 from benchmarks.timing import is_small
 from isoflop.base.durable import MANIFEST, new_folder
 from isoflop.running import plan
-from isoflop.sweeps import board as boards
-from isoflop.sweeps.board import Board
-from isoflop.sweeps.claims import Claims
-from isoflop.sweeps.config import Rates, SweepConfig
+from isoflop.sweeps.grids.config import Rates, SweepConfig
 from isoflop.sweeps.plan import Plan
-from isoflop.sweeps.status import read_status
-from isoflop.sweeps.store import Store
-from isoflop.sweeps.table import Table, to_csv
-from isoflop.sweeps.train_cells import look
+from isoflop.sweeps.progress.run_table import Table, to_csv
+from isoflop.sweeps.progress.status import read_status
+from isoflop.sweeps.queue import board as boards
+from isoflop.sweeps.queue.board import Board
+from isoflop.sweeps.queue.claims import Claims
+from isoflop.sweeps.queue.store import Store
+from isoflop.sweeps.stage import look
 from isoflop.train.result import CellResult, unfinished
 from isoflop.train.spec import to_json
 
@@ -43,7 +43,7 @@ PROCESSES, TAKES = (2, 30) if is_small() else (16, 300)
 RACER = """
 import sys, time
 from pathlib import Path
-from isoflop.sweeps.claims import Claims
+from isoflop.sweeps.queue.claims import Claims
 claims = Claims(Path(sys.argv[1]), sys.argv[2])
 began, got = time.monotonic(), 0
 for task in range(int(sys.argv[3])):

@@ -23,15 +23,15 @@ import numpy as np
 
 from benchmarks.timing import is_small, tell
 from isoflop.running import plan
-from isoflop.sweeps.beats import Pulse
-from isoflop.sweeps.board import Board, publish
-from isoflop.sweeps.config import Rates, load_config
-from isoflop.sweeps.identity import Identity
+from isoflop.sweeps.grids.config import Rates, load_config
 from isoflop.sweeps.launchers.local import open_launcher
 from isoflop.sweeps.plan import Plan
-from isoflop.sweeps.store import Store
-from isoflop.sweeps.train_cells import View, train_cells
-from isoflop.sweeps.worker import Worker
+from isoflop.sweeps.queue.board import Board, publish
+from isoflop.sweeps.queue.heartbeats import HeartbeatWriter
+from isoflop.sweeps.queue.process_identity import ProcessIdentity
+from isoflop.sweeps.queue.store import Store
+from isoflop.sweeps.stage import View, train_cells
+from isoflop.sweeps.workers.worker import Worker
 from isoflop.train import device
 from isoflop.train.execution import Execution
 from isoflop.train.loop import evaluate, run_segment
@@ -89,9 +89,9 @@ def _bare(planned: Plan) -> None:
 
 def _worker(planned: Plan) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        store, who, how = Store(Path(folder)), Identity.own(), Execution()
+        store, who, how = Store(Path(folder)), ProcessIdentity.own(), Execution()
         publish(_board(planned), store)
-        pulse = Pulse(store.path / "workers", who, how.lease_seconds / 12)
+        pulse = HeartbeatWriter(store.path / "workers", who, how.lease_seconds / 12)
         pulse.start()
         Worker(store, who, pulse, device.find_device(how), how, lambda: False).run(idle_seconds=0)
         pulse.stop()

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.models import family
-from isoflop.train.batches import CHUNK
+from isoflop.train.data.batches import CHUNK
 from isoflop.train.spec import AdamW, DataSpec, Recipe, Schedule
 
 

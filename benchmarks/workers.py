@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.timing import demo_recipe, is_small, random_inputs, seconds, tell
-from isoflop.train.batches import CHUNK
+from isoflop.train.data.batches import CHUNK
 from isoflop.train.step import programs
 
 WIDTHS = (16,) if is_small() else (16, 36, 64)

@@ -17,10 +17,10 @@ from scipy.optimize import minimize
 
 from benchmarks.fit import GRID, huber_sum, simulated
 from isoflop.analysis import FitOptions, LawFit, RunTable, find_law, fit, table_of
-from isoflop.analysis.fitting.approach3 import design_of, search
-from isoflop.analysis.fitting.profiles import Quantity, profiles
-from isoflop.analysis.plots.style import ACCENT, INK, NEUTRAL, SOFT, canvas, log_axis
-from isoflop.analysis.precision import evaluate
+from isoflop.analysis.figures.style import ACCENT, INK, NEUTRAL, SOFT, canvas, log_axis
+from isoflop.analysis.laws.evaluate import evaluate
+from isoflop.analysis.solver.search import fit_problem, search
+from isoflop.analysis.uncertainty.profiles import Quantity, profiles
 
 TRUTH = np.array([1.8172, 482.01, 0.3478, 2085.43, 0.3658])
 """E, A, alpha, B, beta of Besiroglu et al. (2024), table 1."""
@@ -44,7 +44,7 @@ def draw_starts(folder: Path) -> None:
     """Where searches end: ours from its 512 starts, L-BFGS-B by finite differences from the D.3 grid."""
     frame = simulated()
     table = table_of(frame)
-    design = design_of(table, find_law("chinchilla"), PLAIN)
+    design = fit_problem(table, find_law("chinchilla"), PLAIN)
     ours = np.sort(search(design, table.loss_R, 512).objective_S)
     data = [np.log(frame[name].to_numpy()) for name in ("n_params", "n_tokens", "loss")]
     starts = np.array(np.meshgrid(*GRID.values())).reshape(5, -1).T
@@ -115,7 +115,7 @@ def losses(N: np.ndarray, D: np.ndarray, rng: np.random.Generator) -> pd.DataFra
 
 def alpha_profile(table: RunTable) -> tuple[np.ndarray, np.ndarray, float]:
     """Values of alpha, the rise of the objective there, and the rise that bounds the 95% interval."""
-    design = design_of(table, find_law("chinchilla"), dataclasses.replace(PLAIN, loss="mse"))
+    design = fit_problem(table, find_law("chinchilla"), dataclasses.replace(PLAIN, loss="mse"))
     solutions = search(design, table.loss_R, 128)
     (found,) = profiles(design, table.loss_R, solutions, (Quantity("alpha", lambda p: p[:, 2]),))
     return found.values_K, np.maximum(found.rises_K, 0.0), found.threshold

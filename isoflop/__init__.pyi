@@ -34,5 +34,5 @@ from .running import plan as plan
 from .running import prepare as prepare
 from .running import status as status
 from .running import sweep as sweep
-from .sweeps.config import Rates as Rates
-from .sweeps.config import SweepConfig as SweepConfig
+from .sweeps.grids.config import Rates as Rates
+from .sweeps.grids.config import SweepConfig as SweepConfig

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 from isoflop.base.errors import UserError
 
 if TYPE_CHECKING:
-    from isoflop.sweeps.adaptive import Adaptive
     from isoflop.sweeps.caps import Caps
-    from isoflop.sweeps.config import SweepConfig
+    from isoflop.sweeps.grids.adaptive import Adaptive
+    from isoflop.sweeps.grids.config import SweepConfig
     from isoflop.sweeps.plan import Plan
-    from isoflop.train.corpus import Corpus
+    from isoflop.train.data.corpus import Corpus
     from isoflop.train.execution import Execution
 
 
 def prepare(source: str, tokenizer: str = "bytes") -> Corpus:
     """Downloads and tokenizes a dataset, or finds it prepared in the cache."""
-    from isoflop.train.corpus import prepare as prepare_corpus
+    from isoflop.train.data.corpus import prepare as prepare_corpus
 
     return prepare_corpus(source, tokenizer)
 
@@ -49,13 +49,13 @@ def sweep(
     anything is spent.
     """
     from isoflop.sweeps.calibrate import calibrate
-    from isoflop.sweeps.folder import default_folder, kind_of
     from isoflop.sweeps.launchers import load_launcher, refuse_missing
-    from isoflop.sweeps.progress import Reporter
+    from isoflop.sweeps.output_folder import default_folder, kind_of
+    from isoflop.sweeps.progress.console import Reporter
+    from isoflop.sweeps.queue.store import Store
     from isoflop.sweeps.run import run_sweep
-    from isoflop.sweeps.store import Store
+    from isoflop.sweeps.trackers import load_tracker
     from isoflop.train.execution import Execution
-    from isoflop.train.trackers import load_tracker
 
     config = _config(config)
     folder = Path(out) if out else default_folder(config, adaptive=adaptive)
@@ -83,15 +83,15 @@ def sweep(
 
 
 def status(folder: str | Path) -> dict[str, Any]:
-    """What of a sweep is done, running or failed, and the time left; see `isoflop.sweeps.status`."""
-    from isoflop.sweeps.status import read_status
+    """What of a sweep is done, running or failed, and the time left; see `isoflop.sweeps.progress.status`."""
+    from isoflop.sweeps.progress.status import read_status
 
     return read_status(Path(folder))
 
 
 def _config(config: str | Path | SweepConfig) -> SweepConfig:
     """The config itself, or the one that a name or a path stands for."""
-    from isoflop.sweeps.config import SweepConfig, load_config
+    from isoflop.sweeps.grids.config import SweepConfig, load_config
 
     if isinstance(config, SweepConfig):
         return config

@@ -15,15 +15,15 @@ import numpy as np
 
 from isoflop.base.cache import cache_dir
 from isoflop.base.errors import UserError
-from isoflop.sweeps.board import Board
+from isoflop.sweeps.grids.segments import Tree
 from isoflop.sweeps.launchers import Launcher, OpenLauncher
 from isoflop.sweeps.plan import Plan, StepSeconds
-from isoflop.sweeps.segments import Tree
-from isoflop.sweeps.store import Store
-from isoflop.sweeps.train_cells import train_cells
-from isoflop.train.batches import CHUNK
+from isoflop.sweeps.queue.board import Board
+from isoflop.sweeps.queue.store import Store
+from isoflop.sweeps.stage import train_cells
+from isoflop.train.data.batches import CHUNK
+from isoflop.train.data.fetching import announce
 from isoflop.train.execution import Execution
-from isoflop.train.fetching import announce
 from isoflop.train.spec import CellSpec, Recipe, Segment, content_id
 
 MEASURED_WIDTHS = 3

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from isoflop.base.display import Displayed, Summary, number
 from isoflop.base.errors import UserError
-from isoflop.sweeps.board import is_kept
-from isoflop.sweeps.config import SweepConfig
-from isoflop.sweeps.grid import PlannedCell, check_cells, grid_cells, replicate_cells, tuning_cells
-from isoflop.sweeps.segments import Cuts, Tree, build_tree, uncut
+from isoflop.sweeps.grids.cells import PlannedCell, check_cells, grid_cells, replicate_cells, tuning_cells
+from isoflop.sweeps.grids.config import SweepConfig
+from isoflop.sweeps.grids.segments import Cuts, Tree, build_tree, uncut
+from isoflop.sweeps.queue.board import is_kept
 from isoflop.train.checkpoint import BYTES_PER_PARAMETER
-from isoflop.train.corpus import Corpus
+from isoflop.train.data.corpus import Corpus
 from isoflop.train.spec import Recipe, Segment
 
 if TYPE_CHECKING:

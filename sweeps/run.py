@@ -17,26 +17,27 @@ from typing import Any
 
 from isoflop.base.errors import UserError
 from isoflop.base.provenance import log_start
-from isoflop.sweeps import board as boards
-from isoflop.sweeps import stages, table
-from isoflop.sweeps.adaptive import Adaptive, first_cells, next_cells
-from isoflop.sweeps.beats import BEATS_A_LEASE, Pulse, Watch
-from isoflop.sweeps.board import Board
-from isoflop.sweeps.claims import Claims, names
-from isoflop.sweeps.config import Rates, SweepConfig
-from isoflop.sweeps.filing import RUNS, StageTable, write_rows, write_runs
-from isoflop.sweeps.folder import kind_of
-from isoflop.sweeps.grid import PlannedCell, check_cells, grid_cells, replicate_cells, retry_cells
-from isoflop.sweeps.identity import Identity
-from isoflop.sweeps.ladder import trunk_cuts
+from isoflop.sweeps.grids import stages
+from isoflop.sweeps.grids.adaptive import Adaptive, first_cells, next_cells
+from isoflop.sweeps.grids.cells import PlannedCell, check_cells, grid_cells, replicate_cells, retry_cells
+from isoflop.sweeps.grids.config import Rates, SweepConfig
+from isoflop.sweeps.grids.ladder import trunk_cuts
+from isoflop.sweeps.grids.rates import TunedRates, tune
+from isoflop.sweeps.grids.segments import Cuts, Tree, uncut
 from isoflop.sweeps.launchers import Launcher, OpenLauncher
-from isoflop.sweeps.mirror import Mirror
+from isoflop.sweeps.output_folder import kind_of
 from isoflop.sweeps.plan import Plan, refuse_full_disk
-from isoflop.sweeps.progress import Reporter
-from isoflop.sweeps.rates import TunedRates, tune
-from isoflop.sweeps.segments import Cuts, Tree, uncut
-from isoflop.sweeps.store import Store
-from isoflop.sweeps.train_cells import View, train_cells
+from isoflop.sweeps.progress import run_table as table
+from isoflop.sweeps.progress.background_sync import BackgroundSync
+from isoflop.sweeps.progress.console import Reporter
+from isoflop.sweeps.progress.table_files import RUNS, StageTable, write_rows, write_runs
+from isoflop.sweeps.queue import board as boards
+from isoflop.sweeps.queue.board import Board
+from isoflop.sweeps.queue.claims import Claims, names
+from isoflop.sweeps.queue.heartbeats import HEARTBEATS_PER_LEASE, HeartbeatMonitor, HeartbeatWriter
+from isoflop.sweeps.queue.process_identity import ProcessIdentity
+from isoflop.sweeps.queue.store import Store
+from isoflop.sweeps.stage import View, train_cells
 from isoflop.train.execution import Execution
 from isoflop.train.spec import content_id, to_json
 
@@ -55,7 +56,7 @@ class Sweep:
     store: Store
     launcher: Launcher
     reporter: Reporter
-    mirror: Mirror
+    mirror: BackgroundSync
     cuts: Cuts = uncut
     how: Execution = Execution()
     warned: set[str] = field(default_factory=set)
@@ -154,7 +155,7 @@ def run_sweep(
         _refuse_adaptive(plan, adaptive)
     with (
         _coordinating(store, reporter, how),
-        contextlib.closing(Mirror(plan.config.trackers, plan.config.name, store, reporter)) as mirror,
+        contextlib.closing(BackgroundSync(plan.config.trackers, plan.config.name, store, reporter)) as mirror,
         contextlib.closing(open_launcher(store, how)) as launcher,
     ):
         log_start(out, sys.argv)
@@ -188,11 +189,11 @@ def _other_flops(plan: Plan) -> int:
 def _coordinating(store: Store, reporter: Reporter, how: Execution) -> Iterator[None]:
     """Makes this process known to others on the folder; where it is alone, what failed is tried again, and
     the claims of dead processes are void."""
-    who = Identity.own()
-    beat_seconds = min(COORDINATOR_SECONDS, how.lease_seconds / BEATS_A_LEASE)
-    pulse = Pulse(store.path / "coordinators", who, beat_seconds)
+    who = ProcessIdentity.own()
+    beat_seconds = min(COORDINATOR_SECONDS, how.lease_seconds / HEARTBEATS_PER_LEASE)
+    pulse = HeartbeatWriter(store.path / "coordinators", who, beat_seconds)
     others = {name.removesuffix(".json") for name in names(pulse.folder)}
-    watch = Watch(pulse.folder, 2.5 * beat_seconds)
+    watch = HeartbeatMonitor(pulse.folder, 2.5 * beat_seconds)
     dead = watch.gone(others)
     if others - dead:  # of another machine, or of a boot before: they live if their beat goes on
         time.sleep(3 * beat_seconds)
@@ -220,7 +221,7 @@ def _clear(store: Store, name: str) -> None:
     claims = Claims(store.path / "claims", name)
     standing = claims.standing()
     workers = {name.removesuffix(".json") for name in names(store.path / "workers")}
-    dead = Watch(store.path / "workers", math.inf).gone(workers)
+    dead = HeartbeatMonitor(store.path / "workers", math.inf).gone(workers)
     for claim in standing:
         if claim.worker in dead and (taken := claims.take_over(claim)):
             claims.release(taken)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-from tests.examples import TIMES, examples
-from tests.pseudo_english import pseudo_english
+from tests.support.examples import TIMES, examples
+from tests.support.pseudo_english import pseudo_english
 
 if TYPE_CHECKING:
-    from isoflop.train.corpus import Corpus
+    from isoflop.train.data.corpus import Corpus
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Eight virtual devices for the tests of meshes. Tests compile more than they compute; level 0 slows the fits.
@@ -77,6 +77,6 @@ def source_name(text_file: Path) -> str:
 @pytest.fixture(scope="session")
 def corpus(source_name: str) -> Corpus:
     """That file as bytes."""
-    from isoflop.train.corpus import prepare
+    from isoflop.train.data.corpus import prepare
 
     return prepare(source_name, "bytes")

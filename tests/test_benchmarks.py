@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import NAMES
-from tests.optional import lacking
+from tests.support.optional import lacking
 
 ROOT = Path(__file__).parents[1]
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.conftest import pytest_terminal_summary
-from tests.optional import NEEDS, lacking
+from tests.support.optional import NEEDS, lacking
 
 
 class Reporter:

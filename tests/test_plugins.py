@@ -20,13 +20,13 @@ from isoflop.base import plugins
 from isoflop.base.errors import UserError
 from isoflop.base.plugin_files import pin
 from isoflop.models import build, family, ledger
-from isoflop.sweeps.config import SweepConfig, load_config
+from isoflop.sweeps.grids.config import SweepConfig, load_config
 from isoflop.sweeps.launchers import load_launcher
-from isoflop.sweeps.store import Store
-from isoflop.train import synthetic
+from isoflop.sweeps.queue.store import Store
+from isoflop.sweeps.trackers import open_tracker
+from isoflop.train.data import processes as synthetic
+from isoflop.train.data.sources import open_source
 from isoflop.train.execution import Execution
-from isoflop.train.sources import open_source
-from isoflop.train.trackers import open_tracker
 
 
 class Kind(NamedTuple):
@@ -39,9 +39,9 @@ class Kind(NamedTuple):
 
 KINDS = (
     Kind("isoflop.models", "Model", "architecture"),
-    Kind("isoflop.train.data", "open_source", "dataset"),
-    Kind("isoflop.train.trackers", "open_tracker", "tracker"),
-    Kind("isoflop.train.synthetic", "Process", "synthetic process"),
+    Kind("isoflop.train.data.sources", "open_source", "dataset"),
+    Kind("isoflop.sweeps.trackers", "open_tracker", "tracker"),
+    Kind("isoflop.train.data.processes", "Process", "synthetic process"),
     Kind("isoflop.sweeps.launchers", "open_launcher", "launcher"),
     Kind("isoflop.sweeps.configs", "SWEEP", "sweep config"),
 )
@@ -165,7 +165,7 @@ def test_a_dataset_of_ones_own_is_another_when_its_code_changes(tmp_path: Path) 
     fingerprints = []
     for word in ("one", "two"):
         (tmp_path / "mine.py").write_text(
-            "from isoflop.train.sources import Document, TextSource\n"
+            "from isoflop.train.data.sources import Document, TextSource\n"
             "def open_source(argument):\n"
             f"    return TextSource('m', 'M', '', 'mine', 9, lambda: [Document('0', '{word}')])\n"
         )
@@ -192,14 +192,14 @@ def test_an_unknown_architecture_is_refused() -> None:
         ledger(config)
 
 
-@of_kind("isoflop.train.data")
+@of_kind("isoflop.train.data.sources")
 def test_a_dataset_refuses_what_it_cannot_be_asked_for(name: str) -> None:
     with pytest.raises(UserError) as caught:
         open_source(f"{name.replace('_', '-')}:no such thing")
     assert "\n" not in str(caught.value)
 
 
-@of_kind("isoflop.train.trackers")
+@of_kind("isoflop.sweeps.trackers")
 def test_a_tracker_opens_and_closes_on_an_empty_folder(name: str, tmp_path: Path) -> None:
     said: list[str] = []
     with contextlib.closing(open_tracker(name, sweep="s", folder=tmp_path, warn=said.append)) as tracker:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from isoflop.train.execution import Execution
 from isoflop.train.mesh import sharded
 from isoflop.train.spec import Recipe
-from isoflop.train.step import State, programs
+from isoflop.train.step import TrainState, programs
 
 BYTES_PER_PARAMETER = 12
 """Float32 parameters and two Adam moments."""
@@ -21,7 +21,7 @@ BYTES_PER_PARAMETER = 12
 FILE = "state.npz"
 
 
-def save(state: State, path: Path) -> None:
+def save(state: TrainState, path: Path) -> None:
     """Writes `state` into the new folder `path`. Of several processes that hold parts of it all must call
     this; the first writes."""
     arrays = {name: _whole(x) for name, x in _named(state)}
@@ -30,7 +30,7 @@ def save(state: State, path: Path) -> None:
         np.savez(path / FILE, **arrays)  # pyright: ignore[reportArgumentType]  # arrays by name
 
 
-def restore(recipe: Recipe, path: Path, how: Execution = Execution()) -> State:
+def restore(recipe: Recipe, path: Path, how: Execution = Execution()) -> TrainState:
     """The state in `path`, on the devices that `how` names, whatever wrote it."""
     program = programs(recipe, how)
     shapes = jax.eval_shape(program.init, 0)

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.train import checkpoint
-from isoflop.train.batches import CHUNK, Chunk, chunks
-from isoflop.train.corpus import Corpus
+from isoflop.train.data.batches import CHUNK, Chunk, chunks
+from isoflop.train.data.corpus import Corpus
 from isoflop.train.execution import Execution
 from isoflop.train.schedules import learning_rates
 from isoflop.train.spec import CellSpec, Segment
-from isoflop.train.step import EVAL_BATCH, Programs, State, programs, shape_of
+from isoflop.train.step import EVAL_BATCH, Programs, TrainState, programs, shape_of
 
 Progress = Callable[[int, NDArray[np.float32]], None]
 """Called with the steps done of the segments, and the latest training loss of each."""
@@ -37,7 +37,7 @@ class Part:
     """A segment half-way: its state after some steps, and the metrics (steps,) of those. `seconds` and
     `startup_seconds` as in `Trained`."""
 
-    state: State
+    state: TrainState
     metrics: dict[str, NDArray[np.float32]]
     seconds: float
     startup_seconds: float
@@ -48,7 +48,7 @@ class Part:
         return len(self.metrics["loss"])
 
 
-class Left(Exception):
+class Interrupted(Exception):  # noqa: N818  # asked for, no error
     """Training stopped half-way, as it was told to; what it had is saved."""
 
 
@@ -74,7 +74,7 @@ class Trained:
     several `members`, all three are its share.
     """
 
-    state: State
+    state: TrainState
     metrics: dict[str, NDArray[np.float32]]
     seconds: float
     startup_seconds: float
@@ -122,8 +122,8 @@ def run_segments(
 
     A member whose loss stops being finite leaves the others as they are. `profile`: a folder for a trace.
     `log`: takes the metrics (M, steps) of each stretch, first those of `parts`. `agree`: of several
-    processes' lengths of the next stretch, the one that all take. Raises `Left` once `partway` has been told
-    to leave and has saved.
+    processes' lengths of the next stretch, the one that all take. Raises `Interrupted` once `partway` has
+    been told to leave and has saved.
     """
     began = time.perf_counter()
     if len({pack_key(segment) for segment in segments}) > 1 or len({part.steps for part in parts}) > 1:
@@ -155,7 +155,7 @@ def run_segments(
             waiting = None
             partway.save(record.parts(state, len(segments)))
             if wanted == "leave":
-                raise Left
+                raise Interrupted
     else:
         if waiting:
             record.read(*waiting)
@@ -168,7 +168,7 @@ def pack_key(segment: Segment) -> Any:
 
 
 def evaluate(
-    cell: CellSpec, state: State, corpus: Corpus, how: Execution = Execution()
+    cell: CellSpec, state: TrainState, corpus: Corpus, how: Execution = Execution()
 ) -> NDArray[np.float32]:
     """Loss of each of the cell's evaluation windows (eval_windows,), nats per token."""
     context = cell.recipe.model.context_length
@@ -178,7 +178,7 @@ def evaluate(
     return np.asarray(losses)[: cell.eval_windows]
 
 
-def _start(segment: Segment, parent: Path | None, program: Programs, how: Execution) -> State:
+def _start(segment: Segment, parent: Path | None, program: Programs, how: Execution) -> TrainState:
     recipe = segment.recipe
     return program.init(recipe.init_seed) if parent is None else checkpoint.restore(recipe, parent, how)
 
@@ -217,7 +217,9 @@ def _joined(segments: Sequence[Segment], corpus: Corpus, start: int) -> Iterator
         yield parts[0]._replace(windows=windows, rows=rows)
 
 
-def _train(program: Programs, state: State, segments: Sequence[Segment], chunk: Chunk) -> tuple[State, Any]:
+def _train(
+    program: Programs, state: TrainState, segments: Sequence[Segment], chunk: Chunk
+) -> tuple[TrainState, Any]:
     steps = chunk.stop - chunk.start
     rates = np.zeros((len(segments), CHUNK), dtype=np.float32)
     for row, s in zip(rates, segments, strict=True):
@@ -282,7 +284,7 @@ class _Record:
         startup = max(0.0, self.ends[0] - self.began - (self.pace() or 0.0) * after_first)
         return self.seconds_before + self.ends[-1] - self.began, self.startup_before + startup
 
-    def parts(self, state: State, members: int) -> list[Part]:
+    def parts(self, state: TrainState, members: int) -> list[Part]:
         """What each member has so far."""
         metrics, (seconds, startup) = self.metrics(), self.clock()
         return [
@@ -296,7 +298,7 @@ class _Record:
         ]
 
 
-def _outcomes(members: int, state: State, record: _Record) -> list[Trained]:
+def _outcomes(members: int, state: TrainState, record: _Record) -> list[Trained]:
     whole, pace, (seconds, startup) = record.metrics(), record.pace(), record.clock()
     outcomes = []
     for i in range(members):
@@ -314,7 +316,7 @@ def _outcomes(members: int, state: State, record: _Record) -> list[Trained]:
     return outcomes
 
 
-def _member(state: State, i: int, members: int) -> State:
+def _member(state: TrainState, i: int, members: int) -> TrainState:
     return state if members == 1 else jax.tree.map(lambda x: x[i], state)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.base.provenance import Provenance, provenance
-from isoflop.train.corpus import Corpus
+from isoflop.train.data.corpus import Corpus
 from isoflop.train.device import peak_flops, peak_memory_bytes
 from isoflop.train.spec import CellSpec, Recipe
 

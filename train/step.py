@@ -32,7 +32,7 @@ Packing = Literal["vmap", "map"]
 Metrics = dict[str, jax.Array]
 
 
-class State(NamedTuple):
+class TrainState(NamedTuple):
     """Everything a run carries from one step to the next: parameters and optimizer moments (pytrees)."""
 
     params: Any
@@ -51,15 +51,15 @@ class Programs:
     `update_norm`, and what the model itself tells.
     """
 
-    init: Callable[[int], State]
-    train: Callable[..., tuple[State, Metrics]]
+    init: Callable[[int], TrainState]
+    train: Callable[..., tuple[TrainState, Metrics]]
     evaluate: Callable[[Any, Any], jax.Array]
-    traced: Callable[..., tuple[State, Metrics]]
+    traced: Callable[..., tuple[TrainState, Metrics]]
     packing: Packing
     mesh: Mesh | None
 
     @cached_property
-    def train_members(self) -> Callable[..., tuple[State, Metrics]]:
+    def train_members(self) -> Callable[..., tuple[TrainState, Metrics]]:
         """`train` of M runs at once: state, rows, rates and decays have a leading axis of members.
 
         By `vmap` one program computes all members together; by `map` one after the other, bitwise as alone.
@@ -89,9 +89,9 @@ def _programs(recipe: Recipe, remat: Remat, devices: int, packing: Packing) -> P
     transform = directions(recipe.optimizer)
     mesh = mesh_over(devices) if devices > 1 else None
 
-    def init(seed: jax.Array) -> State:
+    def init(seed: jax.Array) -> TrainState:
         params = nnx.state(fresh(seed), nnx.Param)
-        return State(params, transform.init(params))
+        return TrainState(params, transform.init(params))
 
     def apply(params: Any, windows_BxT1: jax.Array) -> tuple[Any, ...]:
         tokens = _share(windows_BxT1, mesh).astype(jnp.int32)
@@ -105,12 +105,12 @@ def _programs(recipe: Recipe, remat: Remat, devices: int, packing: Packing) -> P
         extra = sum(weight * told[name] for name, weight in AUXILIARY_WEIGHTS.items() if name in told)
         return loss + extra, {"loss": loss} | told
 
-    def step(state: State, windows_BxT1: jax.Array, rate: Any, decay: Any) -> tuple[State, Metrics]:
+    def step(state: TrainState, windows_BxT1: jax.Array, rate: Any, decay: Any) -> tuple[TrainState, Metrics]:
         gradient, metrics = jax.grad(objective, has_aux=True)(state.params, windows_BxT1)
         return _descend(recipe, transform, state, gradient, rate, decay, metrics)
 
-    def train(state: State, windows: Any, rows: Any, rates: Any, decay: Any, steps: Any) -> Any:
-        def one(i: jax.Array, carry: tuple[State, Metrics]) -> tuple[State, Metrics]:
+    def train(state: TrainState, windows: Any, rows: Any, rates: Any, decay: Any, steps: Any) -> Any:
+        def one(i: jax.Array, carry: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
             state, metrics = step(carry[0], windows[rows[i]], rates[i], decay)
             return state, {name: carry[1][name].at[i].set(value) for name, value in metrics.items()}
 
@@ -150,12 +150,12 @@ def _jitted(init: Any, train: Any, evaluate: Any, packing: Packing, mesh: Mesh |
 def _descend(
     recipe: Recipe,
     transform: optax.GradientTransformation,
-    state: State,
+    state: TrainState,
     gradient: Any,
     rate: jax.Array,
     weight_decay: jax.Array,
     metrics: Metrics,
-) -> tuple[State, Metrics]:
+) -> tuple[TrainState, Metrics]:
     """One step down a gradient, clipped if the recipe says so."""
     norm = optax.tree.norm(gradient)
     if clip := recipe.optimizer.clip:  # 0 is no clipping
@@ -169,12 +169,19 @@ def _descend(
     update = jax.tree_util.tree_map_with_path(move, state.params, direction)
     params = jax.tree.map(jnp.subtract, state.params, update)
     told = {"grad_norm": norm, "update_norm": optax.tree.norm(update)}
-    return State(params, moments), metrics | told
+    return TrainState(params, moments), metrics | told
 
 
 def _train_members(
-    train: Any, packing: Packing, states: State, windows: Any, rows: Any, rates: Any, decays: Any, steps: Any
-) -> tuple[State, Metrics]:
+    train: Any,
+    packing: Packing,
+    states: TrainState,
+    windows: Any,
+    rows: Any,
+    rates: Any,
+    decays: Any,
+    steps: Any,
+) -> tuple[TrainState, Metrics]:
     if packing == "vmap":
         return jax.vmap(train, in_axes=(0, None, 0, 0, 0, None))(states, windows, rows, rates, decays, steps)
     return jax.lax.map(lambda m: train(m[0], windows, *m[1:], steps), (states, rows, rates, decays))

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from isoflop.analysis.design.space import Pick, Space, Trunk, marks, subsets
-from isoflop.analysis.fitting.mixed import common
+from isoflop.analysis.uncertainty.trunk_noise import common
 
 SINGLE = 128
 """Picks after which new trunks are begun two at a time, after as many more four at a time, and so on."""

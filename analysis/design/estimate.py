@@ -9,15 +9,15 @@ import numpy as np
 from isoflop.analysis.compute import PerToken
 from isoflop.analysis.design.space import Space
 from isoflop.analysis.design.targets import Target
-from isoflop.analysis.fitting.certificate import sensitivity
-from isoflop.analysis.fitting.misfit import misfit
-from isoflop.analysis.fitting.mixed import Posterior, common, posterior
-from isoflop.analysis.fitting.newton import AT_BOUND
-from isoflop.analysis.fitting.solver import LEAST_SQUARES, Design, bounds_of, solve
-from isoflop.analysis.fitting.starts import box_starts
 from isoflop.analysis.laws import Law
-from isoflop.analysis.precision import evaluate, float64_on_cpu, vectorized
+from isoflop.analysis.laws.evaluate import evaluate, float64_on_cpu, vectorized
 from isoflop.analysis.result import Misfit
+from isoflop.analysis.solver.certificate import sensitivity
+from isoflop.analysis.solver.newton import AT_BOUND
+from isoflop.analysis.solver.solver import LEAST_SQUARES, FitProblem, bounds_of, solve
+from isoflop.analysis.solver.starts import box_starts
+from isoflop.analysis.uncertainty.misfit import misfit
+from isoflop.analysis.uncertainty.trunk_noise import Posterior, common, posterior
 from isoflop.base.errors import UserError
 
 METHOD = "least squares with trunk effects"
@@ -68,7 +68,7 @@ class Estimate:
     noise: Posterior
     misfit: Misfit | None
     """Whether the law follows the runs; None where no run is left to judge by."""
-    design: Design
+    design: FitProblem
     """The law at the distinct (N, D)."""
     theta_P: np.ndarray
     free_P: np.ndarray
@@ -130,7 +130,7 @@ def estimate(
             f"{len(runs.loss_R)} runs at {points.shape[1]} distinct (N, D) leave nothing to judge the {P} "
             f"parameters of {law.name} by: add runs"
         )
-    design = Design(law, points[0], points[1], "log", LEAST_SQUARES, tuple(points[2:]))
+    design = FitProblem(law, points[0], points[1], "log", LEAST_SQUARES, tuple(points[2:]))
     theta_P, free_P, found, J_RxP, residual_R = _fitted(design, at_R, runs)
     params_P = _decoded(design, theta_P[None])[0]
     gradient_P = gradient_of(target, design, theta_P, C_K, cost)[free_P]
@@ -155,7 +155,7 @@ def estimate(
     )
 
 
-def _fitted(design: Design, at_R: np.ndarray, runs: Runs):
+def _fitted(design: FitProblem, at_R: np.ndarray, runs: Runs):
     """theta, which of it is free, the posterior there, and the Jacobian and residuals it is of.
 
     Steps of Gauss and Newton, each to the best coefficients of the model linearized where it stands.
@@ -185,7 +185,7 @@ def _fitted(design: Design, at_R: np.ndarray, runs: Runs):
 
 
 def linearized(
-    design: Design, theta_P: np.ndarray, log_loss_R: np.ndarray, at_R: np.ndarray
+    design: FitProblem, theta_P: np.ndarray, log_loss_R: np.ndarray, at_R: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Jacobian of the log loss in the free coordinates, residuals, and which coordinates are free.
 
@@ -199,7 +199,7 @@ def linearized(
     return J_RxP[:, ~held], residual_R, ~held
 
 
-def _start(design: Design, at_R: np.ndarray, log_loss_R: np.ndarray) -> np.ndarray:
+def _start(design: FitProblem, at_R: np.ndarray, log_loss_R: np.ndarray) -> np.ndarray:
     """theta of plain least squares, the best of many starts, on the means of equal (N, D)."""
     runs_K = np.bincount(at_R)
     loss_K = np.exp(np.bincount(at_R, log_loss_R) / runs_K)
@@ -223,7 +223,7 @@ def _weighed(residual_R: np.ndarray, trunk_R: np.ndarray, share: float) -> float
 
 
 def gradient_of(
-    target: Target, design: Design, theta_P: np.ndarray, C_K: np.ndarray, cost: PerToken
+    target: Target, design: FitProblem, theta_P: np.ndarray, C_K: np.ndarray, cost: PerToken
 ) -> np.ndarray:
     """Derivative of the target (its log, where it is relative) in theta, P."""
     P = len(theta_P)
@@ -234,7 +234,7 @@ def gradient_of(
     return (values_M[:P] - values_M[P:]) / apart_P
 
 
-def _decoded(design: Design, theta_BxP: np.ndarray) -> np.ndarray:
+def _decoded(design: FitProblem, theta_BxP: np.ndarray) -> np.ndarray:
     with float64_on_cpu():
         decode = vectorized(design.law.decode, (0, None, None))
         return np.asarray(decode(theta_BxP, *design.centre), dtype=float)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from isoflop.analysis.design.proposal import Proposal, propose
 from isoflop.analysis.design.targets import parse_target
 from isoflop.analysis.options import FitOptions
-from isoflop.analysis.runs import RunTable
+from isoflop.analysis.run_table import RunTable
 
 WANTED = {"a": 0.02, "b": 0.02, "n_opt": 0.10, "loss": 0.01}
 """Half-widths by target, unless one is given."""

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from isoflop.analysis.approaches.fit import choose as choose_runs
+from isoflop.analysis.approaches.fit import fit, prepare
 from isoflop.analysis.compute import PerToken, per_token
 from isoflop.analysis.design.criterion import Field, choose
 from isoflop.analysis.design.estimate import METHOD, Estimate
+from isoflop.analysis.design.fit_information import of_fit
 from isoflop.analysis.design.guards import edges, fill, optima, thin, window
-from isoflop.analysis.design.of_fit import of_fit
 from isoflop.analysis.design.space import Pick, Space, Trunk, marks
 from isoflop.analysis.design.targets import Target
-from isoflop.analysis.fitting.fit import choose as choose_runs
-from isoflop.analysis.fitting.fit import fit, prepare
-from isoflop.analysis.fitting.groups import isoflop_groups
-from isoflop.analysis.fitting.resampling import trunks_of
+from isoflop.analysis.isoflops.groups import isoflop_groups
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.result import LawFit, Misfit, optimal_size
-from isoflop.analysis.runs import RunTable
+from isoflop.analysis.run_table import RunTable
+from isoflop.analysis.uncertainty.resampling import trunks_of
 from isoflop.base.display import Displayed, Summary, number, span
 from isoflop.base.errors import UserError
 

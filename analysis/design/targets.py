@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from isoflop.analysis.compute import PerToken
-from isoflop.analysis.fitting.quantities import exponents, optimum
 from isoflop.analysis.laws import Law
 from isoflop.analysis.result import optimal_size
+from isoflop.analysis.uncertainty.quantities import exponents, optimum
 from isoflop.base.errors import UserError
 
 NAMES = ("a", "b", "n_opt", "loss")

@@ -7,15 +7,15 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from isoflop.analysis.fitting.agreement import Agreement, agreement
-from isoflop.analysis.fitting.approach3 import design_of
-from isoflop.analysis.fitting.quantities import profile_intervals
-from isoflop.analysis.fitting.solver import Design, Solutions, bounds_of, solve
+from isoflop.analysis.comparison.agreement import Agreement, agreement
 from isoflop.analysis.laws import find_law
+from isoflop.analysis.laws.evaluate import float64_on_cpu
 from isoflop.analysis.options import FitOptions
-from isoflop.analysis.precision import float64_on_cpu
 from isoflop.analysis.result import LawFit
-from isoflop.analysis.runs import RunTable
+from isoflop.analysis.run_table import RunTable
+from isoflop.analysis.solver.search import fit_problem
+from isoflop.analysis.solver.solver import FitProblem, Solutions, bounds_of, solve
+from isoflop.analysis.uncertainty.quantities import profile_intervals
 
 FIRST = ("alpha", "beta", "E", "a")
 """What is profiled of a law that has them; of others, their first parameters and a."""
@@ -38,11 +38,11 @@ def law_profiles(table: RunTable, options: FitOptions, whole: LawFit) -> dict[st
     if not options.bootstrap or law.envelope or spare < 1 or not np.isfinite(noise) or noise < EXACT:
         return None
     names = FIRST if set(FIRST[:3]) <= set(law.parameters) else (*law.parameters[:3], "a")
-    design = design_of(table, law, options)
+    design = fit_problem(table, law, options)
     return profile_intervals(design, table, _where_it_stands(design, table, whole), whole, options, names)
 
 
-def _where_it_stands(design: Design, table: RunTable, whole: LawFit) -> Solutions:
+def _where_it_stands(design: FitProblem, table: RunTable, whole: LawFit) -> Solutions:
     """The fit's own optimum: where others fit as well, a new search might end in one of those."""
     with float64_on_cpu():
         theta_P = np.asarray(design.law.encode(jnp.asarray(whole.params_P), *design.centre))

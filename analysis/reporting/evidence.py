@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import binom
 
-from isoflop.analysis.plots.style import nats
+from isoflop.analysis.figures.style import nats
+from isoflop.analysis.reporting.formatting import between, joined, number
 from isoflop.analysis.reporting.rounds import Rounds, rounds_of
-from isoflop.analysis.reporting.words import between, joined, number
 from isoflop.analysis.result import probability
 
 if TYPE_CHECKING:
-    from isoflop.analysis.reporting.story import Story
+    from isoflop.analysis.reporting.report_data import ReportData
     from isoflop.analysis.result import Interval, LawFit
 
 
@@ -60,7 +60,7 @@ class HeldOut:
         return f"{count} of {runs} {'lie' if many else 'lies'} {side} {own} ({self.errors})"
 
 
-def held_out(story: Story) -> HeldOut | None:
+def held_out(story: ReportData) -> HeldOut | None:
     """The evidence of the runs held out; None where none were."""
     rows = (story.held.holdout or {}).get("rows") if story.held else None
     if not rows:
@@ -78,7 +78,7 @@ def held_out(story: Story) -> HeldOut | None:
     )
 
 
-def doubts(story: Story) -> list[str]:
+def doubts(story: ReportData) -> list[str]:
     """What speaks against the fit, a clause each: its misfit, then what `checks` found."""
     misfit = story.fit.misfit
     if misfit is None or not misfit.rejected:
@@ -89,7 +89,7 @@ def doubts(story: Story) -> list[str]:
     ]
 
 
-def checks(story: Story) -> list[str]:
+def checks(story: ReportData) -> list[str]:
     """What else speaks against the fit, which its own warnings can't say: held-out runs, the other
     approaches, the rounds of the sweep."""
     held = held_out(story)
@@ -97,7 +97,7 @@ def checks(story: Story) -> list[str]:
     return [*found, *filter(None, (_approaches_apart(story), _rounds_apart(story)))]
 
 
-def _approaches_apart(story: Story) -> str:
+def _approaches_apart(story: ReportData) -> str:
     apart = [each for each in story.agreements if not each.agrees]
     if not apart:
         return ""
@@ -108,7 +108,7 @@ def _approaches_apart(story: Story) -> str:
     )
 
 
-def _rounds_apart(story: Story) -> str:
+def _rounds_apart(story: ReportData) -> str:
     rounds = rounds_of(story.sweep.summary)
     if rounds is None or rounds.target not in story.fit.exponents or rounds.estimate is None:
         return ""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from isoflop.analysis.plots.style import nats, power, short
+from isoflop.analysis.figures.style import nats, power, short
 from isoflop.analysis.reporting.evidence import doubts, estimate_words, exponent, held_out
+from isoflop.analysis.reporting.formatting import NONE, between, joined, number, upper
 from isoflop.analysis.reporting.rounds import rounds_of
-from isoflop.analysis.reporting.words import NONE, between, joined, number, upper
 
 if TYPE_CHECKING:
-    from isoflop.analysis.reporting.story import Story
+    from isoflop.analysis.reporting.report_data import ReportData
     from isoflop.analysis.result import Interval, LawFit
 
 
@@ -24,7 +24,7 @@ class Card:
     detail: str
 
 
-def headline(story: Story) -> str:
+def headline(story: ReportData) -> str:
     """The answer with its intervals, plain text with ^ for powers; what speaks against it comes first."""
     against = doubts(story)
     if why := undetermined(story.fit):
@@ -46,7 +46,7 @@ def undetermined(fit: LawFit) -> str:
     return f"do not determine the law: {why}"
 
 
-def _answer(story: Story) -> str:
+def _answer(story: ReportData) -> str:
     fit = story.fit
     if fit.exponents["a"] is None:
         return f"{fit.law} gives no compute-optimal size"
@@ -59,7 +59,7 @@ def _power(fit: LawFit, name: str) -> str:
     return f"C^{number(value, 2)}" + ("" if between(span) == NONE else f" {between(span, 2)}")
 
 
-def subtitle(story: Story) -> str:
+def subtitle(story: ReportData) -> str:
     """What it rests on."""
     low, high = story.fit.conventions["flops_range"]
     budgets = f" at {len(story.groups)} budget{'s' if len(story.groups) > 1 else ''}" if story.groups else ""
@@ -72,7 +72,7 @@ def subtitle(story: Story) -> str:
     )
 
 
-def cards(story: Story) -> list[Card]:
+def cards(story: ReportData) -> list[Card]:
     """The numbers to remember, each with what it stands on."""
     found = [_exponent(story, "a", "Optimal size, N ∝ Cᵃ"), _exponent(story, "b", "Optimal data, D ∝ Cᵇ")]
     if card := _held_out(story):
@@ -82,7 +82,7 @@ def cards(story: Story) -> list[Card]:
     return found
 
 
-def _exponent(story: Story, name: str, label: str) -> Card:
+def _exponent(story: ReportData, name: str, label: str) -> Card:
     """The fitted surface's exponent, and beside it what other methods make of it."""
     value, span = exponent(story.fit, name)
     doubt = "" if story.fit.trusted else "; the runs do not determine the law"
@@ -105,7 +105,7 @@ def _interval(fit: LawFit, span: Interval | None, digits: int = 3) -> str:
     return "no interval" if fit.intervals is None else f"{fit.intervals.level:.0%} {between(span, digits)}"
 
 
-def _held_out(story: Story) -> Card | None:
+def _held_out(story: ReportData) -> Card | None:
     held = held_out(story)
     if held is None:
         return None
@@ -125,7 +125,7 @@ def _minimum(best: dict[str, Any]) -> str:
     return f"{words} {between(span, 4)}: {'inside' if inside else 'outside'}"
 
 
-def _saving(story: Story) -> Card | None:
+def _saving(story: ReportData) -> Card | None:
     flops = story.sweep.summary.get("flops") or {}
     grid, fresh = flops.get("grid"), flops.get("fresh_cosine")
     if not grid or not fresh:
@@ -137,7 +137,7 @@ def _saving(story: Story) -> Card | None:
     )
 
 
-def _floor(story: Story) -> Card | None:
+def _floor(story: ReportData) -> Card | None:
     if "E" not in story.fit.params:
         return None
     span = story.fit.intervals.params.get("E") if story.fit.intervals else None

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from isoflop.analysis.plots.style import loss_unit, power, short
-from isoflop.analysis.reporting.table import Table
-from isoflop.analysis.reporting.words import NONE, between, number, signed
+from isoflop.analysis.figures.style import loss_unit, power, short
+from isoflop.analysis.reporting.formatting import NONE, between, number, signed
+from isoflop.analysis.reporting.text_table import TextTable
 
 if TYPE_CHECKING:
-    from isoflop.analysis.reporting.story import Story
+    from isoflop.analysis.reporting.report_data import ReportData
     from isoflop.analysis.reporting.variants import Variant
 
 
-def fit_table(story: Story) -> Table:
+def fit_table(story: ReportData) -> TextTable:
     """The parameters, with intervals and verdicts."""
     fit = story.fit
     units = {
@@ -38,7 +38,7 @@ def fit_table(story: Story) -> Table:
                 "N ∝ Cᵃ" if name == "a" else "D ∝ Cᵇ",
             )
         )
-    return Table(
+    return TextTable(
         "The fit",
         _fit_caption(story),
         ("parameter", "estimate", "95% interval", "identified", "unit"),
@@ -46,7 +46,7 @@ def fit_table(story: Story) -> Table:
     )
 
 
-def _fit_caption(story: Story) -> str:
+def _fit_caption(story: ReportData) -> str:
     fit, seal, objective = story.fit, story.fit.certificate, story.fit.objective
     parts = []
     if objective is not None:
@@ -82,9 +82,9 @@ def _exponent_row(variant: Variant) -> tuple[str, ...]:
 EXPONENTS = ("a (N ∝ Cᵃ)", "95% interval", "b (D ∝ Cᵇ)", "95% interval", "remark")
 
 
-def conventions_table(story: Story) -> Table:
+def conventions_table(story: ReportData) -> TextTable:
     """Exponents under each way of counting."""
-    return Table(
+    return TextTable(
         "Exponents under each convention",
         "The same runs and the same fit (approach 3), with parameters and FLOPs counted in other ways."
         f"{_sum_of_exponents(story)}",
@@ -94,7 +94,7 @@ def conventions_table(story: Story) -> Table:
     )
 
 
-def _sum_of_exponents(story: Story) -> str:
+def _sum_of_exponents(story: ReportData) -> str:
     """Why a and b need not sum to 1, where they don't."""
     if not any(
         v.fit is not None and v.fit.conventions["flops_meaning"] != "6 N D" for v in story.conventions
@@ -106,9 +106,9 @@ def _sum_of_exponents(story: Story) -> str:
     )
 
 
-def approaches_table(story: Story) -> Table:
+def approaches_table(story: ReportData) -> TextTable:
     """Exponents by approach."""
-    return Table(
+    return TextTable(
         "Exponents by approach",
         "Three ways to the same exponents, Hoffmann et al. (2022), section 3.",
         ("approach", *EXPONENTS),
@@ -117,7 +117,7 @@ def approaches_table(story: Story) -> Table:
     )
 
 
-def sensitivity_table(story: Story) -> Table:
+def sensitivity_table(story: ReportData) -> TextTable:
     """One choice changed at a time."""
     names = tuple(story.fit.params)
     top = power(story.groups[-1].flops if story.groups else story.table.C_R.max())
@@ -132,7 +132,7 @@ def sensitivity_table(story: Story) -> Table:
         )
         for choice in story.sensitivity
     )
-    return Table(
+    return TextTable(
         "Sensitivity",
         f"One choice changed at a time; the loss is the least that is predicted at {top} FLOPs. Sound: "
         f"certified, and every parameter identified.{_moved(story)}",
@@ -142,7 +142,7 @@ def sensitivity_table(story: Story) -> Table:
     )
 
 
-def _moved(story: Story) -> str:
+def _moved(story: ReportData) -> str:
     """How far the choices move the exponent and the loss, of the law itself and of other forms alike."""
     a = [choice.a for choice in story.sensitivity if choice.a is not None]
     loss = [choice.loss for choice in story.sensitivity if choice.loss is not None]
@@ -156,7 +156,7 @@ def _moved(story: Story) -> str:
     )
 
 
-def heldout_table(story: Story) -> Table:
+def heldout_table(story: ReportData) -> TextTable:
     """Every held-out run and its prediction."""
     held = story.held.holdout if story.held else None
     rows = []
@@ -170,7 +170,7 @@ def heldout_table(story: Story) -> Table:
         ))  # fmt: skip
     level = f"{story.options.level:.0%} predictive"
     headers = ("N", "D", "C", "measured", "predicted", "error", level, "inside")
-    return Table(
+    return TextTable(
         "Held-out runs",
         "Approach 3 fitted to the runs of less compute; predictive intervals take in the bootstrap of the "
         "fit and run noise, and assume that the law is right.",

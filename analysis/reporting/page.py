@@ -18,18 +18,18 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from isoflop.analysis.plots import FIGURES
-from isoflop.analysis.plots.style import dark_colours, nats
+from isoflop.analysis.figures import FIGURES
+from isoflop.analysis.figures.style import dark_colours, nats
 from isoflop.analysis.provenance import origin_line
 from isoflop.analysis.reporting.evidence import checks
+from isoflop.analysis.reporting.formatting import NONE, advice, certificate, floor, misfit, number, upper
 from isoflop.analysis.reporting.headline import cards, headline, subtitle
 from isoflop.analysis.reporting.rounds import BY_METHOD, ROUNDS, rounds_of
-from isoflop.analysis.reporting.table import Table
 from isoflop.analysis.reporting.tables import tables
-from isoflop.analysis.reporting.words import NONE, advice, certificate, floor, misfit, number, upper
+from isoflop.analysis.reporting.text_table import TextTable
 
 if TYPE_CHECKING:
-    from isoflop.analysis.reporting.story import Story
+    from isoflop.analysis.reporting.report_data import ReportData
 
 PAIRED = {"Compute spent": "Seconds per stage"}
 """Narrow tables that stand side by side."""
@@ -42,8 +42,8 @@ PLACED = {
 TEXT_COLUMNS = {"remark", "why", "unit", "check", "cell_id", "verdict"}
 
 
-def page(story: Story, figures: Mapping[str, go.Figure]) -> str:
-    """The whole document. `figures`: by name, as in `isoflop.analysis.plots.FIGURES`."""
+def page(story: ReportData, figures: Mapping[str, go.Figure]) -> str:
+    """The whole document. `figures`: by name, as in `isoflop.analysis.figures.FIGURES`."""
     drawn = json.dumps({name: json.loads(figure.to_json() or "{}") for name, figure in figures.items()})
     data = drawn.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
     scripts = [get_plotlyjs().replace("</script", "<\\/script"), _asset("page.js")]
@@ -89,7 +89,7 @@ def _hash(script: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
-def _header(story: Story) -> str:
+def _header(story: ReportData) -> str:
     title = _with_powers(headline(story)).replace("p = ", "p&nbsp;=&nbsp;")
     boxes = "".join(
         f'<div class="card"><p class="label">{html.escape(card.label)}</p>'
@@ -109,7 +109,7 @@ def _with_powers(text: str) -> str:
     return re.sub(r"\^(−?[\d.]+\d)", r"<sup>\1</sup>", html.escape(text))
 
 
-def _warnings(story: Story) -> str:
+def _warnings(story: ReportData) -> str:
     parabolas = story.parabolas.warnings if story.parabolas else ()
     rounds = rounds_of(story.sweep.summary)
     of_rounds = rounds.warnings if rounds else ()
@@ -123,7 +123,7 @@ def _warnings(story: Story) -> str:
     return f'<div class="warn"><b>To keep in mind</b><ul>{items}</ul></div>'
 
 
-def _sections(story: Story, figures: Mapping[str, go.Figure]) -> list[str]:
+def _sections(story: ReportData, figures: Mapping[str, go.Figure]) -> list[str]:
     """What was found, which law, how sure, the numbers: each where the story has something for it."""
     made = {table.title: table for table in tables(story)}
     set_apart = {name for names in PLACED.values() for name in names}
@@ -139,7 +139,7 @@ def _sections(story: Story, figures: Mapping[str, go.Figure]) -> list[str]:
     return [*parts, "<h2>The numbers</h2>", *_rest(made)]
 
 
-def _sureness(story: Story) -> str:
+def _sureness(story: ReportData) -> str:
     """The certificate, the truth where it is known, and the runs to add where something is left open."""
     said = " ".join(filter(None, (certificate(story.fit), misfit(story.fit), floor(story))))
     text = f'<p class="lead">{html.escape(said)}</p>'
@@ -149,7 +149,7 @@ def _sureness(story: Story) -> str:
     return text
 
 
-def _figure(story: Story, figures: Mapping[str, go.Figure], name: str, place: int) -> str:
+def _figure(story: ReportData, figures: Mapping[str, go.Figure], name: str, place: int) -> str:
     module = FIGURES[name]
     return (
         f'<figure id="{name}"><h3>{html.escape(module.TITLE)}</h3><div class="plot" id="plot-{name}" '
@@ -158,7 +158,7 @@ def _figure(story: Story, figures: Mapping[str, go.Figure], name: str, place: in
     )
 
 
-def _rest(made: dict[str, Table]) -> list[str]:
+def _rest(made: dict[str, TextTable]) -> list[str]:
     parts = []
     while made:
         table = made.pop(next(iter(made)))
@@ -170,7 +170,7 @@ def _rest(made: dict[str, Table]) -> list[str]:
     return parts
 
 
-def _table(table: Table) -> str:
+def _table(table: TextTable) -> str:
     text = [name in TEXT_COLUMNS for name in table.headers]
     head = "".join(_cell("th", name, wide) for name, wide in zip(table.headers, text, strict=True))
     rows = []
@@ -193,7 +193,7 @@ def _cell(tag: str, value: str | tuple[str, float], wide: bool) -> str:
     return f"<{tag}{data}{' class=text' if wide else ''}>{html.escape(shown)}</{tag}>"
 
 
-def _conventions(story: Story) -> str:
+def _conventions(story: ReportData) -> str:
     notes = story.fit.conventions
     cost = notes["flops_per_token"]
     rule = (
@@ -224,7 +224,7 @@ def _conventions(story: Story) -> str:
     return f"<h2>Conventions</h2><dl>{items}</dl>"
 
 
-def _footer(story: Story) -> str:
+def _footer(story: ReportData) -> str:
     origin = f" {html.escape(said)}" if (said := origin_line(story.fit.provenance)) else ""
     return (
         "<footer>Methods: Hoffmann et al. (2022), Training Compute-Optimal Large Language Models, "

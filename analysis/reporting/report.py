@@ -9,14 +9,14 @@ from pathlib import Path
 
 import matplotlib
 
+from isoflop.analysis.figures import FIGURES
+from isoflop.analysis.figures.style import RC
 from isoflop.analysis.options import FitOptions
-from isoflop.analysis.plots import FIGURES
-from isoflop.analysis.plots.style import RC
 from isoflop.analysis.reporting.headline import headline
 from isoflop.analysis.reporting.page import page
-from isoflop.analysis.reporting.story import RIVALS, Story, tell
+from isoflop.analysis.reporting.report_data import RIVALS, ReportData, analyze
 from isoflop.analysis.result import LawFit
-from isoflop.analysis.runs import RunTable, load_runs
+from isoflop.analysis.run_table import RunTable, load_runs
 from isoflop.base.display import Displayed, Summary, counted
 from isoflop.base.errors import UserError
 
@@ -35,7 +35,7 @@ class Report(Displayed):
     headline: str
     fit: LawFit
     held: LawFit | None
-    story: Story
+    story: ReportData
 
     def summary(self) -> Summary:
         """The headline, and where the page is."""
@@ -70,10 +70,10 @@ def report(
     table = source if isinstance(source, RunTable) else load_runs(source)
     folder = Path(out) if out is not None else _default_folder(table)
     _make(folder)  # before the fits, which take longer than finding out that it can't be written
-    return write(tell(table, options, RIVALS if laws is None else laws), folder)
+    return write(analyze(table, options, RIVALS if laws is None else laws), folder)
 
 
-def write(story: Story, folder: Path) -> Report:
+def write(story: ReportData, folder: Path) -> Report:
     """Draw a story that is already told. Raises `UserError` where the folder can't be written."""
     _make(folder)
     try:
@@ -103,7 +103,7 @@ def _default_folder(table: RunTable) -> Path:
     return table.folder or Path("outputs") / name.replace(":", "-")  # public:NAME is no folder's name
 
 
-def _static(story: Story, folder: Path) -> tuple[Path, ...]:
+def _static(story: ReportData, folder: Path) -> tuple[Path, ...]:
     written = []
     for name, module in FIGURES.items():
         with matplotlib.rc_context(RC):
@@ -119,6 +119,6 @@ def _static(story: Story, folder: Path) -> tuple[Path, ...]:
     return tuple(written)
 
 
-def _interactive(story: Story) -> dict:
+def _interactive(story: ReportData) -> dict:
     drawn = {name: module.interactive(story) for name, module in FIGURES.items()}
     return {name: figure for name, figure in drawn.items() if figure is not None}

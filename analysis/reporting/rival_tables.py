@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isoflop.analysis.plots.style import curve_words, nats, power, short
-from isoflop.analysis.reporting.table import Table
-from isoflop.analysis.reporting.words import NONE, joined, number, opened, percent, signed
+from isoflop.analysis.figures.style import curve_words, nats, power, short
+from isoflop.analysis.reporting.formatting import NONE, joined, number, opened, percent, signed
+from isoflop.analysis.reporting.text_table import TextTable
 
 if TYPE_CHECKING:
-    from isoflop.analysis.fitting.competition import Competition, Contender
-    from isoflop.analysis.reporting.story import Story
+    from isoflop.analysis.comparison.competition import Competition, Contender
+    from isoflop.analysis.reporting.report_data import ReportData
     from isoflop.analysis.result import Budget
 
 
 UNDECIDED = "no difference from the best shown"
 
 
-def competition_table(story: Story) -> Table:
+def competition_table(story: ReportData) -> TextTable:
     """Every contender, the least error first."""
     found = story.competition
     rows = found.rows if found else ()
@@ -30,7 +30,7 @@ def competition_table(story: Story) -> Table:
     )  # fmt: skip
     own = frozenset(k for k, row in enumerate(rows) if row.name == story.fit.law)
     caption = _competition_caption(found) if found else ""
-    return Table("Which law predicts best?", caption, headers, tuple(map(_contender, rows)), own)
+    return TextTable("Which law predicts best?", caption, headers, tuple(map(_contender, rows)), own)
 
 
 def _contender(row: Contender) -> tuple[str | tuple[str, float], ...]:
@@ -92,7 +92,7 @@ def _baselines(found: Competition) -> str:
     return f" Baselines: {joined(there)}." if there else ""
 
 
-def agreement_table(story: Story) -> Table:
+def agreement_table(story: ReportData) -> TextTable:
     """The exponent a of approaches 1 and 2 against that of the surface."""
     rows = tuple(
         (
@@ -105,10 +105,10 @@ def agreement_table(story: Story) -> Table:
         for each in story.agreements
     )  # fmt: skip
     headers = ("exponent a", "its own", "surface", "difference", "95% interval", "explained", "p", "agree")
-    return Table("Do the approaches agree?", agreement_words(story), headers, rows)
+    return TextTable("Do the approaches agree?", agreement_words(story), headers, rows)
 
 
-def agreement_words(story: Story) -> str:
+def agreement_words(story: ReportData) -> str:
     """The agreement of the approaches in a sentence or two."""
     if not story.agreements:
         return ""
@@ -126,7 +126,7 @@ def agreement_words(story: Story) -> str:
     )
 
 
-def minima_table(story: Story) -> Table:
+def minima_table(story: ReportData) -> TextTable:
     """Each budget's minimum, and how far its runs can tell it."""
     budgets = story.parabolas.budgets if story.parabolas and story.parabolas.budgets else ()
     headers = (
@@ -139,7 +139,7 @@ def minima_table(story: Story) -> Table:
         f"Half-width: the factor on N that costs 0.01{nats(story.table.conventions)}. Bias: what the same "
         f"curve makes of the fitted surface without noise.{_open_ends(budgets)}"
     )
-    return Table("IsoFLOP minima", caption, headers, tuple(map(_minimum, budgets)))
+    return TextTable("IsoFLOP minima", caption, headers, tuple(map(_minimum, budgets)))
 
 
 def _open_ends(budgets: Sequence[Budget]) -> str:

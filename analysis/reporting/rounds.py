@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from isoflop.analysis.design.estimate import METHOD
-from isoflop.analysis.plots.style import power
-from isoflop.analysis.predicting import predict
-from isoflop.analysis.reporting.table import Table
-from isoflop.analysis.reporting.words import NONE, between, number, upper
+from isoflop.analysis.figures.style import power
+from isoflop.analysis.planning.prediction import predict
+from isoflop.analysis.reporting.formatting import NONE, between, number, upper
+from isoflop.analysis.reporting.text_table import TextTable
 from isoflop.base.errors import UserError
 
 if TYPE_CHECKING:
-    from isoflop.analysis.reporting.story import Story
+    from isoflop.analysis.reporting.report_data import ReportData
     from isoflop.analysis.result import Interval, LawFit
 
 ROUNDS, BY_METHOD = "Rounds of the adaptive sweep", "The target by method"
@@ -66,7 +66,7 @@ def rounds_of(summary: Mapping[str, Any]) -> Rounds | None:
     )
 
 
-def rounds_table(story: Story) -> Table:
+def rounds_table(story: ReportData) -> TextTable:
     """What was known after each round and what it decided."""
     found = rounds_of(story.sweep.summary)
     headers = (
@@ -80,9 +80,9 @@ def rounds_table(story: Story) -> Table:
         "why",
     )
     if found is None:
-        return Table(ROUNDS, "", headers, ())
+        return TextTable(ROUNDS, "", headers, ())
     rows = tuple(_round(k, each) for k, each in enumerate(found.rounds, start=1))
-    return Table(ROUNDS, _caption(found), headers, rows)
+    return TextTable(ROUNDS, _caption(found), headers, rows)
 
 
 def _round(place: int, found: Mapping[str, Any]) -> tuple[str | tuple[str, float], ...]:
@@ -106,12 +106,12 @@ def _caption(found: Rounds) -> str:
     )
 
 
-def methods_table(story: Story) -> Table:
+def methods_table(story: ReportData) -> TextTable:
     """The target by the rounds' own fit and by each approach, side by side."""
     found = rounds_of(story.sweep.summary)
     headers = ("method", "estimate", "interval", "level")
     if found is None or not found.target:
-        return Table(BY_METHOD, "", headers, ())
+        return TextTable(BY_METHOD, "", headers, ())
     level = NONE if found.level is None else f"{100 * found.level:.4g}%"
     rows = [(f"the rounds: {METHOD}", number(found.estimate, 3), between(found.interval, 3), level)]
     for variant in story.approaches:
@@ -119,7 +119,7 @@ def methods_table(story: Story) -> Table:
             value, span = target_of(variant.fit, found.target)
             rows.append((variant.name, number(value, 3), between(span, 3), f"{story.options.level:.0%}"))
     caption = f"{found.target} as the sweep's rounds found it and as this report's fits of all runs do."
-    return Table(BY_METHOD, caption, headers, tuple(rows))
+    return TextTable(BY_METHOD, caption, headers, tuple(rows))
 
 
 def target_of(fit: LawFit, target: str) -> tuple[float | None, Interval | None]:

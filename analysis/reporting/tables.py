@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isoflop.analysis.plots.style import power, short
+from isoflop.analysis.figures.style import power, short
+from isoflop.analysis.reporting.formatting import NONE, signed
 from isoflop.analysis.reporting.law_tables import (
     approaches_table,
     conventions_table,
@@ -16,14 +17,13 @@ from isoflop.analysis.reporting.law_tables import (
 )
 from isoflop.analysis.reporting.rival_tables import agreement_table, competition_table, minima_table
 from isoflop.analysis.reporting.rounds import methods_table, rounds_table
-from isoflop.analysis.reporting.table import Table
-from isoflop.analysis.reporting.words import NONE, signed
+from isoflop.analysis.reporting.text_table import TextTable
 
 if TYPE_CHECKING:
-    from isoflop.analysis.reporting.story import Story
+    from isoflop.analysis.reporting.report_data import ReportData
 
 
-def tables(story: Story) -> list[Table]:
+def tables(story: ReportData) -> list[TextTable]:
     """All tables that the story has rows for, in the page's order."""
     made = [
         rounds_table(story),
@@ -45,7 +45,7 @@ def tables(story: Story) -> list[Table]:
     return [table for table in made if table.rows]
 
 
-def _checks(story: Story) -> Table:
+def _checks(story: ReportData) -> TextTable:
     checks, rows = story.sweep.checks, []
     names = {
         "fresh_cosine": "fresh run, cosine schedule",
@@ -66,7 +66,7 @@ def _checks(story: Story) -> Table:
                     NONE if twin is None else signed(check["loss"] - twin),
                 )
             )
-    return Table(
+    return TextTable(
         "Checks at the largest budget's minimum",
         "Runs outside the grid at one of its cells: what the shared trunk costs against a fresh run, "
         "and whether another "
@@ -76,7 +76,7 @@ def _checks(story: Story) -> Table:
     )
 
 
-def _twin(story: Story, check: dict) -> float | None:
+def _twin(story: ReportData, check: dict) -> float | None:
     """Mean loss of the grid's own runs at the check's width and nearly its FLOPs."""
     frame = story.table.frame
     if "d_model" not in frame.columns or "d_model" not in check or "flops" not in check:
@@ -85,7 +85,7 @@ def _twin(story: Story, check: dict) -> float | None:
     return float(frame.loc[near, "loss"].mean()) if near.any() else None
 
 
-def _cost(story: Story) -> Table:
+def _cost(story: ReportData) -> TextTable:
     flops = story.sweep.summary.get("flops") or {}
     names = {
         "grid": "the grid, on shared trunks", "tuning": "learning-rate tuning", "checks": "checks",
@@ -97,22 +97,22 @@ def _cost(story: Story) -> Table:
         for key, name in names.items()
         if flops.get(key)
     ]
-    return Table(
+    return TextTable(
         "Compute spent", "Training FLOPs by the exact ledger.", ("for", "FLOPs", "of fresh runs"), tuple(rows)
     )
 
 
-def _stages(story: Story) -> Table:
+def _stages(story: ReportData) -> TextTable:
     stages = story.sweep.summary.get("stages") or []
     rows = [(str(stage["name"]), f"{stage['seconds']:.1f}") for stage in stages]
     if rows:
         rows.append(("in all", f"{sum(stage['seconds'] for stage in stages):.1f}"))
     device = story.sweep.summary.get("device")
     where = f"Wall clock on {device}." if isinstance(device, str) else "Wall clock."
-    return Table("Seconds per stage", where, ("stage", "seconds"), tuple(rows))
+    return TextTable("Seconds per stage", where, ("stage", "seconds"), tuple(rows))
 
 
-def _runs(story: Story) -> Table:
+def _runs(story: ReportData) -> TextTable:
     table = story.table
     fitted_R = story.fit.predict(table.N_R, table.D_R)
     extra = [
@@ -134,13 +134,15 @@ def _runs(story: Story) -> Table:
             )
         )
     headers = ("row", *extra, "N", "D", "C", "loss", "loss − fit")
-    return Table("Runs", "Every run in the fit. Click a heading to sort.", headers, tuple(rows), folded=True)
+    return TextTable(
+        "Runs", "Every run in the fit. Click a heading to sort.", headers, tuple(rows), folded=True
+    )
 
 
 def _cell(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _excluded(story: Story) -> Table:
+def _excluded(story: ReportData) -> TextTable:
     rows = tuple((str(item.row), item.why) for item in story.fit.excluded)
-    return Table("Rows left out", "Rows of the table that no fit saw.", ("row", "why"), rows, folded=True)
+    return TextTable("Rows left out", "Rows of the table that no fit saw.", ("row", "why"), rows, folded=True)

@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from isoflop.analysis.counts import COUNTS
-from isoflop.analysis.fitting.approach3 import covariates
-from isoflop.analysis.fitting.competition import Competition
-from isoflop.analysis.fitting.fit import fit
-from isoflop.analysis.fitting.groups import Group
-from isoflop.analysis.fitting.holdout import ENOUGH_GROUPS
-from isoflop.analysis.fitting.resampling import seed_noise
+from isoflop.analysis.approaches.fit import fit
+from isoflop.analysis.approaches.holdout import ENOUGH_GROUPS
+from isoflop.analysis.columns.counting import COUNTS
+from isoflop.analysis.comparison.competition import Competition
+from isoflop.analysis.figures.style import power
+from isoflop.analysis.isoflops.groups import IsoflopGroup
 from isoflop.analysis.laws import find_law
 from isoflop.analysis.options import FitOptions
-from isoflop.analysis.plots.style import power
 from isoflop.analysis.result import LawFit
-from isoflop.analysis.runs import RunTable
+from isoflop.analysis.run_table import RunTable
+from isoflop.analysis.solver.search import covariates
+from isoflop.analysis.uncertainty.resampling import seed_noise
 from isoflop.base.errors import UserError
 
 QUICK = {"bootstrap": 0, "starts": 16}
@@ -98,7 +98,7 @@ def choices(
     table: RunTable,
     options: FitOptions,
     whole: LawFit,
-    groups: Sequence[Group],
+    groups: Sequence[IsoflopGroup],
     conventions: Sequence[Variant],
     competition: Competition | None,
 ) -> tuple[Choice, ...]:
@@ -142,7 +142,9 @@ def _objectives(table: RunTable, quick: FitOptions) -> Iterator[Change]:
         yield "weights", "by the seeds' noise", table, options, f"{seeds.groups} repeated cells"
 
 
-def _subsets(table: RunTable, quick: FitOptions, whole: LawFit, groups: Sequence[Group]) -> Iterator[Change]:
+def _subsets(
+    table: RunTable, quick: FitOptions, whole: LawFit, groups: Sequence[IsoflopGroup]
+) -> Iterator[Change]:
     keep_R = ~outliers(table, whole)
     if keep_R.all():
         remark = f"none: no residual beyond {OUTLYING:g} robust standard deviations"

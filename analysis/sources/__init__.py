@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from isoflop.analysis.columns.aliases import Naming, combine, name_columns
 from isoflop.analysis.provenance import hash_of_file, hash_of_rows
-from isoflop.analysis.readers import locate, read_table, tidy
-from isoflop.analysis.sources.aliases import Naming, combine, name_columns
 from isoflop.analysis.tables.places import Part
+from isoflop.analysis.tables.reading import locate, read_table, tidy
 
 __all__ = ["Naming", "Source", "combine", "name_columns", "open_source"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from isoflop.analysis.sources.units import key_of
+from isoflop.analysis.columns.units import key_of
 from isoflop.analysis.tables.cells import as_floats, as_texts, one_line
 
 ONE_KIND = ("schedule", "dataset", "tokenizer", "vocab_size", "context_length", "jax_version")

@@ -14,14 +14,14 @@ from benchmarks.grid_cost.world import CORPUS, Sky, World
 from isoflop.analysis.design.estimate import Runs, estimate
 from isoflop.analysis.design.targets import Target, parse_target
 from isoflop.analysis.laws import find_law
-from isoflop.sweeps.adaptive import Adaptive, first_cells, next_cells
-from isoflop.sweeps.grid import PlannedCell, check_cells, grid_cells, tuning_cells
-from isoflop.sweeps.ladder import Ladder, build_ladder
-from isoflop.sweeps.segments import build_tree
+from isoflop.sweeps.grids.adaptive import Adaptive, first_cells, next_cells
+from isoflop.sweeps.grids.cells import PlannedCell, check_cells, grid_cells, tuning_cells
+from isoflop.sweeps.grids.ladder import Ladder, build_ladder
+from isoflop.sweeps.grids.segments import build_tree
 
 GRID_LOOKS = 0.6
 """Share of the error allowed at each look of the whole grids: enough for them, where
-`isoflop.sweeps.adaptive.LOOKS` is stricter."""
+`isoflop.sweeps.grids.adaptive.LOOKS` is stricter."""
 ARMS = ("classical", "shared trunks", "fresh, adaptive", "ours")
 """The peer: whole grids of fresh cosine runs, one seed after the other; then one change at a time, and
 both."""

@@ -18,12 +18,12 @@ from isoflop.analysis import find_law, load_runs
 from isoflop.analysis.compute import per_token
 from isoflop.analysis.design.estimate import Estimate, Runs, estimate
 from isoflop.analysis.design.targets import parse_target
-from isoflop.analysis.fitting.resampling import trunks_of
+from isoflop.analysis.uncertainty.resampling import trunks_of
 from isoflop.running import plan
-from isoflop.sweeps.adaptive import Adaptive
-from isoflop.sweeps.config import Rates, SweepConfig, load_config
+from isoflop.sweeps.grids.adaptive import Adaptive
+from isoflop.sweeps.grids.config import Rates, SweepConfig, load_config
 from isoflop.sweeps.launchers import load_launcher
-from isoflop.sweeps.progress import Reporter
+from isoflop.sweeps.progress.console import Reporter
 from isoflop.sweeps.run import run_sweep
 
 OPTIONS = Adaptive(half_width=0.06, max_flops=1e13)

@@ -11,11 +11,11 @@ from typing import Any, cast
 import numpy as np
 
 from isoflop.analysis.laws import find_law
-from isoflop.analysis.precision import evaluate
+from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.models import ledger
-from isoflop.sweeps.config import SweepConfig, load_config
-from isoflop.sweeps.grid import PlannedCell
-from isoflop.train.corpus import Corpus
+from isoflop.sweeps.grids.cells import PlannedCell
+from isoflop.sweeps.grids.config import SweepConfig, load_config
+from isoflop.train.data.corpus import Corpus
 from isoflop.train.spec import DataSpec
 
 RATE_BEND = 0.04

@@ -13,7 +13,7 @@ from isoflop.arguments import parse
 from isoflop.base.errors import UserError
 
 if TYPE_CHECKING:
-    from isoflop.train.corpus import Corpus
+    from isoflop.train.data.corpus import Corpus
 
 FLOOR_CONTEXTS = (128, 1024)
 """A floor depends on how much of the past a window shows: it is told for these, in tokens."""
@@ -42,8 +42,8 @@ def run(argv: list[str]) -> int:
 
 
 def _prepare(arguments: Prepare) -> int:
-    from isoflop.train.corpus import prepare
-    from isoflop.train.token_rows import SPLITS
+    from isoflop.train.data.corpus import prepare
+    from isoflop.train.data.token_rows import SPLITS
 
     corpus = prepare(arguments.name, arguments.tokenizer)
     print(f"{corpus.title} ({corpus.licence}), tokenizer {corpus.spec.tokenizer} of {corpus.vocab_size} ids")
@@ -72,8 +72,8 @@ def _floors(corpus: Corpus) -> list[str]:
 
 def _list() -> int:
     from isoflop.base.cache import cache_dir
-    from isoflop.train.corpus import prepared
-    from isoflop.train.sources import descriptions
+    from isoflop.train.data.corpus import prepared
+    from isoflop.train.data.sources import descriptions
 
     console = Console(highlight=False, markup=False)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))

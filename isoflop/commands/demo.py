@@ -22,7 +22,7 @@ class Demo:
 
 def run(argv: list[str]) -> int:
     """Sweep and report of `sweeps/configs/cpu_demo.py`."""
-    from isoflop.sweeps.config import load_config
+    from isoflop.sweeps.grids.config import load_config
 
     arguments = parse(Demo, argv, "demo")
     config = load_config("cpu-demo")

@@ -15,9 +15,9 @@ from rich.progress import Progress
 
 from isoflop import analysis
 from isoflop.arguments import parse
+from isoflop.commands.fit_text import fit_lines
 from isoflop.commands.objective_options import ObjectiveOptions
 from isoflop.commands.table_options import TableOptions
-from isoflop.commands.words import fit_lines
 
 if TYPE_CHECKING:
     from isoflop.analysis import FitOptions, LawFit, RunTable

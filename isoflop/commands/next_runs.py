@@ -15,10 +15,10 @@ from rich.table import Table
 
 from isoflop import analysis
 from isoflop.arguments import parse
+from isoflop.commands.fit_text import number, span
 from isoflop.commands.objective_options import ObjectiveOptions
 from isoflop.commands.sweep import stay_off_the_accelerator
 from isoflop.commands.table_options import TableOptions
-from isoflop.commands.words import number, span
 
 if TYPE_CHECKING:
     from isoflop.analysis import FitOptions

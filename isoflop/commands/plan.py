@@ -19,7 +19,7 @@ from isoflop.commands.sweep import (
     stay_off_the_accelerator,
     take_config,
 )
-from isoflop.sweeps.config import SweepConfig, load_config
+from isoflop.sweeps.grids.config import SweepConfig, load_config
 from isoflop.train.execution import Execution
 from isoflop.train.spec import to_json
 

@@ -12,7 +12,7 @@ import tyro
 
 from isoflop import analysis
 from isoflop.arguments import parse
-from isoflop.commands.words import number, span
+from isoflop.commands.fit_text import number, span
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import tyro
 
 from isoflop import analysis
 from isoflop.arguments import parse
+from isoflop.commands.fit_text import wrapped
 from isoflop.commands.table_options import TableOptions
-from isoflop.commands.words import wrapped
 
 
 @dataclass(frozen=True)

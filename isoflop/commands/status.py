@@ -27,7 +27,7 @@ class Options:
 def run(argv: list[str]) -> int:
     """Prints the state of a sweep's folder."""
     options = parse(Options, argv, "status")
-    from isoflop.sweeps.status import read_status
+    from isoflop.sweeps.progress.status import read_status
 
     status = read_status(options.folder)
     if options.as_json:

@@ -14,13 +14,13 @@ import tyro
 
 from isoflop.arguments import parse
 from isoflop.base.errors import UserError
-from isoflop.commands.words import wrapped
+from isoflop.commands.fit_text import wrapped
 from isoflop.sweeps.caps import Caps
-from isoflop.sweeps.config import SweepConfig, config_names, load_config
+from isoflop.sweeps.grids.config import SweepConfig, config_names, load_config
 from isoflop.train.execution import Execution
 
 if TYPE_CHECKING:
-    from isoflop.sweeps.progress import Reporter
+    from isoflop.sweeps.progress.console import Reporter
 
 EXECUTION_OPTIONS = tuple(
     f"--{f.name.replace('_', '-')}" for f in dataclasses.fields(Execution) if f.type != "bool"
@@ -77,12 +77,12 @@ def run(argv: list[str]) -> int:
 def run_config(config: SweepConfig, where: Where, base: SweepConfig) -> int:
     """Trains a config, `base` with some fields replaced, and draws its report, telling a person of it."""
     from isoflop.running import sweep
-    from isoflop.sweeps.adaptive import Adaptive
-    from isoflop.sweeps.closing import closing_lines
-    from isoflop.sweeps.folder import default_folder
-    from isoflop.sweeps.mirror import Mirror
-    from isoflop.sweeps.progress import Reporter
-    from isoflop.sweeps.store import Store
+    from isoflop.sweeps.grids.adaptive import Adaptive
+    from isoflop.sweeps.output_folder import default_folder
+    from isoflop.sweeps.progress.background_sync import BackgroundSync
+    from isoflop.sweeps.progress.console import Reporter
+    from isoflop.sweeps.progress.summary import closing_lines
+    from isoflop.sweeps.queue.store import Store
 
     stay_off_the_accelerator()
     reporter = Reporter()
@@ -97,7 +97,9 @@ def run_config(config: SweepConfig, where: Where, base: SweepConfig) -> int:
     if not where.no_report:
         with reporter.stage("fit and draw the report"):
             headline, page = draw_report(folder)
-            with contextlib.closing(Mirror(config.trackers, config.name, Store(folder), reporter)) as mirror:
+            with contextlib.closing(
+                BackgroundSync(config.trackers, config.name, Store(folder), reporter)
+            ) as mirror:
                 mirror.finish()
         _file_stages(folder, reporter)
         print(f"\n{wrapped(headline)}\n\nreport: {page}")
@@ -121,7 +123,7 @@ def draw_report(folder: Path) -> tuple[str, Path]:
 
 
 def _file_stages(folder: Path, reporter: Reporter) -> None:
-    from isoflop.sweeps.store import Store
+    from isoflop.sweeps.queue.store import Store
 
     path = folder / "summary.json"
     if path.exists():

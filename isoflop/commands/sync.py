@@ -29,10 +29,10 @@ class Sync:
 def run(argv: list[str]) -> int:
     """Sends what is missing. Safe to interrupt and to repeat."""
     options = parse(Sync, argv, "sync")
-    from isoflop.sweeps.store import Store
-    from isoflop.sweeps.teller import OVER, Teller, read_rows
-    from isoflop.train.trackers.wandb import Destination, Wandb
-    from isoflop.train.trackers.wandb_run import group_of
+    from isoflop.sweeps.progress.tracker_sync import OVER, TrackerSync, read_rows
+    from isoflop.sweeps.queue.store import Store
+    from isoflop.sweeps.trackers.wandb import Destination, Wandb
+    from isoflop.sweeps.trackers.wandb_run import group_of
 
     if not options.folder.is_dir():
         raise UserError(f"no folder {options.folder}: name a sweep's folder, such as outputs/cpu-demo")
@@ -45,7 +45,7 @@ def run(argv: list[str]) -> int:
     to = Destination("online", options.project or usual.project, options.entity or usual.entity)
     console = Console(stderr=True, highlight=False)
     tracker = Wandb(name, options.folder, console.print, to, must_reach=True)
-    teller = Teller("wandb", tracker, store)
+    teller = TrackerSync("wandb", tracker, store)
     with contextlib.closing(tracker), Progress(console=console, disable=not console.is_terminal) as bar:
         for row in bar.track(rows, description="sending"):
             teller.tell(row, again=True)

@@ -4,7 +4,7 @@ isoflop demo            this sweep, its fit and its report
 isoflop sweep cpu-demo  the sweep alone
 """
 
-from isoflop.sweeps.config import Rates, SweepConfig
+from isoflop.sweeps.grids.config import Rates, SweepConfig
 
 SWEEP = SweepConfig(
     name="cpu-demo",

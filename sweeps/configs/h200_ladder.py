@@ -7,7 +7,7 @@ with an exponent of .45, and one size up, so that six sizes stand two below the 
 above: text is what runs out first, and below the minimum is where it does.
 """
 
-from isoflop.sweeps.config import Rates, SweepConfig
+from isoflop.sweeps.grids.config import Rates, SweepConfig
 
 SWEEP = SweepConfig(
     name="h200-ladder",

@@ -9,7 +9,7 @@ losses at 3e10, 1e11 and 3e11 FLOPs were 4.46, 4.31 and 4.13 nats, all interior,
 parameters; the floor there is 2.42.
 """
 
-from isoflop.sweeps.config import Rates, SweepConfig
+from isoflop.sweeps.grids.config import Rates, SweepConfig
 
 SWEEP = SweepConfig(
     name="h200-synthetic",

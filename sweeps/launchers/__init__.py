@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 
 from isoflop.base import plugins
 from isoflop.base.errors import UserError
-from isoflop.sweeps.store import Store
+from isoflop.sweeps.queue.store import Store
 from isoflop.train.execution import Execution
 
 

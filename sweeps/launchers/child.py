@@ -46,7 +46,7 @@ def command(folder: Path, how: Execution) -> list[str]:
         sys.executable,
         "-P",
         "-m",
-        "isoflop.sweeps.worker_process",
+        "isoflop.sweeps.workers.worker_process",
         str(folder.absolute()),
         json.dumps(to_json(how)),
     ]

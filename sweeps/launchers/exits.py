@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 
 from isoflop.base.errors import UserError
-from isoflop.sweeps.beats import HUNG
-from isoflop.sweeps.claims import Claims
 from isoflop.sweeps.launchers import child
-from isoflop.sweeps.store import Contents, DiskFullError, Store
+from isoflop.sweeps.queue.claims import Claims
+from isoflop.sweeps.queue.heartbeats import HUNG
+from isoflop.sweeps.queue.store import Contents, DiskFullError, Store
 from isoflop.train.execution import Execution
 
 REFUSED, FULL = 2, 74

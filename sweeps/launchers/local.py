@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from isoflop.base.errors import UserError
 from isoflop.sweeps.launchers import child
 from isoflop.sweeps.launchers.exits import GRACE_SECONDS, Patience, exit_message
-from isoflop.sweeps.store import Store
+from isoflop.sweeps.queue.store import Store
 from isoflop.train.execution import Execution
 
 

@@ -21,7 +21,7 @@ from isoflop.base.errors import UserError
 from isoflop.sweeps.launchers import child
 from isoflop.sweeps.launchers.exits import Patience, exit_message
 from isoflop.sweeps.launchers.options import read_options
-from isoflop.sweeps.store import Store
+from isoflop.sweeps.queue.store import Store
 from isoflop.train.execution import Execution
 
 POLL_SECONDS = 5.0

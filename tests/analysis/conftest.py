@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from isoflop.analysis import RunTable, find_law, load_runs, table_of
-from isoflop.analysis.precision import evaluate
-from tests.analysis import simulate
-from tests.optional import lacking
+from isoflop.analysis.laws.evaluate import evaluate
+from tests.support import simulate
+from tests.support.optional import lacking
 
 BESIROGLU = np.array([1.8172, 482.01, 0.3478, 2085.43, 0.3658])
 """E, A, alpha, B, beta of Besiroglu et al. (2024), Chinchilla Scaling: A replication attempt, table 1."""

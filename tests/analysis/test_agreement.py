@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from isoflop.analysis import FitOptions, RunTable, table_of
-from isoflop.analysis.fitting.agreement import Agreement, agreement
+from isoflop.analysis.comparison.agreement import Agreement, agreement
 from tests.analysis.conftest import spread_runs
-from tests.analysis.simulate import grid
 from tests.analysis.test_minima import LOPSIDED, isoflops
+from tests.support.simulate import grid
 
 OPTIONS = FitOptions(bootstrap=200, starts=32)
 

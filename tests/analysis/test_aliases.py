@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from isoflop.analysis import UserError, load_runs, table_of
-from isoflop.analysis.sources.units import split_unit
+from isoflop.analysis.columns.units import split_unit
 
 N, D = np.array([1e7, 2e7, 4e7]), np.array([1e9, 2e9, 3e9])
 LOSS = np.array([3.0, 2.8, 2.6])

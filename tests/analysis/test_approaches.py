@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from isoflop.analysis import FitOptions, LawFit, find_law, fit, table_of
+from isoflop.analysis.approaches.diagnostics import SURFACE
 from isoflop.analysis.compute import PerToken
-from isoflop.analysis.fitting.diagnostics import SURFACE
 from isoflop.analysis.result import optimal_size
 from tests.analysis.conftest import BESIROGLU
 from tests.analysis.test_minima import isoflops

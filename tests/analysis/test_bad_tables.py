@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isoflop.analysis import RunTable, UserError, load_runs, table_of
-from tests.examples import examples
+from tests.support.examples import examples
 
 ROWS = 6
 

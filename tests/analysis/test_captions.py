@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from isoflop.analysis import FitOptions, fit, table_of
-from isoflop.analysis.plots import allocation, curves, surface, tuning
-from isoflop.analysis.plots.style import loss_unit, nats
+from isoflop.analysis.figures import allocation, curves, surface, tuning
+from isoflop.analysis.figures.style import loss_unit, nats
 from isoflop.analysis.reporting.law_tables import sensitivity_table
 from isoflop.analysis.reporting.variants import Choice
 from tests.analysis.conftest import spread_runs

@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 
 from isoflop.analysis import Competition, FitOptions, RunTable, UserError, compete, find_law, fit, table_of
-from isoflop.analysis.fitting.competition import rivals
-from isoflop.analysis.fitting.holdout import largest_budget, split
-from isoflop.analysis.fitting.paired import Blocks, blocks_of
+from isoflop.analysis.approaches.holdout import largest_budget, split
+from isoflop.analysis.comparison.competition import rivals
+from isoflop.analysis.comparison.paired_test import Blocks, blocks_of
 from isoflop.analysis.laws import known_laws
-from isoflop.analysis.precision import evaluate
-from isoflop.commands.words import competition_lines
+from isoflop.analysis.laws.evaluate import evaluate
+from isoflop.commands.fit_text import competition_lines
 from tests.analysis.conftest import BESIROGLU, spread_runs
-from tests.analysis.simulate import BUDGETS, grid
+from tests.support.simulate import BUDGETS, grid
 
 FEW = ("chinchilla", "kaplan_compute")
 FAST = FitOptions(bootstrap=0)

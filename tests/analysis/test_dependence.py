@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from isoflop.analysis import FitOptions, RunTable, fit, load_runs, table_of
-from isoflop.analysis.fitting.resampling import trunks_of
+from isoflop.analysis.uncertainty.resampling import trunks_of
 
 SIZES, STEPS = 20, 12
 

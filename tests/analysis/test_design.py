@@ -21,12 +21,12 @@ from isoflop.analysis.design.guards import SPREAD, edges, fill, frame, optima, t
 from isoflop.analysis.design.proposal import propose
 from isoflop.analysis.design.space import Space, Trunk, marks, subsets
 from isoflop.analysis.design.targets import Target, parse_target
-from isoflop.analysis.fitting.mixed import SHARES, posterior
 from isoflop.analysis.laws import chinchilla
-from isoflop.analysis.precision import evaluate, float64_on_cpu
-from tests.analysis import simulate
+from isoflop.analysis.laws.evaluate import evaluate, float64_on_cpu
+from isoflop.analysis.uncertainty.trunk_noise import SHARES, posterior
 from tests.analysis.conftest import BESIROGLU, spread_runs
-from tests.examples import examples
+from tests.support import simulate
+from tests.support.examples import examples
 
 LAW, A = find_law("chinchilla"), Target("a")
 ENDS = np.array([1e19, 1e21])

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from isoflop.analysis import FitOptions, LawFit, RunTable, UserError, find_law, fit, load_runs, table_of
-from isoflop.analysis.precision import evaluate
+from isoflop.analysis.laws.evaluate import evaluate
 from tests.analysis.conftest import BESIROGLU, spread_runs
-from tests.analysis.simulate import TRUTH
+from tests.support.simulate import TRUTH
 
 FAST = FitOptions(bootstrap=0, starts=32)
 NAMES = ("E", "A", "alpha", "B", "beta")

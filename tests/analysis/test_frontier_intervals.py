@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from isoflop.analysis import FitOptions, LawFit, fit, predict, table_of
-from isoflop.analysis.fitting.frontier import GAMMAS, loss_curve
-from tests.analysis import simulate
+from isoflop.analysis.isoflops.power_laws import GAMMAS, loss_curve
+from tests.support import simulate
 
 E, A, ALPHA, B, BETA = 1.9, 400.0, 0.34, 900.0, 0.32
 

@@ -25,15 +25,15 @@ from isoflop.analysis import (
     predict,
     table_of,
 )
-from isoflop.analysis.fitting.certificate import sensitivity
-from isoflop.analysis.fitting.solver import Design
+from isoflop.analysis.laws.evaluate import evaluate, float64_on_cpu
 from isoflop.analysis.laws.kaplan_compute import PF_DAY
 from isoflop.analysis.laws.muennighoff import effective
-from isoflop.analysis.precision import evaluate, float64_on_cpu
-from isoflop.analysis.predicting import lifetime, tokens_for
+from isoflop.analysis.planning.prediction import lifetime, tokens_for
+from isoflop.analysis.solver.certificate import sensitivity
+from isoflop.analysis.solver.solver import FitProblem
 from isoflop.analysis.sources.public import read_public
 from tests.analysis.conftest import BESIROGLU
-from tests.optional import lacking
+from tests.support.optional import lacking
 
 HOFFMANN_PRINTED = np.array([1.69, 406.4, 0.34, 410.7, 0.28])
 """E (nats), A, alpha, B, beta of Hoffmann et al. (2022), appendix D.3; N: parameters, D: tokens, C = 6ND."""
@@ -243,7 +243,7 @@ class TestGeneralForm:
         N, D = isoflops.N_R, isoflops.D_R
         theta = np.array([1.8, -0.5, 0.1, 0.1, 0.1])
         for C, rank in ((6 * N * D, 2), (6 * N * D * (1 + 1e8 / N), 3)):
-            slopes = sensitivity(Design(law, N, D, "log", 1e-3, (C,)), theta, (N, D, C))[:, 2:]
+            slopes = sensitivity(FitProblem(law, N, D, "log", 1e-3, (C,)), theta, (N, D, C))[:, 2:]
             values = np.linalg.svd(slopes, compute_uv=False)
             assert int((values > 1e-9 * values[0]).sum()) == rank
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isoflop.analysis import table_of
-from isoflop.analysis.fitting.groups import isoflop_groups, nearly_equal
+from isoflop.analysis.isoflops.groups import isoflop_groups, nearly_equal
 
 SEEDS = st.integers(0, 2**32 - 1)
 COUNTS = st.lists(st.integers(3, 9), min_size=2, max_size=6)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from isoflop.__main__ import _run
 from isoflop.analysis import FitOptions, LawFit, fit, table_of
 from tests.analysis.test_truth import isoflop, simulate, spread
-from tests.examples import examples
+from tests.support.examples import examples
 
 FAST = FitOptions(bootstrap=0, starts=16)
 OBJECTIVES = {

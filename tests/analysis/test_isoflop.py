@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 
 from isoflop.analysis import FitOptions, RunTable, UserError, fit, load_runs, table_of
+from isoflop.analysis.approaches.envelope import Contenders, contenders
 from isoflop.analysis.compute import PerToken, allocate, per_token
-from isoflop.analysis.fitting.envelope import Contenders, contenders
-from isoflop.analysis.fitting.frontier import loss_curve, power_law
-from isoflop.analysis.fitting.groups import isoflop_groups
-from isoflop.analysis.fitting.resampling import seed_noise, trunk_noise
-from tests.analysis.simulate import BUDGETS, TRUTH, grid, loss_at
+from isoflop.analysis.isoflops.groups import isoflop_groups
+from isoflop.analysis.isoflops.power_laws import loss_curve, power_law
+from isoflop.analysis.uncertainty.resampling import seed_noise, trunk_noise
+from tests.support.simulate import BUDGETS, TRUTH, grid, loss_at
 
 TWO = FitOptions(approach=2, bootstrap=100)
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from isoflop.analysis import FitOptions, fit, table_of
-from isoflop.analysis.fitting.groups import isoflop_groups
-from isoflop.analysis.fitting.minima import CURVES
-from isoflop.analysis.plots import isoflop
-from isoflop.analysis.plots.style import curve_words
+from isoflop.analysis.figures import isoflop
+from isoflop.analysis.figures.style import curve_words
+from isoflop.analysis.isoflops.groups import isoflop_groups
+from isoflop.analysis.isoflops.minima import CURVES
 from tests.analysis.test_minima import isoflops
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from isoflop.analysis import UserError, find_law, known_laws
 from isoflop.analysis.compute import PerToken, allocate
-from isoflop.analysis.fitting.solver import bounds_of
 from isoflop.analysis.laws import Law
-from isoflop.analysis.precision import evaluate, float64_on_cpu
+from isoflop.analysis.laws.evaluate import evaluate, float64_on_cpu
+from isoflop.analysis.solver.solver import bounds_of
 
 N0, D0 = 3e8, 2e10
 

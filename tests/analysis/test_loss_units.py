@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from isoflop.analysis import FitOptions, RunTable, UserError, fit, load_runs, table_of
-from isoflop.analysis.sources.loss_units import split_loss_unit
+from isoflop.analysis.columns.loss_units import split_loss_unit
 
 N = np.repeat(np.geomspace(1e7, 1e10, 5), 4)
 D = np.tile(np.geomspace(3e8, 3e11, 4), 5)

@@ -9,16 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isoflop.analysis import FitOptions, LawFit, RunTable, UserError, find_law, fit, table_of
+from isoflop.analysis.approaches.diagnostics import SURFACE, shape, surface_bias
+from isoflop.analysis.approaches.holdout import _measured
 from isoflop.analysis.compute import PerToken
-from isoflop.analysis.fitting.diagnostics import SURFACE, shape, surface_bias
-from isoflop.analysis.fitting.groups import Group, isoflop_groups
-from isoflop.analysis.fitting.holdout import _measured
-from isoflop.analysis.fitting.minima import CURVES, Minima, by_akima, by_argmin, open_interval
-from isoflop.analysis.precision import evaluate
+from isoflop.analysis.isoflops.groups import IsoflopGroup, isoflop_groups
+from isoflop.analysis.isoflops.minima import CURVES, Minima, by_akima, by_argmin, open_interval
+from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.analysis.result import optimal_size
 from tests.analysis.conftest import BESIROGLU
-from tests.analysis.simulate import grid
-from tests.examples import examples
+from tests.support.examples import examples
+from tests.support.simulate import grid
 
 SIZES = np.geomspace(1e6, 1e8, 9)
 CHINCHILLA = np.array([1.69, 406.4, 0.34, 410.7, 0.28])
@@ -279,6 +279,6 @@ def test_a_held_out_curve_that_hardly_bends_warns_of_no_overflow() -> None:
     loss = 3 - 0.1 * np.log(N) + 5e-5 * (np.log(N) - 10) ** 2
     held = table_of(pd.DataFrame({"n_params": N, "n_tokens": 1e12 / 6 / N, "loss": loss}))
     rng = np.random.default_rng(0)
-    measured = _measured(held, Group(1e12, np.arange(5)), 1e-12, FitOptions(bootstrap=50), rng)
+    measured = _measured(held, IsoflopGroup(1e12, np.arange(5)), 1e-12, FitOptions(bootstrap=50), rng)
     assert measured["convex"]
     assert not measured["interior"]

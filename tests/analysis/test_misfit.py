@@ -10,15 +10,15 @@ import pandas as pd
 import pytest
 
 from isoflop.analysis import FitOptions, LawFit, RunTable, compare, find_law, fit, predict, table_of
-from isoflop.analysis.fitting.approach3 import design_of, search
-from isoflop.analysis.fitting.misfit import misfit_at
-from isoflop.analysis.fitting.resampling import trunks_of
-from isoflop.analysis.fitting.solver import solve
 from isoflop.analysis.laws import Law
-from isoflop.analysis.precision import evaluate
-from isoflop.commands.words import fit_lines
-from tests.analysis import simulate
+from isoflop.analysis.laws.evaluate import evaluate
+from isoflop.analysis.solver.search import fit_problem, search
+from isoflop.analysis.solver.solver import solve
+from isoflop.analysis.uncertainty.misfit import misfit_at
+from isoflop.analysis.uncertainty.resampling import trunks_of
+from isoflop.commands.fit_text import fit_lines
 from tests.analysis.conftest import BESIROGLU, spread_runs
+from tests.support import simulate
 
 CHINCHILLA = find_law("chinchilla")
 SD = 0.008
@@ -82,7 +82,7 @@ def drawn(kind: str, table: RunTable, B: int, rng: np.random.Generator) -> np.nd
 
 def p_values(table: RunTable, loss_BxR: np.ndarray, law: Law = CHINCHILLA) -> np.ndarray:
     """Of the test of `law` at its Huber fit to each row of losses."""
-    design = design_of(table, law, FitOptions())
+    design = fit_problem(table, law, FitOptions())
     begun = search(design, np.exp(np.log(loss_BxR).mean(axis=0)), 64)
     theta_BxP = np.repeat(begun.theta_SxP[begun.best][None], len(loss_BxR), axis=0)
     found = solve(design, theta_BxP, loss_BxR, np.ones((1, len(table))))
@@ -121,7 +121,7 @@ def test_a_law_of_another_bend_is_rejected(design: str) -> None:
 
 def test_a_run_far_off_is_an_outlier_and_no_misfit() -> None:
     table = spread()
-    design = design_of(table, CHINCHILLA, FEW)
+    design = fit_problem(table, CHINCHILLA, FEW)
     clean = evaluate(CHINCHILLA, BESIROGLU, table.N_R, table.D_R)
     loss_R = clean * np.exp(drawn("normal", table, 1, np.random.default_rng(0))[0])
     loss_R[[5, 17]] *= 1.5

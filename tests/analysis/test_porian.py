@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from isoflop.analysis import FitOptions, RunTable, fit, table_of
-from isoflop.analysis.fitting.frontier import power_law
+from isoflop.analysis.isoflops.power_laws import power_law
 
 SETTING = ["dataset", "hparams", "warmup", "decay", "param_count", "val"]
 LADDER = {

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from isoflop.analysis import FitOptions, LawFit, UserError, compare, find_law, fit, predict, table_of
-from isoflop.analysis.precision import evaluate
-from isoflop.analysis.predicting import lifetime, tokens_for
+from isoflop.analysis.laws.evaluate import evaluate
+from isoflop.analysis.planning.prediction import lifetime, tokens_for
 from tests.analysis.conftest import BESIROGLU, spread_runs
 
 HOFFMANN = np.array([1.69, 406.4, 0.336, 410.7, 0.283])

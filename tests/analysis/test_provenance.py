@@ -14,7 +14,7 @@ import pytest
 from isoflop.analysis import FitOptions, LawFit, compare, fit, load_runs, predict, report, table_of
 from isoflop.analysis.provenance import differences, is_stale
 from isoflop.base.provenance import provenance
-from tests.analysis import simulate
+from tests.support import simulate
 
 QUICK = FitOptions(bootstrap=0, starts=16)
 TRAINED = {"isoflop_version": "0.1.0+g1234567", "jax_version": "0.10.2", "host": "node1"}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from isoflop.analysis import UserError, load_runs, table_of
 from tests.analysis.conftest import spread_runs
-from tests.examples import examples
+from tests.support.examples import examples
 
 PLAIN = pd.DataFrame(
     {

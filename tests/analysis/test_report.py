@@ -13,15 +13,15 @@ import pandas as pd
 import pytest
 
 from isoflop.analysis import FitOptions, LawFit, Report, RunTable, UserError, fit, load_runs, report, table_of
-from isoflop.analysis.plots import FIGURES, allocation, competition, profiles
-from isoflop.analysis.plots.style import dark_colours, log_ticks, power, short
+from isoflop.analysis.figures import FIGURES, allocation, competition, profiles
+from isoflop.analysis.figures.style import dark_colours, log_ticks, power, short
+from isoflop.analysis.reporting.formatting import advice, between, number
 from isoflop.analysis.reporting.report import _default_folder, _interactive, write
-from isoflop.analysis.reporting.story import RIVALS
+from isoflop.analysis.reporting.report_data import RIVALS
 from isoflop.analysis.reporting.tables import tables
 from isoflop.analysis.reporting.variants import outliers
-from isoflop.analysis.reporting.words import advice, between, number
-from isoflop.commands.words import fit_lines
-from tests.analysis.browser import laid_out, opened
+from isoflop.commands.fit_text import fit_lines
+from tests.support.browser import laid_out, opened
 
 pytestmark = pytest.mark.slow
 

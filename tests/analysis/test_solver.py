@@ -13,23 +13,23 @@ import pytest
 from scipy.optimize import minimize
 
 from isoflop.analysis import find_law
-from isoflop.analysis.fitting.certificate import certify, same_optimum
-from isoflop.analysis.fitting.solver import LEAST_SQUARES, Design, Pull, huber, solve
-from isoflop.analysis.fitting.starts import box_starts
-from isoflop.analysis.precision import evaluate, float64_on_cpu
+from isoflop.analysis.laws.evaluate import evaluate, float64_on_cpu
+from isoflop.analysis.solver.certificate import certify, same_optimum
+from isoflop.analysis.solver.solver import LEAST_SQUARES, FitProblem, Pull, huber, solve
+from isoflop.analysis.solver.starts import box_starts
 from tests.analysis.conftest import BESIROGLU, spread_runs
 
 
 def design(
     R: int = 40, sd: float = 0.01, space: str = "log", delta: float = 1e-3
-) -> tuple[Design, np.ndarray]:
+) -> tuple[FitProblem, np.ndarray]:
     """Spread runs as a design and its losses."""
     frame = spread_runs(R, sd)
     N_R, D_R = (frame[name].to_numpy() for name in ("n_params", "n_tokens"))
-    return Design(find_law("chinchilla"), N_R, D_R, space, delta), frame["loss"].to_numpy()
+    return FitProblem(find_law("chinchilla"), N_R, D_R, space, delta), frame["loss"].to_numpy()
 
 
-def objective(d: Design, theta: np.ndarray, loss_R: np.ndarray) -> float:
+def objective(d: FitProblem, theta: np.ndarray, loss_R: np.ndarray) -> float:
     """The sum of Huber losses, written out in numpy."""
     n0, d0 = d.centre
     with float64_on_cpu():
@@ -85,7 +85,7 @@ def test_weights_count_rows() -> None:
     twice = np.ones((1, 40))
     twice[0, 7] = 2.0
     weighted = solve(d, start, loss_R[None], twice)
-    doubled = Design(d.law, np.append(d.N_R, d.N_R[7]), np.append(d.D_R, d.D_R[7]), "log", 1e-3)
+    doubled = FitProblem(d.law, np.append(d.N_R, d.N_R[7]), np.append(d.D_R, d.D_R[7]), "log", 1e-3)
     repeated = solve(doubled, box_starts(doubled, np.append(loss_R, loss_R[7]), 2)[:1],
                      np.append(loss_R, loss_R[7])[None], np.ones((1, 41)))  # fmt: skip
     np.testing.assert_allclose(weighted.params_SxP, repeated.params_SxP, rtol=1e-6)
@@ -129,7 +129,7 @@ def test_noise_far_beyond_delta_is_no_obstacle() -> None:
     for seed in range(3):
         frame = spread_runs(60, 0.15, seed)
         N_R, D_R = (frame[name].to_numpy() for name in ("n_params", "n_tokens"))
-        d = Design(find_law("chinchilla"), N_R, D_R, "log", 1e-3)
+        d = FitProblem(find_law("chinchilla"), N_R, D_R, "log", 1e-3)
         loss_R = frame["loss"].to_numpy()
         found = certify(d, loss_R, solve(d, box_starts(d, loss_R, 64), loss_R[None], np.ones((1, 60))))
         assert found.status == "certified", found
@@ -140,7 +140,7 @@ def test_variable_projection_is_the_full_least_squares(name: str) -> None:
     """On the raw loss with the amplitudes solved for, against the same objective searched in full."""
     frame = spread_runs(50, 0.01)
     N_R, D_R, loss_R = (frame[n].to_numpy() for n in ("n_params", "n_tokens", "loss"))
-    d = Design(find_law(name), N_R, D_R, "raw", LEAST_SQUARES)
+    d = FitProblem(find_law(name), N_R, D_R, "raw", LEAST_SQUARES)
     assert d.projected
     start = box_starts(d, loss_R, 24)
     projected = solve(d, start, loss_R[None], np.ones((1, 50)))

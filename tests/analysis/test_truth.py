@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from isoflop.analysis import FitOptions, LawFit, RunTable, find_law, fit, table_of
-from isoflop.analysis.precision import evaluate
+from isoflop.analysis.laws.evaluate import evaluate
 from tests.analysis.conftest import BESIROGLU
 
 NAMES = ("E", "A", "alpha", "B", "beta")

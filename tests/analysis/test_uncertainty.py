@@ -20,13 +20,14 @@ from isoflop.analysis import (
     load_runs,
     table_of,
 )
-from isoflop.analysis.fitting import approach3, coverage
-from isoflop.analysis.fitting.approach3 import design_of, search
-from isoflop.analysis.fitting.identify import identify
-from isoflop.analysis.fitting.profiles import Quantity, profiles
-from isoflop.analysis.fitting.resampling import cells_of, resample, trunks_of
-from isoflop.analysis.fitting.seed_weights import noise_scale
-from isoflop.analysis.precision import evaluate
+from isoflop.analysis.approaches import approach3
+from isoflop.analysis.comparison import coverage
+from isoflop.analysis.laws.evaluate import evaluate
+from isoflop.analysis.solver.search import fit_problem, search
+from isoflop.analysis.uncertainty.identifiability import identify
+from isoflop.analysis.uncertainty.profiles import Quantity, profiles
+from isoflop.analysis.uncertainty.resampling import cells_of, resample, trunks_of
+from isoflop.analysis.uncertainty.seed_noise import noise_scale
 from tests.analysis.conftest import BESIROGLU, spread_runs
 
 LEAST = FitOptions(loss="mse", bootstrap=0, starts=16)
@@ -43,10 +44,10 @@ class TestProfiles:
     def test_of_a_linear_problem_is_its_t_interval(self) -> None:
         """Least squares with exponents that hardly bend: the profile's interval is the linear model's."""
         table = table_of(spread_runs(80, 1e-4))
-        design = design_of(table, find_law("chinchilla"), LEAST)
+        design = fit_problem(table, find_law("chinchilla"), LEAST)
         solutions = search(design, table.loss_R, 16)
         (found,) = profiles(design, table.loss_R, solutions, (Quantity("alpha", lambda p: p[:, 2]),))
-        from isoflop.analysis.fitting.certificate import jacobian, residuals
+        from isoflop.analysis.solver.certificate import jacobian, residuals
 
         best = solutions.best
         J = jacobian(design, solutions.theta_SxP[best])
@@ -62,7 +63,7 @@ class TestProfiles:
         """On D = 20 N alpha can grow without end: the other term then does the work of both."""
         N = np.geomspace(2e7, 4e9, 24)
         table = table_of(at(N, 20 * N, 0.003))
-        design = design_of(table, find_law("chinchilla"), LEAST)
+        design = fit_problem(table, find_law("chinchilla"), LEAST)
         solutions = search(design, table.loss_R, 64)
         (found,) = profiles(design, table.loss_R, solutions, (Quantity("alpha", lambda p: p[:, 2]),))
         assert None in found.interval
@@ -174,7 +175,7 @@ class TestNextRuns:
         N = np.append(np.geomspace(2e7, 4e9, 24), [6.7e6] * 3)
         D = np.append(20 * N[:24], [2.4e11] * 3)
         table = table_of(at(N, D, 0.003))
-        design = design_of(table, find_law("chinchilla"), FitOptions())
+        design = fit_problem(table, find_law("chinchilla"), FitOptions())
         verdict = identify(design, table.loss_R, search(design, table.loss_R, 64))
         assert not verdict.identified["alpha"]
         assert not verdict.identified["beta"]

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from isoflop.__main__ import COMMANDS, _run
-from isoflop.sweeps.config import SweepConfig
-from isoflop.sweeps.store import Store
-from tests.pseudo_english import pseudo_english
-from tests.small import small_sweep
+from isoflop.sweeps.grids.config import SweepConfig
+from isoflop.sweeps.queue.store import Store
+from tests.support.pseudo_english import pseudo_english
+from tests.support.small import small_sweep
 
 GOOD = "n_params,n_tokens,flops,loss\n1e4,1e6,6e10,3.0\n2e4,1e6,1.2e11,2.9\n"
 
@@ -64,7 +64,7 @@ def refused(said: Said, *parts: str) -> None:
 def mine(tmp_path: Path, source_name: str) -> Path:
     """The small sweep as a file of the user's own."""
     path = tmp_path / "mine.py"
-    path.write_text(f"from tests.small import small_sweep\nSWEEP = small_sweep({source_name!r})\n")
+    path.write_text(f"from tests.support.small import small_sweep\nSWEEP = small_sweep({source_name!r})\n")
     return path
 
 

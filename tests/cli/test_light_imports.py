@@ -58,7 +58,7 @@ def test_help_and_refusals_load_nothing_slow(line: list[str], tmp_path: Path) ->
     [
         ("import isoflop; isoflop.__version__; dir(isoflop); isoflop.UserError", set()),
         ("import isoflop.analysis; dir(isoflop.analysis)", set()),
-        ("from isoflop.sweeps.config import load_config; load_config('cpu-demo')", set()),
+        ("from isoflop.sweeps.grids.config import load_config; load_config('cpu-demo')", set()),
         ("from isoflop import load_runs; load_runs('runs.csv')", PANDAS),
         ("from isoflop import FitOptions; FitOptions()", PANDAS),
     ],

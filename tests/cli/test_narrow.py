@@ -8,7 +8,7 @@ import pytest
 
 from isoflop.commands import compare
 from isoflop.commands.fit import run
-from tests.analysis import simulate
+from tests.support import simulate
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from isoflop.arguments import parse
 from isoflop.base.errors import UserError
 from isoflop.commands import compare, fit, next_runs, predict, sweep, sync
-from isoflop.sweeps.config import SweepConfig, load_config
+from isoflop.sweeps.grids.config import SweepConfig, load_config
 
 PARSER_WORDS = re.compile(r"instantiat|matching|literal|typing|convert|FLOAT|\bINT\b|[{}<>]|Expected|parsing")
 CASES: list[tuple[type[Any], list[str], str]] = [

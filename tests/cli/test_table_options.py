@@ -30,17 +30,17 @@ def loaded_by(command: str, path: Path, monkeypatch: pytest.MonkeyPatch, *option
     """The tables that a command reads, without the work that it does on them."""
     tables: list[RunTable] = []
 
-    class Enough(Exception):
+    class EnoughError(Exception):
         pass
 
     def take(*items: object, **_: object) -> None:
         tables.extend(item for item in items if isinstance(item, RunTable))
-        raise Enough
+        raise EnoughError
 
     for work in ("fit", "report", "compare", "next_runs"):
         monkeypatch.setattr(analysis, work, take)
     module = {"fit": fit, "report": report, "compare": compare, "next": next_runs}[command]
-    with pytest.raises(Enough):
+    with pytest.raises(EnoughError):
         module.run([str(path)] * (2 if command == "compare" else 1) + list(options))
     return tables
 

@@ -23,9 +23,9 @@ import pandas as pd
 import pytest
 
 from tests.docs.commands import PAGES, ROOT, Command, commands, examples
-from tests.optional import lacking
-from tests.pseudo_english import pseudo_english
-from tests.wandb_server import Server, serving
+from tests.support.optional import lacking
+from tests.support.pseudo_english import pseudo_english
+from tests.support.wandb_server import Server, serving
 
 SECONDS = 900
 """What takes longer hangs."""

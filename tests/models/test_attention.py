@@ -13,8 +13,8 @@ from flax import nnx
 
 from isoflop.models import ModelConfig, build
 from isoflop.models.attention import attend, documents, implementation
-from tests.optional import lacking
-from tests.small import small_model
+from tests.support.optional import lacking
+from tests.support.small import small_model
 
 SEPARATOR = 7
 BOUNDS = {"float32": 2e-6, "bfloat16": 2e-2}

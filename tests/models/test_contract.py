@@ -13,7 +13,7 @@ from flax import nnx
 from isoflop.base.errors import UserError
 from isoflop.models import ModelConfig, build
 from isoflop.models.registry import architectures
-from tests.small import small_model
+from tests.support.small import small_model
 
 TOKENS = np.random.default_rng(0).integers(0, 40, (2, 10))
 

@@ -14,7 +14,7 @@ from isoflop.models import ModelConfig, build
 from isoflop.models.attention import rotary_angles, rotate
 from isoflop.models.config import Dtype
 from isoflop.models.layers import RMSNorm
-from tests.small import small_model
+from tests.support.small import small_model
 
 SHAPES: dict[str, dict[str, Any]] = {
     "swiglu": {},

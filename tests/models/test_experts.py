@@ -13,7 +13,7 @@ from flax import nnx
 from isoflop.models import ModelConfig, build, ledger
 from isoflop.models.experts import Experts, balance_loss, capacity, choose, slots
 from isoflop.models.layers import FeedForward
-from tests.small import small_model
+from tests.support.small import small_model
 
 B, T, D = 2, 12, 8
 

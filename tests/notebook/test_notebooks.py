@@ -16,8 +16,8 @@ import pytest
 from matplotlib.axes import Axes
 
 import isoflop
-from isoflop.analysis import calls
-from tests.analysis import simulate
+from isoflop.analysis import api as calls
+from tests.support import simulate
 
 PAGE = Path(__file__).parents[2] / "docs" / "notebooks.md"
 QUICK: dict[str, Any] = {"bootstrap": 20, "starts": 16}

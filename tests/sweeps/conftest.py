@@ -8,23 +8,23 @@ from typing import Any
 
 import pytest
 
-from isoflop.sweeps.adaptive import Adaptive
-from isoflop.sweeps.beats import Pulse
-from isoflop.sweeps.config import SweepConfig
-from isoflop.sweeps.execute import Worked, execute
-from isoflop.sweeps.identity import Identity
+from isoflop.sweeps.grids.adaptive import Adaptive
+from isoflop.sweeps.grids.config import SweepConfig
 from isoflop.sweeps.launchers import OpenLauncher
 from isoflop.sweeps.plan import make_plan
-from isoflop.sweeps.progress import Reporter
+from isoflop.sweeps.progress.console import Reporter
+from isoflop.sweeps.queue.heartbeats import HeartbeatWriter
+from isoflop.sweeps.queue.process_identity import ProcessIdentity
+from isoflop.sweeps.queue.store import Store
+from isoflop.sweeps.queue.task import Task
 from isoflop.sweeps.run import run_sweep
-from isoflop.sweeps.store import Store
-from isoflop.sweeps.task import Task
-from isoflop.sweeps.worker import Worker
-from isoflop.train.corpus import Corpus
+from isoflop.sweeps.workers.execute import Worked, execute
+from isoflop.sweeps.workers.worker import Worker
+from isoflop.train.data.corpus import Corpus
 from isoflop.train.device import find_device
 from isoflop.train.execution import Execution
-from tests.small import small_sweep
-from tests.sweeps.tables import read_rows
+from tests.support.small import small_sweep
+from tests.support.tables import read_rows
 
 Refuse = Callable[[Task], str | None]
 
@@ -35,14 +35,14 @@ class InProcess:
     worker_count = 1
 
     def __init__(self, store: Store, how: Execution, given: list[Task], refuse: Refuse) -> None:
-        who = Identity.own()
-        pulse = Pulse(store.path / "workers", who, 5.0)
+        who = ProcessIdentity.own()
+        pulse = HeartbeatWriter(store.path / "workers", who, 5.0)
         self.worker = Worker(store, who, pulse, find_device(how), how, lambda: False)
         self.given, self.refuse = given, refuse
 
     def keep(self, wanted: int) -> list[str]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("isoflop.sweeps.worker.execute", self._execute)
+            patch.setattr("isoflop.sweeps.workers.worker.execute", self._execute)
             self.worker.run(idle_seconds=0)
         return []
 

@@ -16,13 +16,13 @@ from benchmarks.grid_cost.arms import ARMS, extras, simulate, true_value
 from benchmarks.grid_cost.world import CORPUS, Sky, World, worlds
 from isoflop.analysis.design.targets import Target
 from isoflop.base.errors import UserError
-from isoflop.sweeps.adaptive import Adaptive, Decision, first_cells, next_cells
-from isoflop.sweeps.grid import PlannedCell
-from isoflop.sweeps.ladder import build_ladder, trunk_cuts
-from isoflop.sweeps.segments import build_tree
-from isoflop.train.corpus import Corpus
-from tests.examples import examples
-from tests.small import small_sweep
+from isoflop.sweeps.grids.adaptive import Adaptive, Decision, first_cells, next_cells
+from isoflop.sweeps.grids.cells import PlannedCell
+from isoflop.sweeps.grids.ladder import build_ladder, trunk_cuts
+from isoflop.sweeps.grids.segments import build_tree
+from isoflop.train.data.corpus import Corpus
+from tests.support.examples import examples
+from tests.support.small import small_sweep
 
 WORLD = worlds()["demo"]
 CONFIG, RATES = WORLD.config, WORLD.config.rates

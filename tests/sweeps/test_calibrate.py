@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from isoflop.commands import plan as command
-from isoflop.sweeps.board import Board, publish
-from isoflop.sweeps.segments import Tree
-from isoflop.sweeps.store import Store
+from isoflop.sweeps.grids.segments import Tree
+from isoflop.sweeps.queue.board import Board, publish
+from isoflop.sweeps.queue.store import Store
 from isoflop.train.spec import CellSpec, Segment
-from tests.small import small_recipe
+from tests.support.small import small_recipe
 
 CONFIG = """
-from tests.small import small_sweep
+from tests.support.small import small_sweep
 SWEEP = small_sweep({source!r}, ladder=(8, 12), sizes=2, centre_width=12)
 """
 

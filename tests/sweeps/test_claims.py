@@ -14,23 +14,29 @@ from pathlib import Path
 
 import pytest
 
-from isoflop.sweeps.beats import HUNG, Beat, Pulse, Watch, read_beats
-from isoflop.sweeps.board import Board, publish
-from isoflop.sweeps.claims import Claim, Claims
-from isoflop.sweeps.identity import Identity
-from isoflop.sweeps.segments import Tree
-from isoflop.sweeps.store import Store
-from isoflop.sweeps.task import Task
-from isoflop.sweeps.worker import Worker
+from isoflop.sweeps.grids.segments import Tree
+from isoflop.sweeps.queue.board import Board, publish
+from isoflop.sweeps.queue.claims import Claim, Claims
+from isoflop.sweeps.queue.heartbeats import (
+    HUNG,
+    Heartbeat,
+    HeartbeatMonitor,
+    HeartbeatWriter,
+    read_heartbeats,
+)
+from isoflop.sweeps.queue.process_identity import ProcessIdentity
+from isoflop.sweeps.queue.store import Store
+from isoflop.sweeps.queue.task import Task
+from isoflop.sweeps.workers.worker import Worker
 from isoflop.train.device import Device
 from isoflop.train.execution import Execution
 from isoflop.train.spec import CellSpec, Segment, to_json
-from tests.small import small_recipe
+from tests.support.small import small_recipe
 
 RACE = """
 import json, sys
 from pathlib import Path
-from isoflop.sweeps.claims import Claim, Claims
+from isoflop.sweeps.queue.claims import Claim, Claims
 folder, name, tasks, dead = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 claims = Claims(Path(folder), name)
 won = []
@@ -82,13 +88,13 @@ def test_a_claim_taken_over_is_no_more_its_first_workers(tmp_path: Path) -> None
 def beat(folder: Path, name: str, count: int) -> None:
     """A sign of life of a worker on another machine."""
     folder.mkdir(exist_ok=True)
-    who = Identity(name, "elsewhere", 1, "another machine", "0")
-    (folder / f"{name}.json").write_text(json.dumps(to_json(Beat(who, count, {}))))
+    who = ProcessIdentity(name, "elsewhere", 1, "another machine", "0")
+    (folder / f"{name}.json").write_text(json.dumps(to_json(Heartbeat(who, count, {}))))
 
 
 def test_a_worker_is_gone_when_its_beat_stands_still_for_the_lease(tmp_path: Path) -> None:
     now = [1000.0]
-    watch = Watch(tmp_path, 10.0, clock=lambda: now[0])
+    watch = HeartbeatMonitor(tmp_path, 10.0, clock=lambda: now[0])
     beat(tmp_path, "busy", 1)
     beat(tmp_path, "hung", 1)
     assert watch.gone(["busy", "hung", "unheard"]) == set()
@@ -104,26 +110,27 @@ def test_a_worker_is_gone_when_its_beat_stands_still_for_the_lease(tmp_path: Pat
 
 def test_a_dead_process_of_this_machine_is_known_at_once(tmp_path: Path) -> None:
     code = (
-        "from isoflop.sweeps.identity import Identity; from isoflop.train.spec import to_json; import json; "
+        "from isoflop.sweeps.queue.process_identity import ProcessIdentity\n"
+        "from isoflop.train.spec import to_json; import json\n"
     )
-    code += "print(json.dumps(to_json(Identity.own())))"
+    code += "print(json.dumps(to_json(ProcessIdentity.own())))"
     told = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
-    dead, alive = Identity(**told), Identity.own()
+    dead, alive = ProcessIdentity(**told), ProcessIdentity.own()
     assert dead.is_dead()
     assert not alive.is_dead()
     assert replace(alive, started="0").is_dead()  # its number is another's now
     assert not replace(dead, machine="another").is_dead()
     for who in (dead, alive):
-        (tmp_path / f"{who.name}.json").write_text(json.dumps(to_json(Beat(who, 1, {}))))
-    assert Watch(tmp_path, 1e9).gone([dead.name, alive.name]) == {dead.name}
+        (tmp_path / f"{who.name}.json").write_text(json.dumps(to_json(Heartbeat(who, 1, {}))))
+    assert HeartbeatMonitor(tmp_path, 1e9).gone([dead.name, alive.name]) == {dead.name}
 
 
 HANG = """
 import sys, time
 from pathlib import Path
-from isoflop.sweeps.beats import Pulse
-from isoflop.sweeps.identity import Identity
-pulse = Pulse(Path(sys.argv[1]), Identity.own(), 0.02, hang_seconds=0.4)
+from isoflop.sweeps.queue.heartbeats import HeartbeatWriter
+from isoflop.sweeps.queue.process_identity import ProcessIdentity
+pulse = HeartbeatWriter(Path(sys.argv[1]), ProcessIdentity.own(), 0.02, hang_seconds=0.4)
 pulse.start()
 until = time.monotonic() + 1.0
 while time.monotonic() < until:
@@ -143,17 +150,17 @@ def test_a_process_that_makes_no_headway_is_ended(tmp_path: Path) -> None:
 
 
 def test_a_pulse_beats_until_it_stops(tmp_path: Path) -> None:
-    pulse = Pulse(tmp_path, Identity.own(), 0.01)
+    pulse = HeartbeatWriter(tmp_path, ProcessIdentity.own(), 0.01)
     pulse.start()
-    (first,) = read_beats(tmp_path)
+    (first,) = read_heartbeats(tmp_path)
     pulse.headway(state="training", tasks=[])
     deadline = time.monotonic() + 30
-    while read_beats(tmp_path)[0].facts.get("state") != "training":
+    while read_heartbeats(tmp_path)[0].facts.get("state") != "training":
         assert time.monotonic() < deadline
-    assert read_beats(tmp_path)[0].count > first.count
+    assert read_heartbeats(tmp_path)[0].count > first.count
     assert first.who.pid == os.getpid()
     pulse.stop()
-    assert read_beats(tmp_path) == []
+    assert read_heartbeats(tmp_path) == []
 
 
 def test_idle_workers_stay_longer_than_a_lease_while_others_hold_what_is_missing(tmp_path: Path) -> None:
@@ -175,17 +182,17 @@ def test_idle_workers_stay_longer_than_a_lease_while_others_hold_what_is_missing
         done.extend(task.segment.segment_id for task in tasks)
         store.cell(cell.cell_id).mkdir(parents=True)
 
-    who = Identity.own()
+    who = ProcessIdentity.own()
     worker = Worker(
         store,
         who,
-        Pulse(tmp_path / "workers", who, 5.0),
+        HeartbeatWriter(tmp_path / "workers", who, 5.0),
         Device("cpu", "cpu", 1, 1 << 34),
         how,
         lambda: False,
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("isoflop.sweeps.worker.execute", execute)
+        patch.setattr("isoflop.sweeps.workers.worker.execute", execute)
         worker.run(idle_seconds=0.3)
     assert done == [name]
     assert not (tmp_path / "workers" / "lost.json").exists()

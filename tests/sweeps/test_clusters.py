@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from isoflop.sweeps.launchers.slurm import job_name
-from tests.optional import require_ray
-from tests.sweeps.slurm_cluster import slurm_cluster
-from tests.sweeps.stand_in import wait_until
-from tests.sweeps.tables import read_rows, timeless
+from tests.support.optional import require_ray
+from tests.support.slurm_cluster import slurm_cluster
+from tests.support.stand_in import wait_until
+from tests.support.tables import read_rows, timeless
 
 pytestmark = pytest.mark.slow
 
 CONFIG = """
-from tests.small import small_sweep
+from tests.support.small import small_sweep
 SWEEP = small_sweep({source!r}, budgets=(2e8, 4e8, 8e8), ladder=(8,), sizes=1, centre_width=8, replicates=1)
 """
 

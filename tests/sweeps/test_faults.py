@@ -14,14 +14,14 @@ import pytest
 
 from isoflop.base.durable import MANIFEST
 from isoflop.base.errors import UserError
-from isoflop.sweeps.adaptive import Adaptive
-from isoflop.sweeps.config import Rates, SweepConfig
-from isoflop.sweeps.store import Store
+from isoflop.sweeps.grids.adaptive import Adaptive
+from isoflop.sweeps.grids.config import Rates, SweepConfig
+from isoflop.sweeps.queue.store import Store
 from isoflop.train.execution import Execution
+from tests.support.disk import Disk, FullDisk, Network, PowerCut
+from tests.support.pretended import pretend
+from tests.support.tables import read_rows, timeless
 from tests.sweeps.conftest import Runner
-from tests.sweeps.disk import Disk, FullDisk, Network, PowerCut
-from tests.sweeps.pretended import pretend
-from tests.sweeps.tables import read_rows, timeless
 from tests.sweeps.test_claims import beat
 
 __all__ = ["pretend"]

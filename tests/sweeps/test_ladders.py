@@ -14,17 +14,17 @@ import pytest
 from numpy.typing import NDArray
 
 from isoflop.models.attention import implementation
-from isoflop.sweeps.config import Rates, SweepConfig, load_config
+from isoflop.sweeps.grids.config import Rates, SweepConfig, load_config
 from isoflop.sweeps.launchers import load_launcher
 from isoflop.sweeps.plan import Plan, make_plan
-from isoflop.sweeps.progress import Reporter
+from isoflop.sweeps.progress.console import Reporter
 from isoflop.sweeps.run import run_sweep
-from isoflop.train.corpus import prepare
+from isoflop.train.data.corpus import prepare
+from isoflop.train.data.row_corpus import RowCorpus
+from isoflop.train.data.synthetic_corpus import SyntheticCorpus
+from isoflop.train.data.token_rows import ROW
 from isoflop.train.execution import Execution
-from isoflop.train.row_corpus import RowCorpus
 from isoflop.train.spec import DataSpec, Split
-from isoflop.train.synthetic_corpus import SyntheticCorpus
-from isoflop.train.token_rows import ROW
 
 LADDERS = ("h200-ladder", "h200-synthetic")
 TEXT_BYTES: dict[Split, int] = {"train": 186_000_000, "heldout": 4_000_000, "tune": 2_000_000}

@@ -14,19 +14,19 @@ from typing import IO
 
 import pytest
 
-from isoflop.sweeps.board import Board
-from isoflop.sweeps.config import SweepConfig
+from isoflop.sweeps.grids.config import SweepConfig
 from isoflop.sweeps.launchers import load_launcher
 from isoflop.sweeps.launchers.local import open_launcher
 from isoflop.sweeps.plan import make_plan
-from isoflop.sweeps.status import read_status
-from isoflop.sweeps.store import Store
-from isoflop.sweeps.train_cells import View, train_cells
-from isoflop.train.corpus import Corpus
+from isoflop.sweeps.progress.status import read_status
+from isoflop.sweeps.queue.board import Board
+from isoflop.sweeps.queue.store import Store
+from isoflop.sweeps.stage import View, train_cells
+from isoflop.train.data.corpus import Corpus
 from isoflop.train.execution import Execution
-from tests.sweeps.chaos import chaos
+from tests.support.chaos import chaos
+from tests.support.tables import read_rows, timeless
 from tests.sweeps.conftest import Runner
-from tests.sweeps.tables import read_rows, timeless
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +34,7 @@ KILLS = 5
 """Of a chaotic sweep here; `make chaos KILLS=n` does many."""
 
 CONFIG = """
-from tests.small import small_sweep
+from tests.support.small import small_sweep
 SWEEP = small_sweep({source!r})
 """
 

@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 from isoflop.__main__ import _run
 from isoflop.base.errors import UserError
 from isoflop.base.ranges import Range
-from isoflop.sweeps.adaptive import Adaptive
 from isoflop.sweeps.caps import Caps
-from isoflop.sweeps.config import Rates, SweepConfig, load_config
-from isoflop.sweeps.grid import grid_cells, tuning_cells
+from isoflop.sweeps.grids.adaptive import Adaptive
+from isoflop.sweeps.grids.cells import grid_cells, tuning_cells
+from isoflop.sweeps.grids.config import Rates, SweepConfig, load_config
 from isoflop.train.execution import Execution
 from isoflop.train.spec import DataSpec
-from tests.small import small_sweep
+from tests.support.small import small_sweep
 
 TUNED = small_sweep("text:nowhere", rates=Rates(0.06, tried=(0.5, 1.0, 2.0), anchors=((8, 2e8),)))
 VALUES = (TUNED, Execution(), Caps(), Adaptive())

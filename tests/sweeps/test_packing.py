@@ -9,25 +9,25 @@ from pathlib import Path
 import pytest
 
 from isoflop.base.errors import UserError
-from isoflop.sweeps.beats import Pulse
-from isoflop.sweeps.board import Board, publish
-from isoflop.sweeps.config import Rates, SweepConfig
-from isoflop.sweeps.execute import Worked
-from isoflop.sweeps.identity import Identity
+from isoflop.sweeps.grids.config import Rates, SweepConfig
+from isoflop.sweeps.grids.segments import Tree
 from isoflop.sweeps.launchers import load_launcher
-from isoflop.sweeps.memory import members_that_fit, needed_bytes, refuse_too_large
 from isoflop.sweeps.plan import make_plan
-from isoflop.sweeps.segments import Tree
-from isoflop.sweeps.store import Store
-from isoflop.sweeps.task import Task
-from isoflop.sweeps.worker import Worker
-from isoflop.train.corpus import Corpus
+from isoflop.sweeps.queue.board import Board, publish
+from isoflop.sweeps.queue.heartbeats import HeartbeatWriter
+from isoflop.sweeps.queue.process_identity import ProcessIdentity
+from isoflop.sweeps.queue.store import Store
+from isoflop.sweeps.queue.task import Task
+from isoflop.sweeps.workers.execute import Worked
+from isoflop.sweeps.workers.memory import members_that_fit, needed_bytes, refuse_too_large
+from isoflop.sweeps.workers.worker import Worker
+from isoflop.train.data.corpus import Corpus
 from isoflop.train.device import Device
 from isoflop.train.execution import Execution
 from isoflop.train.spec import CellSpec, Recipe, Segment
-from tests.small import small_model, small_recipe
+from tests.support.small import small_model, small_recipe
+from tests.support.tables import read_rows, timeless
 from tests.sweeps.conftest import Refuse, Runner
-from tests.sweeps.tables import read_rows, timeless
 
 SOLO = Execution()
 
@@ -58,12 +58,14 @@ def taken(tasks: Sequence[Task], limit: int, folder: Path, tell: Refuse = lambda
             store.segment(task.segment.segment_id).mkdir(parents=True)
             store.cell(cell_of[task.segment.segment_id].cell_id).mkdir(parents=True)
 
-    who = Identity.own()
+    who = ProcessIdentity.own()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("isoflop.sweeps.worker.execute", execute)
-        patch.setattr("isoflop.sweeps.worker.prepare", lambda tasks, store: 0)
-        patch.setattr("isoflop.sweeps.worker.members_that_fit", lambda *_: limit)
-        Worker(store, who, Pulse(folder / "workers", who, 5.0), CPU, SOLO, lambda: False).run(idle_seconds=0)
+        patch.setattr("isoflop.sweeps.workers.worker.execute", execute)
+        patch.setattr("isoflop.sweeps.workers.worker.prepare", lambda tasks, store: 0)
+        patch.setattr("isoflop.sweeps.workers.worker.members_that_fit", lambda *_: limit)
+        Worker(store, who, HeartbeatWriter(folder / "workers", who, 5.0), CPU, SOLO, lambda: False).run(
+            idle_seconds=0
+        )
     return packs
 
 

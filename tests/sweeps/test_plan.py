@@ -14,13 +14,13 @@ from isoflop.analysis.laws import find_law
 from isoflop.base.errors import UserError
 from isoflop.commands import plan as plan_command
 from isoflop.commands import sweep as sweep_command
-from isoflop.sweeps.board import is_kept
-from isoflop.sweeps.config import Rates, SweepConfig, load_config
+from isoflop.sweeps.grids.config import Rates, SweepConfig, load_config
 from isoflop.sweeps.launchers import child
 from isoflop.sweeps.plan import COMPILE_SECONDS, LAW_PARAMETERS, make_plan, refuse_full_disk
-from isoflop.train.corpus import Corpus
+from isoflop.sweeps.queue.board import is_kept
+from isoflop.train.data.corpus import Corpus
 from isoflop.train.execution import Execution
-from tests.small import small_sweep
+from tests.support.small import small_sweep
 
 
 def test_every_budget_gets_its_sizes(config: SweepConfig, corpus: Corpus) -> None:
@@ -232,7 +232,7 @@ def test_what_the_machine_cannot_do_is_refused_before_anything_is_prepared(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(child, "ACCELERATOR_PLUGINS", ())
     (tmp_path / "mine.py").write_text(
-        "from tests.small import small_sweep\nSWEEP = small_sweep('text:nowhere.txt')\n"
+        "from tests.support.small import small_sweep\nSWEEP = small_sweep('text:nowhere.txt')\n"
     )
     with pytest.raises(UserError, match=says):
         command(["mine.py", *options])

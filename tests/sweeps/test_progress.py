@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
-from isoflop.sweeps import stages
-from isoflop.sweeps.progress import Stage, Task, draw
+from isoflop.sweeps.grids import stages
+from isoflop.sweeps.progress.console import Stage, Task, draw
 
 WIDEST = Task(1024, 1_234_567, 2_345_678, 12.345, 12.345)
 

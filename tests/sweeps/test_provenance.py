@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 from isoflop.base.provenance import LOG, Provenance, provenance
-from isoflop.sweeps.config import SweepConfig
-from isoflop.sweeps.teller import Teller
-from isoflop.train.corpus import Corpus
+from isoflop.sweeps.grids.config import SweepConfig
+from isoflop.sweeps.progress.tracker_sync import TrackerSync
+from isoflop.sweeps.trackers.wandb_run import report_run
+from isoflop.train.data.corpus import Corpus
 from isoflop.train.result import CellResult, unfinished
 from isoflop.train.spec import CellSpec, from_json, to_json
-from isoflop.train.trackers.wandb_run import report_run
-from tests.small import small_recipe
+from tests.support.made_up import make_store
+from tests.support.small import small_recipe
 from tests.sweeps.conftest import Runner
-from tests.sweeps.made_up import make_store
 
 OTHER = "0.99.0"
 
@@ -52,7 +52,7 @@ def test_a_cell_whose_trunk_was_trained_under_another_jax_names_both(
         now, first = (before if first else own), False
         return now
 
-    monkeypatch.setattr("isoflop.sweeps.execute.provenance", changing)
+    monkeypatch.setattr("isoflop.sweeps.workers.execute.provenance", changing)
     versions = {row["jax_version"] for row in run(narrow, tmp_path)}
     assert versions == {f"{OTHER} + {own.packages['jax']}"}
 
@@ -88,7 +88,7 @@ def test_trackers_are_sent_it(corpus: Corpus, tmp_path: Path) -> None:
     cell = next((tmp_path / "cells").iterdir()) / "cell.json"
     cell.write_text(json.dumps(json.loads(cell.read_text()) | {"provenance": provenance().to_json()}))
     listener = Listener()
-    Teller("listener", listener, store).catch_up()
+    TrackerSync("listener", listener, store).catch_up()
     assert any((c.get("provenance") or {}).get("host") == provenance().host for c in listener.configs)
     fit = json.loads((tmp_path / "fit.json").read_text())
     store.write_json("fit.json", fit | {"provenance": provenance().to_json()})
@@ -98,7 +98,7 @@ def test_trackers_are_sent_it(corpus: Corpus, tmp_path: Path) -> None:
 def test_the_same_report_drawn_at_another_time_is_not_sent_again(corpus: Corpus, tmp_path: Path) -> None:
     store, listener = make_store(tmp_path, corpus), Listener()
     fit = json.loads((tmp_path / "fit.json").read_text())
-    teller = Teller("listener", listener, store)
+    teller = TrackerSync("listener", listener, store)
     early, late = "2026-11-25T01:00:00", "2026-11-25T02:00:00"
     for time, law in ((early, "a"), (late, "a"), (late, "b")):
         store.write_json("fit.json", fit | {"law": law, "provenance": {"time": time}})

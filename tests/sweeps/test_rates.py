@@ -7,8 +7,8 @@ import math
 import pytest
 
 from isoflop.base.errors import UserError
-from isoflop.sweeps.config import Rates
-from isoflop.sweeps.rates import tune
+from isoflop.sweeps.grids.config import Rates
+from isoflop.sweeps.grids.rates import tune
 
 TRIED = (0.25, 0.5, 1.0, 2.0, 4.0)
 

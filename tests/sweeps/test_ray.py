@@ -16,10 +16,10 @@ from isoflop.base.errors import UserError
 from isoflop.sweeps.launchers import exits
 from isoflop.sweeps.launchers import ray as launchers_ray
 from isoflop.sweeps.launchers.ray import open_launcher
-from isoflop.sweeps.store import Store
+from isoflop.sweeps.queue.store import Store
 from isoflop.train.execution import Execution
-from tests.sweeps.ray_cluster import NODE, ray_cluster
-from tests.sweeps.stand_in import StandIn, StandInKeeper, wait_until
+from tests.support.ray_cluster import NODE, ray_cluster
+from tests.support.stand_in import StandIn, StandInKeeper, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -29,8 +29,8 @@ COORDINATOR = """
 import sys, time
 from pathlib import Path
 from isoflop.sweeps.launchers import ray
-from isoflop.sweeps.store import Store
-from tests.sweeps.stand_in import StandInKeeper
+from isoflop.sweeps.queue.store import Store
+from tests.support.stand_in import StandInKeeper
 from isoflop.train.execution import Execution
 
 ray.Keeper = StandInKeeper

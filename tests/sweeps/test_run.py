@@ -12,16 +12,16 @@ import pytest
 
 from isoflop.analysis import load_runs
 from isoflop.base.errors import UserError
-from isoflop.sweeps.config import Rates, SweepConfig
+from isoflop.sweeps.grids.config import Rates, SweepConfig
 from isoflop.sweeps.plan import make_plan
-from isoflop.sweeps.status import read_status
-from isoflop.sweeps.store import TRIES, Store
-from isoflop.sweeps.task import Task
-from isoflop.train.corpus import Corpus
+from isoflop.sweeps.progress.status import read_status
+from isoflop.sweeps.queue.store import TRIES, Store
+from isoflop.sweeps.queue.task import Task
+from isoflop.train.data.corpus import Corpus
 from isoflop.train.loop import Trained, run_segment, run_segments
 from isoflop.train.spec import Segment
+from tests.support.tables import read_rows, timeless
 from tests.sweeps.conftest import Runner
-from tests.sweeps.tables import read_rows, timeless
 
 
 def losses(rows: list[dict[str, str]]) -> dict[str, str]:
@@ -170,7 +170,7 @@ def test_a_sweep_goes_on_past_a_cell_that_diverged(
     run: Runner, narrow: SweepConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The largest budget's own stretch of trunk, and no other, loses its way."""
-    from isoflop.sweeps import execute as module
+    from isoflop.sweeps.workers import execute as module
 
     def sick(segments: list[Segment], *arguments: Any, **named: Any) -> list[Trained]:
         (trained,) = run_segments(segments, *arguments, **named)
@@ -189,7 +189,7 @@ def test_a_cell_that_diverges_is_tried_again_at_lower_rates_under_other_seeds(
     run: Runner, narrow: SweepConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The cell's own rate and half of it are too high for the largest budget; a quarter isn't."""
-    from isoflop.sweeps import execute as module
+    from isoflop.sweeps.workers import execute as module
 
     def sick(segments: list[Segment], *arguments: Any, **named: Any) -> list[Trained]:
         (trained,) = run_segments(segments, *arguments, **named)
@@ -216,7 +216,9 @@ def test_a_loss_that_is_no_number_is_never_a_result(
     run: Runner, narrow: SweepConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last update may be the one that breaks the model, after the last training loss was taken."""
-    monkeypatch.setattr("isoflop.sweeps.execute.evaluate", lambda *_: np.full(64, np.nan, dtype=np.float32))
+    monkeypatch.setattr(
+        "isoflop.sweeps.workers.execute.evaluate", lambda *_: np.full(64, np.nan, dtype=np.float32)
+    )
     narrow = replace(narrow, retries=0)
     rows = run(narrow, tmp_path)
     assert {row["status"] for row in rows} == {"diverged"}

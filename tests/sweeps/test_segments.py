@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isoflop.sweeps.board import Board
-from isoflop.sweeps.segments import Tree, build_tree
+from isoflop.sweeps.grids.segments import Tree, build_tree
+from isoflop.sweeps.queue.board import Board
 from isoflop.train.spec import CellSpec, Schedule
-from tests.small import small_recipe
+from tests.support.small import small_recipe
 
 RECIPES = [
     small_recipe(),

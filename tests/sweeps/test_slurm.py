@@ -13,10 +13,10 @@ from isoflop.base.errors import UserError
 from isoflop.sweeps.launchers import exits, slurm
 from isoflop.sweeps.launchers.exits import FULL, REFUSED
 from isoflop.sweeps.launchers.slurm import Slurm, SlurmLauncher, job_name, open_launcher, parameters
-from isoflop.sweeps.store import Store
+from isoflop.sweeps.queue.store import Store
 from isoflop.train.execution import Execution
-from tests.sweeps.slurm_cluster import SlurmCluster, slurm_cluster
-from tests.sweeps.stand_in import StandIn, StandInPilot, wait_until
+from tests.support.slurm_cluster import SlurmCluster, slurm_cluster
+from tests.support.stand_in import StandIn, StandInPilot, wait_until
 
 slow = pytest.mark.slow
 

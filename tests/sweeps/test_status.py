@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from isoflop.commands import status as command
-from isoflop.sweeps.adaptive import Adaptive
-from isoflop.sweeps.config import Rates, SweepConfig
-from isoflop.sweeps.status import read_status
-from isoflop.sweeps.store import Store
-from isoflop.sweeps.task import Task
+from isoflop.sweeps.grids.adaptive import Adaptive
+from isoflop.sweeps.grids.config import Rates, SweepConfig
+from isoflop.sweeps.progress.status import read_status
+from isoflop.sweeps.queue.store import Store
+from isoflop.sweeps.queue.task import Task
 from tests.cli.test_light_imports import command as code_of
 from tests.cli.test_light_imports import loaded
+from tests.support.pretended import pretend
 from tests.sweeps.conftest import Refuse, Runner
-from tests.sweeps.pretended import pretend
 
 __all__ = ["pretend"]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from isoflop.base.durable import Damaged, new_folder
+from isoflop.base.durable import CorruptRecordError, new_folder
 from isoflop.base.errors import UserError
-from isoflop.sweeps.config import SweepConfig
-from isoflop.sweeps.status import read_status
-from isoflop.sweeps.store import MAX_DAMAGES, Store
+from isoflop.sweeps.grids.config import SweepConfig
+from isoflop.sweeps.progress.status import read_status
+from isoflop.sweeps.queue.store import MAX_DAMAGES, Store
 
 
 def test_a_folder_knows_its_config(config: SweepConfig, tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_file_is_no_folder(config: SweepConfig, tmp_path: Path) -> None:
 def test_a_folder_one_may_not_write_is_refused(
     config: SweepConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("isoflop.sweeps.store.os.access", lambda path, mode: False)
+    monkeypatch.setattr("isoflop.sweeps.queue.store.os.access", lambda path, mode: False)
     with pytest.raises(UserError, match="can't write to"):
         Store.open(tmp_path, config)
 
@@ -130,7 +130,7 @@ def test_a_disk_that_damages_a_record_again_and_again_is_not_written_to_for_ever
         with new_folder(store.cell("one")) as folder:
             (folder / "cell.json").write_text("{}")
         (store.cell("one") / "cell.json").write_text("{ ")
-        with pytest.raises(Damaged):
+        with pytest.raises(CorruptRecordError):
             store.checked(store.cell("one"))
         assert not store.cell_done("one")
     with new_folder(store.cell("one")) as folder:

@@ -16,21 +16,21 @@ import pytest
 
 from isoflop.__main__ import _run
 from isoflop.analysis import load_runs
-from isoflop.sweeps.board import Board
-from isoflop.sweeps.live import LiveLog, Metrics, cell_rates
-from isoflop.sweeps.mirror import Mirror
-from isoflop.sweeps.progress import Reporter
-from isoflop.sweeps.segments import build_tree
-from isoflop.sweeps.store import Store
-from isoflop.sweeps.teller import read_rows
-from isoflop.train.corpus import Corpus
+from isoflop.sweeps.grids.segments import build_tree
+from isoflop.sweeps.progress.background_sync import BackgroundSync
+from isoflop.sweeps.progress.console import Reporter
+from isoflop.sweeps.progress.tracker_sync import read_rows
+from isoflop.sweeps.queue.board import Board
+from isoflop.sweeps.queue.live_metrics import LiveLog, Metrics, cell_rates
+from isoflop.sweeps.queue.store import Store
+from isoflop.sweeps.trackers import wandb as wandb_tracker
+from isoflop.train.data.corpus import Corpus
 from isoflop.train.result import Clock, curve, measured, unfinished
 from isoflop.train.spec import CellSpec, to_json
-from isoflop.train.trackers import wandb as wandb_tracker
-from tests.small import small_recipe
-from tests.sweeps.made_up import make_store, row_of, train_again
-from tests.train.wandb_file import read_run
-from tests.wandb_server import ENTITY, KEY, Server, StoredRun, serving
+from tests.support.made_up import make_store, row_of, train_again
+from tests.support.small import small_recipe
+from tests.support.wandb_file import read_run
+from tests.support.wandb_server import ENTITY, KEY, Server, StoredRun, serving
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def mirrored(store: Store, names: tuple[str, ...] = ("wandb",), finish: bool = F
     said: list[str] = []
     reporter = Reporter()
     reporter.say = lambda text, style="": said.append(text)
-    with contextlib.closing(Mirror(names, "small", store, reporter)) as mirror:
+    with contextlib.closing(BackgroundSync(names, "small", store, reporter)) as mirror:
         for row in read_rows(store):
             mirror.put(row)
         if finish:
@@ -174,7 +174,7 @@ def test_curves_stream_while_cells_train(server: Server, store: Store, corpus: C
     said: list[str] = []
     reporter = Reporter()
     reporter.say = lambda text, style="": said.append(text)
-    with contextlib.closing(Mirror(("wandb",), "small", store, reporter)) as mirror:
+    with contextlib.closing(BackgroundSync(("wandb",), "small", store, reporter)) as mirror:
         live = LiveLog(store, [trunk])
         for start, stop in ((0, 30), (30, 80)):
             live.append({name: values[None, start:stop] for name, values in metrics.items()})
@@ -201,7 +201,7 @@ def streamed(server: Server, cell: CellSpec) -> int:
 
 def check_led(store: Store, corpus: Corpus, board: Board) -> None:
     """Another coordinator neither shows these cells nor tells of them: their runs are open elsewhere."""
-    with contextlib.closing(Mirror(("wandb",), "small", store, Reporter())) as other:
+    with contextlib.closing(BackgroundSync(("wandb",), "small", store, Reporter())) as other:
         other.show(board, frozenset(board.tree.segments), running(board, corpus))
         other.put(read_rows(store)[0])
     assert not list(store.path.glob("mirrored/wandb/*"))
@@ -222,7 +222,7 @@ def test_a_server_that_hangs_while_cells_train_holds_up_nothing(
     live.append({"loss": np.ones((1, 50), dtype=np.float32)})
     live.close()
     rows = read_rows(store)
-    with contextlib.closing(Mirror(("wandb",), "small", store, reporter)) as mirror:
+    with contextlib.closing(BackgroundSync(("wandb",), "small", store, reporter)) as mirror:
         for _ in range(1000):  # looks of the coordinator
             mirror.next_show = 0.0
             mirror.show(board, frozenset({trunk}), running(board, corpus))
@@ -236,10 +236,10 @@ def test_a_server_that_hangs_while_cells_train_holds_up_nothing(
 MIRROR = """
 import sys
 from pathlib import Path
-from isoflop.sweeps.mirror import Mirror
-from isoflop.sweeps.progress import Reporter
-from isoflop.sweeps.store import Store
-from isoflop.sweeps.teller import read_rows
+from isoflop.sweeps.progress.background_sync import Mirror
+from isoflop.sweeps.progress.console import Reporter
+from isoflop.sweeps.queue.store import Store
+from isoflop.sweeps.progress.tracker_sync import read_rows
 store = Store(Path(sys.argv[1]))
 mirror = Mirror(("jsonl", "wandb"), "small", store, Reporter())
 for row in read_rows(store):

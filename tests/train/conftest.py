@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from isoflop.train.corpus import Corpus
+from isoflop.train.data.corpus import Corpus
 from isoflop.train.loop import Trained, run_segment
 from isoflop.train.spec import Recipe, Segment
-from tests.small import small_recipe
+from tests.support.small import small_recipe
 
 STEPS = 40
 

@@ -13,14 +13,14 @@ import pytest
 import tensorflow_datasets as tfds
 
 from isoflop.base.errors import UserError
-from isoflop.train import row_corpus
-from isoflop.train.corpus import META, Corpus, load, prepare, prepared, token_dtype
-from isoflop.train.sources import Document, TextSource, open_source, source_names
+from isoflop.train.data import row_corpus
+from isoflop.train.data.corpus import META, Corpus, load, prepare, prepared, token_dtype
+from isoflop.train.data.sources import Document, TextSource, open_source, source_names
+from isoflop.train.data.token_rows import ROW, SPLITS, _rows
+from isoflop.train.data.tokenizers import Bytes, open_tokenizer
 from isoflop.train.spec import Split
-from isoflop.train.token_rows import ROW, SPLITS, _rows
-from isoflop.train.tokenizers import Bytes, open_tokenizer
-from tests.optional import lacking
-from tests.pseudo_english import pseudo_english
+from tests.support.optional import lacking
+from tests.support.pseudo_english import pseudo_english
 
 BPE = "bpe-320"
 GOLDEN_DIGEST = "3d299645d195ea23"
@@ -368,7 +368,7 @@ def test_a_folder_and_nothing_are_no_glob(tmp_path: Path) -> None:
 
 def test_few_large_documents_are_named_as_the_reason(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
-        "from isoflop.train.sources import Document, TextSource\n"
+        "from isoflop.train.data.sources import Document, TextSource\n"
         "def open_source(argument):\n"
         "    documents = [Document(str(i), 99_999 * 'x') for i in (1, 2)]\n"
         "    return TextSource('m', 'M', '', 'm', 9, lambda: documents)\n"

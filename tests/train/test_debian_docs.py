@@ -13,10 +13,15 @@ from pathlib import Path
 import pytest
 
 from isoflop.base.errors import UserError
-from isoflop.train.data import debian_docs
-from isoflop.train.data.debian_docs import html_paragraphs, is_prose, open_source, pages, text_paragraphs
-from isoflop.train.sources import Document
-from tests.optional import lacking
+from isoflop.train.data.sources import Document, debian_docs
+from isoflop.train.data.sources.debian_docs import (
+    html_paragraphs,
+    is_prose,
+    open_source,
+    pages,
+    text_paragraphs,
+)
+from tests.support.optional import lacking
 
 PROSE = "The cat that was on the mat is not the one that sat by the door, and it knew this."
 OTHER = "It is said that the moon is a stone which has been in the sky for as long as there are eyes."

@@ -10,13 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from isoflop.train import batches, checkpoint
-from isoflop.train.batches import CHUNK, chunks
-from isoflop.train.corpus import Corpus, prepare
+from isoflop.train import checkpoint
+from isoflop.train.data import batches
+from isoflop.train.data.batches import CHUNK, chunks
+from isoflop.train.data.corpus import Corpus, prepare
 from isoflop.train.loop import Trained, run_segment
 from isoflop.train.result import Clock, curve, measured, unfinished
 from isoflop.train.spec import AdamW, CellSpec, Recipe, Schedule, Segment
-from tests.examples import examples
+from tests.support.examples import examples
 from tests.train.test_step import same
 
 

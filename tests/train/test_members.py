@@ -10,9 +10,10 @@ import jax
 import numpy as np
 import pytest
 
-from isoflop.train import batches, checkpoint
-from isoflop.train.batches import CHUNK
-from isoflop.train.corpus import Corpus
+from isoflop.train import checkpoint
+from isoflop.train.data import batches
+from isoflop.train.data.batches import CHUNK
+from isoflop.train.data.corpus import Corpus
 from isoflop.train.loop import FIRST_STEPS, Trained, _joined, pack_key, run_segment, run_segments
 from isoflop.train.spec import Recipe, Segment
 from isoflop.train.step import programs

@@ -15,7 +15,7 @@ import pytest
 from isoflop.base.errors import UserError
 from isoflop.train.execution import Execution
 from isoflop.train.mesh import mesh_over
-from tests.train.spread import train
+from tests.support.spread import train
 
 STEPS = 30
 HALF = STEPS // 2
@@ -84,7 +84,7 @@ def test_two_processes_give_the_losses_of_one(
         port = free.getsockname()[1]
     end = str(tmp_path / "end")
     asked = {"source": source_name, "devices": 4, "model": shape, "steps": (0, STEPS, STEPS), "save": end}
-    command = [sys.executable, "-m", "tests.train.spread"]
+    command = [sys.executable, "-m", "tests.support.spread"]
     pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     processes = [subprocess.Popen(command, text=True, **pipes) for _ in range(2)]
     for i, process in enumerate(processes):

@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from isoflop.base.errors import UserError
-from isoflop.train.corpus import Corpus, prepare
-from isoflop.train.mixture import MixedCorpus, MixSource, _interleaved, open_mixture
-from isoflop.train.order import arranged
-from isoflop.train.sources import open_source
-from isoflop.train.token_rows import SPLITS
-from tests.examples import examples
-from tests.pseudo_english import pseudo_english
+from isoflop.train.data.corpus import Corpus, prepare
+from isoflop.train.data.mixture import MixedCorpus, MixSource, _interleaved, open_mixture
+from isoflop.train.data.order import arranged
+from isoflop.train.data.sources import open_source
+from isoflop.train.data.token_rows import SPLITS
+from tests.support.examples import examples
+from tests.support.pseudo_english import pseudo_english
 
 CONTEXT = 32
 seeds = st.integers(0, 2**64 - 1)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isoflop.train.corpus import Corpus
-from isoflop.train.order import passes
+from isoflop.train.data.corpus import Corpus
+from isoflop.train.data.order import passes
 
 seeds = st.integers(0, 2**64 - 1)
 corpora = st.integers(1, 60)

@@ -11,7 +11,7 @@ import pytest
 from flax import nnx
 
 from isoflop.models import build
-from isoflop.train.batches import CHUNK
+from isoflop.train.data.batches import CHUNK
 from isoflop.train.parametrization import (
     BASE_DEPTH,
     BASE_WIDTH,
@@ -20,8 +20,8 @@ from isoflop.train.parametrization import (
     rate_multiplier,
 )
 from isoflop.train.spec import AdamW, Muon, Parametrization, Recipe
-from isoflop.train.step import State, programs
-from tests.small import small_model, small_recipe
+from isoflop.train.step import TrainState, programs
+from tests.support.small import small_model, small_recipe
 from tests.train.test_step import leaves
 
 WIDTHS = (16, 128)
@@ -35,7 +35,7 @@ def recipe_of(width: int, parametrization: Parametrization, optimizer: Any = Non
     return small_recipe(model=model, optimizer=optimizer, parametrization=parametrization)
 
 
-def after(recipe: Recipe, steps: int) -> tuple[State, np.ndarray]:
+def after(recipe: Recipe, steps: int) -> tuple[TrainState, np.ndarray]:
     """The state after some steps at the recipe's rate on random windows, and those windows."""
     draw = np.random.default_rng(0)
     windows = draw.integers(97, 123, (16, recipe.model.context_length + 1)).astype(np.uint8)

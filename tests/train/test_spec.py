@@ -11,9 +11,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import pytest
 
 from isoflop.base.errors import UserError
-from isoflop.sweeps.config import SweepConfig, load_config
+from isoflop.sweeps.grids.config import SweepConfig, load_config
 from isoflop.train.spec import CellSpec, Segment, canonical_json, content_id, from_json, to_json
-from tests.small import small_recipe
+from tests.support.small import small_recipe
 
 CELL = CellSpec(small_recipe(), steps=50)
 SEGMENT = Segment(small_recipe(), 10, 50, 50, parent="ab" * 8)
@@ -72,7 +72,7 @@ def test_every_field_is_part_of_the_name(value: Any) -> None:
 @pytest.mark.parametrize("seed", ["0", "1"])
 def test_names_are_the_same_in_every_process(seed: str) -> None:
     code = (
-        "from tests.small import small_recipe; from isoflop.train.spec import canonical_json, CellSpec;"
+        "from tests.support.small import small_recipe; from isoflop.train.spec import CellSpec;"
         "print(CellSpec(small_recipe(), steps=50).cell_id)"
     )
     done = subprocess.run(

@@ -15,18 +15,18 @@ from flax import nnx
 
 from isoflop.models import build
 from isoflop.models.decoder import Model
-from isoflop.train.batches import CHUNK, chunks
-from isoflop.train.corpus import Corpus
+from isoflop.train.data.batches import CHUNK, chunks
+from isoflop.train.data.corpus import Corpus
 from isoflop.train.loop import Trained, evaluate, run_segment
 from isoflop.train.loss import mean_loss
 from isoflop.train.spec import CellSpec, Recipe, Segment
-from isoflop.train.step import State, programs
-from tests.small import BATCH, CONTEXT, small_model
+from isoflop.train.step import TrainState, programs
+from tests.support.small import BATCH, CONTEXT, small_model
 
 GOLDEN = {0: 5.545177, 1: 5.526695, 39: 1.986655}
 
 
-Take = Callable[[State, int, float, float], tuple[State, np.ndarray]]
+Take = Callable[[TrainState, int, float, float], tuple[TrainState, np.ndarray]]
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +37,8 @@ def take(recipe: Recipe, corpus: Corpus) -> Take:
 
 
 def take_steps(
-    recipe: Recipe, windows: Any, state: State, n: int, rate: float, decay: float
-) -> tuple[State, np.ndarray]:
+    recipe: Recipe, windows: Any, state: TrainState, n: int, rate: float, decay: float
+) -> tuple[TrainState, np.ndarray]:
     """`n` steps on the first windows."""
     index = np.tile(np.arange(BATCH, dtype=np.int32), (CHUNK, 1))
     rates = np.full(CHUNK, rate, dtype=np.float32)
@@ -60,7 +60,7 @@ def same(a: Any, b: Any) -> bool:
 
 
 @pytest.fixture(scope="module")
-def fresh(recipe: Recipe) -> State:
+def fresh(recipe: Recipe) -> TrainState:
     """The state before the first step."""
     return programs(recipe).init(recipe.init_seed)
 
@@ -83,12 +83,12 @@ def test_losses_are_those_of_the_day_the_recipe_was_fixed(unsplit: Trained) -> N
     assert found == pytest.approx(GOLDEN, rel=5e-3), "read this test's docstring"
 
 
-def test_text_that_repeats_is_learned_by_heart(take: Take, fresh: State) -> None:
+def test_text_that_repeats_is_learned_by_heart(take: Take, fresh: TrainState) -> None:
     _, losses = take(fresh, 100, 0.03, 0.0)
     assert losses[99] < 0.25
 
 
-def test_steps_past_the_last_are_not_taken(take: Take, fresh: State) -> None:
+def test_steps_past_the_last_are_not_taken(take: Take, fresh: TrainState) -> None:
     after, losses = take(fresh, 3, 0.03, 0.0)
     assert np.all(losses[:3] > 0)
     assert np.all(losses[3:] == 0)
@@ -96,7 +96,7 @@ def test_steps_past_the_last_are_not_taken(take: Take, fresh: State) -> None:
     assert same(take(fresh, 0, 0.03, 0.0)[0], fresh)
 
 
-def test_a_clip_of_zero_is_no_clipping(recipe: Recipe, corpus: Corpus, fresh: State) -> None:
+def test_a_clip_of_zero_is_no_clipping(recipe: Recipe, corpus: Corpus, fresh: TrainState) -> None:
     windows = next(iter(chunks(corpus, recipe, 0, 1))).windows
     by_clip = {
         clip: replace(recipe, optimizer=replace(recipe.optimizer, clip=clip)) for clip in (0.0, 1e9, 1e-9)
@@ -107,7 +107,7 @@ def test_a_clip_of_zero_is_no_clipping(recipe: Recipe, corpus: Corpus, fresh: St
     assert losses[1e-9][29] > losses[0.0][29] + 0.1
 
 
-def test_only_matrices_are_decayed(recipe: Recipe, take: Take, fresh: State) -> None:
+def test_only_matrices_are_decayed(recipe: Recipe, take: Take, fresh: TrainState) -> None:
     without, _ = take(fresh, 1, 0.5, 0.0)
     decayed, _ = take(fresh, 1, 0.5, 0.1)
     before, a, b = leaves(fresh.params), leaves(without.params), leaves(decayed.params)
@@ -117,7 +117,7 @@ def test_only_matrices_are_decayed(recipe: Recipe, take: Take, fresh: State) -> 
     assert sum("kernel" in name for name in before) == 4 * recipe.model.depth + 1
 
 
-def test_the_first_step_is_adams(take: Take, fresh: State) -> None:
+def test_the_first_step_is_adams(take: Take, fresh: TrainState) -> None:
     """Adam's first direction is the gradient's sign: every parameter moves by the rate or, if dead, not."""
     after, _ = take(fresh, 1, 0.01, 0.0)
     moved = leaves(jax.tree.map(lambda x, y: x - y, after.params, fresh.params))

@@ -15,13 +15,12 @@ from jax.extend.random import threefry_2x32
 from scipy.stats import chi2
 
 from isoflop.base.errors import UserError
-from isoflop.train.corpus import Corpus, prepare
-from isoflop.train.data.synthetic import open_source
-from isoflop.train.synthetic import open_process, process_names
-from isoflop.train.synthetic.bits import below, threefry
-from isoflop.train.synthetic.copy import Process as Copy
-from isoflop.train.synthetic.markov import Process as Markov
-from isoflop.train.synthetic.tables import (
+from isoflop.train.data.corpus import Corpus, prepare
+from isoflop.train.data.processes import open_process, process_names
+from isoflop.train.data.processes.bits import below, threefry
+from isoflop.train.data.processes.copy import Process as Copy
+from isoflop.train.data.processes.markov import Process as Markov
+from isoflop.train.data.processes.tables import (
     WORD,
     alias_table,
     columns,
@@ -32,9 +31,10 @@ from isoflop.train.synthetic.tables import (
     uniform_probabilities,
     zipf_weights,
 )
-from isoflop.train.synthetic.zipf import Process as Zipf
-from isoflop.train.synthetic_corpus import SyntheticCorpus
-from tests.examples import examples
+from isoflop.train.data.processes.zipf import Process as Zipf
+from isoflop.train.data.sources.synthetic import open_source
+from isoflop.train.data.synthetic_corpus import SyntheticCorpus
+from tests.support.examples import examples
 
 NAMES = (
     "zipf,vocab=300,exponent=1.2",

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from isoflop.train.corpus import Corpus
+from isoflop.sweeps.trackers import open_tracker
+from isoflop.sweeps.trackers.wandb_run import cell_run
+from isoflop.train.data.corpus import Corpus
 from isoflop.train.result import Clock, curve, measured
 from isoflop.train.spec import CellSpec, to_json
-from isoflop.train.trackers import open_tracker
-from isoflop.train.trackers.wandb_run import cell_run
-from tests.small import small_recipe
-from tests.train.wandb_file import Run, read_run
+from tests.support.small import small_recipe
+from tests.support.wandb_file import Run, read_run
 
 Cell = tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from isoflop.train.corpus import Corpus, prepare
+from isoflop.train.data.corpus import Corpus, prepare
 from isoflop.train.loop import evaluate, run_segment
 from isoflop.train.spec import AdamW, CellSpec, Schedule, Segment
-from tests.small import small_model, small_recipe
+from tests.support.small import small_model, small_recipe
 
 pytestmark = pytest.mark.slow
 

@@ -1,0 +1,1 @@
+"""From documents to training windows: corpora, tokenizers, mixtures, order, batches."""

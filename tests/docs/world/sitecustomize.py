@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from typing import Any
 
-TRAINS = "isoflop.sweeps.execute"
+TRAINS = "isoflop.sweeps.workers.execute"
 """The module through which workers train and evaluate."""
 
 E, A, ALPHA, B, BETA = 1.54, 285.0, 0.74, 594.0, 0.57

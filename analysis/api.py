@@ -1,0 +1,183 @@
+"""The functions that a notebook calls: the table however it comes, and options by keyword."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from isoflop.analysis.approaches import fit as fitting
+from isoflop.analysis.comparison import competition, coverage
+from isoflop.analysis.comparison import fits as comparing
+from isoflop.analysis.design import next_runs as proposing
+from isoflop.analysis.inputs import as_fit, as_table, fit_options, holds_a_fit, stale
+from isoflop.analysis.options import FitOptions
+from isoflop.analysis.planning import prediction as predicting
+from isoflop.analysis.result import LawFit
+from isoflop.analysis.run_table import Readable, RunTable
+from isoflop.base.errors import UserError
+
+if TYPE_CHECKING:
+    from isoflop.analysis.comparison.competition import Competition
+    from isoflop.analysis.comparison.fits import Comparison
+    from isoflop.analysis.design.proposal import Proposal
+    from isoflop.analysis.planning.prediction import Prediction
+    from isoflop.analysis.reporting.report import Report
+
+Runs = RunTable | Readable | Sequence[Readable]
+"""A table that is loaded, or whatever `load_runs` takes."""
+Columns = Mapping[str, str] | str | None
+
+
+def fit(
+    runs: Runs,
+    options: FitOptions | None = None,
+    *,
+    columns: Columns = None,
+    where: str | None = None,
+    **named: Any,
+) -> LawFit:
+    """Fits a law to `runs`; by default approach 3 with the law `chinchilla`.
+
+    Args:
+        runs: a `RunTable`, or what `load_runs` takes: a data frame, a file, a sweep's folder.
+        options: a `FitOptions`.
+        columns, where: as in `load_runs`, for what is not loaded yet.
+        named: fields of `FitOptions`, in place of those of `options`.
+
+    With `holdout` the numbers are those of the runs below it, and `.holdout` scores the runs above.
+
+    >>> import isoflop
+    >>> isoflop.fit("runs.csv", bootstrap=0).identified["alpha"]
+    True
+
+    Raises:
+        UserError: the table cannot carry what is asked, or an option is wrong, in one line with the mend. A
+            doubtful fit is no error: see its certificate, `identified` and `warnings`.
+    """
+    table = as_table(runs, columns=columns, where=where)
+    return fitting.fit(table, fit_options(options, named, "fit"))
+
+
+def compete(
+    runs: Runs,
+    options: FitOptions | None = None,
+    laws: Sequence[str] | None = None,
+    *,
+    columns: Columns = None,
+    where: str | None = None,
+    **named: Any,
+) -> Competition:
+    """Fits every law, or `laws`, below the holdout (the largest budget, unless `holdout` is given) and scores
+    it above. Arguments and errors otherwise as for `fit`.
+
+    >>> import isoflop
+    >>> found = isoflop.compete("runs.csv", laws=["chinchilla"], holdout=1e12)
+    >>> found.best
+    'chinchilla'
+    """
+    table = as_table(runs, columns=columns, where=where)
+    return competition.compete(table, fit_options(options, named, "compete"), laws)
+
+
+def check_coverage(
+    runs: Runs,
+    options: FitOptions | None = None,
+    simulations: int = 200,
+    progress: Callable[[float], None] = lambda share: None,
+    *,
+    columns: Columns = None,
+    where: str | None = None,
+    **named: Any,
+) -> dict[str, Any]:
+    """How often the intervals hold the truth, in tables simulated from the fit; arguments otherwise as for
+    `fit`. What is returned is told in `isoflop.analysis.comparison.coverage`.
+    """
+    table = as_table(runs, columns=columns, where=where)
+    options = fit_options(options, named, "check_coverage")
+    return coverage.check_coverage(table, options, simulations, progress)
+
+
+def compare(
+    a: Runs | LawFit, b: Runs | LawFit, options: FitOptions | None = None, **named: Any
+) -> Comparison:
+    """Parameters and exponents of two tables or fits side by side, with what is not alike in them.
+
+    `a` and `b`: a `LawFit`, the path of a `fit.json`, or what `fit` takes, fitted by the options.
+
+    >>> import isoflop
+    >>> first = isoflop.fit("runs.csv", bootstrap=0)
+    >>> float(isoflop.compare(first, first).to_frame()["difference"]["alpha"])
+    0.0
+    """
+    options = fit_options(options, named, "compare")
+    first, second = (_table_or_fit(item) for item in (a, b))
+    return comparing.compare(first, second, options)
+
+
+def _table_or_fit(item: Any) -> RunTable | LawFit:
+    if isinstance(item, LawFit) or (isinstance(item, str | Path) and holds_a_fit(item)):
+        return as_fit(item)
+    return as_table(item)
+
+
+def predict(
+    fit: LawFit | str | Path, flops: float, inference_tokens: float | None = None, force: bool = False
+) -> Prediction:
+    """The best size and token budget, and the loss, at `flops` training FLOPs.
+
+    Args:
+        fit: a `LawFit`, the path of a `fit.json`, or a folder that holds one.
+        flops: the training budget.
+        inference_tokens: tokens to be served: also the cheapest model over training and use.
+        force: extrapolate even from a fit that is not certified or not identified.
+
+    >>> import isoflop
+    >>> fitted = isoflop.fit("runs.csv", bootstrap=0)
+    >>> isoflop.predict(fitted, 1e12).loss < 2.5
+    True
+    """
+    for name, value in (("flops", flops), ("inference_tokens", inference_tokens)):
+        if not (isinstance(value, int | float) or (value is None and name != "flops")):
+            raise UserError(f"{name} {value!r}: give a number, such as 1e18")
+    answer = predicting.predict(as_fit(fit), flops, inference_tokens, force)
+    return answer if isinstance(fit, LawFit) else replace(answer, warnings=(*answer.warnings, *stale(fit)))
+
+
+def next_runs(
+    runs: Runs,
+    target: str = "a",
+    half_width: float | None = None,
+    max_flops: float | None = None,
+    options: FitOptions | None = None,
+    *,
+    columns: Columns = None,
+    where: str | None = None,
+    **named: Any,
+) -> Proposal:
+    """The runs that narrow what is known of `target` most per FLOP; see `isoflop.analysis.design.next_runs`.
+
+    The proposal rests on the fit that `options` and `named` ask for, as `fit` takes them.
+    """
+    table = as_table(runs, columns=columns, where=where)
+    return proposing.next_runs(table, target, half_width, max_flops, fit_options(options, named, "next_runs"))
+
+
+def report(
+    runs: Runs,
+    out: str | Path | None = None,
+    options: FitOptions | None = None,
+    laws: Sequence[str] | None = None,
+    *,
+    columns: Columns = None,
+    where: str | None = None,
+    **named: Any,
+) -> Report:
+    """Fits a table every way the page shows, draws the figures and writes the page; see
+    `isoflop.analysis.reporting.report`. Arguments otherwise as for `fit`.
+    """
+    from isoflop.analysis.reporting import report as reporting  # drawing needs matplotlib and plotly
+
+    table = as_table(runs, columns=columns, where=where)
+    return reporting.report(table, out, fit_options(options, named, "report"), laws)

@@ -1,0 +1,220 @@
+"""Approach 3: a parametric law fitted to every run. Hoffmann et al. (2022), section 3.3 and appendix D.3."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from isoflop.analysis.approaches.result import ApproachResult
+from isoflop.analysis.compute import PerToken, per_token
+from isoflop.analysis.design.separating_runs import next_runs
+from isoflop.analysis.laws import Law, find_law
+from isoflop.analysis.laws.evaluate import evaluate
+from isoflop.analysis.options import FitOptions
+from isoflop.analysis.result import Certificate, Objective
+from isoflop.analysis.run_table import RunTable
+from isoflop.analysis.solver.certificate import certify, residuals, same_optimum
+from isoflop.analysis.solver.search import fit_problem, search
+from isoflop.analysis.solver.solver import LEAST_SQUARES, FitProblem, Solutions, solve
+from isoflop.analysis.uncertainty.identifiability import Verdict, identify
+from isoflop.analysis.uncertainty.misfit import misfit_at
+from isoflop.analysis.uncertainty.quantities import ends, exponents, profile_intervals
+from isoflop.analysis.uncertainty.resampling import Resamples, resample, trunks_of
+from isoflop.base.errors import UserError
+
+LARGE, SAMPLE = 20_000, 2_000
+"""Runs above which starts are searched on a sample, and how many it has."""
+FEWEST_DRAWS = 20
+OPTIMA = 3
+"""Distinct optima of the sample that are refined on a large table."""
+NOTHING_NEXT = (
+    "no run of the largest one's price would identify it: where the law is plausible, its rivals differ by "
+    "less than the noise; widen the range of sizes and tokens, or repeat runs"
+)
+DRAWN = 40_000_000
+"""Most rows times resamples of a bootstrap."""
+
+
+def approach3(table: RunTable, options: FitOptions) -> ApproachResult:
+    """Fit the law, certify the optimum, judge each parameter, resample.
+
+    Raises `UserError` for an unknown law, for a column that it needs and the table lacks, and for fewer runs
+    than the law has parameters.
+    """
+    law = find_law(options.law)
+    if len(table) < len(law.parameters):
+        raise UserError(
+            f"{table.source} leaves {len(table)} usable runs for the {len(law.parameters)} parameters of "
+            f"{law.name}: add runs, at least {len(law.parameters) + 1} and better 20"
+        )
+    design = fit_problem(table, law, options)
+    solutions, certificate, verdict, warnings = _judged(design, table.loss_R, options.starts)
+    params_P = solutions.params_SxP[solutions.best]
+    if certificate.status != "certified":
+        warnings = (f"the optimum is not certified: {certificate.why}", *warnings)
+    if certificate.bounds:
+        warnings += (f"at a bound: {', '.join(certificate.bounds)}",)
+    warnings += _rising(design, params_P)
+    judged = misfit_at(design, solutions.theta_SxP[solutions.best], params_P, table.loss_R, trunks_of(table))
+    if judged and judged.rejected:
+        warnings += (judged.doubt(law.name),)
+    cost, C_K = per_token(table), ends(table)
+    noise = _noise(design, params_P, table.loss_R)
+    suggested = _next(design, solutions, verdict, cost, table, noise)
+    if verdict.warnings and not suggested:
+        warnings += (NOTHING_NEXT,)
+    outcome = ApproachResult(
+        law=options.law,
+        params=dict(zip(law.parameters, map(float, params_P), strict=True)),
+        exponents=dict(
+            zip(("a", "b"), map(float, exponents(law, params_P[None], C_K, cost)[0]), strict=True)
+        ),
+        cost=cost,
+        objective=_objective(options, float(solutions.objective_S[solutions.best])),
+        certificate=certificate,
+        identified=verdict.identified | _exponents_known(verdict, law, params_P, C_K, cost),
+        misfit=judged,
+        next_runs=suggested,
+        noise=noise,
+        warnings=warnings,
+        notes=_notes(law, cost, design),
+    )
+    return _with_uncertainty(outcome, design, table, solutions, options)
+
+
+def _judged(
+    design: FitProblem, loss_R: np.ndarray, starts: int
+) -> tuple[Solutions, Certificate, Verdict, tuple[str, ...]]:
+    """The solutions, the certificate, the verdict on each parameter, and the warnings so far.
+
+    A large table is searched and judged on a sample of its runs, and the optima found there are refined on
+    all: what a sample tells, the whole does.
+    """
+    if len(loss_R) <= LARGE:
+        solutions = search(design, loss_R, starts)
+        verdict = identify(design, loss_R, solutions)
+        return solutions, certify(design, loss_R, solutions), verdict, verdict.warnings
+    rows = np.sort(np.random.default_rng(0).choice(len(loss_R), SAMPLE, replace=False))
+    sample = design.at(rows)
+    found = search(sample, loss_R[rows], starts)
+    verdict = identify(sample, loss_R[rows], found)
+    optima = found.theta_SxP[_distinct(found)]
+    solutions = solve(design, optima, loss_R[None], np.ones((1, len(loss_R))), warm=True)
+    certificate = dataclasses.replace(
+        certify(design, loss_R, solutions, fewest=1),
+        starts=starts,
+        starts_at_optimum=int(same_optimum(found.objective_S, SAMPLE).sum()),
+    )
+    note = f"{starts} starts were searched on {SAMPLE} of {len(loss_R)} runs, their optima refined on all"
+    return solutions, certificate, verdict, (note, *verdict.warnings)
+
+
+def _distinct(found: Solutions) -> list[int]:
+    """Positions of the best few optima of different objectives, best first."""
+    chosen: list[int] = []
+    for s in np.argsort(found.objective_S):
+        value = found.objective_S[s]
+        if len(chosen) < OPTIMA and (not chosen or value > found.objective_S[chosen[-1]] * (1 + 1e-3)):
+            chosen.append(int(s))
+    return chosen
+
+
+def bootstrap(
+    design: FitProblem, table: RunTable, solutions: Solutions, options: FitOptions, B: int
+) -> tuple[Solutions, Resamples]:
+    """B refits to resampled runs, begun at the best solution, and the resamples."""
+    rng = np.random.default_rng(options.seed)
+    params_P = solutions.params_SxP[solutions.best]
+    predicted_R = evaluate(design.law, params_P, *design.inputs)
+    resamples = resample(table, predicted_R, len(params_P), B, rng, options.resample)
+    theta_BxP = np.repeat(solutions.theta_SxP[solutions.best][None], B, axis=0)
+    return solve(design, theta_BxP, resamples.loss_BxR, resamples.weight_BxR, warm=True), resamples
+
+
+def _with_uncertainty(
+    outcome: ApproachResult, design: FitProblem, table: RunTable, solutions: Solutions, options: FitOptions
+) -> ApproachResult:
+    if options.bootstrap:
+        outcome = _with_draws(outcome, design, table, solutions, options)
+    if options.intervals == "profile":
+        found = profile_intervals(design, table, solutions, outcome, options)
+        outcome = dataclasses.replace(outcome, profiles=found)
+    return outcome
+
+
+def _with_draws(
+    outcome: ApproachResult, design: FitProblem, table: RunTable, solutions: Solutions, options: FitOptions
+) -> ApproachResult:
+    B = min(options.bootstrap, max(DRAWN // len(table), FEWEST_DRAWS))
+    if options.bootstrap > B:
+        note = f"{B} resamples instead of {options.bootstrap}: {len(table)} runs are many"
+        outcome = dataclasses.replace(outcome, warnings=(*outcome.warnings, note))
+    drawn, resamples = bootstrap(design, table, solutions, options, B)
+    return dataclasses.replace(
+        outcome,
+        draws_BxP=drawn.params_SxP,
+        exponent_draws_Bx2=exponents(design.law, drawn.params_SxP, ends(table), outcome.cost),
+        resampling=resamples.how,
+    )
+
+
+def _rising(design: FitProblem, params_P: np.ndarray) -> tuple[str, ...]:
+    """A warning for size and for tokens, where the fitted loss rises with them at the table's centre."""
+    n0, d0 = design.centre
+    points = np.array([[n0, d0], [1.01 * n0, d0], [n0, 1.01 * d0]]).T
+    extra = design.law.fill(points[0], points[1], 6 * n0 * d0 * np.ones(3))
+    here, *moved = evaluate(design.law, params_P, *points, *extra)
+    return tuple(
+        f"the fitted loss rises with {name}: look for columns that are swapped, or runs that are not alike"
+        for name, loss in zip(("N", "D"), moved, strict=True)
+        if loss > here * (1 + 1e-9)
+    )
+
+
+def _next(design, solutions, verdict, cost: PerToken, table: RunTable, noise: float):
+    if all(verdict.identified.values()):
+        return ()
+    best = solutions.best
+    params_P, theta_P = solutions.params_SxP[best], solutions.theta_SxP[best]
+    return next_runs(
+        design, params_P, theta_P, verdict.rivals_AxP, cost, float(table.C_R.max()), noise, table.loss_R
+    )
+
+
+def _exponents_known(
+    verdict: Verdict, law: Law, params_P: np.ndarray, C_K: np.ndarray, cost: PerToken
+) -> dict[str, bool]:
+    """An exponent that moves with a parameter that is not identified is not identified either."""
+    here = exponents(law, params_P[None], C_K, cost)[0]
+    known = dict.fromkeys(("a", "b"), True)
+    for p, name in enumerate(law.parameters):
+        if verdict.identified[name]:
+            continue
+        moved_P = np.where(np.arange(len(params_P)) == p, 1.1 * params_P, params_P)
+        there = exponents(law, moved_P[None], C_K, cost)[0]
+        for k, exponent in enumerate(known):
+            known[exponent] &= bool(abs(there[k] - here[k]) <= 1e-6)  # false where it is not a number
+    return known
+
+
+def _notes(law: Law, cost: PerToken, design: FitProblem) -> dict[str, object]:
+    closed = cost.six_n and law.exponents is not None
+    notes: dict[str, object] = {
+        "exponents": "closed form" if closed else "slopes of the allocation over the table"
+    }
+    if np.ndim(design.scale):
+        notes["weights"] = "residuals over the seed noise at their compute, relative to its typical size"
+    return notes
+
+
+def _objective(options: FitOptions, value: float) -> Objective:
+    if options.loss == "huber":
+        return Objective("huber", options.space, options.delta, "sum", value)
+    return Objective("mse", options.space, None, "sum", 2.0 * value)
+
+
+def _noise(design: FitProblem, params_P: np.ndarray, loss_R: np.ndarray) -> float:
+    plain = dataclasses.replace(design, space="log", delta=LEAST_SQUARES, scale=1.0)
+    residual_R = residuals(plain, params_P, loss_R)
+    return float(np.sqrt((residual_R**2).sum() / max(len(residual_R) - len(params_P), 1)))

@@ -1,0 +1,105 @@
+"""One call from a run table to a `LawFit`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from isoflop.analysis.approaches.approach1 import approach1
+from isoflop.analysis.approaches.approach2 import approach2
+from isoflop.analysis.approaches.approach3 import approach3
+from isoflop.analysis.approaches.holdout import score, split
+from isoflop.analysis.approaches.result import ApproachResult
+from isoflop.analysis.laws import find_law
+from isoflop.analysis.options import FitOptions
+from isoflop.analysis.provenance import provenance_of
+from isoflop.analysis.result import LawFit
+from isoflop.analysis.run_table import RunTable
+from isoflop.analysis.uncertainty.resampling import seed_noise
+from isoflop.base.errors import UserError
+
+APPROACHES = {1: approach1, 2: approach2, 3: approach3}
+
+
+def fit(table: RunTable, options: FitOptions | None = None) -> LawFit:
+    """Fit `table` as `options` say; the defaults are approach 3 with the law `chinchilla`.
+
+    With a holdout the numbers are those of the runs below it, and `holdout` scores the runs above.
+
+    Raises:
+        UserError: the table cannot carry what is asked, in one line with the mend. A doubtful fit is no
+            error: see its certificate, `identified` and `warnings`.
+    """
+    options = options or FitOptions()
+    whole = prepare(table, options)
+    fitted, held = choose(whole, options)
+    outcome = APPROACHES[options.approach](fitted, options)
+    return LawFit(
+        approach=options.approach,
+        law=outcome.law,
+        params=outcome.params,
+        exponents=outcome.exponents,
+        objective=outcome.objective,
+        intervals=outcome.intervals(options),
+        certificate=outcome.certificate,
+        identified=outcome.identified,
+        budgets=outcome.budgets,
+        holdout=None if held is None else score(outcome, whole, held, options),
+        n_runs=len(fitted),
+        excluded=fitted.excluded,
+        conventions=_conventions(fitted, outcome),
+        warnings=(*fitted.warnings, *outcome.warnings),
+        misfit=outcome.misfit,
+        next_runs=outcome.next_runs,
+        profiles=outcome.profiles,
+        provenance=provenance_of(whole),
+    )
+
+
+def prepare(table: RunTable, options: FitOptions) -> RunTable:
+    """The table under the conventions asked for, without the runs to be dropped."""
+    count = options.count or table.conventions["count"]
+    counted = table.counted(count, options.flops or table.conventions["flops"])
+    return drop_worst(counted, options.drop_worst)
+
+
+def choose(table: RunTable, options: FitOptions) -> tuple[RunTable, RunTable | None]:
+    """The runs to fit, and those held out, if any; an envelope law's are those on the envelope."""
+    if options.approach == 3 and find_law(options.law).envelope:
+        table = on_envelope(table)
+    return (table, None) if options.holdout is None else split(table, options.holdout)
+
+
+def on_envelope(table: RunTable) -> RunTable:
+    """The runs that no run of at most their compute beats; the others are listed as excluded."""
+    order = np.lexsort((table.loss_R, table.C_R))
+    loss = table.loss_R[order]
+    keep_R = np.zeros(len(table), dtype=bool)
+    keep_R[order] = loss <= np.minimum.accumulate(loss)
+    return table.where(keep_R, "a run of no more compute has a lower loss")
+
+
+def drop_worst(table: RunTable, K: int) -> RunTable:
+    """The table without its K runs of highest loss, which are listed as excluded."""
+    if K == 0:
+        return table
+    if len(table) <= K:
+        raise UserError(f"--drop-worst {K} leaves no run: {table.source} has {len(table)}")
+    keep_R = np.ones(len(table), dtype=bool)
+    keep_R[np.argsort(table.loss_R, kind="stable")[-K:]] = False
+    return table.where(keep_R, f"one of the {K} runs of highest loss, dropped as asked")
+
+
+def _conventions(table: RunTable, outcome: ApproachResult) -> dict[str, object]:
+    seeds = seed_noise(table)
+    return {
+        **table.conventions,
+        "flops_per_token": outcome.cost.to_json(),
+        "flops_range": [float(table.C_R.min()), float(table.C_R.max())],
+        "n_range": [float(table.N_R.min()), float(table.N_R.max())],
+        "d_range": [float(table.D_R.min()), float(table.D_R.max())],
+        "residual_log_sd": outcome.noise,
+        "seed_sd_nats": seeds.nats if seeds else None,
+        "seed_groups": seeds.groups if seeds else 0,
+        "predictive_noise": "the larger of residual spread and seed spread; no allowance for a wrong law",
+        **outcome.notes,
+    }

@@ -1,0 +1,195 @@
+"""Fit below, score above: how well the smaller budgets predict the larger ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from isoflop.analysis.approaches.approach2 import group_minima
+from isoflop.analysis.approaches.result import ApproachResult
+from isoflop.analysis.compute import PerToken, per_token
+from isoflop.analysis.isoflops.groups import IsoflopGroup, isoflop_groups
+from isoflop.analysis.isoflops.minima import convex, quadratic
+from isoflop.analysis.laws import find_law
+from isoflop.analysis.laws.evaluate import evaluate
+from isoflop.analysis.options import FitOptions
+from isoflop.analysis.run_table import RunTable
+from isoflop.analysis.solver.search import covariates
+from isoflop.analysis.uncertainty.intervals import span
+from isoflop.analysis.uncertainty.quantities import optimum
+from isoflop.analysis.uncertainty.resampling import seed_noise
+from isoflop.base.errors import UserError
+
+ENOUGH_GROUPS = 4
+"""Budgets needed before one is held out unasked."""
+ENOUGH_RUNS = 12
+"""Runs needed before a fifth of them is."""
+
+
+def largest_budget(table: RunTable) -> float | None:
+    """What to hold out unless told, FLOPs: the largest budget; in a table without IsoFLOP groups, the top
+    fifth of its FLOPs. None for a table too small to spare any.
+    """
+    groups = isoflop_groups(table)
+    if len(groups) >= ENOUGH_GROUPS:
+        rows, budget_R = groups[-1].rows, table.budget_R
+        return float(table.C_R[rows].min() if budget_R is None else np.nanmin(budget_R[rows]))
+    return float(np.quantile(table.C_R, 0.8)) if len(table) >= ENOUGH_RUNS else None
+
+
+def minimum(held: RunTable, curve: str) -> tuple[float | None, float | None]:
+    """The largest budget of these runs, FLOPs, and the least loss of the curve through it, nats per token.
+
+    The budget is None without an IsoFLOP, the loss where its runs bracket no minimum.
+    """
+    groups = isoflop_groups(held)
+    if not groups:
+        return None, None
+    (found,) = group_minima(held.N_R, groups[-1:], curve, held.loss_R[None])
+    return groups[-1].flops, float(found.loss_B[0]) if found.bracketed_B[0] else None
+
+
+def split(table: RunTable, c_min: float) -> tuple[RunTable, RunTable]:
+    """The runs below `c_min` FLOPs and those at or above it, by nominal budget where a run has one.
+
+    Raises `UserError` where either side is empty.
+    """
+    size_R = table.C_R
+    if table.budget_R is not None:
+        size_R = np.where(np.isfinite(table.budget_R), table.budget_R, size_R)
+    above_R = size_R >= c_min * (1 - 1e-9)
+    if above_R.all() or not above_R.any():
+        side = "below" if above_R.all() else "at or above"
+        raise UserError(
+            f"--holdout {c_min:.3g}: no run lies {side} it; the runs span {size_R.min():.3g} to "
+            f"{size_R.max():.3g} FLOPs"
+        )
+    return table.where(~above_R), table.where(above_R)
+
+
+def score(outcome: ApproachResult, table: RunTable, held: RunTable, options: FitOptions) -> dict[str, Any]:
+    """The held-out runs against their predictions, and the largest held-out budget's minimum against its own.
+
+    Losses and errors in nats per token (error: measured - predicted). The interval is predictive: bootstrap
+    draws of the fit, and on each a normal error of the fit's residual spread or the seeds', whichever is
+    larger.
+    """
+    rng = np.random.default_rng([options.seed, 1])
+    seeds = seed_noise(table)
+    noise = max(outcome.noise, seeds.log_sd if seeds else 0.0)
+    rows = [] if outcome.law is None else _rows(outcome, held, noise, options, rng)
+    errors = np.array([row["error"] for row in rows])
+    inside = [
+        row["interval"][0] <= row["loss"] <= row["interval"][1]
+        for row in rows
+        if row["interval"][0] is not None
+    ]
+    return {
+        "c_min": options.holdout,
+        "n_fit": len(table) - len(held),
+        "n_held_out": len(held),
+        "rows": rows,
+        "mean_abs_error": float(np.abs(errors).mean()) if rows else None,
+        "bias": float(errors.mean()) if rows else None,
+        "coverage": float(np.mean(inside)) if inside else None,
+        "noise_log_sd": noise,
+        "optimum": _optimum(outcome, per_token(table), held, noise, options, rng),
+    }
+
+
+def _rows(
+    outcome: ApproachResult, held: RunTable, noise: float, options: FitOptions, rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    law = find_law(outcome.law or "")
+    params_P = np.array(list(outcome.params.values()), dtype=float)
+    inputs = (held.N_R, held.D_R, *covariates(held, law))
+    predicted_R = evaluate(law, params_P, *inputs)
+    draws = np.full((0, len(held)), np.nan)
+    if outcome.draws_BxP is not None:
+        draws = evaluate(law, outcome.draws_BxP, *inputs)
+        draws = draws * np.exp(noise * rng.standard_normal(draws.shape))
+    return [
+        {
+            "row": int(held.frame.index[r]),
+            "n_params": float(held.N_R[r]),
+            "n_tokens": float(held.D_R[r]),
+            "flops": float(held.C_R[r]),
+            "loss": float(held.loss_R[r]),
+            "predicted": float(predicted_R[r]),
+            "interval": span(draws[:, r], options.level) if len(draws) else (None, None),
+            "error": float(held.loss_R[r] - predicted_R[r]),
+        }
+        for r in range(len(held))
+    ]
+
+
+def _optimum(
+    outcome: ApproachResult,
+    cost: PerToken,
+    held: RunTable,
+    noise: float,
+    options: FitOptions,
+    rng: np.random.Generator,
+) -> dict[str, Any] | None:
+    """The minimum of the largest held-out budget's own parabola, and what the smaller budgets said of it."""
+    groups = isoflop_groups(held)
+    if not groups:
+        return None
+    group = groups[-1]
+    B = options.bootstrap
+    measured = _measured(held, group, noise, options, rng)
+    predicted = _predicted(outcome, group.flops, cost, B)
+    known = measured["valid"]
+    foretold = known and bool(np.isfinite(predicted["loss"][0]))
+    error = float(measured["loss"][0] - predicted["loss"][0]) if foretold else None
+    with np.errstate(all="ignore"):  # draws may lie far out; what is not finite does not count
+        wobble = {key: measured[key][2:] / measured[key][1] if known else 1.0 for key in ("n", "loss")}
+    return {
+        "flops": group.flops,
+        "curve": options.curve,
+        "interior": measured["interior"],
+        "convex": measured["convex"],
+        "n_opt": float(measured["n"][0]) if known else None,
+        "n_opt_predicted": float(predicted["n"][0]),
+        "n_opt_interval": span(predicted["n"][1:] * wobble["n"], options.level) if B else None,
+        "loss_opt": float(measured["loss"][0]) if known else None,
+        "loss_opt_predicted": float(predicted["loss"][0]),
+        "loss_opt_interval": span(predicted["loss"][1:] * wobble["loss"], options.level) if B else None,
+        "error": error,
+    }
+
+
+def _measured(
+    held: RunTable, group: IsoflopGroup, noise: float, options: FitOptions, rng: np.random.Generator
+) -> dict[str, Any]:
+    """The group's own minimum (first), that of its smooth parabola, and B redraws of that under the noise."""
+    N_R, loss_R = held.N_R[group.rows], held.loss_R[group.rows]
+    x0, coefficients = quadratic(N_R, loss_R[None])
+    smooth_R = np.vander(np.log(N_R) - x0, 3, increasing=True) @ coefficients[0]
+    redrawn_BxR = smooth_R * np.exp(noise * rng.standard_normal((options.bootstrap, len(N_R))))
+    at = [IsoflopGroup(group.flops, np.arange(len(N_R)))]
+    (minima,) = group_minima(N_R, at, options.curve, np.concatenate([[loss_R], [smooth_R], redrawn_BxR]))
+    bends, bracketed = bool(convex(N_R, coefficients)[0]), bool(minima.bracketed_B[0])
+    with np.errstate(over="ignore"):  # a nearly flat redraw has its vertex anywhere
+        size_B = np.exp(minima.x_B)
+    return {
+        "n": size_B,
+        "loss": minima.loss_B,
+        "interior": bracketed,
+        "convex": bends,
+        "valid": bracketed,
+    }
+
+
+def _predicted(outcome: ApproachResult, C: float, cost: PerToken, B: int) -> dict[str, np.ndarray]:
+    """N_opt and the loss there from the fit (first) and from its bootstrap draws."""
+    params_BxP = np.array(list(outcome.params.values()), dtype=float)[None]
+    if B and outcome.draws_BxP is not None:
+        params_BxP = np.concatenate([params_BxP, outcome.draws_BxP])
+    if outcome.law is None:
+        coefficient, exponent, _, _, E, K, gamma = params_BxP.T
+        with np.errstate(all="ignore"):
+            return {"n": coefficient * C**exponent, "loss": E + K * C**-gamma}
+    n_B, loss_B = optimum(find_law(outcome.law), params_BxP, C, cost)
+    return {"n": n_B, "loss": loss_B}

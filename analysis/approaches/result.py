@@ -1,0 +1,83 @@
+"""What each approach hands back, before it becomes a `LawFit`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from isoflop.analysis.compute import PerToken
+from isoflop.analysis.options import FitOptions
+from isoflop.analysis.result import Budget, Certificate, Intervals, Misfit, Objective
+from isoflop.analysis.uncertainty.intervals import span_with, spread_about
+
+KEPT_DRAWS = 400
+"""Bootstrap draws that stay with a fit: enough for percentiles of what is predicted from it."""
+
+
+@dataclass(frozen=True)
+class ApproachResult:
+    """One approach's answer on one table. `draws_BxP`: bootstrap draws of the values of `params`, in
+    order.
+    """
+
+    law: str | None
+    params: dict[str, float | None]
+    exponents: dict[str, float | None]
+    cost: PerToken
+    objective: Objective | None = None
+    certificate: Certificate | None = None
+    identified: dict[str, bool] = field(default_factory=dict)
+    misfit: Misfit | None = None
+    budgets: tuple[Budget, ...] | None = None
+    next_runs: tuple[dict[str, Any], ...] = ()
+    profiles: dict[str, Any] | None = None
+    draws_BxP: np.ndarray | None = None
+    exponent_draws_Bx2: np.ndarray | None = None
+    resampling: str = ""
+    noise: float = 0.0
+    """Standard deviation of the log loss about the fit, over its degrees of freedom."""
+    warnings: tuple[str, ...] = ()
+    notes: dict[str, object] = field(default_factory=dict)
+    """Further conventions to keep with the fit."""
+
+    def intervals(self, options: FitOptions) -> Intervals | None:
+        """Percentile intervals of the draws, or those of the profiles; None without a bootstrap."""
+        if self.profiles is not None:
+            found = {name: tuple(q["interval"]) for name, q in self.profiles["quantities"].items()}
+            return Intervals(
+                level=options.level,
+                method="profile",
+                B=self.profiles["simulations"],
+                resampling=self.profiles["noise"],
+                params={name: found[name] for name in self.params},
+                exponents={name: found.get(name, (None, None)) for name in self.exponents},
+                draws=self._kept,
+            )
+        if self.draws_BxP is None or self.exponent_draws_Bx2 is None:
+            return None
+        return Intervals(
+            level=options.level,
+            method="bootstrap",
+            B=len(self.draws_BxP),
+            resampling=self.resampling,
+            params=self._spans(self.params, self.draws_BxP, options.level),
+            exponents=self._spans(self.exponents, self.exponent_draws_Bx2, options.level),
+            draws=self._kept,
+        )
+
+    def _spans(
+        self, values: dict[str, float | None], draws_BxP: np.ndarray, level: float
+    ) -> dict[str, tuple[float | None, float | None]]:
+        span_of = spread_about if self.law is None else span_with
+        rows = zip(values.items(), draws_BxP.T, strict=True)
+        return {name: span_of(value, column, level) for (name, value), column in rows}
+
+    @property
+    def _kept(self) -> tuple[tuple[float, ...], ...]:
+        """Some of the draws, for intervals on what is predicted from the fit."""
+        if self.draws_BxP is None:
+            return ()
+        kept = self.draws_BxP[:: max(1, -(-len(self.draws_BxP) // KEPT_DRAWS))]
+        return tuple(tuple(float(f"{x:.9g}") for x in draw) for draw in kept)

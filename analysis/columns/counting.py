@@ -1,0 +1,162 @@
+"""What N and C mean in a table: the counting conventions, and the checks on every number that enters a
+fit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from isoflop.analysis.columns.aliases import Naming
+from isoflop.analysis.columns.proposals import proposal
+from isoflop.analysis.tables.cells import as_floats, listed, one_line
+from isoflop.analysis.tables.plausible import doubts
+from isoflop.base.errors import UserError
+
+COUNTS = {
+    "total": "all parameters",
+    "non_embedding": "transformer blocks, output head and final norm",
+    "body": "transformer blocks alone",
+}
+FLOPS = {"exact": "the table's own training FLOPs", "6nd": "6 N D"}
+
+
+@dataclass(frozen=True)
+class Counted:
+    """N, D, C and loss of each finished row, checked positive and finite, with the conventions' names."""
+
+    N_R: np.ndarray
+    D_R: np.ndarray
+    C_R: np.ndarray
+    loss_R: np.ndarray
+    conventions: dict[str, Any]
+    warnings: tuple[str, ...]
+
+
+def count_rows(frame: pd.DataFrame, count: str, flops: str, where: str, naming: Naming) -> Counted:
+    """N, D, C and loss under the conventions `count` and `flops`.
+
+    Raises `UserError` for an unknown convention, one that the table lacks, absent columns and bad values.
+    """
+    if count not in COUNTS:
+        raise UserError(f"unknown count {count!r}: known are {', '.join(COUNTS)}")
+    if flops not in FLOPS:
+        raise UserError(f"unknown FLOPs convention {flops!r}: known are {', '.join(FLOPS)}")
+    own = f"n_params_{count}"
+    if own not in frame.columns and (count != "non_embedding" or not _plain(frame)):
+        _refuse_count(frame, count, where)
+    _need(frame, own, where, naming)
+    loss_R = numbers(frame, "loss", where, naming)
+    N_R, D_R, C_R, derived = _complete(frame, own, where, naming)
+    warnings = []
+    if derived:
+        warnings.append(f"the table has no {derived}: it follows from C = 6ND")
+    as_given = own not in frame.columns
+    if as_given and derived != "n_params":
+        warnings.append("the table has one parameter count, n_params: it is taken as given")
+    own_flops = "flops" in frame.columns and derived != "flops"
+    warnings += doubts(frame, N_R, D_R, C_R, loss_R)
+    if flops == "6nd" or not own_flops:
+        C_R = _follows(6.0, N_R, D_R, np.ones_like(D_R), where)
+    conventions = {
+        "count": count,
+        "count_meaning": "n_params as the table gives it" if as_given else COUNTS[count],
+        "count_as_given": as_given,
+        "flops": flops,
+        "flops_meaning": FLOPS["exact"] if flops == "exact" and own_flops else FLOPS["6nd"],
+        "derived_column": derived,
+    }
+    return Counted(N_R, D_R, C_R, loss_R, conventions, tuple(warnings))
+
+
+def _plain(frame: pd.DataFrame) -> bool:
+    """No choice of counts: a single `n_params`, or none at all."""
+    return not any(f"n_params_{name}" in frame.columns for name in COUNTS)
+
+
+def _refuse_count(frame: pd.DataFrame, count: str, where: str) -> None:
+    there = [name for name in COUNTS if f"n_params_{name}" in frame.columns]
+    if there:
+        raise UserError(f"{where} has no n_params_{count}: ask for --count {' or '.join(there)}")
+    raise UserError(
+        f"{where} has one parameter count, n_params, taken as given: --count {count} cannot be asked of it"
+    )
+
+
+def _need(frame: pd.DataFrame, own: str, where: str, naming: Naming) -> None:
+    size = own if own in frame.columns else "n_params"
+    have = {"n_params": size, "n_tokens": "n_tokens", "flops": "flops"}
+    absent = [name for name, column in have.items() if column not in frame.columns]
+    missing = [] if "loss" in frame.columns else ["loss"]
+    missing += absent if len(absent) > 1 else []
+    if missing:
+        wanted = "loss and two of n_params, n_tokens, flops"
+        choice = proposal(frame, naming.own, missing, naming.columns.values())
+        raise UserError(
+            f"{where} lacks {', '.join(missing)} (it needs {wanted}); it has {listed(naming.own)}. Choose "
+            f"with {choice}"
+        )
+
+
+def _complete(
+    frame: pd.DataFrame, own: str, where: str, naming: Naming
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, str | None]:
+    size = own if own in frame.columns else "n_params"
+    if size not in frame.columns:
+        D_R, C_R = numbers(frame, "n_tokens", where, naming), numbers(frame, "flops", where, naming)
+        return _follows(1 / 6.0, np.ones_like(C_R), C_R, D_R, where), D_R, C_R, "n_params"
+    N_R = numbers(frame, size, where, naming)
+    if "n_tokens" not in frame.columns:
+        C_R = numbers(frame, "flops", where, naming)
+        return N_R, _follows(1 / 6.0, np.ones_like(C_R), C_R, N_R, where), C_R, "n_tokens"
+    D_R = numbers(frame, "n_tokens", where, naming)
+    if "flops" not in frame.columns:
+        return N_R, D_R, _follows(6.0, N_R, D_R, np.ones_like(D_R), where), "flops"
+    return N_R, D_R, numbers(frame, "flops", where, naming), None
+
+
+def _follows(scale: float, x_R: np.ndarray, y_R: np.ndarray, z_R: np.ndarray, where: str) -> np.ndarray:
+    """`scale` x y / z, which C = 6ND makes of the two columns that a table has."""
+    with np.errstate(over="ignore", under="ignore"):
+        values = scale * x_R * y_R / z_R
+    bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
+    if len(bad):
+        raise UserError(
+            f"{where}: C = 6ND leaves the range of numbers in usable row {bad[0]}: check the units"
+        )
+    return values
+
+
+def numbers(
+    frame: pd.DataFrame, name: str, where: str, naming: Naming, may_be_empty: bool = False
+) -> np.ndarray:
+    """The column as positive finite float64, NaN where it is empty and may be.
+
+    Raises `UserError` that names the first offending row.
+    """
+    values = as_floats(frame, name)
+    good = np.isfinite(values) & (values > 0)
+    if may_be_empty:
+        good |= frame[name].isna().to_numpy()
+    bad = np.flatnonzero(~good)
+    if len(bad):
+        raise UserError(f"{where}: {_complaint(frame, name, values, bad, naming)}")
+    return values
+
+
+def _complaint(frame: pd.DataFrame, name: str, values: np.ndarray, bad: np.ndarray, naming: Naming) -> str:
+    """What is wrong with the first bad row, where it stands, and the mend."""
+    own = naming.columns.get(name, name)
+    cells = frame[own] if own in frame.columns else frame[name]
+    shown = one_line(cells.iloc[bad[0]], 40)
+    more = f" (and {len(bad) - 1} more rows)" if len(bad) > 1 else ""
+    place = naming.place(int(frame.index[bad[0]]))
+    mend = "mend the row, or mark it with a status other than finished"
+    if cells.iloc[bad].isna().all():
+        mend = f"fill it in, or leave such rows out with --where '{name}!='"
+    elif name == "loss" and np.all(values < 0):
+        mend = "a log-likelihood is minus the loss: turn its sign"
+    return f"{naming.column(name)} is {shown} in {place}{more}: it must be a positive number; {mend}"

@@ -1,0 +1,1 @@
+"""Which law, which approach, which fit: comparisons with what chance allows."""

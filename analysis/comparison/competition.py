@@ -1,0 +1,316 @@
+"""Which law? Each fitted to the runs below a budget and scored on those above, beside baselines.
+
+A law that fits what it saw says little: with five parameters most do. What counts is the error on runs it has
+not seen, against what costs nothing: that nothing improves, a power law of compute, a plain regression.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from isoflop.analysis.approaches.approach3 import approach3
+from isoflop.analysis.approaches.fit import on_envelope, prepare
+from isoflop.analysis.approaches.holdout import largest_budget, minimum, split
+from isoflop.analysis.comparison.paired_test import Blocks, blocks_of
+from isoflop.analysis.compute import per_token
+from isoflop.analysis.laws import Law, find_law, known_laws
+from isoflop.analysis.laws.evaluate import evaluate
+from isoflop.analysis.options import FitOptions
+from isoflop.analysis.result import Interval
+from isoflop.analysis.run_table import RunTable
+from isoflop.analysis.solver.search import covariates
+from isoflop.analysis.uncertainty.quantities import optimum
+from isoflop.base.display import Displayed, Summary, number
+from isoflop.base.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STARTS = 64
+NOTHING_IDENTIFIED = "general"
+"""Not fitted: in N and D it is `product`, with one exponent too many to be found."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One law or baseline. Losses and errors in nats per token; an error is measured less predicted."""
+
+    name: str
+    kind: str
+    """`law` or `baseline`."""
+    form: str
+    parameters: int
+    scored_on: str
+    """`runs`: every held-out run; `envelope`: those that no run of at most their compute beats."""
+    n_fit: int
+    n_scored: int
+    mean_abs_error: float
+    bias: float
+    worst: float
+    """The error of largest size, with its sign."""
+    worst_row: int
+    residual_log_sd: float | None = None
+    """Of log loss over the runs that were fitted, over their degrees of freedom."""
+    objective: float | None = None
+    """As the options have it, at the optimum; None for a baseline, which has another."""
+    certificate: str | None = None
+    bounds: tuple[str, ...] = ()
+    unidentified: tuple[str, ...] = ()
+    exponent: float | None = None
+    """a in N_opt ~ C^a; None where there is no optimum."""
+    optimum_loss: float | None = None
+    """The least loss at the largest held-out budget, predicted."""
+    optimum_error: float | None = None
+    excess: float = 0.0
+    """Mean absolute error less that of the best law on the same runs."""
+    interval: Interval = (None, None)
+    """Of the excess, by resampling the held-out runs in pairs; the fits stay as they are."""
+
+    @property
+    def beyond_chance(self) -> bool | None:
+        """The interval leaves out zero; None without one."""
+        low, high = self.interval
+        return None if low is None or high is None else low > 0 or high < 0
+
+
+@dataclass(frozen=True, repr=False)
+class Competition(Displayed):
+    """Contenders, the least error first, those scored on fewer runs last."""
+
+    c_min: float
+    """FLOPs: fitted below, scored at or above."""
+    n_fit: int
+    n_held_out: int
+    best: str
+    """The law of least error over all held-out runs."""
+    curve: str
+    optimum_flops: float | None
+    """The largest held-out budget, FLOPs, and the minimum of the curve through its runs."""
+    optimum_loss: float | None
+    level: float
+    resampling: str
+    rows: tuple[Contender, ...]
+    left_out: dict[str, str]
+    """Laws that could not be fitted or scored, and why."""
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a contender, by the names of `Contender`."""
+        import pandas as pd
+
+        return pd.DataFrame(self.to_json()["rows"]).set_index("name")
+
+    def summary(self) -> Summary:
+        """The contenders' errors in nats."""
+        rows = [
+            (
+                r.name,
+                f"{r.mean_abs_error:.4f}",
+                f"{r.bias:+.4f}",
+                f"{r.excess:+.4f}{'*' if r.beyond_chance else ''}",
+            )
+            for r in self.rows
+        ]
+        title = (
+            f"Competition: fitted to {self.n_fit} runs below {number(self.c_min)} FLOPs, scored on the "
+            f"{self.n_held_out} above; nats, measured less predicted"
+        )
+        notes = (f"*: worse than {self.best} beyond chance", *self.left_out.values())
+        return Summary(title, ("", "|error|", "bias", f"over {self.best}"), rows, notes)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        rows = [{**dataclasses.asdict(row), "beyond_chance": row.beyond_chance} for row in self.rows]
+        return {**dataclasses.asdict(self), "rows": rows}
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """What every contender is given: runs below and above, and the minimum to be predicted."""
+
+    below: RunTable
+    held: RunTable
+    options: FitOptions
+    flops: float | None
+    loss: float | None
+
+
+@dataclass(frozen=True)
+class _Scored:
+    contender: Contender
+    held: RunTable
+    errors_R: np.ndarray
+
+
+def compete(table: RunTable, options: FitOptions, laws: Sequence[str] | None = None) -> Competition:
+    """Fit each law below the holdout and score it above; by default every law that the table has columns for.
+
+    Without `options.holdout` the largest budget is held out. Only how the runs are counted, weighed and
+    summed follows `options`; nothing is resampled but the held-out runs.
+
+    Raises:
+        UserError: the table has nothing to hold out, or no law can be fitted to the rest.
+    """
+    whole = prepare(table, options)
+    c_min = options.holdout or largest_budget(whole)
+    if c_min is None:
+        raise UserError(
+            f"{whole.source} has too few runs to hold some out: give a budget with --holdout C_MIN"
+        )
+    below, held = split(whole, c_min)
+    options = dataclasses.replace(
+        options, approach=3, bootstrap=0, starts=STARTS, holdout=None, count=None, flops=None, drop_worst=0
+    )
+    flops, loss = minimum(held, options.curve)
+    scene = _Scene(below, held, options, flops, loss)
+    names = dict.fromkeys([*(laws or rivals()), options.law])
+    scored, left_out = _fitted(scene, whole, c_min, names)
+    if not any(item.contender.scored_on == "runs" for item in scored):
+        raise UserError(f"no law can be fitted below {c_min:.3g} FLOPs: {'; '.join(left_out.values())}")
+    scored += [_persistence(scene), _regression(scene)]
+    return _ranked(scene, c_min, scored, left_out)
+
+
+def rivals() -> tuple[str, ...]:
+    """Every law that can win."""
+    return tuple(name for name in known_laws() if name != NOTHING_IDENTIFIED)
+
+
+def _fitted(
+    scene: _Scene, whole: RunTable, c_min: float, names: Sequence[str] | dict[str, None]
+) -> tuple[list[_Scored], dict[str, str]]:
+    scored, left_out = [], {}
+    for name in names:
+        try:
+            law = find_law(name)
+            parts = split(on_envelope(whole), c_min) if law.envelope else (scene.below, scene.held)
+            scored.append(_law(scene, name, law, *parts))
+        except UserError as error:
+            left_out[name] = str(error)
+    return scored, left_out
+
+
+def _law(scene: _Scene, name: str, law: Law, below: RunTable, held: RunTable) -> _Scored:
+    found = approach3(below, dataclasses.replace(scene.options, law=name))
+    params_P = np.array(list(found.params.values()), dtype=float)
+    predicted_R = evaluate(law, params_P, held.N_R, held.D_R, *covariates(held, law))
+    if not np.all(np.isfinite(predicted_R)):
+        raise UserError(f"{name}, fitted below, predicts no finite loss above")
+    best = _least(scene, law, params_P, held)
+    seal, a = found.certificate, found.exponents["a"]
+    contender = dataclasses.replace(
+        _score(scene, name, "law", law.equation, len(law.parameters), predicted_R, held),
+        scored_on="envelope" if law.envelope else "runs",
+        n_fit=len(below),
+        residual_log_sd=found.noise,
+        objective=found.objective.value if found.objective else None,
+        certificate=seal.status if seal else None,
+        bounds=seal.bounds if seal else (),
+        unidentified=tuple(key for key, known in found.identified.items() if not known),
+        exponent=a if a is not None and np.isfinite(a) else None,
+        optimum_loss=best,
+        optimum_error=None if best is None or scene.loss is None else scene.loss - best,
+    )
+    return _Scored(contender, held, held.loss_R - predicted_R)
+
+
+def _least(scene: _Scene, law: Law, params_P: np.ndarray, held: RunTable) -> float | None:
+    """The least loss at the largest held-out budget; None where the law has no optimum there."""
+    if scene.flops is None:
+        return None
+    if law.envelope:
+        inputs = (held.N_R[:1], held.D_R[:1], np.array([scene.flops]))
+        return float(evaluate(law, params_P, *inputs)[0])
+    _, loss = optimum(law, params_P[None], scene.flops, per_token(scene.below))
+    return float(loss[0]) if np.isfinite(loss[0]) else None
+
+
+def _score(
+    scene: _Scene, name: str, kind: str, form: str, parameters: int, predicted_R: np.ndarray, held: RunTable
+) -> Contender:
+    errors_R = held.loss_R - predicted_R
+    worst = int(np.argmax(np.abs(errors_R)))
+    return Contender(
+        name=name,
+        kind=kind,
+        form=form,
+        parameters=parameters,
+        scored_on="runs",
+        n_fit=len(scene.below),
+        n_scored=len(held),
+        mean_abs_error=float(np.abs(errors_R).mean()),
+        bias=float(errors_R.mean()),
+        worst=float(errors_R[worst]),
+        worst_row=int(held.frame.index[worst]),
+    )
+
+
+def _persistence(scene: _Scene) -> _Scored:
+    """Nothing improves: each run keeps the loss of its size's longest run below, or of the nearest run."""
+    below, held = scene.below, scene.held
+    predicted_R = np.empty(len(held))
+    for r, (N, D) in enumerate(zip(held.N_R, held.D_R, strict=True)):
+        away = np.abs(np.log(below.N_R / N))
+        distance = np.hypot(away, np.log(below.D_R / D))
+        same = np.flatnonzero(away < 1e-9)
+        if len(same):
+            same = same[below.D_R[same] == below.D_R[same].max()]
+        predicted_R[r] = below.loss_R[same if len(same) else [int(np.argmin(distance))]].mean()
+    form = "the loss of the longest run of the same size, or of the nearest run"
+    contender = _score(scene, "nothing improves", "baseline", form, 0, predicted_R, held)
+    best = float(below.loss_R.min())
+    return _Scored(_aimed(scene, contender, best), held, held.loss_R - predicted_R)
+
+
+def _regression(scene: _Scene) -> _Scored:
+    """Least squares of log loss on log N and log D: no irreducible loss, and no optimum."""
+    below, held = scene.below, scene.held
+    rows, above = (np.stack([np.ones(len(t)), np.log(t.N_R), np.log(t.D_R)], axis=1) for t in (below, held))
+    slopes, *_ = np.linalg.lstsq(rows, np.log(below.loss_R), rcond=None)
+    residual_R = np.log(below.loss_R) - rows @ slopes
+    predicted_R = np.exp(above @ slopes)
+    contender = dataclasses.replace(
+        _score(scene, "log-linear", "baseline", "log L = c + n log N + d log D", 3, predicted_R, held),
+        residual_log_sd=float(np.sqrt((residual_R**2).sum() / max(len(residual_R) - 3, 1))),
+    )
+    return _Scored(contender, held, held.loss_R - predicted_R)
+
+
+def _aimed(scene: _Scene, contender: Contender, best: float) -> Contender:
+    if scene.loss is None:
+        return contender
+    return dataclasses.replace(contender, optimum_loss=best, optimum_error=scene.loss - best)
+
+
+def _ranked(scene: _Scene, c_min: float, scored: list[_Scored], left_out: dict[str, str]) -> Competition:
+    """The contenders with their excess over the best law, each on the runs that it was scored on."""
+    options = scene.options
+    whole_field = [item for item in scored if item.contender.scored_on == "runs"]
+    laws = [item for item in whole_field if item.contender.kind == "law"]
+    best = min(laws, key=lambda item: item.contender.mean_abs_error)
+    rows = []
+    for item in scored:
+        same = np.isin(scene.held.frame.index, item.held.frame.index)
+        gap_R = np.abs(item.errors_R) - np.abs(best.errors_R[same])
+        blocks: Blocks = blocks_of(item.held)
+        itself = item is best
+        interval = (None, None) if itself else blocks.interval(gap_R, options.level, options.seed)
+        rows.append(dataclasses.replace(item.contender, excess=float(gap_R.mean()), interval=interval))
+    rows.sort(key=lambda row: (row.scored_on != "runs", row.mean_abs_error))
+    return Competition(
+        c_min=c_min,
+        n_fit=len(scene.below),
+        n_held_out=len(scene.held),
+        best=best.contender.name,
+        curve=options.curve,
+        optimum_flops=scene.flops,
+        optimum_loss=scene.loss,
+        level=options.level,
+        resampling=blocks_of(scene.held).how,
+        rows=tuple(rows),
+        left_out=left_out,
+    )

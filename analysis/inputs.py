@@ -1,0 +1,84 @@
+"""What people hand over, however it comes: a table, a data frame, a path, a fit; options by keyword."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+from pathlib import Path
+from typing import Any
+
+from isoflop.analysis.options import FitOptions
+from isoflop.analysis.provenance import is_stale
+from isoflop.analysis.result import LawFit
+from isoflop.analysis.run_table import RunTable, load_runs
+from isoflop.base.errors import UserError
+
+READING = ("columns", "where")
+"""Keywords of `load_runs` that are no options of a fit."""
+
+
+def read_fit(path: str | Path) -> LawFit:
+    """The fit in a `fit.json`, or in the one of a folder. Raises `UserError` for what is none."""
+    path = Path(path)
+    path = path / "fit.json" if path.is_dir() else path
+    try:
+        return LawFit.from_json(json.loads(path.read_text()))
+    except FileNotFoundError as error:
+        raise UserError(f"no fit {path}: make one with isoflop fit RUNS --out DIR") from error
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is not a fit: make one with isoflop fit RUNS --out DIR") from error
+
+
+def stale(path: str | Path) -> tuple[str, ...]:
+    """A warning where the run table beside a fit is another than the one that the fit was made of."""
+    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    if not is_stale(folder):
+        return ()
+    return (
+        f"{folder / 'runs.csv'} has changed since the fit was made: isoflop report {folder} fits it anew",
+    )
+
+
+def holds_a_fit(path: str | Path) -> bool:
+    """Whether a path stands for a fit: a `fit.json`, or a folder with one and no run table."""
+    path = Path(path)
+    return path.name.endswith("fit.json") or (
+        (path / "fit.json").exists() and not (path / "runs.csv").exists()
+    )
+
+
+def as_table(runs: Any, **reading: Any) -> RunTable:
+    """A run table as it is, or what `load_runs` makes of anything else."""
+    given = {name: value for name, value in reading.items() if value is not None}
+    if not isinstance(runs, RunTable):
+        return load_runs(runs, **given)
+    if given:
+        raise UserError(f"{', '.join(given)}: the table is loaded already; give it to load_runs")
+    return runs
+
+
+def as_fit(fit: Any) -> LawFit:
+    """A fit as it is, or the one in a file or folder. Raises `UserError` for anything else."""
+    if isinstance(fit, LawFit):
+        return fit
+    if isinstance(fit, str | Path):
+        return read_fit(fit)
+    raise UserError(f"{type(fit).__name__} is no fit: give a LawFit or the path of a fit.json")
+
+
+def fit_options(options: FitOptions | None, named: dict[str, Any], function: str) -> FitOptions:
+    """`options` with single fields replaced. Raises `UserError` for a name that is no option."""
+    if not isinstance(options, FitOptions | None):
+        raise UserError(
+            f"options: give a FitOptions, or its fields by keyword, as in {function}(runs, law=...)"
+        )
+    fields = [field.name for field in dataclasses.fields(FitOptions)]
+    for name in named:
+        if name not in fields:
+            near = difflib.get_close_matches(name, [*fields, *READING], n=1)
+            meant = f" (perhaps {near[0]})" if near else ""
+            raise UserError(f"{function} has no option {name!r}{meant}: known are {', '.join(fields)}")
+    return dataclasses.replace(options or FitOptions(), **named)

@@ -1,0 +1,317 @@
+"""The run table: one row a trained model, checked, with its counting conventions named."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from isoflop.analysis.columns.counting import COUNTS, FLOPS, Counted, count_rows, numbers
+from isoflop.analysis.provenance import content_hash
+from isoflop.analysis.sources import Naming, combine, open_source
+from isoflop.analysis.tables.cautions import ONE_KIND, cautions
+from isoflop.analysis.tables.cells import one_line
+from isoflop.analysis.tables.dependence import (
+    cells,
+    checkpoints,
+    describe,
+    lowest_of_each,
+    rate_search,
+    repeats,
+)
+from isoflop.analysis.tables.pooling import pool
+from isoflop.analysis.tables.selecting import parse_columns, select
+from isoflop.analysis.tables.statuses import counted_words, finished_rows, words_of
+from isoflop.base.display import Displayed, Summary, counted, number
+from isoflop.base.errors import UserError
+
+OWN = ("cell_id", "n_params_non_embedding", "n_params_body", "flops_6nd", "loss_stderr")
+"""Columns by which a table is one of `isoflop`'s own sweeps: its loss is in nats per token."""
+
+
+Readable = str | Path | pd.DataFrame
+"""A file or folder, a `SCHEME:ADDRESS`, or a table in memory."""
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """A row left out of the fit. `row`: its number in the table, from 0."""
+
+    row: int
+    why: str
+
+
+@dataclass(frozen=True, repr=False)
+class RunTable(Displayed):
+    """Runs that can be fitted, R of them, and what was left out.
+
+    Arrays have one entry per usable run: `N_R` parameters and `C_R` training FLOPs under the conventions
+    asked for, `D_R` training tokens, `loss_R` held-out nats per token.
+    """
+
+    frame: pd.DataFrame
+    """The usable rows with all their columns; the index is the row's number in the source."""
+    N_R: np.ndarray
+    D_R: np.ndarray
+    C_R: np.ndarray
+    loss_R: np.ndarray
+    excluded: tuple[Excluded, ...]
+    conventions: dict[str, Any]
+    warnings: tuple[str, ...]
+    source: str
+    folder: Path | None = None
+    rows: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+    """Every row of the source, the excluded ones included."""
+    naming: Naming = field(default_factory=Naming, repr=False)
+    """How the source's columns were read."""
+    sha256: str | None = None
+    """Hash of the source's content: of its file where it is one, else of its rows."""
+    best_of_each: bool = False
+    """Whether only the run of lowest loss at each N and D was kept."""
+
+    def summary(self) -> Summary:
+        """How many runs, and what they range over."""
+        ranges = {"N": self.N_R, "D": self.D_R, "C": self.C_R, "loss": self.loss_R}
+        meanings = {"N": "count_meaning", "D": "", "C": "flops_meaning", "loss": "loss"}
+        rows = [
+            (
+                name,
+                number(x.min()),
+                number(x.max()),
+                str(self.conventions.get(meanings.get(name, ""), "tokens")),
+            )
+            for name, x in ranges.items()
+        ]
+        notes = [
+            *counted(self.excluded, "row left out", ".excluded"),
+            *counted(self.warnings, "warning", ".warnings"),
+        ]
+        return Summary(
+            f"RunTable: {len(self)} runs of {self.source}", ("", "from", "to", "counts"), rows, notes
+        )
+
+    def __len__(self) -> int:
+        return len(self.loss_R)
+
+    def column(self, name: str) -> np.ndarray | None:
+        """A column's values over the usable rows, or None where the table hasn't got it (or it is empty)."""
+        if name not in self.frame.columns or bool(np.all(self.frame[name].isna())):
+            return None
+        return self.frame[name].to_numpy()
+
+    @property
+    def budget_R(self) -> np.ndarray | None:
+        """Nominal C of each run's IsoFLOP, FLOPs by the table's own count; NaN for runs of other designs."""
+        budget = self.column("budget")
+        return None if budget is None else budget.astype(float)
+
+    def where(self, keep_R: np.ndarray, why: str | None = None) -> RunTable:
+        """The runs marked True; the others are listed as excluded if `why` is given."""
+        dropped = () if why is None else tuple(Excluded(int(i), why) for i in self.frame.index[~keep_R])
+        return dataclasses.replace(
+            self,
+            frame=self.frame.loc[keep_R],
+            N_R=self.N_R[keep_R],
+            D_R=self.D_R[keep_R],
+            C_R=self.C_R[keep_R],
+            loss_R=self.loss_R[keep_R],
+            excluded=self.excluded + dropped,
+        )
+
+    def counted(self, count: str, flops: str) -> RunTable:
+        """The same runs under other counting conventions. Raises `UserError` where the table lacks them."""
+        if (count, flops) == (self.conventions["count"], self.conventions["flops"]):
+            return self
+        table = _table(self.rows, count, flops, self.source, self.folder, self.naming, self.best_of_each)
+        return dataclasses.replace(table, sha256=self.sha256)
+
+
+def load_runs(
+    source: Readable | Sequence[Readable],
+    *,
+    columns: Mapping[str, str] | str | None = None,
+    where: str | None = None,
+    count: str = "non_embedding",
+    flops: str = "exact",
+    best_of_each: bool = False,
+) -> RunTable:
+    """Read a run table, or several that agree.
+
+    Args:
+        source: a CSV, TSV, JSON, JSON Lines or Parquet file, a sweep's folder, runs in Weights & Biases
+            (`wandb:entity/project[/group]`), a published table (`public:NAME`), or several of these.
+        columns: `{new: old}` or `"new=old,..."`, to rename a foreign table's columns. Such a table needs
+            `loss` and two of `n_params`, `n_tokens`, `flops`; the third follows from C = 6ND. What is absent
+            is read from the column whose name is a usual one for it; `conventions["columns"]` says which.
+        where: `"column=value,..."`: only these rows; also `!=`, `<`, `<=`, `>`, `>=`.
+        count: `total`, `non_embedding` or `body`: which parameters N counts. A table with a plain
+            `n_params` is taken as given.
+        flops: `exact`: the table's own `flops`; `6nd`: 6 N D.
+        best_of_each: only the run of lowest loss at each N and D, of a search over learning rates.
+
+    Raises:
+        UserError: one line that names what is wrong and how to mend it.
+    """
+    items = [source] if isinstance(source, Readable) else _several(source)
+    if not items:
+        raise UserError("no table named: give a file or a sweep's folder")
+    chosen = parse_columns(columns) if isinstance(columns, str) else columns
+    sources = [open_source(item, chosen) for item in items]
+    names = [each.name for each in sources]
+    frame, notes = pool([each.frame for each in sources], names, [each.naming.own for each in sources])
+    naming = combine(each.naming for each in sources)
+    if where:
+        rows = len(frame)
+        frame = select(frame, where, ", ".join(names), naming.own)
+        notes += (f"{len(frame)} of {rows} rows have {where}",)
+    naming = dataclasses.replace(naming, notes=notes + naming.notes)
+    folder = sources[0].folder if len(sources) == 1 else None
+    table = _table(frame, count, flops, ", ".join(names), folder, naming, best_of_each)
+    return dataclasses.replace(table, sha256=content_hash([each.sha256 for each in sources]))
+
+
+def table_of(frame: pd.DataFrame, *, count: str = "non_embedding", flops: str = "exact") -> RunTable:
+    """A run table from a data frame already in memory; the rules are those of `load_runs`."""
+    return load_runs(frame, count=count, flops=flops)
+
+
+def _several(source: Any) -> list[Readable]:
+    """The tables that are to be pooled. Raises `UserError` for what is no table and holds none."""
+    items = list(source) if isinstance(source, Sequence) else [source]
+    for item in items:
+        if not isinstance(item, Readable):
+            kind = type(item).__name__
+            raise UserError(f"no runs in a value of type {kind}: give a file, a folder or a data frame")
+    return items
+
+
+def _table(
+    frame: pd.DataFrame,
+    count: str,
+    flops: str,
+    source: str,
+    folder: Path | None,
+    naming: Naming,
+    best_of_each: bool = False,
+) -> RunTable:
+    keep, excluded, unknown = _finished(frame)
+    finished = frame.loc[keep]
+    if finished.empty:
+        words = counted_words(words_of(frame).value_counts())
+        raise UserError(
+            f"{source} has no finished run among {len(frame)} rows; their status: {words}. If one of these "
+            "words means finished, choose it with --where status=WORD"
+        )
+    counted: Counted = count_rows(finished, count, flops, source, naming)
+    if "budget" in finished.columns:
+        finished = finished.assign(budget=numbers(finished, "budget", source, naming, may_be_empty=True))
+    warnings = (*naming.notes, *unknown, *counted.warnings, *cautions(finished, counted.D_R))
+    if excluded:
+        words = counted_words(words_of(frame.loc[~keep]).value_counts())
+        warnings += (f"{len(excluded)} of {len(frame)} rows are not finished and are left out ({words})",)
+    table = RunTable(
+        frame=finished,
+        N_R=counted.N_R,
+        D_R=counted.D_R,
+        C_R=counted.C_R,
+        loss_R=counted.loss_R,
+        excluded=excluded,
+        conventions=_conventions(counted, naming, finished),
+        warnings=warnings,
+        source=source,
+        folder=folder,
+        rows=frame,
+        naming=naming,
+        best_of_each=best_of_each,
+    )
+    return _by_run(_best(table) if best_of_each else table)
+
+
+def _best(table: RunTable) -> RunTable:
+    """The run of lowest loss at each N and D; the others are listed as excluded."""
+    cell_R = cells(table.frame, table.N_R, table.D_R, (*ONE_KIND, "n_tokens_unique"))
+    keep_R = lowest_of_each(cell_R, table.loss_R)
+    best = table.where(keep_R, "another run of the same N and D has a lower loss")
+    note = f"the run of lowest loss at each N and D is kept: {len(best)} of {len(table)}"
+    return dataclasses.replace(best, warnings=(*table.warnings, note))
+
+
+def _by_run(table: RunTable) -> RunTable:
+    """The table with a trunk for each run that has several rows, and warnings on rows that depend."""
+    warnings: tuple[str, ...] = ()
+    if repeated := repeats(table.frame, table.loss_R):
+        warnings += (
+            f"{repeated} of {len(table)} rows repeat an earlier one in all that says what the run was: they "
+            "are kept, but are no independent runs, and intervals come out too narrow",
+        )
+    found = checkpoints(table.frame, table.N_R, table.D_R)
+    if found:
+        table = dataclasses.replace(table, frame=table.frame.assign(trunk_id=found.run_R))
+        warnings += describe(found, table.frame)
+    cell_R = cells(table.frame, table.N_R, table.D_R, (*ONE_KIND, "n_tokens_unique"))
+    if searched := rate_search(cell_R, table.loss_R):
+        warnings += (searched,)
+    return dataclasses.replace(table, warnings=(*table.warnings, *warnings))
+
+
+def _conventions(counted: Counted, naming: Naming, frame: pd.DataFrame) -> dict[str, Any]:
+    """What N, C and the loss are: in the source's own words, or with the names that its columns have."""
+    loss, unit = _loss_meaning(naming, frame)
+    stated = {
+        **counted.conventions,
+        "loss": loss,
+        "loss_unit": unit,
+        "data": naming.meanings.get("data"),
+        "columns": dict(naming.columns),
+    }
+    own = {
+        "n_params": ("count_meaning", stated["count_as_given"]),
+        "flops": ("flops_meaning", stated["flops_meaning"] != FLOPS["6nd"]),
+    }
+    for column, (meaning, applies) in own.items():
+        if not applies:
+            continue
+        if column not in naming.columns:
+            stated[meaning] = naming.meanings.get(meaning, stated[meaning])
+        else:
+            stated[meaning] += f" (its column {one_line(naming.columns[column], 60)!r})"
+    return stated
+
+
+def _loss_meaning(naming: Naming, frame: pd.DataFrame) -> tuple[str, str | None]:
+    """What the loss is, and its unit: None where neither the source nor a column's name says so."""
+    if "loss" in naming.columns:
+        column = f"its column {one_line(naming.columns['loss'], 60)!r}"
+        if naming.loss_unit:
+            return f"{naming.loss_unit} ({column})", naming.loss_unit
+        return f"the loss as the table gives it ({column})", None
+    if "loss" in naming.meanings:
+        said = re.search(r"nats per \w+", naming.meanings["loss"])
+        return naming.meanings["loss"], said[0] if said else None
+    if set(OWN) <= set(frame.columns):
+        return "held-out cross-entropy, nats per token", "nats per token"
+    return "the loss as the table gives it", None
+
+
+def _finished(frame: pd.DataFrame) -> tuple[np.ndarray, tuple[Excluded, ...], tuple[str, ...]]:
+    """Which rows are finished runs, the others with their status and reason, and warnings."""
+    if "status" not in frame.columns:
+        return np.ones(len(frame), dtype=bool), (), ()
+    status = words_of(frame)
+    keep, warnings = finished_rows(status)
+    left_out = np.flatnonzero(~keep)
+    reasons = frame["reason"].iloc[left_out].tolist() if "reason" in frame.columns else [None] * len(left_out)
+    excluded = []
+    for row, state, reason in zip(frame.index[left_out], status.iloc[left_out], reasons, strict=True):
+        detail = f": {one_line(reason)}" if isinstance(reason, str) and reason.strip() else ""
+        excluded.append(Excluded(int(row), f"status {one_line(state)}{detail}"))
+    return keep, tuple(excluded), warnings
+
+
+__all__ = ["COUNTS", "Excluded", "RunTable", "load_runs", "table_of"]

@@ -1,0 +1,1 @@
+"""Nonlinear fits in float64, many at once, each with a certificate."""

@@ -1,0 +1,48 @@
+"""A table's fit problem, and its solution from every start of the law's box."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from isoflop.analysis.laws import Law
+from isoflop.analysis.options import FitOptions
+from isoflop.analysis.run_table import RunTable
+from isoflop.analysis.solver.solver import LEAST_SQUARES, FitProblem, Solutions, solve
+from isoflop.analysis.solver.starts import box_starts
+from isoflop.analysis.uncertainty.seed_noise import noise_scale
+from isoflop.base.errors import UserError
+
+
+def fit_problem(table: RunTable, law: Law, options: FitOptions) -> FitProblem:
+    """The shared part of every problem on this table."""
+    delta = options.delta if options.loss == "huber" else LEAST_SQUARES
+    scale = noise_scale(table) if options.weights == "seeds" else 1.0
+    return FitProblem(law, table.N_R, table.D_R, options.space, delta, covariates(table, law), scale)
+
+
+def covariates(table: RunTable, law: Law) -> tuple[np.ndarray, ...]:
+    """The law's covariates over the table's runs. Raises `UserError` where the table lacks one."""
+    found = []
+    for covariate in law.covariates:
+        values = table.C_R if covariate.column == "flops" else table.column(covariate.column)
+        if values is None:
+            raise UserError(
+                f"{law.name} needs {covariate.column} ({covariate.meaning}), and {table.source} has no such "
+                f"column: rename one with --columns {covariate.column}=..., or choose another law"
+            )
+        numbers = np.asarray(values, dtype=float)
+        if not np.all(np.isfinite(numbers) & (numbers > 0)):
+            raise UserError(f"{table.source}: {covariate.column} must be a positive number in every row")
+        found.append(numbers)
+    return tuple(found)
+
+
+def search(design: FitProblem, loss_R: np.ndarray, starts: int) -> Solutions:
+    """Solve from every start of the law's box."""
+    theta_SxP = box_starts(design, loss_R, starts)
+    solutions = solve(design, theta_SxP, loss_R[None], np.ones((1, len(loss_R))))
+    if not np.isfinite(solutions.objective_S).any():
+        raise UserError(
+            f"{design.law.name} cannot be evaluated on these runs from any start: check N, D and loss"
+        )
+    return solutions

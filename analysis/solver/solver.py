@@ -1,0 +1,270 @@
+"""Many small nonlinear fits at once: one compiled, batched, damped Newton method in float64.
+
+A problem is a vector of losses and row weights over the table's shared inputs, with a starting point.
+Starting points, bootstrap resamples and points of a profile are all just problems.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from isoflop.analysis.laws import Law
+from isoflop.analysis.laws.evaluate import float64_on_cpu
+from isoflop.analysis.solver.newton import by_autodiff, minimize
+from isoflop.analysis.solver.projection import projected_problem
+
+CHUNK = 64
+"""Problems per call of the compiled program: small enough for the cache, and stragglers hold up few."""
+CELLS = 1 << 18
+"""Most rows times problems in a call."""
+ROWS = 64
+"""Rows are padded, at weight zero, to a multiple of this: tables of nearly one size share a program."""
+LEAST_SQUARES = 1e30
+"""A Huber delta that no residual reaches: the loss is then half the squared residual."""
+ZONES = np.array([1e3, 1e2, 10.0, 1.0])
+"""The widening of delta that a problem passes through; the last is delta itself."""
+WARM = 2
+"""Stage to begin at for a start that is near its optimum."""
+NARROWINGS = 7
+FIRST_PASS, MAX_ITERATIONS = 14, 200
+"""Iterations after which the unfinished are packed into chunks of their own, and at most."""
+
+
+@dataclass(frozen=True)
+class FitProblem:
+    """What every problem of a batch shares. N_R, D_R: parameters and tokens, one entry per run."""
+
+    law: Law
+    N_R: np.ndarray
+    D_R: np.ndarray
+    space: str
+    """`log`: residual log(loss) - log(predicted); `raw`: loss - predicted, nats per token."""
+    delta: float
+    """Width of the Huber loss's quadratic zone, in units of the residual."""
+    extra: tuple[np.ndarray, ...] = ()
+    """The law's covariates, each with one entry per run."""
+    scale: np.ndarray | float = 1.0
+    """What residuals are multiplied by before the loss: the reciprocal of each run's relative noise."""
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Geometric means of N and D."""
+        return float(np.exp(np.log(self.N_R).mean())), float(np.exp(np.log(self.D_R).mean()))
+
+    @property
+    def inputs(self) -> tuple[np.ndarray, ...]:
+        """N, D and the covariates: what the law's `predict` takes after the parameters."""
+        return (self.N_R, self.D_R, *self.extra)
+
+    def at(self, rows: np.ndarray) -> FitProblem:
+        """The design of these runs alone."""
+        scale = self.scale[rows] if isinstance(self.scale, np.ndarray) else self.scale
+        extra = tuple(x[rows] for x in self.extra)
+        return dataclasses.replace(self, N_R=self.N_R[rows], D_R=self.D_R[rows], extra=extra, scale=scale)
+
+    @property
+    def projected(self) -> bool:
+        """Least squares in the amplitudes: they are solved for exactly, by variable projection."""
+        return self.space == "raw" and self.delta >= LEAST_SQUARES and bool(self.law.linear)
+
+
+@dataclass(frozen=True)
+class Pull:
+    """A quadratic pull on a linear function of theta, one for each of S problems.
+
+    Adds stiffness_S / 2 (direction_SxP . theta - target_S)^2 to the objective: the optimum then lies on the
+    profile of that function, at whatever value of it was reached.
+    """
+
+    direction_SxP: np.ndarray
+    target_S: np.ndarray
+    stiffness_S: np.ndarray
+
+
+@dataclass(frozen=True)
+class Solutions:
+    """End points of S problems."""
+
+    theta_SxP: np.ndarray
+    params_SxP: np.ndarray
+    objective_S: np.ndarray
+    """Sum over rows of weight times Huber loss (without a pull's part)."""
+    gradient_norm_S: np.ndarray
+    """Euclidean norm of the minimized function's gradient in theta, over coordinates not held at a bound."""
+    iterations_S: np.ndarray
+
+    @property
+    def best(self) -> int:
+        """Position of the lowest objective."""
+        return int(np.nanargmin(self.objective_S))
+
+
+def huber(residual: jax.Array, delta: jax.Array) -> jax.Array:
+    """r^2/2 within delta, delta (|r| - delta/2) beyond (Huber 1964): as in Hoffmann et al. (2022), D.3."""
+    size = jnp.abs(residual)
+    return jnp.where(size <= delta, 0.5 * residual**2, delta * (size - 0.5 * delta))
+
+
+def solve(
+    design: FitProblem,
+    theta_SxP: np.ndarray,
+    loss_SxR: np.ndarray,
+    weight_SxR: np.ndarray,
+    pull: Pull | None = None,
+    warm: bool = False,
+) -> Solutions:
+    """Minimize each problem from its starting point.
+
+    `loss_SxR` and `weight_SxR` may have a first dimension of 1, shared by all. `warm`: the starts are near
+    their optima, so the widest zones of Huber's loss are left out.
+    """
+    S, P = theta_SxP.shape
+    R = len(design.N_R)
+    rows = -R % ROWS
+    inputs = tuple(np.pad(x.astype(float), (0, rows), mode="edge") for x in design.inputs)
+    loss_SxR = np.pad(np.broadcast_to(loss_SxR, (S, R)), ((0, 0), (0, rows)), constant_values=1.0)
+    weight_SxR = np.pad(np.broadcast_to(weight_SxR, (S, R)), ((0, 0), (0, rows)))
+    scale_R = np.pad(np.broadcast_to(design.scale, R).astype(float), (0, rows), constant_values=1.0)
+    if pull is None:
+        pull = Pull(np.zeros((1, P)), np.zeros(1), np.zeros(1))
+    parts_of_pull = (pull.direction_SxP, pull.target_S, pull.stiffness_S)
+    pulls = [np.broadcast_to(x, (S, *x.shape[1:])) for x in parts_of_pull]
+    projected = design.projected and not np.any(pull.stiffness_S)
+    program = _projected_chunk if projected else _newton_chunk
+    deltas = np.minimum(design.delta * ZONES, LEAST_SQUARES)
+    first = len(ZONES) - 1 if design.delta >= LEAST_SQUARES else WARM if warm else 0
+    shared = (design.law, inputs, design.centre, design.space == "raw", scale_R, deltas)
+    problems = [np.full(S, first), theta_SxP, loss_SxR, weight_SxR, *pulls]
+    ends = _in_chunks(program, (*shared, FIRST_PASS), problems, np.arange(S))
+    left = np.flatnonzero(~ends[-1])
+    if len(left):
+        problems[0], problems[1] = ends[-2], ends[0]
+        rest = _in_chunks(program, (*shared, MAX_ITERATIONS), problems, left)
+        for whole, part in zip(ends, rest, strict=True):
+            whole[left] = part
+    return Solutions(*ends[:5])
+
+
+def _in_chunks(program, shared, problems, rows) -> list[np.ndarray]:
+    """The program on the problems of these rows, a chunk at a time: a smaller one for a large table."""
+    chunk = CHUNK
+    while chunk > 1 and chunk * problems[2].shape[1] > CELLS:
+        chunk //= 2
+    parts = []
+    with float64_on_cpu():
+        for begin in range(0, len(rows), chunk):
+            take = rows[np.minimum(np.arange(begin, begin + chunk), len(rows) - 1)]
+            first, theta, loss, weight, *pulls = (x[take] for x in problems)
+            part = program(*shared, first, theta, loss, weight, pulls)
+            parts.append([np.asarray(x)[: len(rows) - begin] for x in part])
+    return [np.concatenate(column) for column in zip(*parts, strict=True)]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _newton_chunk(
+    law, inputs, centre, raw, scale_R, deltas, limit, first_S, theta_SxP, loss_SxR, weight_SxR, pulls
+):
+    lower, upper = bounds_of(law)
+
+    def solve_one(first, theta, loss_R, weight_R, pull):
+        direction, target, stiffness = pull
+
+        def residual(x):
+            predicted_R = law.predict(law.decode(x, *centre), *inputs)
+            gap_R = jnp.where(raw, loss_R - predicted_R, jnp.log(loss_R) - jnp.log(predicted_R))
+            return scale_R * gap_R
+
+        def data(x, delta):
+            return jnp.sum(weight_R * huber(residual(x), delta))
+
+        def objective(x, delta):
+            return data(x, delta) + 0.5 * stiffness * (jnp.dot(direction, x) - target) ** 2
+
+        def line(x, move, delta, top, here):
+            r_R, q_R = jax.jvp(residual, (x,), (move,))
+            away, along = jnp.dot(direction, x) - target, jnp.dot(direction, move)
+
+            def slope(t):
+                bend = stiffness * (away + t * along) * along
+                return jnp.sum(weight_R * q_R * jnp.clip(r_R + t * q_R, -delta, delta)) + bend
+
+            return _least_along(slope, top, here)
+
+        end = minimize(by_autodiff(objective), line, theta, deltas, first, limit, lower, upper)
+        value = data(end.theta, deltas[-1])
+        return (
+            end.theta,
+            law.decode(end.theta, *centre),
+            value,
+            end.gradient_norm,
+            end.iteration,
+            end.stage,
+            end.done,
+        )
+
+    return jax.vmap(solve_one)(first_S, theta_SxP, loss_SxR, weight_SxR, pulls)
+
+
+def _least_along(slope, top, here):
+    """The zero in [0, top] of an increasing piecewise linear slope, `here` at 0; `top` where it ends below.
+
+    With residuals linear in the step a Huber objective along it is a spline whose kinks a Newton step does
+    not see; this finds the best kink, by the Illinois method (Dowell and Jarratt 1971).
+    """
+
+    def narrow(_, ends):
+        low, below, high, above, side = ends
+        zero = low - below * (high - low) / jnp.where(above > below, above - below, 1.0)
+        found = slope(zero)
+        right = found > 0
+        halved = jnp.where(right == side, 0.5, 1.0)
+        return (
+            jnp.where(right, low, zero), jnp.where(right, halved * below, found),
+            jnp.where(right, zero, high), jnp.where(right, found, halved * above), right,
+        )  # fmt: skip
+
+    there = slope(top)
+    ends = (jnp.zeros_like(top), here, top, there, jnp.zeros_like(top) > 0)
+    low, below, high, above, _ = jax.lax.fori_loop(0, NARROWINGS, narrow, ends)
+    zero = low - below * (high - low) / jnp.where(above > below, above - below, 1.0)
+    return jnp.where(there <= 0, top, zero)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _projected_chunk(
+    law, inputs, centre, raw, scale_R, deltas, limit, first_S, theta_SxP, loss_SxR, weight_SxR, pulls
+):
+    lower, upper = bounds_of(law)
+    nonlinear = np.array([p for p in range(len(law.parameters)) if p not in law.linear])
+
+    def solve_one(first, theta, loss_R, weight_R):
+        evaluate, params_of = projected_problem(law, inputs, centre, loss_R, weight_R * scale_R**2)
+        end = minimize(
+            evaluate, lambda x, move, delta, top, here: top,
+            theta[nonlinear], deltas, first, limit, lower[nonlinear], upper[nonlinear],
+        )  # fmt: skip
+        params = params_of(end.theta)
+        return (
+            law.encode(params, *centre),
+            params,
+            end.value,
+            end.gradient_norm,
+            end.iteration,
+            end.stage,
+            end.done,
+        )
+
+    return jax.vmap(solve_one)(first_S, theta_SxP, loss_SxR, weight_SxR)
+
+
+def bounds_of(law: Law) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper bounds of theta, each of shape P; infinite where the law sets none."""
+    bounds = law.bounds or ((-np.inf, np.inf),) * len(law.parameters)
+    lower, upper = np.array(bounds, dtype=float).T
+    return lower, upper

@@ -1,0 +1,81 @@
+"""Where the search begins."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from isoflop.analysis.laws.evaluate import evaluate, float64_on_cpu, vectorized
+from isoflop.analysis.solver.solver import FitProblem, bounds_of
+
+RIDGE = 0.3
+"""Pull of the amplitudes towards equal shares of the loss, relative to one standard row of the table:
+keeps every term alive where a start's exponents make two terms collinear."""
+
+
+def box_starts(design: FitProblem, loss_R: np.ndarray, count: int) -> np.ndarray:
+    """`count` starting points theta, shape SxP: a fixed Latin hypercube over the law's box.
+
+    The box is the law's own (Hoffmann et al. (2022), appendix D.3, for theirs), not placed near an answer.
+    In a law with linear amplitudes these are then fixed, given the start's other parameters, by nonnegative
+    least squares on the relative loss.
+    """
+    law = design.law
+    low, high = np.array(law.start_box).T
+    strata_PxS = np.random.default_rng(0).permuted(np.tile(np.arange(count), (len(low), 1)), axis=1)
+    share_SxP = (strata_PxS.T + 0.5) / count
+    x_SxP = low + share_SxP * (high - low)
+    with float64_on_cpu():
+        if law.from_box is None:
+            params_SxP = np.asarray(vectorized(law.decode, (0, None, None))(x_SxP, *design.centre))
+        else:
+            params_SxP = np.asarray(vectorized(law.from_box)(x_SxP))
+    if law.linear:
+        params_SxP = _with_fitted_amplitudes(design, params_SxP, loss_R)
+    with float64_on_cpu():
+        theta_SxP = np.asarray(vectorized(law.encode, (0, None, None))(params_SxP, *design.centre))
+    return np.clip(theta_SxP, *bounds_of(law))
+
+
+def _with_fitted_amplitudes(design: FitProblem, params_SxP: np.ndarray, loss_R: np.ndarray) -> np.ndarray:
+    linear = list(design.law.linear)
+    K, R = len(linear), len(loss_R)
+    empty_SxP = params_SxP.copy()
+    empty_SxP[:, linear] = 0.0
+    rest_SxR = evaluate(design.law, empty_SxP, *design.inputs)
+    columns = []
+    for index in linear:
+        unit = empty_SxP.copy()
+        unit[:, index] = 1.0
+        columns.append(evaluate(design.law, unit, *design.inputs) - rest_SxR)
+    basis_SxRxK = np.stack(columns, axis=-1)
+    size_SxK = np.exp(np.log(np.maximum(basis_SxRxK, 1e-300)).mean(axis=1))
+    rows_SxRxK = basis_SxRxK / size_SxK[:, None] / loss_R[:, None]
+    left_SxR = np.maximum(1.0 - rest_SxR / loss_R, 0.0)
+    level, pull = float(np.median(loss_R)), RIDGE**2 * R
+    gram_SxKxK = np.einsum("srk,srl->skl", rows_SxRxK, rows_SxRxK) + pull / level**2 * np.eye(K)
+    right_SxK = np.einsum("srk,sr->sk", rows_SxRxK, left_SxR) + pull / level / K
+    share_SxK = _nonnegative(gram_SxKxK, right_SxK)
+    found = params_SxP.copy()
+    found[:, linear] = np.maximum(share_SxK, 1e-2 * level) / size_SxK
+    return found
+
+
+def _nonnegative(gram_SxKxK: np.ndarray, right_SxK: np.ndarray) -> np.ndarray:
+    """Nonnegative least squares from S normal equations: the best of all subsets of the K columns."""
+    S, K = right_SxK.shape
+    best_S, found = np.full(S, -np.inf), np.zeros((S, K))
+    for size in range(1, K + 1):
+        for subset in itertools.combinations(range(K), size):
+            at = list(subset)
+            share = np.linalg.solve(gram_SxKxK[:, at][:, :, at], right_SxK[:, at, None])[..., 0]
+            explained_S = np.where(
+                np.all(share >= 0, axis=1), (share * right_SxK[:, at]).sum(axis=1), -np.inf
+            )
+            better = explained_S > best_S
+            best_S = np.where(better, explained_S, best_S)
+            full = np.zeros((S, K))
+            full[:, at] = share
+            found = np.where(better[:, None], full, found)
+    return found

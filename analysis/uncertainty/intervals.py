@@ -1,0 +1,51 @@
+"""Percentile intervals of bootstrap draws."""
+
+from __future__ import annotations
+
+import numpy as np
+
+NO_WIDTH = 1e-12
+"""Relative width of draws that do not differ."""
+
+
+def span(draws_B: np.ndarray, level: float) -> tuple[float | None, float | None]:
+    """The central percentile interval of the finite draws; (None, None) where fewer than half are finite."""
+    finite = draws_B[np.isfinite(draws_B)]
+    if len(finite) < max(2, len(draws_B) / 2):
+        return None, None
+    low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def span_with(estimate: float | None, draws_B: np.ndarray, level: float) -> tuple[float | None, float | None]:
+    """`span`, stretched to the estimate: one at a bound has all its draws to one side."""
+    low, high = span(draws_B, level)
+    if low is None or high is None or estimate is None or not np.isfinite(estimate):
+        return low, high
+    return min(low, estimate), max(high, estimate)
+
+
+def spread_about(
+    estimate: float | None, draws_B: np.ndarray, level: float
+) -> tuple[float | None, float | None]:
+    """The central interval of the draws, moved so that their median is the estimate, and none below zero.
+
+    An envelope of resampled runs lies above the envelope of all, and a redrawn table's about a smooth curve:
+    the draws show the spread of the estimate, and not its place. (None, None) without an estimate, and where
+    the draws don't differ: what is held at a bound has no interval.
+    """
+    low, high = span(draws_B, level)
+    if low is None or high is None or estimate is None or not np.isfinite(estimate):
+        return None, None
+    middle = float(np.median(draws_B[np.isfinite(draws_B)]))
+    if not high - low > NO_WIDTH * abs(middle):
+        return None, None
+    if low > 0 and estimate > 0:
+        return estimate * min(low / middle, 1.0), estimate * max(high / middle, 1.0)
+    moved = estimate - middle
+    return min(max(low + moved, 0.0), estimate), high + moved
+
+
+def spans(draws_BxP: np.ndarray, level: float) -> list[tuple[float | None, float | None]]:
+    """`span` of each column."""
+    return [span(column, level) for column in draws_BxP.T]

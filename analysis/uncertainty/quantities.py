@@ -1,0 +1,118 @@
+"""What is derived from a law's parameters, and the profile of each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from isoflop.analysis.approaches.result import ApproachResult
+from isoflop.analysis.compute import PerToken
+from isoflop.analysis.laws import Law
+from isoflop.analysis.laws.evaluate import evaluate
+from isoflop.analysis.options import FitOptions
+from isoflop.analysis.result import LawFit, optimal_size
+from isoflop.analysis.run_table import RunTable
+from isoflop.analysis.solver.solver import FitProblem, Solutions, solve
+from isoflop.analysis.uncertainty.profiles import Profile, Quantity, constrained_rises, profiles
+from isoflop.analysis.uncertainty.resampling import Resamples, resample
+
+SIMULATIONS = 300
+"""Simulated tables that a profile's thresholds are calibrated on."""
+
+
+def ends(table: RunTable) -> np.ndarray:
+    """The lowest and highest training budget of the table, FLOPs: where slopes of an allocation are taken."""
+    low, high = float(table.C_R.min()), float(table.C_R.max())
+    return np.array([low, high]) if high > 1.01 * low else np.array([low / 2, low * 2])
+
+
+def exponents(law: Law, params_BxP: np.ndarray, C_K: np.ndarray, cost: PerToken) -> np.ndarray:
+    """(a, b) a row: the law's closed form under C = 6ND, else slopes of log N_opt and log D_opt over C_K."""
+    with np.errstate(all="ignore"):
+        if cost.six_n and law.exponents is not None:
+            return np.stack([np.asarray(x, dtype=float) for x in law.exponents(params_BxP.T)], axis=1)
+        N_BxK = optimal_size(law, params_BxP, C_K, cost)
+        D_BxK = C_K / cost(N_BxK)
+        rise = np.log(C_K[-1] / C_K[0])
+        return np.stack([np.log(x[:, -1] / x[:, 0]) / rise for x in (N_BxK, D_BxK)], axis=1)
+
+
+def optimum(law: Law, params_BxP: np.ndarray, C: float, cost: PerToken) -> tuple[np.ndarray, np.ndarray]:
+    """N_opt (parameters) and the loss there (nats per token) at one budget, each of shape B."""
+    N_B = optimal_size(law, params_BxP, np.array([C]), cost)[:, 0]
+    D_B = C / cost(N_B)
+    inputs = (N_B, D_B, *law.fill(N_B, D_B, np.full(len(N_B), C)))
+    rows = zip(params_BxP, *inputs, strict=True)
+    return N_B, np.array([float(evaluate(law, p, *x)) for p, *x in rows])
+
+
+def quantities_of(
+    law: Law, C_K: np.ndarray, cost: PerToken, allocates: bool, at: float
+) -> tuple[Quantity, ...]:
+    """Every parameter; where there is an interior optimum the exponents, and the optimum `at` a budget."""
+    amplitudes = set(law.linear)
+    found = [
+        Quantity(name, lambda params, p=p: params[:, p], positive=p in amplitudes and name != "E")
+        for p, name in enumerate(law.parameters)
+    ]
+    if allocates:
+        for k, name in enumerate(("a", "b")):
+            found.append(Quantity(name, lambda params, k=k: exponents(law, params, C_K, cost)[:, k]))
+        found.append(Quantity("n_opt", lambda params: optimum(law, params, at, cost)[0], positive=True))
+        found.append(Quantity("loss_opt", lambda params: optimum(law, params, at, cost)[1]))
+    return tuple(found)
+
+
+def simulated_fits(
+    design: FitProblem, table: RunTable, truth: Solutions, seed: list[int], count: int
+) -> tuple[Resamples, Solutions]:
+    """`count` tables drawn from the best solution with the noise of its residuals, and the fit of each."""
+    params_P, theta_P = truth.params_SxP[truth.best], truth.theta_SxP[truth.best]
+    predicted_R = evaluate(design.law, params_P, *design.inputs)
+    rng = np.random.default_rng(seed)
+    drawn = resample(table, predicted_R, len(params_P), count, rng, "residuals")
+    theta_SxP = np.repeat(theta_P[None], count, axis=0)
+    return drawn, solve(design, theta_SxP, drawn.loss_BxR, drawn.weight_BxR, warm=True)
+
+
+def profile_intervals(
+    design: FitProblem,
+    table: RunTable,
+    solutions: Solutions,
+    outcome: ApproachResult | LawFit,
+    options: FitOptions,
+    only: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """The profile of every quantity (or of those named in `only`), with thresholds calibrated by simulation.
+
+    A Huber objective is no likelihood, and neither is any objective of runs that share trunks: the rise that
+    the truth exceeds with probability 1 - level is read off tables simulated from the fit, with its residuals
+    (and their trunk effect) as the noise.
+    """
+    C_K = ends(table)
+    at = options.profile_at or float(C_K[-1])
+    allocates = outcome.exponents["a"] is not None and np.isfinite(outcome.exponents["a"])
+    wanted = quantities_of(design.law, C_K, outcome.cost, bool(allocates), at)
+    wanted = tuple(quantity for quantity in wanted if quantity.name in only) or wanted
+    simulated, free = simulated_fits(design, table, solutions, [options.seed, 2], SIMULATIONS)
+    rises_BxQ = constrained_rises(design, simulated.loss_BxR, simulated.weight_BxR, solutions, free, wanted)
+    thresholds_Q = np.maximum(np.nanquantile(rises_BxQ, options.level, axis=0), 1e-300)
+    found = profiles(design, table.loss_R, solutions, wanted, thresholds_Q)
+    return {
+        "level": options.level,
+        "flops": at,
+        "simulations": SIMULATIONS,
+        "noise": simulated.how,
+        "quantities": {profile.name: _plain(profile) for profile in found},
+    }
+
+
+def _plain(profile: Profile) -> dict[str, Any]:
+    return {
+        "estimate": profile.estimate,
+        "interval": list(profile.interval),
+        "threshold": profile.threshold,
+        "values": profile.values_K.tolist(),
+        "rises": profile.rises_K.tolist(),
+    }

@@ -1,0 +1,54 @@
+"""How noisy each run is, from seeds that were replicated."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from isoflop.analysis.run_table import RunTable
+from isoflop.analysis.uncertainty.resampling import cells_of
+from isoflop.base.errors import UserError
+
+ENOUGH_FREEDOM = 6
+ENOUGH_BUDGETS = 3
+STEEPEST = 1.0
+"""Bound on the exponent of the noise in compute: a handful of pairs must not weigh a run to nothing."""
+GAMMAS = np.linspace(-STEEPEST, STEEPEST, 401)
+PRIOR_SD = 0.25
+"""Of the exponent about zero: with few replicates the weights stay near one."""
+
+
+def noise_scale(table: RunTable) -> np.ndarray:
+    """What residuals are multiplied by: typical over local standard deviation of a seed, shape R.
+
+    The noise is a power of compute, sd ~ C^-gamma, fitted to the variances of cells with several seeds by
+    their chi-square likelihood with a normal prior on gamma. Held-out windows are common to all cells: their
+    standard error is no part of this noise.
+
+    Raises:
+        UserError: the table has too few replicates to say how the noise changes.
+    """
+    member_R = cells_of(table)
+    size_G = np.bincount(member_R)
+    log_loss_R = np.log(table.loss_R)
+    mean_G = np.bincount(member_R, log_loss_R) / size_G
+    square_G = np.bincount(member_R, (log_loss_R - mean_G[member_R]) ** 2)
+    freedom_G = size_G - 1
+    log_C_G = np.bincount(member_R, np.log(table.C_R)) / size_G
+    known = freedom_G > 0
+    if freedom_G.sum() < ENOUGH_FREEDOM or len(np.unique(np.round(log_C_G[known], 2))) < ENOUGH_BUDGETS:
+        raise UserError(
+            f"{table.source} repeats seeds in {int(known.sum())} cells: weights from seeds need "
+            f"{ENOUGH_FREEDOM} repeats over at least {ENOUGH_BUDGETS} budgets; leave --weights none"
+        )
+    gamma = _exponent(log_C_G[known] - log_C_G[known].mean(), square_G[known], freedom_G[known])
+    log_sd_R = -gamma * (np.log(table.C_R) - np.log(table.C_R).mean())
+    return np.exp(-log_sd_R)
+
+
+def _exponent(x_G: np.ndarray, square_G: np.ndarray, freedom_G: np.ndarray) -> float:
+    """Posterior mode of gamma on a grid; the level of the noise is profiled out."""
+    relative = square_G[None] * np.exp(2.0 * GAMMAS[:, None] * x_G)
+    total = freedom_G.sum()
+    level = np.maximum(relative.sum(axis=1) / total, 1e-300)
+    log_likelihood = -0.5 * total * np.log(level) + GAMMAS * (freedom_G * x_G).sum()
+    return float(GAMMAS[np.argmax(log_likelihood - 0.5 * (GAMMAS / PRIOR_SD) ** 2)])

@@ -1,0 +1,98 @@
+"""Every cell that a config's ladder and budgets allow, by what can share a trunk, and its price."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from isoflop.analysis.compute import PerToken, per_token_of
+from isoflop.analysis.design.space import Space
+from isoflop.base.errors import UserError
+from isoflop.sweeps.grids.cells import PlannedCell, cell_at, reseeded
+from isoflop.sweeps.grids.config import Rates, SweepConfig
+from isoflop.sweeps.grids.segments import Cuts
+from isoflop.train.data.corpus import Corpus
+from isoflop.train.spec import Recipe
+
+FURTHER = 2
+"""Widths on either side of a budget's own for which a width's warm-up is chosen: sizes may slide by as many
+and still share their trunks."""
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The cells of every width and budget under the config's first seed, and the families they form."""
+
+    config: SweepConfig
+    space: Space
+    cells: dict[tuple[int, int], PlannedCell]
+    """By family and position of the budget."""
+    place: dict[tuple[int, float], tuple[int, int]]
+    """(width, budget in FLOPs) -> family and position of the budget."""
+
+    @property
+    def cost(self) -> PerToken:
+        """Training FLOPs per token, by parameters without embeddings."""
+        recipes = {f: p.cell.recipe for (f, _), p in self.cells.items()}
+        sizes = [self.space.N_F[f] for f in recipes]
+        costs = [recipe.ledger.train_flops for recipe in recipes.values()]
+        return per_token_of(np.array(sizes, dtype=float), np.array(costs, dtype=float))
+
+    def cell(self, family: int, budget: int, seed: int) -> PlannedCell:
+        """The cell under a seed; its role is `grid` for the config's own, else `replicate`."""
+        planned = self.cells[family, budget]
+        if seed == self.config.seed:
+            return planned
+        return replace(planned, cell=reseeded(planned.cell, seed), role="replicate")
+
+
+def build_ladder(config: SweepConfig, corpus: Corpus, rates: Rates) -> Ladder:
+    """The ladder of a config at tuned rates.
+
+    Widths with more tokens than the corpus may give, or under one step, are not possible on that budget.
+    Cells of one width share a recipe, and with it a trunk, but for those far from the config's guess of the
+    minimum: their warm-up is a share of another smallest cell. Without shared trunks every cell is a family.
+    """
+    wide = replace(config, sizes=min(config.sizes + 2 * FURTHER, len(config.ladder)))
+    limit = corpus.n_tokens("train") * config.max_epochs
+    families: dict[tuple[Recipe, float | None], int] = {}
+    cells: dict[tuple[int, int], PlannedCell] = {}
+    for width in config.ladder:
+        for b, budget in enumerate(config.budgets):
+            try:
+                planned = cell_at(wide, corpus, width, budget, rates.at(width), str(rates))
+            except UserError:  # under one step
+                continue
+            if planned.cell.tokens <= limit:
+                key = (planned.cell.recipe, None if config.schedule == "wsd" else budget)
+                cells[families.setdefault(key, len(families)), b] = planned
+    place = {(p.cell.recipe.model.width, p.budget): at for at, p in cells.items()}
+    return Ladder(config, _space(config, cells, len(families)), cells, place)
+
+
+def _space(config: SweepConfig, cells: dict[tuple[int, int], PlannedCell], families: int) -> Space:
+    shape = (families, len(config.budgets))
+    N_F = np.ones(families)
+    D_FxB, trunk_FxB, branch_FxB = np.ones(shape), np.zeros(shape), np.zeros(shape)
+    possible_FxB = np.zeros(shape, dtype=bool)
+    for (f, b), planned in cells.items():
+        cell = planned.cell
+        step_flops = cell.flops / cell.steps
+        branch_at = cell.recipe.schedule.decay_start(cell.steps)
+        N_F[f], D_FxB[f, b] = cell.recipe.ledger.params(), cell.tokens
+        trunk_FxB[f, b] = branch_at * step_flops
+        branch_FxB[f, b] = (cell.steps - branch_at) * step_flops
+        possible_FxB[f, b] = True
+    return Space(N_F, np.array(config.budgets), D_FxB, trunk_FxB, branch_FxB, possible_FxB)
+
+
+def trunk_cuts(config: SweepConfig) -> Cuts:
+    """Where a trunk is cut so that any of the config's budgets can branch off later: see `build_tree`."""
+
+    def cuts(recipe: Recipe) -> list[int]:
+        step_flops = recipe.batch_tokens * recipe.ledger.train_flops
+        steps = [round(budget / step_flops) for budget in config.budgets]
+        return [at for n in steps if n and (at := recipe.schedule.decay_start(n)) > 0]
+
+    return cuts

@@ -1,0 +1,242 @@
+"""What there is to do at one stage of a sweep, as one file that every worker reads.
+
+The board names the stage's whole tree; what of it is missing, and what can be done now, follows from the
+folder's contents alone, so that it is the same for everyone and after anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+from isoflop.sweeps.grids.segments import Tree
+from isoflop.sweeps.queue.store import Contents, Store
+from isoflop.sweeps.queue.task import Task
+from isoflop.train.spec import CellSpec, Recipe, Segment, content_id, from_json, to_json
+
+Keep = Literal["none", "trunks", "all"]
+
+
+@dataclass(frozen=True)
+class Board:
+    """A stage: its tree, the cells that are wanted by `cell_id`, and which checkpoints stay. `corpus`: its
+    folder."""
+
+    stage: str
+    tree: Tree
+    cells: dict[str, CellSpec]
+    keep: Keep
+    corpus: str
+
+    @cached_property
+    def name(self) -> str:
+        """Of the file, by its content."""
+        digest = content_id({"cells": sorted(self.cells), "segments": sorted(self.tree.segments)})
+        return f"{''.join(c if c.isalnum() else '-' for c in self.stage)}-{digest}.json"
+
+    @cached_property
+    def ends(self) -> dict[str, str]:
+        """Segment -> the wanted cell that it completes."""
+        return {self.tree.paths[cell][-1]: cell for cell in self.cells}
+
+    def path(self, name: str) -> tuple[str, ...]:
+        """The ids of all segments from the start to this one."""
+        path = [name]
+        while parent := self.tree.segments[path[-1]].parent:
+            path.append(parent)
+        return tuple(reversed(path))
+
+    @cached_property
+    def chains(self) -> dict[str, int]:
+        """Segment -> FLOPs of the longest chain of segments from it on, itself included.
+
+        Tasks that start long chains go first: the last to finish is then as early as it can be.
+        """
+        length: dict[str, int] = {}
+        after: dict[str, int] = {}
+        for name, segment in reversed(self.tree.segments.items()):  # children stand after their parents
+            length[name] = segment.flops + after.get(name, 0)
+            if segment.parent:
+                after[segment.parent] = max(after.get(segment.parent, 0), length[name])
+        return length
+
+    def missing(self, contents: Contents) -> set[str]:
+        """The segments to train: what every unfinished cell still needs of its path.
+
+        A segment is needed if its record is missing, or its checkpoint while a needed one goes on from it.
+        Nothing is needed of a cell that diverged or failed: trained again it would do so again.
+        """
+        needed: set[str] = set()
+        seen: set[tuple[str, bool]] = set()
+        hopeless = contents.hopeless
+        for cell in self.cells:
+            path = self.tree.paths[cell]
+            if cell in contents.cells or (hopeless and not hopeless.isdisjoint(path)):
+                continue
+            go_on = False
+            for name in reversed(path):
+                if (name, go_on) in seen:  # and all before it
+                    break
+                seen.add((name, go_on))
+                if name == path[-1] or name not in contents.segments:
+                    go_on = True
+                elif not go_on or name in contents.checkpoints:
+                    go_on = False
+                    continue
+                needed.add(name)
+        return needed
+
+    def ready(self, missing: set[str], contents: Contents) -> list[str]:
+        """Those that can be trained now, the start of the longest chain first."""
+        parents = {name: self.tree.segments[name].parent for name in missing}
+        usable = contents.checkpoints - missing
+        ready = [
+            name
+            for name, parent in parents.items()
+            # All before it, not the parent alone: of a record that was set aside the metrics are needed too.
+            if parent is None or (parent in usable and missing.isdisjoint(self.path(parent)))
+        ]
+        return sorted(ready, key=lambda name: (-self.chains[name], name))
+
+    def task(self, name: str, missing: set[str]) -> Task:
+        """A segment to train, while `missing` are."""
+        segment = self.tree.segments[name]
+        followed = any(child in missing for child in self.children.get(name, ()))
+        cell = self.ends.get(name)
+        return Task(
+            segment=segment,
+            path=self.path(name),
+            cell=self.cells[cell] if cell else None,
+            save=followed or self.is_kept(segment),
+            corpus=self.corpus,
+        )
+
+    @cached_property
+    def children(self) -> dict[str, list[str]]:
+        """Segment -> those that go on from it."""
+        children: dict[str, list[str]] = {}
+        for name, segment in self.tree.segments.items():
+            if segment.parent:
+                children.setdefault(segment.parent, []).append(name)
+        return children
+
+    def is_kept(self, segment: Segment) -> bool:
+        """Whether the segment's checkpoint stays when nothing waits for it any more."""
+        return is_kept(self.keep, segment)
+
+
+def is_kept(keep: Keep, segment: Segment) -> bool:
+    """Whether a segment's checkpoint stays when nothing waits for it any more."""
+    return keep == "all" or (keep == "trunks" and segment.total is None)
+
+
+def publish(board: Board, store: Store) -> None:
+    """Shows a board to the workers.
+
+    Raises `ValueError` if it names a cell otherwise than by its `cell_id`: the result would be filed under
+    another name than the one that is waited for.
+    """
+    misnamed = [name for name, cell in board.cells.items() if name != cell.cell_id]
+    if misnamed:
+        raise ValueError(f"stage {board.stage}: {misnamed[0]} is no cell_id of the cell it names")
+    recipes: dict[Recipe, int] = {}
+    number = lambda recipe: recipes.setdefault(recipe, len(recipes))  # noqa: E731  # a counter of this table
+    segments = [
+        [name, number(s.recipe), s.start, s.stop, s.total, s.parent, s.flops]
+        for name, s in board.tree.segments.items()
+    ]
+    cells = [
+        [name, number(c.recipe), c.steps, c.split, c.eval_windows, board.tree.paths[name][-1]]
+        for name, c in board.cells.items()
+    ]
+    value = {
+        "stage": board.stage,
+        "corpus": board.corpus,
+        "keep": board.keep,
+        "recipes": [to_json(recipe) for recipe in recipes],
+        "segments": segments,
+        "cells": cells,
+    }
+    store.write_text(f"board/{board.name}", json.dumps(value))
+
+
+def is_up(board: Board, store: Store) -> bool:
+    """Whether the workers see a board."""
+    return (store.path / "board" / board.name).exists()
+
+
+def read(store: Store, name: str) -> Board | None:
+    """A board by its name; None if it was taken down."""
+    try:
+        value: dict[str, Any] = json.loads((store.path / "board" / name).read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    recipes = [from_json(Recipe, recipe) for recipe in value["recipes"]]
+    tree = Tree()
+    for segment, recipe, start, stop, total, parent, _ in value["segments"]:
+        tree.segments[segment] = Segment(recipes[recipe], start, stop, total, parent)
+    cells = {}
+    for cell, recipe, steps, split, windows, _ in value["cells"]:
+        cells[cell] = CellSpec(recipes[recipe], steps, split, windows)
+    board = Board(value["stage"], tree, cells, value["keep"], value["corpus"])
+    for cell, *_, last in value["cells"]:
+        tree.paths[cell] = board.path(last)
+    return board
+
+
+def take_down(store: Store, name: str) -> None:
+    """The stage is over: workers see its board no more."""
+    with contextlib.suppress(FileNotFoundError):  # another did so first
+        (store.path / "board" / name).replace(store.path / "board" / f".{name}")
+
+
+class Extent(NamedTuple):
+    """What a segment costs, and its steps."""
+
+    flops: int
+    steps: int
+
+
+class Outline(NamedTuple):
+    """A board that is or was up, without its recipes.
+
+    `parents`: of each segment; `cells`: the last segment of each.
+    """
+
+    stage: str
+    is_up: bool
+    segments: dict[str, Extent]
+    parents: dict[str, str | None]
+    cells: dict[str, str]
+
+    def path(self, cell: str) -> Iterator[str]:
+        """The cell's segments, the last one first."""
+        name: str | None = self.cells[cell]
+        while name:
+            yield name
+            name = self.parents[name]
+
+
+def outlines(store: Store) -> list[Outline]:
+    """Every board of the sweep so far, those that were taken down included."""
+    found = []
+    for file in sorted((store.path / "board").glob("*.json")):
+        try:
+            value = json.loads(file.read_text())
+        except (FileNotFoundError, ValueError):
+            continue
+        rows = value["segments"]
+        found.append(
+            Outline(
+                stage=value["stage"],
+                is_up=not file.name.startswith("."),
+                segments={name: Extent(flops, b - a) for name, _, a, b, _, _, flops in rows},
+                parents={name: parent for name, _, _, _, _, parent, _ in rows},
+                cells={cell: last for cell, *_, last in value["cells"]},
+            )
+        )
+    return found

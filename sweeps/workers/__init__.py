@@ -1,0 +1,1 @@
+"""The processes that train: take work from the queue, run it, file what it gave."""

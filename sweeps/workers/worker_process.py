@@ -1,0 +1,68 @@
+"""A worker as a process: `python -m isoflop.sweeps.workers.worker_process FOLDER EXECUTION`.
+
+EXECUTION is a JSON object. SIGTERM, SIGUSR2, SIGINT or the death of its parent make it save what it is at,
+give it back, and leave with status 0. It shows that it lives before it imports JAX, which on a file system of
+many can take minutes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+from isoflop.base.durable import is_full
+from isoflop.base.errors import UserError
+from isoflop.sweeps.launchers.exits import FULL, REFUSED
+from isoflop.sweeps.queue.heartbeats import HEARTBEATS_PER_LEASE, STARTING, HeartbeatWriter
+from isoflop.sweeps.queue.process_identity import ProcessIdentity
+from isoflop.sweeps.queue.store import DiskFullError, Store
+from isoflop.sweeps.workers.process_group import ProcessGroup
+from isoflop.train.execution import Execution
+from isoflop.train.spec import from_json
+
+
+def main() -> int:
+    """Works on a folder; returns the exit status."""
+    leaving: list[str] = []
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
+        signal.signal(number, lambda number, _: leaving.append(signal.Signals(number).name))
+    parent = int(os.environ.get("ISOFLOP_PARENT") or os.getppid())
+    os.dup2(2, 1)  # whatever a library prints goes to the log
+    store, how = Store(Path(sys.argv[1])), from_json(Execution, json.loads(sys.argv[2]))
+    group = ProcessGroup.named()
+    if not group.leads:
+        group.join()
+        from isoflop.sweeps.workers.worker import follow
+
+        follow(store, how, group)
+        return 0
+    who = ProcessIdentity.own()
+    pulse = HeartbeatWriter(
+        store.path / "workers", who, how.lease_seconds / HEARTBEATS_PER_LEASE, how.hang_seconds
+    )
+    pulse.facts = {"state": STARTING, "tasks": []}
+    pulse.start()
+    try:
+        group.join()
+        from isoflop.sweeps.workers.worker import lead
+
+        lead(store, who, pulse, how, lambda: bool(leaving) or os.getppid() != parent, group)
+    except DiskFullError:
+        return FULL
+    except OSError as error:
+        if is_full(error):
+            return FULL
+        raise
+    except UserError as error:
+        store.refuse_work(who.name, str(error))
+        return REFUSED
+    finally:
+        pulse.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
