@@ -25,6 +25,7 @@ import numpy as np
 
 from benchmarks.timing import is_small
 from isoflop.base.durable import MANIFEST, new_folder
+from isoflop.base.json_values import to_json
 from isoflop.running import plan
 from isoflop.sweeps.grids.config import Rates, SweepConfig
 from isoflop.sweeps.plan import Plan
@@ -36,7 +37,6 @@ from isoflop.sweeps.queue.claims import Claims
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.stage import look
 from isoflop.train.result import CellResult, unfinished
-from isoflop.train.spec import to_json
 
 SIZES = 20
 PROCESSES, TAKES = (2, 30) if is_small() else (16, 300)

@@ -15,6 +15,7 @@ import numpy as np
 
 from isoflop.base.cache import cache_dir
 from isoflop.base.errors import UserError
+from isoflop.base.json_values import content_id
 from isoflop.sweeps.grids.segments import Tree
 from isoflop.sweeps.launchers import Launcher, OpenLauncher
 from isoflop.sweeps.plan import Plan, StepSeconds
@@ -24,7 +25,7 @@ from isoflop.sweeps.stage import train_cells
 from isoflop.train.data.batches import CHUNK
 from isoflop.train.data.fetching import announce
 from isoflop.train.execution import Execution
-from isoflop.train.spec import CellSpec, Recipe, Segment, content_id
+from isoflop.train.spec import CellSpec, Recipe, Segment
 
 MEASURED_WIDTHS = 3
 LEAST_WINDOWS = 2

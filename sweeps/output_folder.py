@@ -7,10 +7,10 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from isoflop.base.json_values import content_id
 from isoflop.sweeps.grids.adaptive import Adaptive
 from isoflop.sweeps.grids.config import SweepConfig, config_names, load_config
 from isoflop.sweeps.queue.store import GRID
-from isoflop.train.spec import content_id
 
 OUTPUTS = Path("outputs")
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from isoflop.base.errors import UserError
+from isoflop.base.json_values import content_id, to_json
 from isoflop.base.provenance import log_start
 from isoflop.sweeps.grids import stages
 from isoflop.sweeps.grids.adaptive import Adaptive, first_cells, next_cells
@@ -39,7 +40,6 @@ from isoflop.sweeps.queue.process_identity import ProcessIdentity
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.stage import View, train_cells
 from isoflop.train.execution import Execution
-from isoflop.train.spec import content_id, to_json
 
 LEAST_SEED_NOISE = 0.005
 """Nats; the standard deviation between seeds is taken to be no less, however alike few pairs may be."""

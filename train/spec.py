@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
-from functools import cache, cached_property
-from typing import Annotated, Any, Literal, TypeVar
+from functools import cached_property
+from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 
-from isoflop.base.errors import UserError
+from isoflop.base.json_values import canonical_json, content_id
 from isoflop.models import Ledger, ModelConfig, ledger
 
 RESULTS_VERSION = 2
 """Part of every hash. Raised by any change of this code that changes the numbers a recipe gives."""
 
-T = TypeVar("T")
 Split = Literal["train", "tune", "heldout"]
 
 
@@ -171,40 +168,3 @@ class Segment:
     def flops(self) -> int:
         """Training FLOPs of this stretch alone."""
         return (self.stop - self.start) * self.recipe.batch_tokens * self.recipe.ledger.train_flops
-
-
-def to_json(value: Any) -> Any:
-    """A dataclass as plain JSON values."""
-    return _adapter(type(value)).dump_python(value, mode="json")
-
-
-def from_json(cls: type[T], value: Any) -> T:
-    """The dataclass back from JSON values; `UserError` naming the field that doesn't fit."""
-    try:
-        return _adapter(cls).validate_python(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or cls.__name__
-        raise UserError(f"{cls.__name__}: {where}: {first['msg']}") from error
-
-
-def content_id(value: Any) -> str:
-    """Sixteen hexadecimal digits of the SHA-256 of the value's canonical JSON."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
-
-
-def canonical_json(value: Any) -> str:
-    """The value as JSON with sorted keys and no spaces. A recipe's is made once for all that hold it."""
-    if not isinstance(value, CellSpec | Segment):
-        return json.dumps(to_json(value), sort_keys=True, separators=(",", ":"))
-    fields = {
-        name: part.canonical if isinstance(part, Recipe) else json.dumps(part)
-        for name, part in vars(value).items()
-        if name in value.__dataclass_fields__  # and not a cached property
-    }
-    return "{" + ",".join(f'"{name}":{fields[name]}' for name in sorted(fields)) + "}"
-
-
-@cache
-def _adapter(cls: type[T]) -> TypeAdapter[T]:
-    return TypeAdapter(cls)

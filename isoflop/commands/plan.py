@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from isoflop.arguments import parse
+from isoflop.base.json_values import to_json
 from isoflop.commands.sweep import (
     EXECUTION_FLAGS,
     EXECUTION_OPTIONS,
@@ -21,7 +22,6 @@ from isoflop.commands.sweep import (
 )
 from isoflop.sweeps.grids.config import SweepConfig, load_config
 from isoflop.train.execution import Execution
-from isoflop.train.spec import to_json
 
 if TYPE_CHECKING:
     from isoflop.sweeps.plan import Plan, Price

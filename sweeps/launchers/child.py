@@ -15,8 +15,8 @@ from typing import IO
 import jaxlib.version
 
 from isoflop.base.errors import UserError
+from isoflop.base.json_values import to_json
 from isoflop.train.execution import Execution
-from isoflop.train.spec import to_json
 
 ACCELERATOR_PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin", "jax_rocm7_plugin", "libtpu")
 

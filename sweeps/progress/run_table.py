@@ -10,12 +10,12 @@ from dataclasses import fields
 from typing import Any
 
 from isoflop.base.durable import CorruptRecordError
+from isoflop.base.json_values import content_id, from_json
 from isoflop.sweeps.grids.cells import PlannedCell
 from isoflop.sweeps.grids.segments import Tree
 from isoflop.sweeps.queue.store import Contents, Store
 from isoflop.train.data.corpus import Corpus
 from isoflop.train.result import CellResult, unfinished
-from isoflop.train.spec import content_id, from_json
 
 FIRST = ("cell_id", "trunk_id", "sweep", "init_seed", "data_seed", "status", "reason", "role", "budget")
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from isoflop.analysis.provenance import is_stale
 from isoflop.base.errors import UserError
+from isoflop.base.json_values import content_id
 from isoflop.sweeps.grids.stages import GRID, LAST, RETRY, SHORT, TUNING, short_name
 from isoflop.sweeps.queue import board as boards
 from isoflop.sweeps.queue.board import Outline
 from isoflop.sweeps.queue.heartbeats import Heartbeat, read_heartbeats
 from isoflop.sweeps.queue.store import Contents, Store
-from isoflop.train.spec import content_id
 
 SAMPLE = 200
 """Segments whose seconds tell the pace."""

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import IO, Any, TextIO, get_args, get_type_hints
 
 from isoflop.base.errors import UserError
+from isoflop.base.json_values import to_json
 from isoflop.sweeps.queue.board import Board
 from isoflop.sweeps.queue.live_metrics import LiveCurves, under_way
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.trackers import LiveTracker, Tracker
 from isoflop.train.result import CellResult
-from isoflop.train.spec import to_json
 
 LIVE_CELLS = 24
 """Cells that are shown at once while they train; others follow as these are over."""

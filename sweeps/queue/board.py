@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
+from isoflop.base.json_values import content_id, from_json, to_json
 from isoflop.sweeps.grids.segments import Tree
 from isoflop.sweeps.queue.store import Contents, Store
 from isoflop.sweeps.queue.task import Task
-from isoflop.train.spec import CellSpec, Recipe, Segment, content_id, from_json, to_json
+from isoflop.train.spec import CellSpec, Recipe, Segment
 
 Keep = Literal["none", "trunks", "all"]
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from isoflop.base.durable import write
+from isoflop.base.json_values import from_json, to_json
 from isoflop.sweeps.queue.process_identity import ProcessIdentity
-from isoflop.train.spec import from_json, to_json
 
 HEARTBEATS_PER_LEASE = 12
 

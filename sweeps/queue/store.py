@@ -32,9 +32,10 @@ from isoflop.base import durable
 from isoflop.base.durable import CorruptRecordError
 from isoflop.base.errors import UserError
 from isoflop.base.formatting import compact
+from isoflop.base.json_values import from_json, to_json
 from isoflop.sweeps.grids.config import SweepConfig
 from isoflop.sweeps.queue.claims import names
-from isoflop.train.spec import RESULTS_VERSION, DataSpec, from_json, to_json
+from isoflop.train.spec import RESULTS_VERSION, DataSpec
 
 FORMAT = 2
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.base.durable import CorruptRecordError, new_folder
+from isoflop.base.json_values import to_json
 from isoflop.base.provenance import Provenance, provenance
 from isoflop.sweeps.queue.live_metrics import LiveLog, cell_rates, remove
 from isoflop.sweeps.queue.store import Store
@@ -26,7 +27,7 @@ from isoflop.train.device import device_name
 from isoflop.train.execution import Execution
 from isoflop.train.loop import Part, Progress, Trained, evaluate, run_segments
 from isoflop.train.result import Clock, curve, measured
-from isoflop.train.spec import CellSpec, DataSpec, Segment, to_json
+from isoflop.train.spec import CellSpec, DataSpec, Segment
 from isoflop.train.step import TrainState
 
 

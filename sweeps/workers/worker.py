@@ -13,6 +13,7 @@ from typing import Any
 
 from isoflop.base.durable import CorruptRecordError, is_full
 from isoflop.base.errors import UserError
+from isoflop.base.json_values import from_json, to_json
 from isoflop.models import ModelConfig
 from isoflop.sweeps.launchers.child import accelerated
 from isoflop.sweeps.queue import board as boards
@@ -28,7 +29,6 @@ from isoflop.sweeps.workers.process_group import ALONE, ProcessGroup
 from isoflop.train.device import Device, find_device, set_up
 from isoflop.train.execution import Execution
 from isoflop.train.loop import Interrupted, pack_key
-from isoflop.train.spec import from_json, to_json
 
 DEATHS = 5
 """A task at which so many workers died is taken to be what kills them."""

@@ -15,13 +15,13 @@ from pathlib import Path
 
 from isoflop.base.durable import is_full
 from isoflop.base.errors import UserError
+from isoflop.base.json_values import from_json
 from isoflop.sweeps.launchers.exits import FULL, REFUSED
 from isoflop.sweeps.queue.heartbeats import HEARTBEATS_PER_LEASE, STARTING, HeartbeatWriter
 from isoflop.sweeps.queue.process_identity import ProcessIdentity
 from isoflop.sweeps.queue.store import DiskFullError, Store
 from isoflop.sweeps.workers.process_group import ProcessGroup
 from isoflop.train.execution import Execution
-from isoflop.train.spec import from_json
 
 
 def main() -> int:

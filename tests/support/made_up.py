@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from isoflop.base.json_values import to_json
 from isoflop.sweeps.progress.run_table import to_csv
 from isoflop.sweeps.progress.tracker_sync import read_rows
 from isoflop.sweeps.queue.store import Store
 from isoflop.train.data.corpus import Corpus
 from isoflop.train.result import CellResult, Clock, curve, measured, unfinished
-from isoflop.train.spec import CellSpec, to_json
+from isoflop.train.spec import CellSpec
 from tests.support.small import small_model, small_recipe, small_sweep
 
 STEPS = (100, 200)

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from isoflop.base.json_values import to_json
 from isoflop.sweeps.launchers import child
 from isoflop.sweeps.launchers.ray import Keeper
 from isoflop.sweeps.launchers.slurm import Pilot
 from isoflop.train.execution import Execution
-from isoflop.train.spec import to_json
 
 
 class StandIn:

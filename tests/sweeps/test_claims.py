@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from isoflop.base.json_values import to_json
 from isoflop.sweeps.grids.segments import Tree
 from isoflop.sweeps.queue.board import Board, publish
 from isoflop.sweeps.queue.claims import Claim, Claims
@@ -30,7 +31,7 @@ from isoflop.sweeps.queue.task import Task
 from isoflop.sweeps.workers.worker import Worker
 from isoflop.train.device import Device
 from isoflop.train.execution import Execution
-from isoflop.train.spec import CellSpec, Segment, to_json
+from isoflop.train.spec import CellSpec, Segment
 from tests.support.small import small_recipe
 
 RACE = """
@@ -111,7 +112,7 @@ def test_a_worker_is_gone_when_its_beat_stands_still_for_the_lease(tmp_path: Pat
 def test_a_dead_process_of_this_machine_is_known_at_once(tmp_path: Path) -> None:
     code = (
         "from isoflop.sweeps.queue.process_identity import ProcessIdentity\n"
-        "from isoflop.train.spec import to_json; import json\n"
+        "from isoflop.base.json_values import to_json; import json\n"
     )
     code += "print(json.dumps(to_json(ProcessIdentity.own())))"
     told = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)

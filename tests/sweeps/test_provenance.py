@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
+from isoflop.base.json_values import from_json, to_json
 from isoflop.base.provenance import LOG, Provenance, provenance
 from isoflop.sweeps.grids.config import SweepConfig
 from isoflop.sweeps.progress.tracker_sync import TrackerSync
 from isoflop.sweeps.trackers.wandb_run import report_run
 from isoflop.train.data.corpus import Corpus
 from isoflop.train.result import CellResult, unfinished
-from isoflop.train.spec import CellSpec, from_json, to_json
+from isoflop.train.spec import CellSpec
 from tests.support.made_up import make_store
 from tests.support.small import small_recipe
 from tests.sweeps.conftest import Runner

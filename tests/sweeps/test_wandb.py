@@ -16,6 +16,7 @@ import pytest
 
 from isoflop.__main__ import _run
 from isoflop.analysis import load_runs
+from isoflop.base.json_values import to_json
 from isoflop.sweeps.grids.segments import build_tree
 from isoflop.sweeps.progress.background_sync import BackgroundSync
 from isoflop.sweeps.progress.console import Reporter
@@ -26,7 +27,7 @@ from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.trackers import wandb as wandb_tracker
 from isoflop.train.data.corpus import Corpus
 from isoflop.train.result import Clock, curve, measured, unfinished
-from isoflop.train.spec import CellSpec, to_json
+from isoflop.train.spec import CellSpec
 from tests.support.made_up import make_store, row_of, train_again
 from tests.support.small import small_recipe
 from tests.support.wandb_file import read_run

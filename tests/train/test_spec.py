@@ -11,8 +11,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import pytest
 
 from isoflop.base.errors import UserError
+from isoflop.base.json_values import canonical_json, content_id, from_json, to_json
 from isoflop.sweeps.grids.config import SweepConfig, load_config
-from isoflop.train.spec import CellSpec, Segment, canonical_json, content_id, from_json, to_json
+from isoflop.train.spec import CellSpec, Segment
 from tests.support.small import small_recipe
 
 CELL = CellSpec(small_recipe(), steps=50)

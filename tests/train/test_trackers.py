@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from isoflop.base.json_values import to_json
 from isoflop.sweeps.trackers import open_tracker
 from isoflop.sweeps.trackers.wandb_run import cell_run
 from isoflop.train.data.corpus import Corpus
 from isoflop.train.result import Clock, curve, measured
-from isoflop.train.spec import CellSpec, to_json
+from isoflop.train.spec import CellSpec
 from tests.support.small import small_recipe
 from tests.support.wandb_file import Run, read_run
 
