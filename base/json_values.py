@@ -36,11 +36,12 @@ def content_id(value: Any) -> str:
 
 
 def canonical_json(value: Any) -> str:
-    """The dataclass as JSON with sorted keys and no spaces.
+    """The value as JSON with sorted keys and no spaces.
 
     Fields that keep their own as `canonical`, such as the recipe that many cells share, are not spelled anew.
     """
-    parts = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    fields = dataclasses.fields(value) if dataclasses.is_dataclass(value) else ()
+    parts = {field.name: getattr(value, field.name) for field in fields}
     if not any(hasattr(part, "canonical") for part in parts.values()):
         return json.dumps(to_json(value), sort_keys=True, separators=(",", ":"))
     texts = {name: getattr(part, "canonical", None) or json.dumps(part) for name, part in parts.items()}
