@@ -31,9 +31,9 @@ from isoflop.sweeps.queue.heartbeats import HeartbeatWriter
 from isoflop.sweeps.queue.process_identity import ProcessIdentity
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.stage import View, train_cells
+from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.sweeps.workers.worker import Worker
 from isoflop.train import device
-from isoflop.train.execution import Execution
 from isoflop.train.loop import evaluate, run_segment
 from isoflop.train.spec import Segment
 
@@ -89,11 +89,13 @@ def _bare(planned: Plan) -> None:
 
 def _worker(planned: Plan) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        store, who, how = Store(Path(folder)), ProcessIdentity.own(), Execution()
+        store, who, options = Store(Path(folder)), ProcessIdentity.own(), WorkerOptions()
         publish(_board(planned), store)
-        pulse = HeartbeatWriter(store.path / "workers", who, how.lease_seconds / 12)
+        pulse = HeartbeatWriter(store.path / "workers", who, options.lease_seconds / 12)
         pulse.start()
-        Worker(store, who, pulse, device.find_device(how), how, lambda: False).run(idle_seconds=0)
+        Worker(store, who, pulse, device.find_device(options.execution), options, lambda: False).run(
+            idle_seconds=0
+        )
         pulse.stop()
 
 
@@ -129,7 +131,7 @@ def _kill_one(planned: Plan) -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
         stopped = contextlib.suppress(KeyboardInterrupt)
-        with stopped, contextlib.closing(open_launcher(store, Execution())) as launcher:
+        with stopped, contextlib.closing(open_launcher(store, WorkerOptions())) as launcher:
             train_cells(_board(planned), store, launcher, on_view=watch)
     return times
 

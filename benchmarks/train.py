@@ -44,7 +44,7 @@ from benchmarks.timing import is_small, seconds, tell
 from isoflop.models import ModelConfig, build, family, family_of_size
 from isoflop.sweeps.configs.cpu_demo import SWEEP
 from isoflop.sweeps.grids.cells import grid_cells
-from isoflop.sweeps.launchers.child import CPU_XLA_FLAGS
+from isoflop.sweeps.workers.child import CPU_XLA_FLAGS
 from isoflop.train.data.batches import CHUNK
 from isoflop.train.spec import AdamW, DataSpec, Recipe, Schedule
 

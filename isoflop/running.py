@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from isoflop.sweeps.grids.adaptive import Adaptive
     from isoflop.sweeps.grids.config import SweepConfig
     from isoflop.sweeps.plan import Plan
+    from isoflop.sweeps.workers.options import WorkerOptions
     from isoflop.train.data.corpus import Corpus
-    from isoflop.train.execution import Execution
 
 
 def prepare(source: str, tokenizer: str = "bytes") -> Corpus:
@@ -36,7 +36,7 @@ def sweep(
     out: str | Path | None = None,
     launcher: str = "local",
     reporter: Any = None,
-    how: Execution | None = None,
+    worker_options: WorkerOptions | None = None,
     caps: Caps | None = None,
     launcher_options: str = "",
     adaptive: Adaptive | None = None,
@@ -55,17 +55,17 @@ def sweep(
     from isoflop.sweeps.queue.store import Store
     from isoflop.sweeps.run import run_sweep
     from isoflop.sweeps.trackers import load_tracker
-    from isoflop.train.execution import Execution
+    from isoflop.sweeps.workers.options import WorkerOptions
 
     config = _config(config)
     folder = Path(out) if out else default_folder(config, adaptive=adaptive)
     where = load_launcher(launcher, launcher_options)
     for tracker in config.trackers:
         load_tracker(tracker)
-    how = how or Execution()
+    worker_options = worker_options or WorkerOptions()
     # Before anything is downloaded:
-    how.refuse_batch(config.batch_size)
-    refuse_missing(launcher, how)
+    worker_options.execution.refuse_batch(config.batch_size)
+    refuse_missing(launcher, worker_options.execution)
     Store(folder).refuse(config, kind_of(adaptive))
     reporter = reporter or Reporter()
     with reporter.stage("prepare the data"):
@@ -76,10 +76,10 @@ def sweep(
     if caps:
         if caps.max_hours:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            caps.refuse(planned.price(*calibrate(planned, where, how, beside=folder.parent)))
+            caps.refuse(planned.price(*calibrate(planned, where, worker_options, beside=folder.parent)))
         else:
             caps.refuse(planned.price())
-    return run_sweep(planned, folder, where, reporter, how, adaptive)
+    return run_sweep(planned, folder, where, reporter, worker_options, adaptive)
 
 
 def status(folder: str | Path) -> dict[str, Any]:

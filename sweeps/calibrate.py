@@ -22,9 +22,9 @@ from isoflop.sweeps.plan import Plan, StepSeconds
 from isoflop.sweeps.queue.board import Board
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.stage import train_cells
+from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.data.batches import CHUNK
 from isoflop.train.data.fetching import announce
-from isoflop.train.execution import Execution
 from isoflop.train.spec import CellSpec, Recipe, Segment
 
 MEASURED_WIDTHS = 3
@@ -34,7 +34,10 @@ STEPS = 2 * CHUNK
 
 
 def calibrate(
-    plan: Plan, open_launcher: OpenLauncher, how: Execution = Execution(), beside: Path | None = None
+    plan: Plan,
+    open_launcher: OpenLauncher,
+    worker_options: WorkerOptions = WorkerOptions(),
+    beside: Path | None = None,
 ) -> tuple[StepSeconds, int]:
     """Seconds of a step as a function of the recipe, interpolated in logs over FLOPs a step; and how many
     workers train at the same time.
@@ -47,8 +50,8 @@ def calibrate(
     chosen = sorted({widths[round(i)] for i in np.linspace(0, len(widths) - 1, MEASURED_WIDTHS)})
     with tempfile.TemporaryDirectory(dir=beside, prefix=".calibration-") as folder:
         store = Store(Path(folder))
-        with contextlib.closing(open_launcher(store, how)) as launcher:
-            found = _measure(plan, store, launcher, how, [recipes[w] for w in chosen])
+        with contextlib.closing(open_launcher(store, worker_options)) as launcher:
+            found = _measure(plan, store, launcher, worker_options, [recipes[w] for w in chosen])
             workers = launcher.worker_count
     measured = {_step_flops(recipes[width]): seconds for width, seconds in found}
     x, y = np.log(list(measured)), np.log(list(measured.values()))
@@ -61,18 +64,18 @@ def calibrate(
 
 
 def _measure(
-    plan: Plan, store: Store, launcher: Launcher, how: Execution, recipes: Sequence[Recipe]
+    plan: Plan, store: Store, launcher: Launcher, worker_options: WorkerOptions, recipes: Sequence[Recipe]
 ) -> list[tuple[int, float]]:
     remembered = cache_dir("calibration")
-    machine = (
-        f"{content_id([how.platform, how.devices, how.nodes, how.members, how.remat])}-{platform.node()}"
-    )
+    e = worker_options.execution
+    settings = content_id([e.platform, e.devices, e.nodes, e.members, e.remat])
+    machine = f"{settings}-{platform.node()}"
     files = {r.model.width: remembered / f"{content_id(_shape(r))}-{machine}.json" for r in recipes}
     missing = [r for r in recipes if not files[r.model.width].exists()]
     if missing:
         announce(f"calibration: {len(missing)} widths, some seconds each; this machine's are remembered")
         segments = [Segment(_shape(r), 0, STEPS, None, None) for r in missing]
-        _train(segments, plan, store, launcher, how)
+        _train(segments, plan, store, launcher, worker_options)
         for segment in segments:
             facts = store.read_json(f"segments/{segment.segment_id}/segment.json")
             told = {"step_seconds": facts["step_seconds"]}
@@ -80,7 +83,9 @@ def _measure(
     return [(r.model.width, json.loads(files[r.model.width].read_text())["step_seconds"]) for r in recipes]
 
 
-def _train(segments: Sequence[Segment], plan: Plan, store: Store, launcher: Launcher, how: Execution) -> None:
+def _train(
+    segments: Sequence[Segment], plan: Plan, store: Store, launcher: Launcher, worker_options: WorkerOptions
+) -> None:
     tree, cells = Tree(), {}
     for segment in segments:
         cell = CellSpec(segment.recipe, segment.stop, eval_windows=LEAST_WINDOWS)
@@ -88,7 +93,7 @@ def _train(segments: Sequence[Segment], plan: Plan, store: Store, launcher: Laun
         tree.paths[cell.cell_id] = (segment.segment_id,)
         cells[cell.cell_id] = cell
     board = Board("calibrate", tree, cells, "none", str(plan.corpus.folder))
-    train_cells(board, store, launcher, lease_seconds=how.lease_seconds)
+    train_cells(board, store, launcher, lease_seconds=worker_options.lease_seconds)
     for name, tries in store.contents().failures.items():
         width = tree.segments[name].recipe.model.width
         raise UserError(f"the calibration of width {width} failed: {store.reason(name, tries)}")

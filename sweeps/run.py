@@ -39,7 +39,7 @@ from isoflop.sweeps.queue.heartbeats import HEARTBEATS_PER_LEASE, HeartbeatMonit
 from isoflop.sweeps.queue.process_identity import ProcessIdentity
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.stage import View, train_cells
-from isoflop.train.execution import Execution
+from isoflop.sweeps.workers.options import WorkerOptions
 
 LEAST_SEED_NOISE = 0.005
 """Nats; the standard deviation between seeds is taken to be no less, however alike few pairs may be."""
@@ -58,7 +58,7 @@ class Sweep:
     reporter: Reporter
     mirror: BackgroundSync
     cuts: Cuts = uncut
-    how: Execution = Execution()
+    worker_options: WorkerOptions = WorkerOptions()
     warned: set[str] = field(default_factory=set)
 
     @property
@@ -94,7 +94,7 @@ class Sweep:
                 board,
                 self.store,
                 self.launcher,
-                lease_seconds=self.how.lease_seconds,
+                lease_seconds=self.worker_options.lease_seconds,
                 on_view=on_view,
                 warn=self.warn_once,
             )
@@ -137,7 +137,7 @@ def run_sweep(
     out: Path,
     open_launcher: OpenLauncher,
     reporter: Reporter,
-    how: Execution = Execution(),
+    worker_options: WorkerOptions = WorkerOptions(),
     adaptive: Adaptive | None = None,
 ) -> Path:
     """Trains all that the plan's folder `out` still lacks, and writes its tables; returns `out`.
@@ -154,16 +154,16 @@ def run_sweep(
     if adaptive:
         _refuse_adaptive(plan, adaptive)
     with (
-        _coordinating(store, reporter, how),
+        _coordinating(store, reporter, worker_options.lease_seconds),
         contextlib.closing(BackgroundSync(plan.config.trackers, plan.config.name, store, reporter)) as mirror,
-        contextlib.closing(open_launcher(store, how)) as launcher,
+        contextlib.closing(open_launcher(store, worker_options)) as launcher,
     ):
         log_start(out, sys.argv)
         workers = launcher.worker_count
         store.note("plan", asdict(price) | {"total_flops": price.total_flops, "workers": workers})
         (store.path / "summary.json").unlink(missing_ok=True)  # until it is finished again
         cuts = trunk_cuts(plan.config) if adaptive else uncut
-        _stages(Sweep(plan, store, launcher, reporter, mirror, cuts, how), adaptive)
+        _stages(Sweep(plan, store, launcher, reporter, mirror, cuts, worker_options), adaptive)
     return out
 
 
@@ -186,11 +186,11 @@ def _other_flops(plan: Plan) -> int:
 
 
 @contextlib.contextmanager
-def _coordinating(store: Store, reporter: Reporter, how: Execution) -> Iterator[None]:
+def _coordinating(store: Store, reporter: Reporter, lease_seconds: float) -> Iterator[None]:
     """Makes this process known to others on the folder; where it is alone, what failed is tried again, and
     the claims of dead processes are void."""
     who = ProcessIdentity.own()
-    beat_seconds = min(COORDINATOR_SECONDS, how.lease_seconds / HEARTBEATS_PER_LEASE)
+    beat_seconds = min(COORDINATOR_SECONDS, lease_seconds / HEARTBEATS_PER_LEASE)
     pulse = HeartbeatWriter(store.path / "coordinators", who, beat_seconds)
     others = {name.removesuffix(".json") for name in names(pulse.folder)}
     watch = HeartbeatMonitor(pulse.folder, 2.5 * beat_seconds)

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from isoflop.base.errors import UserError
 from isoflop.sweeps.launchers import Launcher
-from isoflop.sweeps.launchers.exits import last_line
+from isoflop.sweeps.launchers.restarts import last_line
 from isoflop.sweeps.queue import board as boards
 from isoflop.sweeps.queue.board import Board
 from isoflop.sweeps.queue.claims import Claim, Claims
 from isoflop.sweeps.queue.heartbeats import Heartbeat, read_heartbeats
 from isoflop.sweeps.queue.store import Contents, Store
 from isoflop.sweeps.stall import StallMonitor
-from isoflop.train.execution import Execution
+from isoflop.sweeps.workers.options import WorkerOptions
 
 LOOK_SECONDS = 0.25
 """Between two looks at the folder; more, where a look takes long."""
@@ -48,7 +48,7 @@ def train_cells(
     store: Store,
     launcher: Launcher,
     *,
-    lease_seconds: float = Execution.lease_seconds,
+    lease_seconds: float = WorkerOptions.lease_seconds,
     on_view: Callable[[View], None] = lambda view: None,
     warn: Callable[[str], None] = lambda text: None,
 ) -> None:

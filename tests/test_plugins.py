@@ -24,9 +24,9 @@ from isoflop.sweeps.grids.config import SweepConfig, load_config
 from isoflop.sweeps.launchers import load_launcher
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.trackers import open_tracker
+from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.data import processes as synthetic
 from isoflop.train.data.sources import open_source
-from isoflop.train.execution import Execution
 
 
 class Kind(NamedTuple):
@@ -214,7 +214,7 @@ def test_a_launcher_opens_and_closes_without_work_or_says_what_it_lacks(
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")  # none is started here
     refused = ""
     try:
-        launcher = load_launcher(name)(Store(tmp_path), Execution())
+        launcher = load_launcher(name)(Store(tmp_path), WorkerOptions())
     except UserError as error:
         refused = str(error)
     else:

@@ -28,12 +28,6 @@ class Execution:
     products with weights (dots), or all within a block."""
     nodes: Annotated[int, Range(at_least=1)] = 1
     """Machines that one cell is spread over, each with its share of the devices (launchers of clusters)."""
-    checkpoint_minutes: Annotated[float, Range(above=0)] = 10.0
-    """A kill costs at most this much of a cell's training."""
-    lease_seconds: Annotated[float, Range(above=0)] = 60.0
-    """A worker silent for so long is taken for dead, and its work is given to others."""
-    hang_seconds: Annotated[float, Range(above=0)] = 1800.0
-    """A worker that makes no headway for so long, its first compilation included, is ended."""
     profile: bool = False
     """Write a profiler trace of each width's first task into the sweep's folder `profiles`."""
 

@@ -21,7 +21,7 @@ from isoflop.commands.sweep import (
     take_config,
 )
 from isoflop.sweeps.grids.config import SweepConfig, load_config
-from isoflop.train.execution import Execution
+from isoflop.sweeps.workers.options import WorkerOptions
 
 if TYPE_CHECKING:
     from isoflop.sweeps.plan import Plan, Price
@@ -35,7 +35,9 @@ class Options:
     """Print one JSON object and nothing else."""
     no_calibration: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Skip the short runs that the price in seconds needs."""
-    how: Annotated[Execution, tyro.conf.arg(name="")] = Execution()
+    worker_options: Annotated[WorkerOptions, tyro.conf.arg(name=""), tyro.conf.OmitArgPrefixes] = (
+        WorkerOptions()
+    )
 
 
 def run(argv: list[str]) -> int:
@@ -54,11 +56,11 @@ def run(argv: list[str]) -> int:
     from isoflop.running import plan as make
     from isoflop.sweeps.launchers import refuse_missing
 
-    options.how.refuse_batch(config.batch_size)
-    refuse_missing("local", options.how)
+    options.worker_options.execution.refuse_batch(config.batch_size)
+    refuse_missing("local", options.worker_options.execution)
     stay_off_the_accelerator()
     planned = make(config)
-    price = planned.price() if options.no_calibration else _price(planned, options.how)
+    price = planned.price() if options.no_calibration else _price(planned, options.worker_options)
     if options.as_json:
         print(json.dumps(_as_json(planned, price)))
     else:
@@ -66,11 +68,11 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def _price(planned: Plan, how: Execution) -> Price:
+def _price(planned: Plan, worker_options: WorkerOptions) -> Price:
     from isoflop.sweeps.calibrate import calibrate
     from isoflop.sweeps.launchers import load_launcher
 
-    return planned.price(*calibrate(planned, load_launcher("local"), how))
+    return planned.price(*calibrate(planned, load_launcher("local"), worker_options))
 
 
 def _as_json(planned: Plan, price: Price) -> dict[str, Any]:

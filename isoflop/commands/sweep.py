@@ -17,13 +17,16 @@ from isoflop.base.errors import UserError
 from isoflop.commands.fit_text import wrapped
 from isoflop.sweeps.caps import Caps
 from isoflop.sweeps.grids.config import SweepConfig, config_names, load_config
+from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.execution import Execution
 
 if TYPE_CHECKING:
     from isoflop.sweeps.progress.console import Reporter
 
 EXECUTION_OPTIONS = tuple(
-    f"--{f.name.replace('_', '-')}" for f in dataclasses.fields(Execution) if f.type != "bool"
+    f"--{f.name.replace('_', '-')}"
+    for f in (*dataclasses.fields(Execution), *dataclasses.fields(WorkerOptions))
+    if f.type not in ("bool", "Execution")
 )
 EXECUTION_FLAGS = ("--profile",)
 EXECUTION_USAGE = "[--platform P] [--devices N] [--members M] [--remat R] [--profile] ..."
@@ -58,7 +61,9 @@ class Where:
     half_width: float = 0.02
     """Of the target's 95% interval, at which an adaptive sweep stops; --max-flops stops it before."""
     caps: Annotated[Caps, tyro.conf.arg(name="")] = Caps()
-    how: Annotated[Execution, tyro.conf.arg(name="")] = Execution()
+    worker_options: Annotated[WorkerOptions, tyro.conf.arg(name=""), tyro.conf.OmitArgPrefixes] = (
+        WorkerOptions()
+    )
 
 
 def run(argv: list[str]) -> int:
@@ -87,11 +92,11 @@ def run_config(config: SweepConfig, where: Where, base: SweepConfig) -> int:
     stay_off_the_accelerator()
     reporter = Reporter()
     began = time.monotonic()
-    how, caps, options = where.how, where.caps, where.launcher_options
+    caps, options = where.caps, where.launcher_options
     chosen = Adaptive(where.target, where.half_width, caps.max_flops) if where.adaptive else None
     caps = dataclasses.replace(caps, max_flops=None) if chosen else caps
     out = where.out or default_folder(config, base, chosen)
-    folder = sweep(config, out, where.launcher, reporter, how, caps, options, chosen)
+    folder = sweep(config, out, where.launcher, reporter, where.worker_options, caps, options, chosen)
     for line in closing_lines(folder):
         reporter.say(line)
     if not where.no_report:

@@ -1,6 +1,6 @@
 """Who keeps workers alive, and where: a file here that defines `open_launcher` is a launcher.
 
-A launcher knows nothing of tasks: its workers (`isoflop.sweeps.launchers.child.start`) take them from the
+A launcher knows nothing of tasks: its workers (`isoflop.sweeps.workers.child.start`) take them from the
 sweep's folder.
 """
 
@@ -14,6 +14,7 @@ from typing import Protocol, runtime_checkable
 from isoflop.base import plugins
 from isoflop.base.errors import UserError
 from isoflop.sweeps.queue.store import Store
+from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.execution import Execution
 
 
@@ -51,21 +52,21 @@ class Queueing(Protocol):
         ...
 
 
-OpenLauncher = Callable[[Store, Execution], Launcher]
+OpenLauncher = Callable[[Store, WorkerOptions], Launcher]
 
 
-def refuse_missing(name: str, how: Execution) -> None:
+def refuse_missing(name: str, execution: Execution) -> None:
     """Raises `UserError` if the launcher lacks what it needs, as far as that shows before anything is begun.
 
-    A launcher's file says so by a function `refuse_missing(how)`, if it has one.
+    A launcher's file says so by a function `refuse_missing(execution)`, if it has one.
     """
     plugin = plugins.load("isoflop.sweeps.launchers", "open_launcher", name, "launcher")
     if hasattr(plugin, "refuse_missing"):
-        plugin.refuse_missing(how)
+        plugin.refuse_missing(execution)
 
 
 def load_launcher(name: str, options: str = "") -> OpenLauncher:
-    """What opens the launcher of that name for a sweep's folder and the way its cells are computed.
+    """What opens the launcher of that name for a sweep's folder and its workers' options.
 
     `options`: its settings, as `isoflop.sweeps.launchers.options` reads them. Raises `UserError`
     with the known names for an unknown one, and for options of a launcher that has none.

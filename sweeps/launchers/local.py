@@ -14,22 +14,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from isoflop.base.errors import UserError
-from isoflop.sweeps.launchers import child
-from isoflop.sweeps.launchers.exits import GRACE_SECONDS, Patience, exit_message
+from isoflop.sweeps.launchers.restarts import GRACE_SECONDS, Patience, exit_message
 from isoflop.sweeps.queue.store import Store
+from isoflop.sweeps.workers import child
+from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.execution import Execution
 
 
-def refuse_missing(how: Execution) -> None:
+def refuse_missing(execution: Execution) -> None:
     """Raises `UserError` for a platform that this machine lacks, and for a cell on several machines."""
-    if how.nodes > 1:
-        raise UserError(f"nodes {how.nodes}: the local launcher has one: take --launcher slurm")
-    child.refuse_missing_platform(how)
+    if execution.nodes > 1:
+        raise UserError(f"nodes {execution.nodes}: the local launcher has one: take --launcher slurm")
+    child.refuse_missing_platform(execution)
 
 
-def open_launcher(store: Store, how: Execution) -> Local:
+def open_launcher(store: Store, worker_options: WorkerOptions) -> Local:
     """This machine's cores or accelerators, for the sweep in `store`."""
-    return Local(store, how)
+    return Local(store, worker_options)
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,10 @@ class Slot:
 class Local:
     """Processes of this machine; each compiles a width's programs once for all its tasks."""
 
-    def __init__(self, store: Store, how: Execution) -> None:
-        refuse_missing(how)
-        self.store, self.how = store, how
-        self.slots = _slots(how)
+    def __init__(self, store: Store, worker_options: WorkerOptions) -> None:
+        refuse_missing(worker_options.execution)
+        self.store, self.worker_options = store, worker_options
+        self.slots = _slots(worker_options.execution)
         self.workers: dict[Slot, subprocess.Popen[bytes]] = {}
         self.log = store.path / "worker.log"
         self.patience = Patience(store, self.log)
@@ -86,7 +87,7 @@ class Local:
 
     def _start(self, slot: Slot) -> subprocess.Popen[bytes]:
         with self.log.open("a") as log:
-            return child.start(self.store.path, self.how, core=slot.core, gpu=slot.gpu, log=log)
+            return child.start(self.store.path, self.worker_options, core=slot.core, gpu=slot.gpu, log=log)
 
     def _reap(self, slot: Slot) -> str:
         """Forgets a worker that has ended; what there is to say of its end."""
@@ -94,16 +95,19 @@ class Local:
         if status is None:
             return ""
         del self.workers[slot]
-        why = exit_message(status, self.store, self.how)
+        why = exit_message(status, self.store, self.worker_options)
         return f"the worker on {slot} {why} (see worker.log); another takes its place" if why else ""
 
 
-def _slots(how: Execution) -> Sequence[Slot]:
-    if child.accelerated(how):
+def _slots(execution: Execution) -> Sequence[Slot]:
+    if child.accelerated(execution):
         gpus = _gpus()
-        groups = [gpus[i : i + how.devices] for i in range(0, len(gpus) - how.devices + 1, how.devices)]
+        groups = [
+            gpus[i : i + execution.devices]
+            for i in range(0, len(gpus) - execution.devices + 1, execution.devices)
+        ]
         return [Slot(i, gpu=",".join(group)) for i, group in enumerate(groups)] or [Slot(0)]
-    if how.devices > 1:
+    if execution.devices > 1:
         return [Slot(0)]
     if hasattr(os, "sched_getaffinity"):
         return [Slot(i, core=core) for i, core in enumerate(sorted(os.sched_getaffinity(0)))]

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from isoflop.base.errors import UserError
-from isoflop.sweeps.launchers import child
-from isoflop.sweeps.launchers.exits import GRACE_SECONDS, Patience, exit_message
 from isoflop.sweeps.launchers.options import read_options
+from isoflop.sweeps.launchers.restarts import GRACE_SECONDS, Patience, exit_message
 from isoflop.sweeps.queue.store import Store
+from isoflop.sweeps.workers import child
+from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.execution import Execution
 
 LOOK_SECONDS = 0.2
@@ -40,29 +41,29 @@ class Ray:
     """Further resources by name, as Ray counts them."""
 
 
-def refuse_missing(how: Execution) -> None:
+def refuse_missing(execution: Execution) -> None:
     """Raises `UserError` where Ray is not installed, and for a cell on several nodes."""
-    if how.nodes > 1:
-        raise UserError(f"nodes {how.nodes}: on Ray a worker has one: take --launcher slurm")
+    if execution.nodes > 1:
+        raise UserError(f"nodes {execution.nodes}: on Ray a worker has one: take --launcher slurm")
     try:
         import ray  # noqa: F401  # pyright: ignore[reportUnusedImport]  # only whether it is there
     except ImportError as error:
         raise UserError("the launcher ray needs Ray: pip install 'isoflop[ray]'") from error
 
 
-def open_launcher(store: Store, how: Execution, options: str = "") -> RayLauncher:
+def open_launcher(store: Store, worker_options: WorkerOptions, options: str = "") -> RayLauncher:
     """Joins the cluster, for the sweep in `store`.
 
     Raises `UserError` where Ray is not installed, the cluster doesn't answer, or no worker fits any node.
     """
     settings = read_options(Ray, "ray", options)
-    refuse_missing(how)
+    refuse_missing(worker_options.execution)
     import ray
 
     ours = not ray.is_initialized()
     if ours:
         _join(settings.address)
-    launcher = RayLauncher(store, how, settings, ours)
+    launcher = RayLauncher(store, worker_options, settings, ours)
     if launcher.worker_count < 1:
         launcher.close()
         raise UserError(
@@ -74,9 +75,9 @@ def open_launcher(store: Store, how: Execution, options: str = "") -> RayLaunche
 class RayLauncher:
     """Keeps an actor for each worker. `ours`: whether this process joined the cluster for it."""
 
-    def __init__(self, store: Store, how: Execution, settings: Ray, ours: bool) -> None:
-        self.store, self.how, self.settings, self.ours = store, how, settings, ours
-        cores, gpus = child.cores_and_gpus(how, settings.cpus, settings.gpus)
+    def __init__(self, store: Store, worker_options: WorkerOptions, settings: Ray, ours: bool) -> None:
+        self.store, self.worker_options, self.settings, self.ours = store, worker_options, settings, ours
+        cores, gpus = child.cores_and_gpus(worker_options.execution, settings.cpus, settings.gpus)
         further = {name: float(amount) for name, amount in settings.resources.items()}
         self.need = {name: n for name, n in {"CPU": cores, "GPU": gpus, **further}.items() if n}
         self.logs = store.path.resolve() / "ray"
@@ -152,7 +153,7 @@ class RayLauncher:
             "runtime_env": {"env_vars": variables},
         }
         actor_class: Any = ray.remote(**options)(Keeper)
-        actor = actor_class.remote(self.store.path.resolve(), self.how, self.logs)
+        actor = actor_class.remote(self.store.path.resolve(), self.worker_options, self.logs)
         end = actor.run.remote()
         self.workers[end], self.placed[end] = actor, actor.placed.remote()
 
@@ -166,22 +167,22 @@ class RayLauncher:
             log, status = ray.get(end)
         except RayError as error:  # its node or its actor is gone
             return f"a worker is lost: {' '.join(str(error).split())}"
-        why = exit_message(status, self.store, self.how)
+        why = exit_message(status, self.store, self.worker_options)
         return f"the worker of {log} {why}" if why else ""
 
 
 class Keeper:
     """The actor: has a worker as its child on its node. The worker leaves when the actor is gone."""
 
-    def __init__(self, folder: Path, how: Execution, logs: Path) -> None:
-        self.folder, self.how = folder, how
+    def __init__(self, folder: Path, worker_options: WorkerOptions, logs: Path) -> None:
+        self.folder, self.worker_options = folder, worker_options
         self.log = logs / f"{os.uname().nodename}-{os.getpid()}-{int(time.time())}.log"
         self.leaving = threading.Event()
 
     def run(self) -> tuple[Path, int]:
         """The worker's log and its exit status, once it has ended."""
         with self.log.open("w") as log:
-            process = child.start(self.folder, self.how, log=log)
+            process = child.start(self.folder, self.worker_options, log=log)
         while process.poll() is None:
             if self.leaving.wait(LOOK_SECONDS):
                 child.leave(process, GRACE_SECONDS)

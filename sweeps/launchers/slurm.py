@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from isoflop.base.errors import UserError
-from isoflop.sweeps.launchers import child
-from isoflop.sweeps.launchers.exits import Patience, exit_message
 from isoflop.sweeps.launchers.options import read_options
+from isoflop.sweeps.launchers.restarts import Patience, exit_message
 from isoflop.sweeps.queue.store import Store
+from isoflop.sweeps.workers import child
+from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.execution import Execution
 
 POLL_SECONDS = 5.0
@@ -88,7 +89,7 @@ class Job(NamedTuple):
     reason: str = ""
 
 
-def refuse_missing(how: Execution) -> None:
+def refuse_missing(execution: Execution) -> None:
     """Raises `UserError` where submitit or SLURM's commands are not installed."""
     if not shutil.which("sbatch"):
         raise UserError("no SLURM here (sbatch is not on the PATH): run on a login node, or --launcher local")
@@ -98,20 +99,20 @@ def refuse_missing(how: Execution) -> None:
         raise UserError("the launcher slurm needs submitit: pip install 'isoflop[slurm]'") from error
 
 
-def open_launcher(store: Store, how: Execution, options: str = "") -> SlurmLauncher:
+def open_launcher(store: Store, worker_options: WorkerOptions, options: str = "") -> SlurmLauncher:
     """The cluster that this machine submits to, for the sweep in `store`.
 
     Raises `UserError` where submitit or SLURM's commands are not installed, or the scheduler doesn't answer.
     """
-    refuse_missing(how)
-    return SlurmLauncher(store, how, read_options(Slurm, "slurm", options))
+    refuse_missing(worker_options.execution)
+    return SlurmLauncher(store, worker_options, read_options(Slurm, "slurm", options))
 
 
 class SlurmLauncher:
     """Keeps a sweep's workers in the queue; their jobs are known by a name made from the folder's path."""
 
-    def __init__(self, store: Store, how: Execution, settings: Slurm) -> None:
-        self.how, self.settings = how, settings
+    def __init__(self, store: Store, worker_options: WorkerOptions, settings: Slurm) -> None:
+        self.worker_options, self.settings = worker_options, settings
         self.folder = store.path.resolve()
         self.name = job_name(self.folder)
         # An earlier coordinator's workers, if any, are this one's now.
@@ -183,7 +184,7 @@ class SlurmLauncher:
         if job is None:  # and forgets the others after some minutes; what a worker gave as its result stays
             result = files / f"{i}_0_result.pkl"
             job = Job("COMPLETED" if result.exists() else "no longer in the queue", 0)
-        why = exit_message(job.status, Store(self.folder), self.how) or f"is {job.state}"
+        why = exit_message(job.status, Store(self.folder), self.worker_options) or f"is {job.state}"
         if job.state == "COMPLETED":
             return ""
         return f"the worker of SLURM job {i} {why} (see {files / i}_0_log.out)"
@@ -193,11 +194,13 @@ class SlurmLauncher:
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
         executor = submitit.SlurmExecutor(self.folder / "slurm", max_num_timeout=NO_END_OF_REQUEUES)
-        executor.update_parameters(**parameters(self.settings, self.how), job_name=self.name)
+        executor.update_parameters(
+            **parameters(self.settings, self.worker_options.execution), job_name=self.name
+        )
         grace = max(1.0, self.settings.signal_delay - REQUEUE_SECONDS)
         try:
             with _outside_of_jobs(), executor.batch():
-                jobs = [executor.submit(Pilot(self.folder, self.how, grace)) for _ in range(count)]
+                jobs = [executor.submit(Pilot(self.folder, self.worker_options, grace)) for _ in range(count)]
         except (FailedJobError, FailedSubmissionError, subprocess.SubprocessError, OSError) as error:
             last = next((line for line in reversed(str(error).splitlines()) if "error" in line), str(error))
             said = f"sbatch refuses the workers ({last.strip()}): change --launcher-options"
@@ -208,10 +211,10 @@ class SlurmLauncher:
         self.alive |= {job.job_id for job in jobs}
         return []
 
-    def _cancel(self, jobs: Sequence[str], *how: str) -> None:
+    def _cancel(self, jobs: Sequence[str], *flags: str) -> None:
         if jobs:
             with contextlib.suppress(UserError):  # they may just have ended
-                _ask(["scancel", *how, *jobs])
+                _ask(["scancel", *flags, *jobs])
 
 
 class Pilot:
@@ -220,8 +223,8 @@ class Pilot:
     `grace`: seconds that it has. Checkpointable as submitit means it: a warned job is queued again.
     """
 
-    def __init__(self, folder: Path, how: Execution, grace: float) -> None:
-        self.folder, self.how, self.grace = folder, how, grace
+    def __init__(self, folder: Path, worker_options: WorkerOptions, grace: float) -> None:
+        self.folder, self.worker_options, self.grace = folder, worker_options, grace
         self.process: subprocess.Popen[bytes] | None = None
         self.leaving = False
 
@@ -229,7 +232,9 @@ class Pilot:
         signal.signal(signal.SIGTERM, self._terminate)
         if os.environ["SLURM_PROCID"] != "0":  # submitit acts on its warning in the first process alone
             signal.signal(signal.SIGUSR2, self._terminate)
-        self.process = child.start(self.folder, self.how, more=_several_processes(self.how))
+        self.process = child.start(
+            self.folder, self.worker_options, more=_several_processes(self.worker_options.execution)
+        )
         if self.leaving:  # it was told so before there was a worker
             self._leave()
         # Waited for by another thread, so that a handler that runs in this one can wait for it too.
@@ -244,7 +249,7 @@ class Pilot:
         from submitit.helpers import DelayedSubmission
 
         self._leave()
-        return DelayedSubmission(type(self)(self.folder, self.how, self.grace))
+        return DelayedSubmission(type(self)(self.folder, self.worker_options, self.grace))
 
     def _leave(self) -> None:
         self.leaving = True
@@ -269,15 +274,15 @@ def job_name(folder: Path) -> str:
     return f"isoflop-{re.sub(r'[^A-Za-z0-9.-]', '-', folder.name)}-{mark}"
 
 
-def parameters(settings: Slurm, how: Execution) -> dict[str, Any]:
+def parameters(settings: Slurm, execution: Execution) -> dict[str, Any]:
     """What submitit is told of a worker's job."""
-    cpus, gpus = child.cores_and_gpus(how, settings.cpus, settings.gpus)
+    cpus, gpus = child.cores_and_gpus(execution, settings.cpus, settings.gpus)
     texts = ("partition", "account", "qos", "constraint", "mem")
     return {
         **{name: getattr(settings, name) for name in texts if getattr(settings, name)},
         **({"gpus_per_node": gpus} if gpus else {}),
         "time": settings.time,
-        "nodes": how.nodes,
+        "nodes": execution.nodes,
         "ntasks_per_node": 1,
         "cpus_per_task": cpus,
         # Since SLURM 22.05 a step doesn't inherit its job's cores.
@@ -290,9 +295,9 @@ def parameters(settings: Slurm, how: Execution) -> dict[str, Any]:
     }
 
 
-def _several_processes(how: Execution) -> dict[str, str]:
+def _several_processes(execution: Execution) -> dict[str, str]:
     """Where the processes of a worker on several nodes find each other."""
-    if how.nodes == 1:
+    if execution.nodes == 1:
         return {}
     port = 61440 + int(os.environ["SLURM_JOB_ID"]) % 4096  # above the range that systems give out
     return {

@@ -20,6 +20,7 @@ from isoflop.base.provenance import Provenance, provenance
 from isoflop.sweeps.queue.live_metrics import LiveLog, cell_rates, remove
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.queue.task import Task
+from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.sweeps.workers.process_group import ALONE, ProcessGroup
 from isoflop.train import checkpoint
 from isoflop.train.data.corpus import Corpus, load
@@ -40,7 +41,7 @@ class Worked:
     progress: Progress = lambda steps, losses: None
     leave: Callable[[], bool] = lambda: False
     held: Callable[[int], bool] = lambda number: True
-    how: Execution = Execution()
+    options: WorkerOptions = WorkerOptions()
     group: ProcessGroup = ALONE
 
 
@@ -76,7 +77,7 @@ def execute(tasks: Sequence[Task], store: Store, done: int, worked: Worked = Wor
     A segment whose training or evaluation loss stops being finite is filed as diverged, without a checkpoint.
     Raises `isoflop.train.loop.Left` once told to leave, what there is saved.
     """
-    segments, how = [task.segment for task in tasks], worked.how
+    segments, execution = [task.segment for task in tasks], worked.options.execution
     corpus = _corpus(tasks[0].corpus, segments[0].recipe.data)
     names = [segment.segment_id for segment in segments] if worked.group.leads else []
     with contextlib.closing(LiveLog(store, names)) as live:
@@ -85,9 +86,9 @@ def execute(tasks: Sequence[Task], store: Store, done: int, worked: Worked = Wor
             corpus,
             [store.checkpoint(s.parent) / "state" if s.parent else None for s in segments],
             worked.progress,
-            how,
-            store.profile(segments[0].recipe.model.width) if how.profile else None,
-            parts=[_part(segment, store, done, how) for segment in segments] if done else (),
+            execution,
+            store.profile(segments[0].recipe.model.width) if execution.profile else None,
+            parts=[_part(segment, store, done, execution) for segment in segments] if done else (),
             partway=_Partway(tasks, store, worked),
             agree=worked.group.tell,
             log=live.append,
@@ -101,11 +102,11 @@ def _corpus(folder: str, data: DataSpec) -> Corpus:
     return load(Path(folder), data)
 
 
-def _part(segment: Segment, store: Store, steps: int, how: Execution) -> Part:
+def _part(segment: Segment, store: Store, steps: int, execution: Execution) -> Part:
     folder = store.partial(segment.segment_id, steps)
     facts = json.loads((folder / "part.json").read_text())
     return Part(
-        state=checkpoint.restore(segment.recipe, folder / "state", how),
+        state=checkpoint.restore(segment.recipe, folder / "state", execution),
         metrics=dict(np.load(folder / "metrics.npz")),
         seconds=facts["seconds"],
         startup_seconds=facts["startup_seconds"],
@@ -120,7 +121,7 @@ class _Partway:
         self.saved = time.monotonic()
 
     def wanted(self) -> Literal["nothing", "save", "leave"]:
-        due = time.monotonic() - self.saved > 60 * self.worked.how.checkpoint_minutes
+        due = time.monotonic() - self.saved > 60 * self.worked.options.checkpoint_minutes
         return self.worked.group.tell("leave" if self.worked.leave() else "save" if due else "nothing")
 
     def save(self, parts: Sequence[Part]) -> None:
@@ -159,7 +160,7 @@ def _file(task: Task, store: Store, corpus: Corpus, trained: Trained, worked: Wo
     name = task.segment.segment_id
     windows = None
     if task.cell and not trained.diverged:
-        windows = evaluate(task.cell, trained.state, corpus, worked.how)
+        windows = evaluate(task.cell, trained.state, corpus, worked.options.execution)
     diverged = trained.diverged or (windows is not None and not np.isfinite(windows).all())
     if not _is_held(worked, number):
         return  # another has taken over
@@ -168,7 +169,7 @@ def _file(task: Task, store: Store, corpus: Corpus, trained: Trained, worked: Wo
     if not worked.group.leads:
         return
     if task.cell and windows is not None and not diverged:
-        _file_cell(task, task.cell, store, corpus, trained, windows, worked.how)
+        _file_cell(task, task.cell, store, corpus, trained, windows, worked.options.execution)
     _file_segment(task.segment, store.diverged(name) if diverged else store.segment(name), trained, diverged)
     store.drop_partials(name)
     remove(store, name)
@@ -202,7 +203,7 @@ def _file_cell(
     corpus: Corpus,
     trained: Trained,
     windows: NDArray[np.float32],
-    how: Execution,
+    execution: Execution,
 ) -> None:
     before = [store.segment(s) for s in task.path[:-1]]
     parts = [*(np.load(f / "metrics.npz") for f in before), trained.metrics]
@@ -218,7 +219,7 @@ def _file_cell(
         metrics=metrics,
         clock=clock,
         device=device_name(),
-        devices=how.devices,
+        devices=execution.devices,
         trained_by=[*(Provenance(**f["provenance"]) for f in facts if "provenance" in f), origin],
     )
     with new_folder(store.cell(cell.cell_id)) as folder:

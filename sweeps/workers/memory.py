@@ -25,55 +25,55 @@ LARGEST_PACKED = 30_000_000
 MOST_MEMBERS = 32
 
 
-def needed_bytes(recipe: Recipe, device: Device, how: Execution) -> tuple[int, int]:
+def needed_bytes(recipe: Recipe, device: Device, execution: Execution) -> tuple[int, int]:
     """Bytes on each device of (parameters, gradients and moments; activations kept for the backward pass, and
     the logits with their gradient)."""
-    model, windows = recipe.model, -(-recipe.batch_size // how.devices)
-    state = recipe.ledger.params("total") * (GATHERED_BYTES + KEPT_BYTES // how.devices)
-    kept = _activations(recipe, windows, how)
+    model, windows = recipe.model, -(-recipe.batch_size // execution.devices)
+    state = recipe.ledger.params("total") * (GATHERED_BYTES + KEPT_BYTES // execution.devices)
+    kept = _activations(recipe, windows, execution)
     if device.platform == "gpu" and recipe.dtype == "bfloat16" and model.document_separator is None:
         # Flash attention keeps no scores, which alone grow as the square of the context.
         half = replace(recipe, model=replace(model, context_length=max(1, model.context_length // 2)))
-        kept = max(0, 4 * _activations(half, windows, how) - kept)
+        kept = max(0, 4 * _activations(half, windows, execution) - kept)
     logits = min(2 * 4 * windows * model.context_length * model.vocab_size, 2 * LOGITS_BYTES)
     return state, kept + logits
 
 
-def _activations(recipe: Recipe, windows: int, how: Execution) -> int:
-    return activation_bytes(recipe.model, windows=windows, dtype=recipe.dtype, remat=how.remat).total
+def _activations(recipe: Recipe, windows: int, execution: Execution) -> int:
+    return activation_bytes(recipe.model, windows=windows, dtype=recipe.dtype, remat=execution.remat).total
 
 
-def members_that_fit(task: Task, device: Device, how: Execution) -> int:
+def members_that_fit(task: Task, device: Device, execution: Execution) -> int:
     """How many runs of the task's shape are trained as one program.
 
     One on a CPU, where members run one after the other; on an accelerator as many as its memory holds of a
     model too small to keep it busy.
     """
     recipe = task.segment.recipe
-    if how.devices > 1:
+    if execution.devices > 1:
         return 1
-    asked = how.members
+    asked = execution.members
     if asked is None and (device.platform == "cpu" or recipe.ledger.params("total") > LARGEST_PACKED):
         return 1
     if device.platform == "gpu" and recipe.model.document_separator is not None:
         return 1  # cuDNN's batching rule doesn't take a mask that all heads share
-    fit = int(USABLE * device.memory) // sum(needed_bytes(recipe, device, how))
+    fit = int(USABLE * device.memory) // sum(needed_bytes(recipe, device, execution))
     return max(1, min(MOST_MEMBERS if asked is None else asked, fit))
 
 
-def refuse_too_large(recipes: Iterable[Recipe], device: Device, how: Execution) -> None:
+def refuse_too_large(recipes: Iterable[Recipe], device: Device, execution: Execution) -> None:
     """Raises `UserError` for a batch that the devices don't divide, or, with the arithmetic, for a model that
     doesn't fit them."""
     different = {recipe.model: recipe for recipe in recipes}
     for recipe in different.values():
-        how.refuse_batch(recipe.batch_size)
+        execution.refuse_batch(recipe.batch_size)
     largest = max(different.values(), key=lambda r: r.model.width)
-    state, activations = needed_bytes(largest, device, how)
+    state, activations = needed_bytes(largest, device, execution)
     if state + activations > USABLE * device.memory:
         raise UserError(
             f"width {largest.model.width} doesn't fit {device.kind}: {largest.ledger.params('total'):,} "
-            f"parameters at {GATHERED_BYTES + KEPT_BYTES / how.devices:g} bytes are {state / 1e9:.2f} GB, "
-            f"activations of a batch of {largest.batch_size} windows {activations / 1e9:.2f} GB, and of its "
-            f"{device.memory / 1e9:.2f} GB {USABLE:.0%} can be used: lower batch_size, try --remat block, or "
-            "more --devices"
+            f"parameters at {GATHERED_BYTES + KEPT_BYTES / execution.devices:g} bytes are "
+            f"{state / 1e9:.2f} GB, activations of a batch of {largest.batch_size} windows "
+            f"{activations / 1e9:.2f} GB, and of its {device.memory / 1e9:.2f} GB {USABLE:.0%} can be used: "
+            "lower batch_size, try --remat block, or more --devices"
         )

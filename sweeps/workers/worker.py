@@ -15,7 +15,6 @@ from isoflop.base.durable import CorruptRecordError, is_full
 from isoflop.base.errors import UserError
 from isoflop.base.json_values import from_json, to_json
 from isoflop.models import ModelConfig
-from isoflop.sweeps.launchers.child import accelerated
 from isoflop.sweeps.queue import board as boards
 from isoflop.sweeps.queue.board import Board
 from isoflop.sweeps.queue.claims import Claim, Claims, names
@@ -23,11 +22,12 @@ from isoflop.sweeps.queue.heartbeats import HeartbeatMonitor, HeartbeatWriter
 from isoflop.sweeps.queue.process_identity import ProcessIdentity
 from isoflop.sweeps.queue.store import TRIES, Contents, DiskFullError, Store
 from isoflop.sweeps.queue.task import Task
+from isoflop.sweeps.workers.child import accelerated
 from isoflop.sweeps.workers.execute import Worked, execute, prepare
 from isoflop.sweeps.workers.memory import members_that_fit, refuse_too_large
+from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.sweeps.workers.process_group import ALONE, ProcessGroup
 from isoflop.train.device import Device, find_device, set_up
-from isoflop.train.execution import Execution
 from isoflop.train.loop import Interrupted, pack_key
 
 DEATHS = 5
@@ -52,7 +52,7 @@ def lead(
     store: Store,
     who: ProcessIdentity,
     pulse: HeartbeatWriter,
-    how: Execution,
+    options: WorkerOptions,
     leave: Callable[[], bool],
     group: ProcessGroup,
 ) -> None:
@@ -61,23 +61,23 @@ def lead(
     Raises `UserError` where it can't work here.
     """
     set_up()
-    found = find_device(how)
-    if found.platform == "cpu" and accelerated(how):
+    found = find_device(options.execution)
+    if found.platform == "cpu" and accelerated(options.execution):
         raise UserError(
             "JAX has a plugin for an accelerator here and finds none: mend its driver, or say --platform cpu "
             "to train on the cores"
         )
     pulse.headway(device=to_json(found))
-    Worker(store, who, pulse, found, how, leave, group).run()
+    Worker(store, who, pulse, found, options, leave, group).run()
     group.tell(to_json(Order()))
 
 
-def follow(store: Store, how: Execution, group: ProcessGroup) -> None:
+def follow(store: Store, options: WorkerOptions, group: ProcessGroup) -> None:
     """Does what the group's first process says, until it says that it is over."""
     set_up()
     while (order := from_json(Order, group.tell())).tasks:
         with contextlib.suppress(Interrupted):
-            execute(order.tasks, store, order.done, Worked(how=how, group=group))
+            execute(order.tasks, store, order.done, Worked(options=options, group=group))
 
 
 class Worker:
@@ -89,14 +89,14 @@ class Worker:
         who: ProcessIdentity,
         pulse: HeartbeatWriter,
         device: Device,
-        how: Execution,
+        options: WorkerOptions,
         leave: Callable[[], bool],
         group: ProcessGroup = ALONE,
     ) -> None:
         self.group = group
-        self.store, self.pulse, self.device, self.how, self.leave = store, pulse, device, how, leave
+        self.store, self.pulse, self.device, self.options, self.leave = store, pulse, device, options, leave
         self.claims = Claims(store.path / "claims", who.name)
-        self.watch = HeartbeatMonitor(store.path / "workers", how.lease_seconds)
+        self.watch = HeartbeatMonitor(store.path / "workers", options.lease_seconds)
         self.boards: dict[str, Board] = {}
         self.model: ModelConfig | None = None
         self.alone: set[str] = set()
@@ -122,7 +122,11 @@ class Worker:
     def _patience(self, idle_seconds: float) -> float:
         """Longer than a lease while others hold what is missing: they may be dead, and only a look that lasts
         can tell."""
-        return max(idle_seconds, 2 * self.how.lease_seconds) if self.others and idle_seconds else idle_seconds
+        return (
+            max(idle_seconds, 2 * self.options.lease_seconds)
+            if self.others and idle_seconds
+            else idle_seconds
+        )
 
     def _next_pack(self) -> list[tuple[Task, Claim]]:
         """Tasks to do as one, claimed; none if there is nothing that could be done now."""
@@ -130,7 +134,9 @@ class Worker:
         for name in names(self.store.path / "board"):
             if name not in self.boards and (read := boards.read(self.store, name)):
                 self.boards[name] = read
-                refuse_too_large((s.recipe for s in read.tree.segments.values()), self.device, self.how)
+                refuse_too_large(
+                    (s.recipe for s in read.tree.segments.values()), self.device, self.options.execution
+                )
             board = self.boards.get(name)
             pack = self._pack_from(board) if board else []
             if pack:
@@ -162,7 +168,9 @@ class Worker:
                 self.claims.release(claim)
             elif claim:
                 pack.append((task, claim))
-                most = 1 if name in self.alone else members_that_fit(task, self.device, self.how)
+                most = (
+                    1 if name in self.alone else members_that_fit(task, self.device, self.options.execution)
+                )
                 if len(pack) >= most:
                     break
         return pack
@@ -207,7 +215,7 @@ class Worker:
         try:
             done = prepare(tasks, self.store)
             self.group.tell(to_json(Order(tuple(tasks), done)))
-            execute(tasks, self.store, done, Worked(progress, self.leave, held, self.how, self.group))
+            execute(tasks, self.store, done, Worked(progress, self.leave, held, self.options, self.group))
         except Interrupted:
             pass
         except CorruptRecordError as damage:  # set aside: what is missing now is trained first

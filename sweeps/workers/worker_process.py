@@ -1,8 +1,8 @@
-"""A worker as a process: `python -m isoflop.sweeps.workers.worker_process FOLDER EXECUTION`.
+"""A worker as a process: `python -m isoflop.sweeps.workers.worker_process FOLDER OPTIONS`.
 
-EXECUTION is a JSON object. SIGTERM, SIGUSR2, SIGINT or the death of its parent make it save what it is at,
-give it back, and leave with status 0. It shows that it lives before it imports JAX, which on a file system of
-many can take minutes.
+OPTIONS are `WorkerOptions` as JSON. SIGTERM, SIGUSR2, SIGINT or the death of its parent make it save what it
+is at, give it back, and leave with status 0. It shows that it lives before it imports JAX, which on a network
+file system can take minutes.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pathlib import Path
 from isoflop.base.durable import is_full
 from isoflop.base.errors import UserError
 from isoflop.base.json_values import from_json
-from isoflop.sweeps.launchers.exits import FULL, REFUSED
 from isoflop.sweeps.queue.heartbeats import HEARTBEATS_PER_LEASE, STARTING, HeartbeatWriter
 from isoflop.sweeps.queue.process_identity import ProcessIdentity
 from isoflop.sweeps.queue.store import DiskFullError, Store
+from isoflop.sweeps.workers.child import FULL, REFUSED
+from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.sweeps.workers.process_group import ProcessGroup
-from isoflop.train.execution import Execution
 
 
 def main() -> int:
@@ -31,17 +31,17 @@ def main() -> int:
         signal.signal(number, lambda number, _: leaving.append(signal.Signals(number).name))
     parent = int(os.environ.get("ISOFLOP_PARENT") or os.getppid())
     os.dup2(2, 1)  # whatever a library prints goes to the log
-    store, how = Store(Path(sys.argv[1])), from_json(Execution, json.loads(sys.argv[2]))
+    store, options = Store(Path(sys.argv[1])), from_json(WorkerOptions, json.loads(sys.argv[2]))
     group = ProcessGroup.named()
     if not group.leads:
         group.join()
         from isoflop.sweeps.workers.worker import follow
 
-        follow(store, how, group)
+        follow(store, options, group)
         return 0
     who = ProcessIdentity.own()
     pulse = HeartbeatWriter(
-        store.path / "workers", who, how.lease_seconds / HEARTBEATS_PER_LEASE, how.hang_seconds
+        store.path / "workers", who, options.lease_seconds / HEARTBEATS_PER_LEASE, options.hang_seconds
     )
     pulse.facts = {"state": STARTING, "tasks": []}
     pulse.start()
@@ -49,7 +49,7 @@ def main() -> int:
         group.join()
         from isoflop.sweeps.workers.worker import lead
 
-        lead(store, who, pulse, how, lambda: bool(leaving) or os.getppid() != parent, group)
+        lead(store, who, pulse, options, lambda: bool(leaving) or os.getppid() != parent, group)
     except DiskFullError:
         return FULL
     except OSError as error:

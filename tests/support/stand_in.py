@@ -11,10 +11,10 @@ from typing import Any
 from unittest import mock
 
 from isoflop.base.json_values import to_json
-from isoflop.sweeps.launchers import child
 from isoflop.sweeps.launchers.ray import Keeper
 from isoflop.sweeps.launchers.slurm import Pilot
-from isoflop.train.execution import Execution
+from isoflop.sweeps.workers import child
+from isoflop.sweeps.workers.options import WorkerOptions
 
 
 class StandIn:
@@ -57,9 +57,9 @@ class StandInKeeper(Keeper):
             return super().run()
 
 
-def command(folder: Path, how: Execution) -> list[str]:
+def command(folder: Path, options: WorkerOptions) -> list[str]:
     """What starts it."""
-    return [sys.executable, "-m", "tests.support.stand_in_worker", str(folder), json.dumps(to_json(how))]
+    return [sys.executable, "-m", "tests.support.stand_in_worker", str(folder), json.dumps(to_json(options))]
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:

@@ -44,7 +44,7 @@ def main() -> None:
 
     for number in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT):
         signal.signal(number, leave)
-    tell("start", how=json.loads(sys.argv[2]), **{name: os.environ.get(name) for name in VARIABLES})
+    tell("start", options=json.loads(sys.argv[2]), **{name: os.environ.get(name) for name in VARIABLES})
     if "code" in orders:
         sys.exit(orders["code"])
     if orders.get("distributed"):

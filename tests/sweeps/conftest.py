@@ -10,7 +10,6 @@ import pytest
 
 from isoflop.sweeps.grids.adaptive import Adaptive
 from isoflop.sweeps.grids.config import SweepConfig
-from isoflop.sweeps.launchers import OpenLauncher
 from isoflop.sweeps.plan import make_plan
 from isoflop.sweeps.progress.console import Reporter
 from isoflop.sweeps.queue.heartbeats import HeartbeatWriter
@@ -19,10 +18,10 @@ from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.queue.task import Task
 from isoflop.sweeps.run import run_sweep
 from isoflop.sweeps.workers.execute import Worked, execute
+from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.sweeps.workers.worker import Worker
 from isoflop.train.data.corpus import Corpus
 from isoflop.train.device import find_device
-from isoflop.train.execution import Execution
 from tests.support.small import small_sweep
 from tests.support.tables import read_rows
 
@@ -34,10 +33,10 @@ class InProcess:
 
     worker_count = 1
 
-    def __init__(self, store: Store, how: Execution, given: list[Task], refuse: Refuse) -> None:
+    def __init__(self, store: Store, options: WorkerOptions, given: list[Task], refuse: Refuse) -> None:
         who = ProcessIdentity.own()
         pulse = HeartbeatWriter(store.path / "workers", who, 5.0)
-        self.worker = Worker(store, who, pulse, find_device(how), how, lambda: False)
+        self.worker = Worker(store, who, pulse, find_device(options.execution), options, lambda: False)
         self.given, self.refuse = given, refuse
 
     def keep(self, wanted: int) -> list[str]:
@@ -71,7 +70,7 @@ class Runner:
         out: Path,
         refuse: Refuse = lambda task: None,
         open_launcher: Any = None,
-        how: Execution = Execution(),
+        worker_options: WorkerOptions = WorkerOptions(),
         adaptive: Adaptive | None = None,
     ) -> list[dict[str, str]]:
         """The rows of runs.csv of the sweep, trained here unless another launcher is named."""
@@ -79,8 +78,12 @@ class Runner:
         self.said.clear()
         reporter = Reporter()
         reporter.say = lambda text, style="": self.said.append(text)
-        here: OpenLauncher = lambda store, how: InProcess(store, how, self.given, refuse)  # noqa: E731  # typed
-        run_sweep(make_plan(config, self.corpus), out, open_launcher or here, reporter, how, adaptive)
+
+        def here(store: Store, options: WorkerOptions) -> InProcess:
+            return InProcess(store, options, self.given, refuse)
+
+        plan = make_plan(config, self.corpus)
+        run_sweep(plan, out, open_launcher or here, reporter, worker_options, adaptive)
         return read_rows(out)
 
     def failures(self, out: Path) -> dict[str, int]:

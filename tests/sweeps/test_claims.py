@@ -28,9 +28,9 @@ from isoflop.sweeps.queue.heartbeats import (
 from isoflop.sweeps.queue.process_identity import ProcessIdentity
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.queue.task import Task
+from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.sweeps.workers.worker import Worker
 from isoflop.train.device import Device
-from isoflop.train.execution import Execution
 from isoflop.train.spec import CellSpec, Segment
 from tests.support.small import small_recipe
 
@@ -176,7 +176,7 @@ def test_idle_workers_stay_longer_than_a_lease_while_others_hold_what_is_missing
     publish(board, store)
     beat(tmp_path / "workers", "lost", 1)
     assert Claims(tmp_path / "claims", "lost").take(name)
-    how = Execution(lease_seconds=1.5)
+    options = WorkerOptions(lease_seconds=1.5)
     done: list[str] = []
 
     def execute(tasks: Sequence[Task], *_: object) -> None:
@@ -189,7 +189,7 @@ def test_idle_workers_stay_longer_than_a_lease_while_others_hold_what_is_missing
         who,
         HeartbeatWriter(tmp_path / "workers", who, 5.0),
         Device("cpu", "cpu", 1, 1 << 34),
-        how,
+        options,
         lambda: False,
     )
     with pytest.MonkeyPatch.context() as patch:

@@ -17,7 +17,7 @@ from isoflop.base.errors import UserError
 from isoflop.sweeps.grids.adaptive import Adaptive
 from isoflop.sweeps.grids.config import Rates, SweepConfig
 from isoflop.sweeps.queue.store import Store
-from isoflop.train.execution import Execution
+from isoflop.sweeps.workers.options import WorkerOptions
 from tests.support.disk import Disk, FullDisk, Network, PowerCut
 from tests.support.pretended import pretend
 from tests.support.tables import read_rows, timeless
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("pretend")
 CUTS = 20
 """Calls, of some hundred, at which the power goes or the disk is full; drawn, always the same."""
 
-HASTY = Execution(lease_seconds=0.05)
+HASTY = WorkerOptions(lease_seconds=0.05)
 """The cut's dead worker is of this living process: only its silence tells."""
 
 TABLES = ("tuning.csv", "runs.csv", "checks.csv")
@@ -80,9 +80,9 @@ def test_a_power_cut_at_any_file_call_costs_nothing_but_time(
         for call in (cut, cut // 3 + 1):  # it may go again while the first cut's damage is mended
             disk = Disk(out, call)
             with disk.watched(), contextlib.suppress(PowerCut):
-                run(config, out, how=HASTY)
+                run(config, out, worker_options=HASTY)
             disk.lose(draw)
-        run(config, out, how=HASTY)
+        run(config, out, worker_options=HASTY)
         assert tables(out) == undisturbed, cut
 
 
@@ -95,7 +95,7 @@ def test_a_disk_that_fills_up_anywhere_stops_the_sweep_and_nothing_is_lost(
         out = tmp_path / f"full-{cut}"
         with FullDisk(out, cut).watched(), pytest.raises((UserError, OSError), match=r"[Nn]o (disk )?space"):
             run(config, out)
-        run(config, out, how=HASTY)
+        run(config, out, worker_options=HASTY)
         assert tables(out) == undisturbed, cut
 
 
@@ -175,8 +175,8 @@ def test_an_adaptive_sweep_stopped_anywhere_comes_to_the_same_cells(
     for cut in (total // 3, 2 * total // 3):
         out = tmp_path / f"cut-{cut}"
         with Disk(out, cut).watched(), pytest.raises(PowerCut):
-            run(config, out, how=HASTY, adaptive=options)
-        run(config, out, how=HASTY, adaptive=options)
+            run(config, out, worker_options=HASTY, adaptive=options)
+        run(config, out, worker_options=HASTY, adaptive=options)
         assert tables(out) == tables(tmp_path / "whole")
     run(config, tmp_path / "whole", adaptive=options)
     assert trained
@@ -207,7 +207,7 @@ def test_a_coordinator_of_an_earlier_boot_is_found_dead(
     run(config, out)
     beat(out / "coordinators", "of-yesterday", 7)
     Store(out).fail("0" * 16, "the roof fell in", 2)
-    run(config, out, how=HASTY)
+    run(config, out, worker_options=HASTY)
     assert not any("joining" in line for line in run.said)
     assert not list((out / "coordinators").glob("*.json"))
     assert not run.failures(out)

@@ -19,6 +19,7 @@ from isoflop.sweeps.launchers import load_launcher
 from isoflop.sweeps.plan import Plan, make_plan
 from isoflop.sweeps.progress.console import Reporter
 from isoflop.sweeps.run import run_sweep
+from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.data.corpus import prepare
 from isoflop.train.data.row_corpus import RowCorpus
 from isoflop.train.data.synthetic_corpus import SyntheticCorpus
@@ -167,7 +168,7 @@ def test_the_same_sweep_trains_small_with_its_runs_packed(tmp_path: Path) -> Non
         tmp_path / "out",
         load_launcher("local"),
         reporter,
-        Execution(members=2),
+        WorkerOptions(Execution(members=2)),
     )
     table = rows(out, "runs.csv")
     assert {row["status"] for row in table} == {"finished"}

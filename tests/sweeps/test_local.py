@@ -22,8 +22,8 @@ from isoflop.sweeps.progress.status import read_status
 from isoflop.sweeps.queue.board import Board
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.stage import View, train_cells
+from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.data.corpus import Corpus
-from isoflop.train.execution import Execution
 from tests.support.chaos import chaos
 from tests.support.tables import read_rows, timeless
 from tests.sweeps.conftest import Runner
@@ -169,7 +169,7 @@ def test_a_worker_that_dies_is_replaced_and_its_work_done(
     plan = make_plan(config, corpus)
     cells = {p.cell.cell_id: p.cell for p in plan.grid}
     board = Board("all", plan.tree(plan.grid), cells, "none", str(corpus.folder))
-    with contextlib.closing(open_launcher(store, Execution())) as launcher:
+    with contextlib.closing(open_launcher(store, WorkerOptions())) as launcher:
         train_cells(board, store, launcher, on_view=kill, warn=said.append)
     assert killed
     assert any("ended with status -9 (see worker.log); another takes its place" in line for line in said)

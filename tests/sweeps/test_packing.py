@@ -20,6 +20,7 @@ from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.queue.task import Task
 from isoflop.sweeps.workers.execute import Worked
 from isoflop.sweeps.workers.memory import members_that_fit, needed_bytes, refuse_too_large
+from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.sweeps.workers.worker import Worker
 from isoflop.train.data.corpus import Corpus
 from isoflop.train.device import Device
@@ -63,9 +64,9 @@ def taken(tasks: Sequence[Task], limit: int, folder: Path, tell: Refuse = lambda
         patch.setattr("isoflop.sweeps.workers.worker.execute", execute)
         patch.setattr("isoflop.sweeps.workers.worker.prepare", lambda tasks, store: 0)
         patch.setattr("isoflop.sweeps.workers.worker.members_that_fit", lambda *_: limit)
-        Worker(store, who, HeartbeatWriter(folder / "workers", who, 5.0), CPU, SOLO, lambda: False).run(
-            idle_seconds=0
-        )
+        Worker(
+            store, who, HeartbeatWriter(folder / "workers", who, 5.0), CPU, WorkerOptions(), lambda: False
+        ).run(idle_seconds=0)
     return packs
 
 
@@ -148,7 +149,7 @@ def test_scores_are_not_counted_where_flash_attention_keeps_none() -> None:
 
 def test_a_device_that_is_not_there_is_missed_at_once(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="platform tpu was asked for and this machine has none"):
-        load_launcher("local")(Store(tmp_path), Execution(platform="tpu"))
+        load_launcher("local")(Store(tmp_path), WorkerOptions(Execution(platform="tpu")))
 
 
 @pytest.mark.slow
@@ -161,8 +162,8 @@ def test_packed_and_alone_a_sweep_has_the_same_table(
     tables = {}
     for members in (1, 4):
         out = tmp_path / str(members)
-        how = Execution(members=members, profile=members == 4)
-        run(config, out, open_launcher=load_launcher("local"), how=how)
+        options = WorkerOptions(Execution(members=members, profile=members == 4))
+        run(config, out, open_launcher=load_launcher("local"), worker_options=options)
         tables[members] = [timeless(read_rows(out, name)) for name in ("tuning.csv", "runs.csv")]
     assert tables[1] == tables[4]
     facts = [

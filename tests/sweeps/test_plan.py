@@ -15,9 +15,9 @@ from isoflop.base.errors import UserError
 from isoflop.commands import plan as plan_command
 from isoflop.commands import sweep as sweep_command
 from isoflop.sweeps.grids.config import Rates, SweepConfig, load_config
-from isoflop.sweeps.launchers import child
 from isoflop.sweeps.plan import COMPILE_SECONDS, LAW_PARAMETERS, make_plan, refuse_full_disk
 from isoflop.sweeps.queue.board import is_kept
+from isoflop.sweeps.workers import child
 from isoflop.train.data.corpus import Corpus
 from isoflop.train.execution import Execution
 from tests.support.small import small_sweep

@@ -12,16 +12,17 @@ from pathlib import Path
 import pytest
 
 from isoflop.sweeps.grids.config import SweepConfig
-from isoflop.sweeps.launchers import child
 from isoflop.sweeps.plan import make_plan
 from isoflop.sweeps.progress.run_table import Table
 from isoflop.sweeps.queue.board import Board, publish
 from isoflop.sweeps.queue.store import Store
+from isoflop.sweeps.workers import child
+from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.data.corpus import Corpus
 from isoflop.train.execution import Execution
 from tests.sweeps.conftest import Runner
 
-HOW = Execution(devices=2, nodes=2, checkpoint_minutes=0.01)
+OPTIONS = WorkerOptions(Execution(devices=2, nodes=2), checkpoint_minutes=0.01)
 
 
 def start(store: Store) -> list[subprocess.Popen[bytes]]:
@@ -32,7 +33,7 @@ def start(store: Store) -> list[subprocess.Popen[bytes]]:
     group = {"ISOFLOP_COORDINATOR": address, "ISOFLOP_PROCESSES": "2"}
     with (store.path / "worker.log").open("a") as log:
         return [
-            child.start(store.path, HOW, more=group | {"ISOFLOP_PROCESS_ID": str(i)}, log=log)
+            child.start(store.path, OPTIONS, more=group | {"ISOFLOP_PROCESS_ID": str(i)}, log=log)
             for i in range(2)
         ]
 

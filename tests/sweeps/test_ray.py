@@ -13,17 +13,18 @@ from typing import Any
 import pytest
 
 from isoflop.base.errors import UserError
-from isoflop.sweeps.launchers import exits
 from isoflop.sweeps.launchers import ray as launchers_ray
+from isoflop.sweeps.launchers import restarts
 from isoflop.sweeps.launchers.ray import open_launcher
 from isoflop.sweeps.queue.store import Store
+from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.execution import Execution
 from tests.support.ray_cluster import NODE, ray_cluster
 from tests.support.stand_in import StandIn, StandInKeeper, wait_until
 
 pytestmark = pytest.mark.slow
 
-ON_CORES = Execution(platform="cpu")
+ON_CORES = WorkerOptions(Execution(platform="cpu"))
 
 COORDINATOR = """
 import sys, time
@@ -31,10 +32,11 @@ from pathlib import Path
 from isoflop.sweeps.launchers import ray
 from isoflop.sweeps.queue.store import Store
 from tests.support.stand_in import StandInKeeper
+from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.execution import Execution
 
 ray.Keeper = StandInKeeper
-ray.open_launcher(Store(Path(sys.argv[1])), Execution(platform="cpu"), "workers=1").keep(1)
+ray.open_launcher(Store(Path(sys.argv[1])), WorkerOptions(Execution(platform="cpu")), "workers=1").keep(1)
 time.sleep(600)
 """
 
@@ -49,7 +51,7 @@ def cluster() -> Iterator[Any]:
 @pytest.fixture
 def stand_in(tmp_path: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch) -> StandIn:
     """A folder without workers, whose actors start the stand-in."""
-    monkeypatch.setattr(exits, "PAUSE_SECONDS", (0.5, 600.0))
+    monkeypatch.setattr(restarts, "PAUSE_SECONDS", (0.5, 600.0))
     monkeypatch.setattr(launchers_ray, "Keeper", StandInKeeper)
     return StandIn(tmp_path)
 
@@ -128,4 +130,4 @@ def test_without_ray_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest
 
 def test_several_nodes_a_run_are_slurms(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="take --launcher slurm"):
-        open_launcher(Store(tmp_path), Execution(platform="cpu", devices=2, nodes=2))
+        open_launcher(Store(tmp_path), WorkerOptions(Execution(platform="cpu", devices=2, nodes=2)))

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from isoflop.base.errors import UserError
-from isoflop.sweeps.launchers import exits, slurm
-from isoflop.sweeps.launchers.exits import FULL, REFUSED
+from isoflop.sweeps.launchers import restarts, slurm
 from isoflop.sweeps.launchers.slurm import Slurm, SlurmLauncher, job_name, open_launcher, parameters
 from isoflop.sweeps.queue.store import Store
+from isoflop.sweeps.workers.child import FULL, REFUSED
+from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.execution import Execution
 from tests.support.slurm_cluster import SlurmCluster, slurm_cluster
 from tests.support.stand_in import StandIn, StandInPilot, wait_until
@@ -35,9 +36,9 @@ class OnSlurm(StandIn):
         super().__init__(folder)
         self.cluster, self.name = cluster, job_name(folder.resolve())
 
-    def launcher(self, options: str = "", how: Execution = Execution(platform="cpu")) -> SlurmLauncher:
+    def launcher(self, options: str = "", execution: Execution = Execution(platform="cpu")) -> SlurmLauncher:
         """Another coordinator's."""
-        return open_launcher(Store(self.folder), how, options)
+        return open_launcher(Store(self.folder), WorkerOptions(execution), options)
 
     def look(self, launcher: SlurmLauncher, wanted: int) -> list[str]:
         """`keep`, without the time that is left between two questions."""
@@ -65,7 +66,7 @@ def stand_in(
 ) -> Iterator[OnSlurm]:
     """A folder without workers, whose jobs start the stand-in."""
     monkeypatch.setattr(slurm, "POLL_SECONDS", 0.2)
-    monkeypatch.setattr(exits, "PAUSE_SECONDS", (0.5, 600.0))
+    monkeypatch.setattr(restarts, "PAUSE_SECONDS", (0.5, 600.0))
     monkeypatch.setattr(slurm, "Pilot", StandInPilot)
     here = OnSlurm(tmp_path, cluster)
     yield here
@@ -177,7 +178,7 @@ def test_workers_that_fail_are_told_and_replaced_ever_later(stand_in: OnSlurm) -
     assert stand_in.jobs() == {}, "not at once"
     wait_until(lambda: stand_in.look(launcher, 1) or stand_in.jobs())
     stand_in.await_told("start", 2)
-    launcher.patience.early = exits.MAX_EARLY_EXITS - 1
+    launcher.patience.early = restarts.MAX_EARLY_EXITS - 1
     wait_until(lambda: not stand_in.jobs())
     with pytest.raises(UserError, match="no worker can work"):
         stand_in.look(launcher, 1)
@@ -254,7 +255,7 @@ def test_its_time_over_a_worker_saves_and_its_job_is_queued_again(warned: OnSlur
 def test_without_slurm_it_says_where_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match=r"no SLURM here \(sbatch is not on the PATH\): run on a login node"):
-        open_launcher(Store(tmp_path), Execution())
+        open_launcher(Store(tmp_path), WorkerOptions())
 
 
 def test_without_submitit_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +264,7 @@ def test_without_submitit_it_says_what_to_install(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(UserError, match=r"pip install 'isoflop\[slurm\]'"):
-        open_launcher(Store(tmp_path), Execution())
+        open_launcher(Store(tmp_path), WorkerOptions())
 
 
 def test_a_job_asks_for_what_a_worker_needs() -> None:

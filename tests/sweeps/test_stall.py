@@ -14,9 +14,9 @@ from isoflop.base.errors import UserError
 from isoflop.sweeps import stage as train_cells
 from isoflop.sweeps import stall as headway
 from isoflop.sweeps.grids.segments import Tree
-from isoflop.sweeps.launchers import child, exits
-from isoflop.sweeps.launchers.exits import Patience
+from isoflop.sweeps.launchers import restarts
 from isoflop.sweeps.launchers.local import open_launcher
+from isoflop.sweeps.launchers.restarts import Patience
 from isoflop.sweeps.queue.board import Board
 from isoflop.sweeps.queue.claims import Claim, Claims
 from isoflop.sweeps.queue.heartbeats import Heartbeat
@@ -24,6 +24,8 @@ from isoflop.sweeps.queue.process_identity import ProcessIdentity
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.stage import View, look
 from isoflop.sweeps.stall import STALL_SECONDS, START_SECONDS, StallMonitor
+from isoflop.sweeps.workers import child
+from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.execution import Execution
 from isoflop.train.spec import CellSpec, Segment
 from tests.support.small import small_recipe
@@ -176,7 +178,7 @@ def test_a_machine_that_slept_did_not_wait(tmp_path: Path) -> None:
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seconds become tenths."""
     monkeypatch.setattr(headway, "STALL_SECONDS", 1.5)
-    monkeypatch.setattr(exits, "PAUSE_SECONDS", (0.05, 1.0))
+    monkeypatch.setattr(restarts, "PAUSE_SECONDS", (0.05, 1.0))
     monkeypatch.setattr(train_cells, "LOOK_SECONDS", 0.02)
     monkeypatch.setattr(child, "command", command)
 
@@ -196,7 +198,7 @@ def test_local_workers_that_do_nothing_end_the_stage_with_the_reason(
     store = Store(tmp_path)
     StandIn(tmp_path).order(**orders)
     with (
-        contextlib.closing(open_launcher(store, Execution(platform="cpu"))) as launcher,
+        contextlib.closing(open_launcher(store, WorkerOptions(Execution(platform="cpu")))) as launcher,
         pytest.raises(UserError, match=says) as caught,
     ):
         train_cells.train_cells(board(), store, launcher)
@@ -212,7 +214,7 @@ class Deaths:
     """Workers that end badly one after the other, each after the pause of the one before."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(exits, "PAUSE_SECONDS", (0.0, 0.0))
+        monkeypatch.setattr(restarts, "PAUSE_SECONDS", (0.0, 0.0))
         self.store = Store(folder)
         self.patience = Patience(self.store, folder / "worker.log")
 
@@ -231,7 +233,7 @@ def test_workers_that_die_before_they_claim_anything_are_given_up(
 ) -> None:
     (tmp_path / "worker.log").write_text("Traceback ...\nImportError: no module named jax\n\n")
     deaths = Deaths(tmp_path, monkeypatch)
-    assert deaths.until_given_up() == exits.MAX_EARLY_EXITS
+    assert deaths.until_given_up() == restarts.MAX_EARLY_EXITS
     with pytest.raises(UserError, match="the last line there: ImportError: no module named jax"):
         deaths.patience.hear(failed=False, alive=False)
     deaths.patience.hear(failed=False, alive=True)  # others work
@@ -242,7 +244,7 @@ def test_a_claim_in_between_starts_the_count_anew_and_so_does_a_result(
 ) -> None:
     deaths = Deaths(tmp_path, monkeypatch)
     claims = Claims(tmp_path / "claims", "worker")
-    assert deaths.until_given_up(lambda number: claims.take(f"task {number}")) == exits.MAX_FRUITLESS_EXITS
+    assert deaths.until_given_up(lambda number: claims.take(f"task {number}")) == restarts.MAX_FRUITLESS_EXITS
     deaths = Deaths(tmp_path, monkeypatch)
     filed = lambda number: (tmp_path / "partial" / f"task~{number}").mkdir(parents=True)  # noqa: E731
     assert deaths.until_given_up(filed) == 100

@@ -1,4 +1,4 @@
-"""A worker as a child process: its command, its environment, its start and its end. No launcher itself."""
+"""A worker as a child process: its command, its environment, its start and its end."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import jaxlib.version
 
 from isoflop.base.errors import UserError
 from isoflop.base.json_values import to_json
+from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.execution import Execution
 
 ACCELERATOR_PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin", "jax_rocm7_plugin", "libtpu")
@@ -36,11 +37,14 @@ CPU_XLA_FLAGS = " ".join(
     ]
 )
 
+REFUSED, FULL = 2, 74
+"""Exit statuses of a worker that can't work here at all, and of one that found the disk full."""
+
 LEFT_BY = (0, -signal.SIGTERM, -signal.SIGUSR2, -signal.SIGINT)
 """Exit codes of a worker that was asked to leave; the signals' own, if it had not yet begun."""
 
 
-def command(folder: Path, how: Execution) -> list[str]:
+def command(folder: Path, options: WorkerOptions) -> list[str]:
     """What starts a worker of the sweep in `folder`."""
     return [
         sys.executable,
@@ -48,56 +52,56 @@ def command(folder: Path, how: Execution) -> list[str]:
         "-m",
         "isoflop.sweeps.workers.worker_process",
         str(folder.absolute()),
-        json.dumps(to_json(how)),
+        json.dumps(to_json(options)),
     ]
 
 
-def devices_a_process(how: Execution) -> int:
+def devices_a_process(execution: Execution) -> int:
     """Of one worker's processes, each on a machine of its own."""
-    return how.devices // how.nodes
+    return execution.devices // execution.nodes
 
 
-def cores_and_gpus(how: Execution, cores: int = 0, gpus: int = -1) -> tuple[int, int]:
+def cores_and_gpus(execution: Execution, cores: int = 0, gpus: int = -1) -> tuple[int, int]:
     """What a worker's process needs of its machine, where it isn't said: a GPU for each of its devices and
     four cores for each GPU, or one core for each device."""
     if gpus < 0:
-        gpus = devices_a_process(how) if accelerated(how) and how.platform != "tpu" else 0
-    return cores or (4 * gpus if gpus else devices_a_process(how)), gpus
+        gpus = devices_a_process(execution) if accelerated(execution) and execution.platform != "tpu" else 0
+    return cores or (4 * gpus if gpus else devices_a_process(execution)), gpus
 
 
-def accelerated(how: Execution) -> bool:
+def accelerated(execution: Execution) -> bool:
     """Whether workers of this machine train on an accelerator, or on cores."""
-    if how.platform != "auto":
-        return how.platform != "cpu"
+    if execution.platform != "auto":
+        return execution.platform != "cpu"
     return os.environ.get("JAX_PLATFORMS") != "cpu" and any(
         map(importlib.util.find_spec, ACCELERATOR_PLUGINS)
     )
 
 
-def refuse_missing_platform(how: Execution) -> None:
+def refuse_missing_platform(execution: Execution) -> None:
     """Raises `UserError` if this machine lacks the platform that was asked for, without starting JAX."""
-    if how.platform in ("auto", "cpu"):
+    if execution.platform in ("auto", "cpu"):
         return
-    plugins = [name for name in ACCELERATOR_PLUGINS if (name == "libtpu") == (how.platform == "tpu")]
-    files = DEVICE_FILES.get(how.platform, ())
+    plugins = [name for name in ACCELERATOR_PLUGINS if (name == "libtpu") == (execution.platform == "tpu")]
+    files = DEVICE_FILES.get(execution.platform, ())
     lacking = ""
     if not any(map(importlib.util.find_spec, plugins)):
-        lacking = f"JAX has no plugin for it (extra {'tpu' if how.platform == 'tpu' else 'cuda'})"
+        lacking = f"JAX has no plugin for it (extra {'tpu' if execution.platform == 'tpu' else 'cuda'})"
     elif files and not any(Path(file).exists() for file in files):
         lacking = f"there is no device ({', '.join(files)})"
     if lacking:
         raise UserError(
-            f"platform {how.platform} was asked for and this machine has none: {lacking}: drop --platform, "
-            "or run where there is one"
+            f"platform {execution.platform} was asked for and this machine has none: {lacking}: drop "
+            "--platform, or run where there is one"
         )
 
 
-def environment(how: Execution, gpu: str | None = None) -> dict[str, str]:
+def environment(execution: Execution, gpu: str | None = None) -> dict[str, str]:
     """A worker's environment on this machine. `gpu`: the only one that it sees, by number or UUID."""
-    if accelerated(how):
+    if accelerated(execution):
         seen = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu, "ROCR_VISIBLE_DEVICES": gpu}
         return os.environ | seen
-    share = devices_a_process(how)
+    share = devices_a_process(execution)
     flags = f"{os.environ.get('XLA_FLAGS', '')} {CPU_XLA_FLAGS}".strip()
     flags += f" --xla_force_host_platform_device_count={share}"
     # XLA takes NPROC for the number of its threads: a worker keeps to its share where nothing pins it.
@@ -106,7 +110,7 @@ def environment(how: Execution, gpu: str | None = None) -> dict[str, str]:
 
 def start(
     folder: Path,
-    how: Execution,
+    options: WorkerOptions,
     *,
     core: int | None = None,
     gpu: str | None = None,
@@ -118,12 +122,12 @@ def start(
     What it says goes to `log`, or where this process' own words go.
     """
     process = subprocess.Popen(
-        command(folder, how),
+        command(folder, options),
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=subprocess.STDOUT if log else None,
         # The worker leaves when this process is gone, also if that happens before the worker looks.
-        env={**environment(how, gpu), "ISOFLOP_PARENT": str(os.getpid()), **more},
+        env={**environment(options.execution, gpu), "ISOFLOP_PARENT": str(os.getpid()), **more},
         start_new_session=True,  # a terminal's Ctrl-C is its parent's to pass on
     )
     if core is not None and hasattr(os, "sched_setaffinity"):

@@ -6,14 +6,11 @@ import time
 from pathlib import Path
 
 from isoflop.base.errors import UserError
-from isoflop.sweeps.launchers import child
 from isoflop.sweeps.queue.claims import Claims
 from isoflop.sweeps.queue.heartbeats import HUNG
 from isoflop.sweeps.queue.store import Contents, DiskFullError, Store
-from isoflop.train.execution import Execution
-
-REFUSED, FULL = 2, 74
-"""Exit statuses of a worker that can't work here at all, and of one that found the disk full."""
+from isoflop.sweeps.workers import child
+from isoflop.sweeps.workers.options import WorkerOptions
 
 GRACE_SECONDS = 60.0
 """A worker that was asked to leave is given so long to finish its stretch of steps and save."""
@@ -28,17 +25,17 @@ MAX_FRUITLESS_EXITS = 12
 """The same before any had filed a result or half of one: more than the deaths that give one task up."""
 
 
-def exit_message(status: int, store: Store, how: Execution) -> str:
+def exit_message(status: int, store: Store, options: WorkerOptions) -> str:
     """What there is to say of a worker that ended with `status`, if not as it should; else nothing.
 
     Raises `UserError` where every other worker would end like it.
     """
-    if status == FULL:
+    if status == child.FULL:
         raise DiskFullError(store.path)
-    if status == REFUSED and (reason := store.last_refusal()):
+    if status == child.REFUSED and (reason := store.last_refusal()):
         raise UserError(reason)
     if status == HUNG:
-        return f"made no headway for {how.hang_seconds:.0f} s and was ended"
+        return f"made no headway for {options.hang_seconds:.0f} s and was ended"
     return "" if status in child.LEFT_BY else f"ended with status {status}"
 
 
