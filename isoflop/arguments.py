@@ -46,10 +46,13 @@ def parse(cls: type[T], argv: list[str], command: str, default: Any = None) -> T
     except SystemExit as stop:
         if not stop.code:
             raise
-        if isinstance(stop.__context__, OutOfRangeError):
-            raise _by_option(stop.__context__) from None
-        if isinstance(stop.__context__, UserError):  # a value's own refusal
-            raise stop.__context__ from None
+        cause = stop.__context__
+        while cause is not None and not isinstance(cause, UserError):  # wrapped once for each dataclass
+            cause = cause.__context__
+        if isinstance(cause, OutOfRangeError):
+            raise _by_option(cause) from None
+        if cause is not None:  # a value's own refusal
+            raise cause from None
         raise UserError(f"{refusal(complaint.getvalue())}; see isoflop {command} --help") from None
 
 
