@@ -6,7 +6,6 @@ A module `analysis/laws/NAME.py` holds one `Law` called `LAW`; nothing else has 
 from __future__ import annotations
 
 import functools
-import pkgutil
 
 from isoflop.analysis.laws.law import Law
 from isoflop.base import plugins
@@ -17,8 +16,7 @@ __all__ = ["Law", "find_law", "known_laws"]
 
 def known_laws() -> tuple[str, ...]:
     """Names of the laws in this package, sorted."""
-    names = (module.name for module in pkgutil.iter_modules(__path__))
-    return tuple(sorted(name for name in names if name != "law"))
+    return tuple(plugins.names(__name__, "LAW"))
 
 
 @functools.cache
