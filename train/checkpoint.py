@@ -30,9 +30,9 @@ def save(state: TrainState, path: Path) -> None:
         np.savez(path / FILE, **arrays)  # pyright: ignore[reportArgumentType]  # arrays by name
 
 
-def restore(recipe: Recipe, path: Path, how: Execution = Execution()) -> TrainState:
+def restore(recipe: Recipe, path: Path, execution: Execution = Execution()) -> TrainState:
     """The state in `path`, on the devices that `how` names, whatever wrote it."""
-    program = programs(recipe, how)
+    program = programs(recipe, execution)
     shapes = jax.eval_shape(program.init, 0)
     with np.load(path / FILE) as file:
         arrays = [file[name] for name, _ in _named(shapes)]

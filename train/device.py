@@ -69,18 +69,20 @@ class Device:
     memory: int
 
 
-def find_device(how: Execution) -> Device:
+def find_device(execution: Execution) -> Device:
     """This process' devices. Raises `UserError` where another platform or more of them were asked for."""
     import jax
 
     found, devices = jax.default_backend(), jax.devices()
-    if how.platform not in ("auto", found):
+    if execution.platform not in ("auto", found):
         raise UserError(
-            f"platform {how.platform} was asked for and JAX sees only {found}: install JAX for it (extras "
-            "cuda and tpu), check its driver, or drop --platform"
+            f"platform {execution.platform} was asked for and JAX sees only {found}: install JAX for it "
+            "(extras cuda and tpu), check its driver, or drop --platform"
         )
-    if how.devices > len(devices):
-        raise UserError(f"devices {how.devices} were asked for and JAX sees {len(devices)}: lower --devices")
+    if execution.devices > len(devices):
+        raise UserError(
+            f"devices {execution.devices} were asked for and JAX sees {len(devices)}: lower --devices"
+        )
     return Device(found, devices[0].device_kind, len(devices), _memory_bytes(devices[0]))
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,66 +20,33 @@ from isoflop.train.data.corpus import Corpus
 from isoflop.train.execution import Execution
 from isoflop.train.schedules import learning_rates
 from isoflop.train.spec import CellSpec, Segment
-from isoflop.train.step import EVAL_BATCH, Programs, TrainState, programs, shape_of
+from isoflop.train.step import EVAL_BATCH, TrainState, programs, shape_of
 
-Progress = Callable[[int, NDArray[np.float32]], None]
-"""Called with the steps done of the segments, and the latest training loss of each."""
+Metrics = dict[str, NDArray[np.float32]]
+"""By name, a number a step: `loss` in nats per token, and the others of `isoflop.train.step.Programs`."""
 
 STRETCH_SECONDS = 5.0
-"""The longest stretch between two looks at `Partway.wanted`, once a step's time is known."""
+"""The longest stretch, and so the longest wait until training can be stopped, once a step's time is known."""
 
 FIRST_STEPS = 16
 """Steps of the first stretch, from which a step's time is learnt."""
 
 
 @dataclass(frozen=True)
-class Part:
-    """A segment half-way: its state after some steps, and the metrics (steps,) of those. `seconds` and
-    `startup_seconds` as in `Trained`."""
-
-    state: TrainState
-    metrics: dict[str, NDArray[np.float32]]
-    seconds: float
-    startup_seconds: float
-
-    @property
-    def steps(self) -> int:
-        """Steps done of the segment."""
-        return len(self.metrics["loss"])
-
-
-class Interrupted(Exception):  # noqa: N818  # asked for, no error
-    """Training stopped half-way, as it was told to; what it had is saved."""
-
-
-class Partway(Protocol):
-    """Asked between stretches of steps whether to save what there is, and whether to stop there."""
-
-    def wanted(self) -> Literal["nothing", "save", "leave"]:
-        """What to do now."""
-        ...
-
-    def save(self, parts: Sequence[Part]) -> None:
-        """Takes what the segments have so far, one part a segment."""
-        ...
-
-
-@dataclass(frozen=True)
 class Trained:
-    """A segment's outcome. `metrics`, by name (steps run,): at each step `loss` in nats per token, and the
-    other metrics of `isoflop.train.step.Programs`; shorter than the segment if the loss stopped being finite.
+    """A segment, whole or half-way. `metrics` (steps done,) end with the first loss that isn't finite.
 
     `seconds`: wall time of training; `startup_seconds`: the part of it before the first step was done, mostly
-    compilation; `step_seconds`: of one step once compiled, None for a segment too short to tell. Of one of
+    compilation; `step_seconds`: of one step once compiled, None where too few were taken to tell. For one of
     several `members`, all three are its share.
     """
 
     state: TrainState
-    metrics: dict[str, NDArray[np.float32]]
+    metrics: Metrics
     seconds: float
     startup_seconds: float
-    step_seconds: float | None
-    members: int
+    step_seconds: float | None = None
+    members: int = 1
 
     @property
     def losses(self) -> NDArray[np.float32]:
@@ -87,248 +54,281 @@ class Trained:
         return self.metrics["loss"]
 
     @property
+    def steps(self) -> int:
+        """Steps done of the segment."""
+        return len(self.losses)
+
+    @property
     def diverged(self) -> bool:
         """Whether the last loss is not a finite number."""
         return not np.isfinite(self.losses[-1])
 
 
+Start = Path | Trained | None
+"""Where a segment's training begins: its parent's checkpoint, its own first steps, or initialization."""
+
+
 def run_segment(
-    segment: Segment,
-    corpus: Corpus,
-    parent: Path | None,
-    progress: Progress = lambda steps, losses: None,
-    how: Execution = Execution(),
-    profile: Path | None = None,
+    segment: Segment, corpus: Corpus, start: Start, execution: Execution = Execution()
 ) -> Trained:
-    """Trains the segment from the checkpoint `parent`, or from initialization where it is None."""
-    return run_segments([segment], corpus, [parent], progress, how, profile)[0]
+    """Train one segment to its end."""
+    return run_segments([segment], corpus, [start], execution)[0]
 
 
 def run_segments(
     segments: Sequence[Segment],
     corpus: Corpus,
-    parents: Sequence[Path | None],
-    progress: Progress = lambda steps, losses: None,
-    how: Execution = Execution(),
-    profile: Path | None = None,
-    *,
-    parts: Sequence[Part] = (),
-    partway: Partway | None = None,
-    agree: Callable[[int], int] = lambda steps: steps,
-    log: Callable[[dict[str, NDArray[np.float32]]], None] = lambda metrics: None,
+    starts: Sequence[Start],
+    execution: Execution = Execution(),
 ) -> list[Trained]:
-    """Trains segments of one `pack_key` together, each from its parent's checkpoint or from initialization,
-    or from `parts`, as many steps into each.
+    """Train segments of one `pack_key` together to their end."""
+    run = TrainingRun(segments, corpus, starts, execution)
+    for _ in run:
+        pass
+    return run.trained()
 
-    A member whose loss stops being finite leaves the others as they are. `profile`: a folder for a trace.
-    `log`: takes the metrics (M, steps) of each stretch, first those of `parts`. `agree`: of several
-    processes' lengths of the next stretch, the one that all take. Raises `Interrupted` once `partway` has
-    been told to leave and has saved.
+
+class TrainingRun:
+    """Segments of one `pack_key` in training together: an iterator over stretches of steps.
+
+    An iteration starts a stretch on the device and, while the device works on it, waits for the metrics of
+    the stretch before. It yields the metrics (M, steps) that have come since the last time, {} if none have.
+    Between two iterations the caller may take the segments as they stand (`trained`), or stop.
+    A member whose loss stops being finite leaves the others as they are; when all have, iteration ends.
+
+    `starts`: of each segment, all alike in the steps done. `profile`: a folder for a profiler's trace.
+    `agree`: maps this process' wish for the length of the next stretch to the one that all processes take.
     """
-    began = time.perf_counter()
-    if len({pack_key(segment) for segment in segments}) > 1 or len({part.steps for part in parts}) > 1:
-        raise ValueError("segments of different shapes or steps can't be members of one program")
-    program = programs(segments[0].recipe, how)
-    if parts:
-        states = [part.state for part in parts]
-    else:
-        states = [_start(s, p, program, how) for s, p in zip(segments, parents, strict=True)]
-    state = states[0] if len(states) == 1 else jax.tree.map(lambda *x: jnp.stack(x), *states)
-    del states
-    record = _Record(progress, parts, began, log)
-    waiting: Any = None
-    start = segments[0].start + record.steps
-    for number, chunk in enumerate(_stretches(_joined(segments, corpus, start), record, agree)):
-        # The first stretch compiles; the second, where there is one, shows how it goes on.
-        shown = number == (0 if chunk.stop == segments[0].stop else 1)
-        with _traced(profile if shown else None) as traced:
-            state, told = _train(program, state, segments, chunk)
-            if traced:
-                jax.block_until_ready(state)
-        if waiting and not record.read(*waiting):  # while the device is at the next stretch
-            break
-        waiting = told, chunk.stop - chunk.start
-        wanted = partway.wanted() if partway and chunk.stop < segments[0].stop else "nothing"
-        if partway and wanted != "nothing":
-            if not record.read(*waiting):
+
+    def __init__(
+        self,
+        segments: Sequence[Segment],
+        corpus: Corpus,
+        starts: Sequence[Start],
+        execution: Execution = Execution(),
+        *,
+        profile: Path | None = None,
+        agree: Callable[[int], int] = lambda steps: steps,
+    ) -> None:
+        parts = [start for start in starts if isinstance(start, Trained)]
+        if len({pack_key(segment) for segment in segments}) > 1 or len({part.steps for part in parts}) > 1:
+            raise ValueError("segments of different shapes or steps can't be members of one program")
+        self.segments, self.corpus = segments, corpus
+        self.profile, self.agree = profile, agree
+        self.recorder = MetricsRecorder(parts)
+        self.program = programs(segments[0].recipe, execution)
+        states = [
+            _initial_state(segment, start, execution) for segment, start in zip(segments, starts, strict=True)
+        ]
+        self.state = states[0] if len(states) == 1 else jax.tree.map(lambda *x: jnp.stack(x), *states)
+        self.done = False
+        """Whether the last stretch was started: there is nothing left to stop."""
+        self._unread: tuple[dict[str, jax.Array], int] | None = None
+
+    def __iter__(self) -> Iterator[Metrics]:
+        start, stop = self.segments[0].start + self.recorder.steps, self.segments[0].stop
+        joined = _joined_chunks(self.segments, self.corpus, start)
+        for number, chunk in enumerate(self._stretches(joined)):
+            # The first stretch compiles; the second, where there is one, shows how it goes on.
+            shown = number == (0 if chunk.stop == stop else 1)
+            with _traced(self.profile if shown else None) as traced:
+                metrics = self._start_stretch(chunk)
+                if traced:
+                    jax.block_until_ready(self.state)
+            self._read()  # what came before, while the device works on this stretch
+            if self.recorder.diverged:
                 break
-            waiting = None
-            partway.save(record.parts(state, len(segments)))
-            if wanted == "leave":
-                raise Interrupted
-    else:
-        if waiting:
-            record.read(*waiting)
-    return _outcomes(len(segments), state, record)
+            self._unread = metrics, chunk.stop - chunk.start
+            self.done = chunk.stop == stop
+            yield self.recorder.since_last()
+        self.done = True
+        self._read()
+        yield self.recorder.since_last()
+
+    def trained(self) -> list[Trained]:
+        """Return each segment as it stands after the steps started so far, which this waits for."""
+        self._read()
+        members, metrics = len(self.segments), self.recorder.metrics()
+        seconds, startup_seconds = self.recorder.clock()
+        step_seconds = self.recorder.step_seconds()
+        trained = []
+        for i in range(members):
+            steps = _finite_steps(metrics["loss"][i])
+            trained.append(
+                Trained(
+                    state=self.state if members == 1 else jax.tree.map(lambda x, i=i: x[i], self.state),
+                    metrics={name: values[i, :steps] for name, values in metrics.items()},
+                    seconds=seconds / members,
+                    startup_seconds=startup_seconds / members,
+                    step_seconds=None if step_seconds is None else step_seconds / members,
+                    members=members,
+                )
+            )
+        return trained
+
+    @property
+    def steps(self) -> int:
+        """Steps of each segment whose metrics are known."""
+        return self.recorder.steps
+
+    def _read(self) -> None:
+        if self._unread:
+            self.recorder.read(*self._unread)
+            self._unread = None
+
+    def _stretches(self, joined: Iterator[Chunk]) -> Iterator[Chunk]:
+        """The chunks, cut where they would take longer than STRETCH_SECONDS at the pace so far."""
+        most = FIRST_STEPS
+        for chunk in joined:
+            while chunk.stop - chunk.start > most:
+                middle = chunk.start + most
+                yield chunk._replace(stop=middle)
+                rows = np.roll(chunk.rows, -most, axis=-2)
+                chunk = chunk._replace(start=middle, rows=rows)
+                most = self.agree(self.recorder.affordable_steps())
+            yield chunk
+            most = self.agree(self.recorder.affordable_steps())
+
+    def _start_stretch(self, chunk: Chunk) -> dict[str, jax.Array]:
+        """Replace the state by that after the chunk's steps; return their metrics, none of it waited for."""
+        steps = chunk.stop - chunk.start
+        rates = np.zeros((len(self.segments), CHUNK), dtype=np.float32)
+        for row, segment in zip(rates, self.segments, strict=True):
+            recipe = segment.recipe
+            row[:steps] = learning_rates(
+                recipe.schedule, recipe.optimizer.peak_lr, chunk.start, chunk.stop, segment.total
+            )
+        decays = np.array([segment.recipe.optimizer.weight_decay for segment in self.segments], np.float32)
+        if len(self.segments) == 1:
+            train, rates, decays = self.program.train, rates[0], decays[0]
+        else:
+            train = self.program.train_members
+        self.state, metrics = train(self.state, chunk.windows, chunk.rows, rates, decays, steps)
+        return metrics
+
+
+class MetricsRecorder:
+    """The metrics (M, steps) read so far, and when each stretch's came; `parts`: what earlier processes did.
+
+    The clock starts when the recorder is made.
+    """
+
+    def __init__(self, parts: Sequence[Trained]) -> None:
+        self.began = time.perf_counter()
+        names = parts[0].metrics if parts else ()
+        before = {name: np.stack([part.metrics[name] for part in parts]) for name in names}
+        self.stretches: list[Metrics] = [before] if before else []
+        self.seconds_before = sum(part.seconds for part in parts)
+        self.startup_before = sum(part.startup_seconds for part in parts)
+        self.lengths: list[int] = []
+        """Steps of each stretch of this process."""
+        self.times: list[float] = []
+        """When its metrics had come."""
+        self._given = 0
+
+    @property
+    def steps(self) -> int:
+        """Steps of each segment."""
+        return sum(stretch["loss"].shape[1] for stretch in self.stretches)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether every member's last loss is not a finite number."""
+        return bool(self.stretches) and not np.isfinite(self.stretches[-1]["loss"][:, -1]).any()
+
+    def read(self, arrays: dict[str, jax.Array], steps: int) -> None:
+        """Wait for a stretch's metrics."""
+        self.stretches.append(
+            {name: np.atleast_2d(np.asarray(array))[:, :steps] for name, array in arrays.items()}
+        )
+        self.lengths.append(steps)
+        self.times.append(time.perf_counter())
+
+    def since_last(self) -> Metrics:
+        """The metrics that this has not returned before, those of `parts` first; {} if there are none."""
+        new, self._given = self.stretches[self._given :], len(self.stretches)
+        return _concatenated(new)
+
+    def metrics(self) -> Metrics:
+        """All metrics so far."""
+        return _concatenated(self.stretches)
+
+    def step_seconds(self) -> float | None:
+        """Median seconds of a step over all stretches of this process but the first, if there are more."""
+        return float(np.median(np.diff(self.times) / self.lengths[1:])) if len(self.times) > 1 else None
+
+    def affordable_steps(self) -> int:
+        """Steps of a stretch of STRETCH_SECONDS."""
+        pace = self.step_seconds()
+        return FIRST_STEPS if pace is None else max(1, int(STRETCH_SECONDS / max(pace, 1e-9)))
+
+    def clock(self) -> tuple[float, float]:
+        """Seconds of all members together: of the whole, and before the first step was done."""
+        # The first metrics came when the whole first stretch was done: its other steps are no start-up.
+        others = self.lengths[0] - 1
+        startup = self.times[0] - self.began - (self.step_seconds() or 0.0) * others
+        return self.seconds_before + self.times[-1] - self.began, self.startup_before + max(0.0, startup)
 
 
 def pack_key(segment: Segment) -> Any:
-    """Segments with equal keys can be members of one program."""
+    """The key that segments must share to be members of one program."""
     return shape_of(segment.recipe), segment.start, segment.stop
 
 
 def evaluate(
-    cell: CellSpec, state: TrainState, corpus: Corpus, how: Execution = Execution()
+    cell: CellSpec, state: TrainState, corpus: Corpus, execution: Execution = Execution()
 ) -> NDArray[np.float32]:
     """Loss of each of the cell's evaluation windows (eval_windows,), nats per token."""
     context = cell.recipe.model.context_length
     windows = corpus.evaluation_windows(cell.split, context, cell.eval_windows)
+    # The compiled program takes whole batches: the last is filled up with windows from the beginning.
     padded = windows[np.arange(len(windows) + -len(windows) % EVAL_BATCH) % len(windows)]
-    losses = programs(cell.recipe, how).evaluate(state.params, padded)
+    losses = programs(cell.recipe, execution).evaluate(state.params, padded)
     return np.asarray(losses)[: cell.eval_windows]
 
 
-def _start(segment: Segment, parent: Path | None, program: Programs, how: Execution) -> TrainState:
-    recipe = segment.recipe
-    return program.init(recipe.init_seed) if parent is None else checkpoint.restore(recipe, parent, how)
+def _initial_state(segment: Segment, start: Start, execution: Execution) -> TrainState:
+    if isinstance(start, Trained):
+        return start.state
+    if start is None:
+        return programs(segment.recipe, execution).init(segment.recipe.init_seed)
+    return checkpoint.restore(segment.recipe, start, execution)
 
 
-def _stretches(chunks: Iterator[Chunk], record: _Record, agree: Callable[[int], int]) -> Iterator[Chunk]:
-    """The chunks, cut where they would take longer than STRETCH_SECONDS by the record's pace."""
-    most = FIRST_STEPS
-    for chunk in chunks:
-        while chunk.stop - chunk.start > most:
-            middle = chunk.start + most
-            yield chunk._replace(stop=middle)
-            rows = np.roll(chunk.rows, -most, axis=-2)
-            chunk = chunk._replace(start=middle, rows=rows)
-            most = agree(record.most_steps())
-        yield chunk
-        most = agree(record.most_steps())
-
-
-def _joined(segments: Sequence[Segment], corpus: Corpus, start: int) -> Iterator[Chunk]:
+def _joined_chunks(segments: Sequence[Segment], corpus: Corpus, start: int) -> Iterator[Chunk]:
     """The members' chunks from step `start` on, joined, with `rows` (M, CHUNK, B); a single segment's own.
 
     Members of one data seed share their windows, and of a resident corpus all do.
     """
-    seeds = [s.recipe.data_seed for s in segments]
-    different = list(dict.fromkeys(seeds))
-    first = [segments[seeds.index(seed)] for seed in different]
-    whose = [different.index(seed) for seed in seeds]
+    if len(segments) == 1:
+        yield from chunks(corpus, segments[0].recipe, start, segments[0].stop)
+        return
+    seeds = [segment.recipe.data_seed for segment in segments]
+    distinct = list(dict.fromkeys(seeds))
+    first = [segments[seeds.index(seed)] for seed in distinct]
+    reader = [distinct.index(seed) for seed in seeds]
     for parts in zip(*(chunks(corpus, s.recipe, start, s.stop) for s in first), strict=True):
-        if len(segments) == 1:
-            yield parts[0]
-            continue
         shared = all(part.windows is parts[0].windows for part in parts)
         windows = parts[0].windows if shared else jnp.concatenate([part.windows for part in parts])
         offset = 0 if shared else len(parts[0].windows)
-        rows = np.stack([parts[i].rows + np.int32(i * offset) for i in whose])
+        rows = np.stack([parts[i].rows + np.int32(i * offset) for i in reader])
         yield parts[0]._replace(windows=windows, rows=rows)
 
 
-def _train(
-    program: Programs, state: TrainState, segments: Sequence[Segment], chunk: Chunk
-) -> tuple[TrainState, Any]:
-    steps = chunk.stop - chunk.start
-    rates = np.zeros((len(segments), CHUNK), dtype=np.float32)
-    for row, s in zip(rates, segments, strict=True):
-        peak = s.recipe.optimizer.peak_lr
-        row[:steps] = learning_rates(s.recipe.schedule, peak, chunk.start, chunk.stop, s.total)
-    decays = np.array([s.recipe.optimizer.weight_decay for s in segments], dtype=np.float32)
-    if len(segments) == 1:
-        return program.train(state, chunk.windows, chunk.rows, rates[0], decays[0], steps)
-    return program.train_members(state, chunk.windows, chunk.rows, rates, decays, steps)
-
-
-class _Record:
-    """What the stretches so far have told, metrics (M, steps), and when each was done; after `parts`, which
-    earlier processes did."""
-
-    def __init__(self, progress: Progress, parts: Sequence[Part], began: float, log: Any) -> None:
-        self.progress, self.began, self.log = progress, began, log
-        told = parts[0].metrics if parts else ()
-        self.before = {name: np.stack([part.metrics[name] for part in parts]) for name in told}
-        if self.before:
-            log(self.before)
-        self.seconds_before = sum(part.seconds for part in parts)
-        self.startup_before = sum(part.startup_seconds for part in parts)
-        self.stretches: list[dict[str, NDArray[np.float32]]] = []
-        self.ends: list[float] = []
-
-    @property
-    def steps(self) -> int:
-        """Steps done of each segment."""
-        done = self.before["loss"].shape[1] if self.before else 0
-        return done + sum(stretch["loss"].shape[1] for stretch in self.stretches)
-
-    def read(self, told: dict[str, jax.Array], steps: int) -> bool:
-        """Waits for a stretch's metrics; returns whether any member's loss is still a number."""
-        values = {name: np.atleast_2d(np.asarray(array))[:, :steps] for name, array in told.items()}
-        self.stretches.append(values)
-        self.log(values)
-        self.ends.append(time.perf_counter())
-        latest = values["loss"][:, -1]
-        self.progress(self.steps, latest)
-        return bool(np.isfinite(latest).any())
-
-    def pace(self) -> float | None:
-        """Median seconds of a step over all stretches but the first, if there are more."""
-        steps = [stretch["loss"].shape[1] for stretch in self.stretches]
-        paces = [t / n for t, n in zip(np.diff(self.ends), steps[1:], strict=True)]
-        return float(np.median(paces)) if paces else None
-
-    def most_steps(self) -> int:
-        """Steps of a stretch of STRETCH_SECONDS."""
-        pace = self.pace()
-        return FIRST_STEPS if pace is None else max(1, int(STRETCH_SECONDS / max(pace, 1e-9)))
-
-    def metrics(self) -> dict[str, NDArray[np.float32]]:
-        """All metrics so far (M, steps)."""
-        parts = [*([self.before] if self.before else []), *self.stretches]
-        return {name: np.concatenate([part[name] for part in parts], axis=1) for name in parts[0]}
-
-    def clock(self) -> tuple[float, float]:
-        """Seconds of all members together: of it all, and before the first step was done."""
-        after_first = self.stretches[0]["loss"].shape[1] - 1
-        startup = max(0.0, self.ends[0] - self.began - (self.pace() or 0.0) * after_first)
-        return self.seconds_before + self.ends[-1] - self.began, self.startup_before + startup
-
-    def parts(self, state: TrainState, members: int) -> list[Part]:
-        """What each member has so far."""
-        metrics, (seconds, startup) = self.metrics(), self.clock()
-        return [
-            Part(
-                state=_member(state, i, members),
-                metrics={name: values[i] for name, values in metrics.items()},
-                seconds=seconds / members,
-                startup_seconds=startup / members,
-            )
-            for i in range(members)
-        ]
-
-
-def _outcomes(members: int, state: TrainState, record: _Record) -> list[Trained]:
-    whole, pace, (seconds, startup) = record.metrics(), record.pace(), record.clock()
-    outcomes = []
-    for i in range(members):
-        steps = _finite_steps(whole["loss"][i])
-        outcomes.append(
-            Trained(
-                state=_member(state, i, members),
-                metrics={name: values[i, :steps] for name, values in whole.items()},
-                seconds=seconds / members,
-                startup_seconds=startup / members,
-                step_seconds=pace / members if pace is not None else None,
-                members=members,
-            )
-        )
-    return outcomes
-
-
-def _member(state: TrainState, i: int, members: int) -> TrainState:
-    return state if members == 1 else jax.tree.map(lambda x: x[i], state)
+def _concatenated(stretches: Sequence[Metrics]) -> Metrics:
+    names = stretches[0] if stretches else ()
+    return {name: np.concatenate([stretch[name] for stretch in stretches], axis=1) for name in names}
 
 
 def _finite_steps(losses: NDArray[np.float32]) -> int:
-    """Steps up to the first whose loss is no number, that one included."""
+    """Steps up to the first whose loss is not a finite number, that one included."""
     bad = np.flatnonzero(~np.isfinite(losses))
     return int(bad[0]) + 1 if len(bad) else len(losses)
 
 
 @contextlib.contextmanager
 def _traced(folder: Path | None) -> Iterator[bool]:
-    """Traces its body, which must wait for what it started, into `folder`; says whether it does."""
+    """Trace the body, which must wait for what it started, into `folder`; the value says whether it does."""
     if folder is None:
         yield False
         return

@@ -67,10 +67,10 @@ class Programs:
         return jax.jit(partial(_train_members, self.traced, self.packing), donate_argnums=0)
 
 
-def programs(recipe: Recipe, how: Execution = Execution(), packing: Packing | None = None) -> Programs:
+def programs(recipe: Recipe, execution: Execution = Execution(), packing: Packing | None = None) -> Programs:
     """The programs of a recipe; recipes that differ in rate, schedule, length or seed share them."""
     packing = packing or ("map" if jax.default_backend() == "cpu" else "vmap")
-    return _programs(shape_of(recipe), how.remat, how.devices, packing)
+    return _programs(shape_of(recipe), execution.remat, execution.devices, packing)
 
 
 def shape_of(recipe: Recipe) -> Recipe:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +26,17 @@ from isoflop.train import checkpoint
 from isoflop.train.data.corpus import Corpus, load
 from isoflop.train.device import device_name
 from isoflop.train.execution import Execution
-from isoflop.train.loop import Part, Progress, Trained, evaluate, run_segments
+from isoflop.train.loop import Start, Trained, TrainingRun, evaluate
 from isoflop.train.result import Clock, curve, measured
 from isoflop.train.spec import CellSpec, DataSpec, Segment
 from isoflop.train.step import TrainState
+
+Progress = Callable[[int, NDArray[np.float32]], None]
+"""Takes the steps done of the segments, and the latest training loss of each (M,)."""
+
+
+class Interrupted(Exception):  # noqa: N818  # asked for, no error
+    """Training stopped half-way, as it was told to; what it had is saved."""
 
 
 @dataclass(frozen=True)
@@ -75,26 +82,47 @@ def execute(tasks: Sequence[Task], store: Store, done: int, worked: Worked = Wor
     record appears whole or not at all.
 
     A segment whose training or evaluation loss stops being finite is filed as diverged, without a checkpoint.
-    Raises `isoflop.train.loop.Left` once told to leave, what there is saved.
+    Raises `Interrupted` once asked to leave, when what there is has been saved.
     """
+    corpus = _corpus(tasks[0].corpus, tasks[0].segment.recipe.data)
+    for number, (task, trained) in enumerate(
+        zip(tasks, _train(tasks, store, corpus, done, worked), strict=True)
+    ):
+        _file(task, store, corpus, trained, worked, number)
+
+
+def _train(tasks: Sequence[Task], store: Store, corpus: Corpus, done: int, worked: Worked) -> list[Trained]:
+    """Train to the end; save every `checkpoint_minutes`, and before leaving."""
     segments, execution = [task.segment for task in tasks], worked.options.execution
-    corpus = _corpus(tasks[0].corpus, segments[0].recipe.data)
+    run = TrainingRun(
+        segments,
+        corpus,
+        [_start(segment, store, done, execution) for segment in segments],
+        execution,
+        profile=store.profile(segments[0].recipe.model.width) if execution.profile else None,
+        agree=worked.group.tell,
+    )
     names = [segment.segment_id for segment in segments] if worked.group.leads else []
+    saved = time.monotonic()
     with contextlib.closing(LiveLog(store, names)) as live:
-        trained = run_segments(
-            segments,
-            corpus,
-            [store.checkpoint(s.parent) / "state" if s.parent else None for s in segments],
-            worked.progress,
-            execution,
-            store.profile(segments[0].recipe.model.width) if execution.profile else None,
-            parts=[_part(segment, store, done, execution) for segment in segments] if done else (),
-            partway=_Partway(tasks, store, worked),
-            agree=worked.group.tell,
-            log=live.append,
-        )
-    for number, (task, outcome) in enumerate(zip(tasks, trained, strict=True)):
-        _file(task, store, corpus, outcome, worked, number)
+        for metrics in run:
+            if metrics:
+                live.append(metrics)
+                worked.progress(run.steps, metrics["loss"][:, -1])
+            if run.done:
+                continue
+            due = time.monotonic() - saved > 60 * worked.options.checkpoint_minutes
+            wanted = worked.group.tell("leave" if worked.leave() else "save" if due else "nothing")
+            if wanted == "nothing":
+                continue
+            parts = run.trained()
+            if all(part.diverged for part in parts):
+                continue  # the run ends by itself
+            _save_parts(tasks, parts, store, worked)
+            saved = time.monotonic()
+            if wanted == "leave":
+                raise Interrupted
+    return run.trained()
 
 
 @lru_cache(maxsize=2)
@@ -102,10 +130,12 @@ def _corpus(folder: str, data: DataSpec) -> Corpus:
     return load(Path(folder), data)
 
 
-def _part(segment: Segment, store: Store, steps: int, execution: Execution) -> Part:
-    folder = store.partial(segment.segment_id, steps)
+def _start(segment: Segment, store: Store, done: int, execution: Execution) -> Start:
+    if not done:
+        return store.checkpoint(segment.parent) / "state" if segment.parent else None
+    folder = store.partial(segment.segment_id, done)
     facts = json.loads((folder / "part.json").read_text())
-    return Part(
+    return Trained(
         state=checkpoint.restore(segment.recipe, folder / "state", execution),
         metrics=dict(np.load(folder / "metrics.npz")),
         seconds=facts["seconds"],
@@ -113,25 +143,12 @@ def _part(segment: Segment, store: Store, steps: int, execution: Execution) -> P
     )
 
 
-class _Partway:
-    """Saves what a pack has so far: every `checkpoint_minutes`, and before leaving."""
-
-    def __init__(self, tasks: Sequence[Task], store: Store, worked: Worked) -> None:
-        self.tasks, self.store, self.worked = tasks, store, worked
-        self.saved = time.monotonic()
-
-    def wanted(self) -> Literal["nothing", "save", "leave"]:
-        due = time.monotonic() - self.saved > 60 * self.worked.options.checkpoint_minutes
-        return self.worked.group.tell("leave" if self.worked.leave() else "save" if due else "nothing")
-
-    def save(self, parts: Sequence[Part]) -> None:
-        for number, (task, part) in enumerate(zip(self.tasks, parts, strict=True)):
-            name = task.segment.segment_id
-            if np.isfinite(part.metrics["loss"]).all() and _is_held(self.worked, number):
-                fill = partial(_describe_part, part)
-                _save(part.state, self.store.partial(name, part.steps), self.worked.group, fill)
-                self.store.drop_partials(name, below=part.steps)
-        self.saved = time.monotonic()
+def _save_parts(tasks: Sequence[Task], parts: Sequence[Trained], store: Store, worked: Worked) -> None:
+    for number, (task, part) in enumerate(zip(tasks, parts, strict=True)):
+        name = task.segment.segment_id
+        if not part.diverged and _is_held(worked, number):
+            _save(part.state, store.partial(name, part.steps), worked.group, partial(_describe_part, part))
+            store.drop_partials(name, below=part.steps)
 
 
 def _is_held(worked: Worked, number: int) -> bool:
@@ -150,7 +167,7 @@ def _save(
         fill(folder)
 
 
-def _describe_part(part: Part, folder: Path) -> None:
+def _describe_part(part: Trained, folder: Path) -> None:
     _save_metrics(part.metrics, folder)
     facts = {"seconds": part.seconds, "startup_seconds": part.startup_seconds}
     (folder / "part.json").write_text(json.dumps(facts))

@@ -23,12 +23,12 @@ from isoflop.sweeps.queue.process_identity import ProcessIdentity
 from isoflop.sweeps.queue.store import TRIES, Contents, DiskFullError, Store
 from isoflop.sweeps.queue.task import Task
 from isoflop.sweeps.workers.child import accelerated
-from isoflop.sweeps.workers.execute import Worked, execute, prepare
+from isoflop.sweeps.workers.execute import Interrupted, Worked, execute, prepare
 from isoflop.sweeps.workers.memory import members_that_fit, refuse_too_large
 from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.sweeps.workers.process_group import ALONE, ProcessGroup
 from isoflop.train.device import Device, find_device, set_up
-from isoflop.train.loop import Interrupted, pack_key
+from isoflop.train.loop import pack_key
 
 DEATHS = 5
 """A task at which so many workers died is taken to be what kills them."""

@@ -4,50 +4,58 @@ or taken from the wrong place shows in every loss after it."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from isoflop.train.loop import Interrupted, Part, Partway, Trained
+from isoflop.train.loop import Metrics, Start, Trained
 from isoflop.train.spec import CellSpec, Segment
 
 STRETCH = 20
 
 
-def run_segments(
-    segments: Sequence[Segment],
-    corpus: Any,
-    parents: Sequence[Path | None],
-    progress: Any,
-    *_: Any,
-    parts: Sequence[Part] = (),
-    partway: Partway | None = None,
-    agree: Any = None,
-    log: Any = None,
-) -> list[Trained]:
-    """Stands for `isoflop.train.loop.run_segments`."""
-    done = []
-    for i, (segment, parent) in enumerate(zip(segments, parents, strict=True)):
-        state: Any = np.load(parent / "state.npy") if parent else _started(segment)
-        losses: list[float] = []
-        if parts:
-            state, losses = parts[i].state, list(parts[i].metrics["loss"])
-        for step in range(segment.start + len(losses), segment.stop):
-            state = _mixed(state, step, segment.recipe.optimizer.peak_lr)
-            losses.append(_loss(state, step + 1))
-            if partway and len(losses) % STRETCH == 0 and step + 1 < segment.stop:
-                wanted = partway.wanted()
-                if wanted != "nothing":
-                    metrics = {"loss": np.array(losses, dtype=np.float32)}
-                    partway.save([Part(state, metrics, 1.0, 0.1)])
-                if wanted == "leave":
-                    raise Interrupted
-        metrics = {"loss": np.array(losses, dtype=np.float32)}
-        done.append(Trained(state, metrics, 1.0, 0.1, 0.01, len(segments)))
-    return done
+class PretendedRun:
+    """Stands for `isoflop.train.loop.TrainingRun`."""
+
+    def __init__(
+        self, segments: Sequence[Segment], corpus: Any, starts: Sequence[Start], *_: Any, **__: Any
+    ) -> None:
+        self.segments, self.done = segments, False
+        self.states: list[Any] = []
+        self.losses: list[list[float]] = []
+        for segment, start in zip(segments, starts, strict=True):
+            if isinstance(start, Trained):
+                state, losses = start.state, list(start.losses)
+            else:
+                state, losses = np.load(start / "state.npy") if start else _started(segment), []
+            self.states.append(state)
+            self.losses.append(losses)
+
+    @property
+    def steps(self) -> int:
+        """Steps done of each segment."""
+        return len(self.losses[0])
+
+    def __iter__(self) -> Iterator[Metrics]:
+        while not self.done:
+            first = self.segments[0].start + self.steps
+            stop = min(self.segments[0].stop, (self.steps // STRETCH + 1) * STRETCH + self.segments[0].start)
+            for i, segment in enumerate(self.segments):
+                for step in range(first, stop):
+                    self.states[i] = _mixed(self.states[i], step, segment.recipe.optimizer.peak_lr)
+                    self.losses[i].append(_loss(self.states[i], step + 1))
+            self.done = stop == self.segments[0].stop
+            yield {}
+
+    def trained(self) -> list[Trained]:
+        """The segments as they stand."""
+        return [
+            Trained(state, {"loss": np.array(losses, dtype=np.float32)}, 1.0, 0.1, 0.01, len(self.segments))
+            for state, losses in zip(self.states, self.losses, strict=True)
+        ]
 
 
 def evaluate(cell: CellSpec, state: Any, *_: Any) -> np.ndarray:
@@ -62,7 +70,7 @@ def save(state: Any, path: Path) -> None:
     np.save(path / "state.npy", state)
 
 
-def restore(recipe: Any, path: Path, how: Any) -> Any:
+def restore(recipe: Any, path: Path, execution: Any) -> Any:
     """Stands for `isoflop.train.checkpoint.restore`."""
     return np.load(path / "state.npy")
 
@@ -70,7 +78,7 @@ def restore(recipe: Any, path: Path, how: Any) -> Any:
 @pytest.fixture
 def pretend(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers of this process pretend to train, and nobody sleeps between two looks."""
-    monkeypatch.setattr("isoflop.sweeps.workers.execute.run_segments", run_segments)
+    monkeypatch.setattr("isoflop.sweeps.workers.execute.TrainingRun", PretendedRun)
     monkeypatch.setattr("isoflop.sweeps.workers.execute.evaluate", evaluate)
     monkeypatch.setattr("isoflop.sweeps.workers.execute.checkpoint.save", save)
     monkeypatch.setattr("isoflop.sweeps.workers.execute.checkpoint.restore", restore)

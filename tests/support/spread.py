@@ -35,7 +35,7 @@ def train(
     corpus, how = prepare(source, "bytes"), Execution(devices=devices)
     recipe = small_recipe(corpus, model=small_model(16, **model), batch_size=8)
     segment = Segment(recipe, *steps, None)
-    trained = run_segment(segment, corpus, Path(parent) if parent else None, how=how)
+    trained = run_segment(segment, corpus, Path(parent) if parent else None, how)
     checkpoint.save(trained.state, Path(save))
     windows = evaluate(CellSpec(recipe, steps[-1], "heldout", 20), trained.state, corpus, how)
     shards = {str(x.sharding.spec) for x in jax.tree.leaves(trained.state) if hasattr(x.sharding, "spec")}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ from isoflop.sweeps.progress.status import read_status
 from isoflop.sweeps.queue.store import TRIES, Store
 from isoflop.sweeps.queue.task import Task
 from isoflop.train.data.corpus import Corpus
-from isoflop.train.loop import Trained, run_segment, run_segments
+from isoflop.train.loop import Trained, TrainingRun, run_segment
 from isoflop.train.spec import Segment
 from tests.support.tables import read_rows, timeless
 from tests.sweeps.conftest import Runner
@@ -172,15 +171,16 @@ def test_a_sweep_goes_on_past_a_cell_that_diverged(
     """The largest budget's own stretch of trunk, and no other, loses its way."""
     from isoflop.sweeps.workers import execute as module
 
-    def sick(segments: list[Segment], *arguments: Any, **named: Any) -> list[Trained]:
-        (trained,) = run_segments(segments, *arguments, **named)
-        if segments[0].total is None and segments[0].stop == last:
-            trained.losses[-1] = np.nan
-        return [trained]
+    class SickRun(TrainingRun):
+        def trained(self) -> list[Trained]:
+            (trained,) = super().trained()
+            if self.segments[0].total is None and self.segments[0].stop == last:
+                trained.losses[-1] = np.nan
+            return [trained]
 
     grid = make_plan(narrow, run.corpus).grid
     last = grid[-1].cell.recipe.schedule.decay_start(grid[-1].cell.steps)
-    monkeypatch.setattr(module, "run_segments", sick)
+    monkeypatch.setattr(module, "TrainingRun", SickRun)
     rows = run(replace(narrow, retries=0), tmp_path)
     assert [row["status"] for row in rows] == ["finished", "finished", "diverged"]
 
@@ -191,15 +191,17 @@ def test_a_cell_that_diverges_is_tried_again_at_lower_rates_under_other_seeds(
     """The cell's own rate and half of it are too high for the largest budget; a quarter isn't."""
     from isoflop.sweeps.workers import execute as module
 
-    def sick(segments: list[Segment], *arguments: Any, **named: Any) -> list[Trained]:
-        (trained,) = run_segments(segments, *arguments, **named)
-        if segments[0].stop == last.cell.steps and segments[0].recipe.optimizer.peak_lr > 0.3 * rate:
-            trained.losses[-1] = np.nan
-        return [trained]
+    class SickRun(TrainingRun):
+        def trained(self) -> list[Trained]:
+            (trained,) = super().trained()
+            (segment,) = self.segments
+            if segment.stop == last.cell.steps and segment.recipe.optimizer.peak_lr > 0.3 * rate:
+                trained.losses[-1] = np.nan
+            return [trained]
 
     last = make_plan(narrow, run.corpus).grid[-1]
     rate = last.cell.recipe.optimizer.peak_lr
-    monkeypatch.setattr(module, "run_segments", sick)
+    monkeypatch.setattr(module, "TrainingRun", SickRun)
     rows = run(narrow, tmp_path)
     assert [row["status"] for row in rows] == ["finished", "finished", "diverged", "diverged", "finished"]
     assert [row["role"] for row in rows] == ["grid"] * 3 + ["retry"] * 2

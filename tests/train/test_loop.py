@@ -14,7 +14,7 @@ from isoflop.train import checkpoint
 from isoflop.train.data import batches
 from isoflop.train.data.batches import CHUNK, chunks
 from isoflop.train.data.corpus import Corpus, prepare
-from isoflop.train.loop import Trained, run_segment
+from isoflop.train.loop import Trained, TrainingRun, run_segment
 from isoflop.train.result import Clock, curve, measured, unfinished
 from isoflop.train.spec import AdamW, CellSpec, Recipe, Schedule, Segment
 from tests.support.examples import examples
@@ -51,6 +51,29 @@ def test_a_run_of_several_stretches_may_be_cut_within_one(
     np.testing.assert_array_equal(losses, unsplit.losses)
     assert same(last.state, unsplit.state)
     assert unsplit.step_seconds is not None
+
+
+def test_a_run_taken_half_way_goes_on_bitwise_with_its_metrics_and_seconds(
+    recipe: Recipe, corpus: Corpus, tmp_path: Path
+) -> None:
+    """Taken after its second stretch, while the device is at work, from a checkpoint and from memory."""
+    long = Segment(recipe, 0, CHUNK + 10, CHUNK + 10, None)
+    whole = run_segment(long, corpus, None)
+    run = TrainingRun([long], corpus, [None])
+    stretches = iter(run)
+    seen = [next(stretches), next(stretches)]
+    assert seen[0] == {}
+    assert not run.done
+    (half,) = run.trained()
+    assert 0 < seen[1]["loss"].shape[1] < half.steps < whole.steps
+    np.testing.assert_array_equal(half.losses, whole.losses[: half.steps])
+    checkpoint.save(half.state, tmp_path / "half")
+    for state in (half.state, checkpoint.restore(recipe, tmp_path / "half")):
+        rest = TrainingRun([long], corpus, [replace(half, state=state, seconds=100.0)])
+        metrics = [metrics["loss"] for metrics in rest if metrics]
+        np.testing.assert_array_equal(np.concatenate(metrics, axis=1)[0], whole.losses)
+        assert same(rest.trained()[0].state, whole.state)
+        assert rest.trained()[0].seconds > 100
 
 
 def test_two_runs_of_one_recipe_are_bitwise_the_same(

@@ -14,7 +14,15 @@ from isoflop.train import checkpoint
 from isoflop.train.data import batches
 from isoflop.train.data.batches import CHUNK
 from isoflop.train.data.corpus import Corpus
-from isoflop.train.loop import FIRST_STEPS, Trained, _joined, pack_key, run_segment, run_segments
+from isoflop.train.loop import (
+    FIRST_STEPS,
+    Trained,
+    TrainingRun,
+    _joined_chunks,
+    pack_key,
+    run_segment,
+    run_segments,
+)
 from isoflop.train.spec import Recipe, Segment
 from isoflop.train.step import programs
 from tests.train.test_step import leaves, same
@@ -54,7 +62,9 @@ def test_members_in_turn_are_bitwise_what_they_are_alone(
 def test_members_side_by_side_are_what_they_are_alone_but_for_rounding(
     recipe: Recipe, corpus: Corpus, alone: list[Trained], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("isoflop.train.loop.programs", lambda recipe, how: programs(recipe, how, "vmap"))
+    monkeypatch.setattr(
+        "isoflop.train.loop.programs", lambda recipe, execution: programs(recipe, execution, "vmap")
+    )
     together = run_segments(variants(recipe), corpus, [None] * 4)
     for one, member in zip(alone, together, strict=True):
         np.testing.assert_allclose(member.losses, one.losses, rtol=2e-3)
@@ -79,10 +89,10 @@ def test_all_exploding_ends_the_pack_early(recipe: Recipe, corpus: Corpus) -> No
     wild = replace(recipe, optimizer=replace(recipe.optimizer, peak_lr=float("nan")))
     total = 5 * CHUNK
     segments = [Segment(replace(wild, init_seed=seed), 0, total, total, None) for seed in range(2)]
-    heard: list[int] = []
-    together = run_segments(segments, corpus, [None, None], lambda steps, _: heard.append(steps))
-    assert all(member.diverged and len(member.losses) == 2 for member in together)
-    assert heard == [FIRST_STEPS]
+    run = TrainingRun(segments, corpus, [None, None])
+    lengths = [metrics["loss"].shape for metrics in run if metrics]
+    assert all(member.diverged and member.steps == 2 for member in run.trained())
+    assert lengths == [(2, FIRST_STEPS)]
 
 
 def test_members_go_on_from_their_own_checkpoints(
@@ -112,7 +122,7 @@ def test_members_of_one_seed_read_their_windows_once(
 ) -> None:
     monkeypatch.setattr(batches, "RESIDENT_BYTES", 1)
     segments = variants(recipe)
-    (chunk,) = _joined(segments, corpus, 0)
+    (chunk,) = _joined_chunks(segments, corpus, 0)
     assert len(chunk.windows) == 2 * CHUNK * recipe.batch_size  # two data seeds among four members
     for rows, segment in zip(chunk.rows, segments, strict=True):
         index = corpus.order(segment.recipe.data_seed, 0, STEPS, batch_size=recipe.batch_size, context=32)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.abc import MetaPathFinder
 from typing import Any
 
@@ -45,23 +45,34 @@ class Finder(MetaPathFinder):
 
 def pretend(module: Any) -> None:
     """Puts the functions below in the place of the trainer's."""
-    module.run_segments, module.evaluate = run_segments, evaluate
+    module.TrainingRun, module.evaluate = PretendedRun, evaluate
     module.checkpoint.save, module.checkpoint.restore = save, restore
 
 
-def run_segments(segments: Sequence[Any], *_: Any, **__: Any) -> list[Any]:
-    """Stands for `isoflop.train.loop.run_segments`: the training loss falls to the law's."""
-    import numpy as np
+class PretendedRun:
+    """Stands for `isoflop.train.loop.TrainingRun`: the training loss falls to the law's."""
 
-    from isoflop.train.loop import Trained
+    done = True
 
-    done = []
-    for segment in segments:
-        steps = np.arange(segment.start, segment.stop) + 1
-        tokens = steps * segment.recipe.batch_tokens
-        metrics = {"loss": law(segment.recipe, tokens).astype(np.float32)}
-        done.append(Trained(np.zeros(1), metrics, 0.01, 0.005, 1e-6, len(segments)))  # pyright: ignore[reportArgumentType]
-    return done
+    def __init__(self, segments: Sequence[Any], *_: Any, **__: Any) -> None:
+        self.segments = segments
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
+
+    def trained(self) -> list[Any]:
+        """The segments at their ends."""
+        import numpy as np
+
+        from isoflop.train.loop import Trained
+
+        trained = []
+        for segment in self.segments:
+            steps = np.arange(segment.start, segment.stop) + 1
+            metrics = {"loss": law(segment.recipe, steps * segment.recipe.batch_tokens).astype(np.float32)}
+            state: Any = np.zeros(1)
+            trained.append(Trained(state, metrics, 0.01, 0.005, 1e-6, len(self.segments)))
+        return trained
 
 
 def evaluate(cell: Any, *_: Any) -> Any:
