@@ -75,17 +75,18 @@ def _measure(
     if missing:
         announce(f"calibration: {len(missing)} widths, some seconds each; this machine's are remembered")
         segments = [Segment(_shape(r), 0, STEPS, None, None) for r in missing]
-        _train(segments, plan, store, launcher, worker_options)
-        for segment in segments:
-            facts = store.read_json(f"segments/{segment.segment_id}/segment.json")
-            told = {"step_seconds": facts["step_seconds"]}
-            files[segment.recipe.model.width].write_text(json.dumps(told))
+        for cell in _train(segments, plan, store, launcher, worker_options):
+            # Of the cell, whose record is what was waited for: a segment's is filed a moment later.
+            result = store.read_json(f"cells/{cell.cell_id}/cell.json")["result"]
+            measured = {"step_seconds": result["step_seconds"]}
+            files[cell.recipe.model.width].write_text(json.dumps(measured))
     return [(r.model.width, json.loads(files[r.model.width].read_text())["step_seconds"]) for r in recipes]
 
 
 def _train(
     segments: Sequence[Segment], plan: Plan, store: Store, launcher: Launcher, worker_options: WorkerOptions
-) -> None:
+) -> list[CellSpec]:
+    """Train the segments, and return a cell for each."""
     tree, cells = Tree(), {}
     for segment in segments:
         cell = CellSpec(segment.recipe, segment.stop, eval_windows=LEAST_WINDOWS)
@@ -97,6 +98,7 @@ def _train(
     for name, tries in store.contents().failures.items():
         width = tree.segments[name].recipe.model.width
         raise UserError(f"the calibration of width {width} failed: {store.reason(name, tries)}")
+    return list(cells.values())
 
 
 def _shape(recipe: Recipe) -> Recipe:
