@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from isoflop.analysis.design.proposal import Proposal
     from isoflop.analysis.planning.prediction import Prediction
     from isoflop.analysis.reporting.report import Report
+    from isoflop.analysis.result import Coverage
 
 Runs = RunTable | Readable | Sequence[Readable]
 """A table that is loaded, or whatever `load_runs` takes."""
@@ -90,9 +91,9 @@ def check_coverage(
     columns: Columns = None,
     where: str | None = None,
     **named: Any,
-) -> dict[str, Any]:
+) -> Coverage:
     """How often the intervals hold the truth, in tables simulated from the fit; arguments otherwise as for
-    `fit`. What is returned is told in `isoflop.analysis.comparison.coverage`.
+    `fit`.
     """
     table = as_table(runs, columns=columns, where=where)
     options = fit_options(options, named, "check_coverage")

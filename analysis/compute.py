@@ -4,76 +4,82 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
-from isoflop.analysis.run_table import RunTable
+if TYPE_CHECKING:
+    from isoflop.analysis.run_table import RunTable
 
 LEAST_RATIO = 0.05
 """Floor of the ratio to 6N, far beyond the sizes it was seen at."""
 SIX_ND_TOLERANCE = 1e-3
 """A table whose FLOPs are 6ND to this relative accuracy is counted by 6ND: its closed forms hold."""
-
-
 FAMILY_TOLERANCE = 0.03
 """A smooth family rule stands for the table's sizes if it meets each of them to this relative accuracy."""
 
 
-@dataclass(frozen=True)
-class PerToken:
-    """Training FLOPs per token at a parameter count, in one of three forms.
+@dataclass(frozen=True, kw_only=True)
+class SixN:
+    """Training FLOPs per token of N parameters, 6N: the default, under which closed forms hold."""
 
-    - 6N, the default.
-    - `family`: 6N (1 + k N^-s). What 6N misses (attention scores, the head, embeddings) grows with the
-    width, N with
-      about its square, so one power law serves a family of models, and its optimum moves smoothly.
-    - `sizes` and `costs`: the table's own, for a table that no such rule fits; the ratio to 6N is
-    interpolated in log N
-      (PCHIP), and beyond the ends its distance from 1 falls as N^-1/2.
-    """
-
-    family: tuple[float, float] | None = None
-    """(k, s)."""
-    sizes: tuple[float, ...] = ()
-    costs: tuple[float, ...] = ()
-
-    @property
-    def six_n(self) -> bool:
-        return self.family is None and not self.sizes
+    form: Literal["6N"] = "6N"
+    six_n: ClassVar[bool] = True
 
     def __call__(self, N: np.ndarray) -> np.ndarray:
-        """FLOPs per token of training at N parameters; any shape."""
+        """FLOPs per token at N parameters; any shape."""
+        return 6.0 * np.asarray(N, dtype=float)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FamilyRule:
+    """Training FLOPs per token of a family of models, 6N (1 + k N^-s).
+
+    What 6N misses (attention scores, the head, embeddings) grows with the width, N with about its square: one
+    power law serves all sizes, and the family's optimum moves smoothly.
+    """
+
+    form: Literal["6N (1 + k N^-s)"] = "6N (1 + k N^-s)"
+    k: float
+    s: float
+    six_n: ClassVar[bool] = False
+
+    def __call__(self, N: np.ndarray) -> np.ndarray:
+        """FLOPs per token at N parameters; any shape."""
         N = np.asarray(N, dtype=float)
-        if self.family is not None:
-            k, s = self.family
-            return 6.0 * N * np.maximum(1.0 + k * N**-s, LEAST_RATIO)
-        if not self.sizes:
-            return 6.0 * N
-        sizes = np.array(self.sizes)
-        ratios = np.array(self.costs) / (6.0 * sizes)
+        return 6.0 * N * np.maximum(1.0 + self.k * N**-self.s, LEAST_RATIO)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeTable:
+    """Training FLOPs per token of a table's own sizes, where no smooth rule fits them.
+
+    The ratio to 6N is interpolated in log N (PCHIP); beyond the ends its distance from 1 falls as N^-1/2.
+    """
+
+    form: Literal["table"] = "table"
+    n_params: tuple[float, ...]
+    flops_per_token: tuple[float, ...]
+    six_n: ClassVar[bool] = False
+
+    def __call__(self, N: np.ndarray) -> np.ndarray:
+        """FLOPs per token at N parameters; any shape."""
+        N, sizes = np.asarray(N, dtype=float), np.array(self.n_params)
+        ratios = np.array(self.flops_per_token) / (6.0 * sizes)
         from scipy.interpolate import PchipInterpolator  # a third of a second, and few tables need it
 
         within = np.clip(np.log(N), np.log(sizes[0]), np.log(sizes[-1]))
-        inside = (
-            PchipInterpolator(np.log(sizes), ratios)(within)
-            if len(sizes) > 1
-            else np.full(N.shape, ratios[0])
-        )
+        if len(sizes) > 1:
+            inside = PchipInterpolator(np.log(sizes), ratios)(within)
+        else:
+            inside = np.full(N.shape, ratios[0])
         end = np.exp(within)
         return 6.0 * N * np.maximum(1.0 + (inside - 1.0) * np.sqrt(np.minimum(end / N, N / end)), LEAST_RATIO)
 
-    def to_json(self) -> dict[str, Any]:
-        if self.family is not None:
-            return {"form": "6N (1 + k N^-s)", "k": self.family[0], "s": self.family[1]}
-        if not self.sizes:
-            return {"form": "6N"}
-        return {"form": "table", "n_params": list(self.sizes), "flops_per_token": list(self.costs)}
 
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> PerToken:
-        family = (data["k"], data["s"]) if "k" in data else None
-        return cls(family, tuple(data.get("n_params", ())), tuple(data.get("flops_per_token", ())))
+PerToken = Annotated[SixN | FamilyRule | SizeTable, Field(discriminator="form")]
+"""Training FLOPs per token as a function of N, in one of three forms; `six_n`: whether it is 6N."""
 
 
 def per_token(table: RunTable) -> PerToken:
@@ -85,16 +91,16 @@ def per_token_of(N_R: np.ndarray, cost_R: np.ndarray) -> PerToken:
     """The same for sizes N_R that cost `cost_R` training FLOPs per token."""
     ratio_R = cost_R / (6.0 * N_R)
     if np.all(np.abs(ratio_R - 1.0) <= SIX_ND_TOLERANCE):
-        return PerToken()
+        return SixN()
     sizes, member_R = np.unique(N_R, return_inverse=True)
     ratio = np.exp(np.bincount(member_R, np.log(ratio_R)) / np.bincount(member_R))
     excess = ratio - 1.0
     if len(sizes) > 2 and (np.all(excess > 0) or np.all(excess < 0)):
         slope, level = np.polyfit(np.log(sizes), np.log(np.abs(excess)), 1)
-        rule = PerToken(family=(float(np.sign(excess[0]) * np.exp(level)), float(-slope)))
+        rule = FamilyRule(k=float(np.sign(excess[0]) * np.exp(level)), s=float(-slope))
         if slope < 0 and np.all(np.abs(rule(sizes) / (6.0 * sizes * ratio) - 1.0) <= FAMILY_TOLERANCE):
             return rule
-    return PerToken(None, tuple(map(float, sizes)), tuple(map(float, 6.0 * sizes * ratio)))
+    return SizeTable(n_params=tuple(sizes.tolist()), flops_per_token=tuple((6.0 * sizes * ratio).tolist()))
 
 
 def allocate(

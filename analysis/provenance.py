@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from isoflop.base.provenance import Provenance, provenance
 
@@ -17,6 +18,22 @@ if TYPE_CHECKING:
 
 TRAINED = ("isoflop_version", "jax_version", "host")
 """Columns of a run table that say where its runs were trained."""
+
+
+@dataclass(frozen=True)
+class TableOrigin:
+    """Which table a fit is of. `trained`: what its columns say of where its runs were trained, by column."""
+
+    source: str
+    sha256: str | None
+    trained: dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class FitProvenance(Provenance):
+    """What made a fit (versions, commit, machine, time), and of which `table`."""
+
+    table: TableOrigin
 
 
 def hash_of_file(path: Path) -> str:
@@ -35,38 +52,36 @@ def content_hash(hashes: Sequence[str]) -> str:
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 
-def provenance_of(table: RunTable) -> dict[str, Any]:
-    """What a fit of `table` that is made now says of where it comes from, as JSON values."""
+def provenance_of(table: RunTable) -> FitProvenance:
+    """What a fit of `table` that is made now says of where it comes from."""
     trained = {name: _kinds(table, name) for name in TRAINED}
-    about = {"source": table.source, "sha256": table.sha256, "trained": trained}
-    return provenance().to_json() | {"table": about}
+    return FitProvenance(**vars(provenance()), table=TableOrigin(table.source, table.sha256, trained))
 
 
-def _kinds(table: RunTable, column: str) -> list[str]:
+def _kinds(table: RunTable, column: str) -> tuple[str, ...]:
     values = table.column(column)
-    return [] if values is None else sorted({str(value) for value in values if isinstance(value, str)})
+    return () if values is None else tuple(sorted({value for value in values if isinstance(value, str)}))
 
 
-def differences(a: Mapping[str, Any] | None, b: Mapping[str, Any] | None) -> list[str]:
+def differences(a: FitProvenance | None, b: FitProvenance | None) -> list[str]:
     """What differs in where two fits and their runs come from, a sentence each; hosts may differ."""
     if a is None or b is None:
         return []
     found = []
     for name in ("isoflop", "jax"):
-        here, there = (_versions(item, name) for item in (a, b))
+        here, there = (_version(each, name) for each in (a, b))
         if here != there:
             found.append(f"fitted with different versions of {name}: {here}, {there}")
-    for name, column in (("isoflop", "isoflop_version"), ("jax", "jax_version")):
+    for name in ("isoflop", "jax"):
         here, there = (
-            ", ".join(item["table"]["trained"].get(column, ())) or "not recorded" for item in (a, b)
+            ", ".join(each.table.trained.get(f"{name}_version", ())) or "not recorded" for each in (a, b)
         )
         if here != there:
             found.append(f"trained with different versions of {name}: {here}, {there}")
     return found
 
 
-def _versions(item: Mapping[str, Any], package: str) -> str:
-    made_by = Provenance(**{key: value for key, value in item.items() if key != "table"})
+def _version(made_by: FitProvenance, package: str) -> str:
     return made_by.version if package == "isoflop" else str(made_by.packages.get(package))
 
 
@@ -82,17 +97,17 @@ def is_stale(folder: Path) -> bool:
         return False
 
 
-def origin_line(item: Mapping[str, Any] | None) -> str:
+def origin_line(made_by: FitProvenance | None) -> str:
     """What made a fit and its runs, in a sentence or two; empty where it doesn't say."""
-    if item is None:
+    if made_by is None:
         return ""
-    packages = ", ".join(f"{name} {number}" for name, number in item["packages"].items() if number)
-    trained = item["table"]["trained"]
-    versions = [f"isoflop {', '.join(v)}" for v in [trained.get("isoflop_version")] if v]
-    versions += [f"jax {', '.join(v)}" for v in [trained.get("jax_version")] if v]
+    packages = ", ".join(f"{name} {number}" for name, number in made_by.packages.items() if number)
+    trained = made_by.table.trained
+    versions = {name: ", ".join(trained.get(f"{name}_version", ())) for name in ("isoflop", "jax")}
+    by = [f"{name} {version}" for name, version in versions.items() if version]
     where = f" on {', '.join(trained['host'])}" if trained.get("host") else ""
-    runs = f" Runs trained by {' and '.join(versions)}{where}." if versions else ""
+    runs = f" Runs trained by {' and '.join(by)}{where}." if by else ""
     return (
-        f"Made by isoflop {_versions(item, 'isoflop')} with Python {item['python']}, {packages} on "
-        f"{item['host']} ({item['processor']}), {item['time']}.{runs}"
+        f"Made by isoflop {made_by.version} with Python {made_by.python}, {packages} on "
+        f"{made_by.host} ({made_by.processor}), {made_by.time}.{runs}"
     )

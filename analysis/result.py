@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from isoflop.analysis.compute import PerToken, allocate
+from isoflop.analysis.conventions import FitConventions
 from isoflop.analysis.laws import Law, find_law
 from isoflop.analysis.laws.evaluate import evaluate
+from isoflop.analysis.provenance import FitProvenance
 from isoflop.analysis.run_table import Excluded
+from isoflop.analysis.scores import Competition, Holdout
+from isoflop.analysis.uncertainty.intervals import Interval
 from isoflop.base.display import Displayed, Summary, number, span, warning_lines
 from isoflop.base.errors import UserError
+from isoflop.base.json_values import FloatOrNaN, Serializable, from_json
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Interval = tuple[float | None, float | None]
 
 DOUBTFUL = 0.01
 """Probability of a misfit by chance below which a law is rejected."""
@@ -34,7 +37,7 @@ class Objective:
     space: str
     delta: float | None
     reduction: str
-    value: float
+    value: FloatOrNaN
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Intervals:
     """What was resampled: runs, budgets, shared trunks, or residuals with a trunk effect."""
     params: dict[str, Interval]
     exponents: dict[str, Interval]
-    draws: tuple[tuple[float, ...], ...] = ()
+    draws: tuple[tuple[FloatOrNaN, ...], ...] = ()
     """Some of the resampled parameter vectors, in the order of `params`, for intervals on predictions."""
 
 
@@ -62,7 +65,7 @@ class Certificate:
     """
 
     status: str
-    gradient_norm: float
+    gradient_norm: FloatOrNaN
     starts: int
     starts_at_optimum: int
     condition_number: float | None
@@ -79,9 +82,9 @@ class Certificate:
 class Misfit:
     """A lack-of-fit test of the fitted law: `isoflop.analysis.uncertainty.misfit`."""
 
-    p_value: float
+    p_value: FloatOrNaN
     """Probability of residuals as far from chance as these, if the law is right."""
-    statistic: float
+    statistic: FloatOrNaN
     """F."""
     degrees_of_freedom: tuple[int, int]
     """Of the numerator and of the denominator of F."""
@@ -143,8 +146,56 @@ class Budget:
     """The same in percent of N."""
 
 
+@dataclass(frozen=True)
+class Profile:
+    """How the objective rises as one quantity is held away from its estimate."""
+
+    estimate: FloatOrNaN
+    interval: Interval
+    """Where the rise crosses the threshold; None at an end where it does not: flat as far as followed."""
+    threshold: FloatOrNaN
+    values: tuple[FloatOrNaN, ...]
+    """Of the quantity, ascending; `rises`: of the objective above its minimum, at each of them."""
+    rises: tuple[FloatOrNaN, ...]
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """Profiles of parameters, exponents and the optimum at `flops`, by name.
+
+    The thresholds are what the truth stays within at `level`, by `simulations` tables of this `noise` that
+    were drawn from the fit.
+    """
+
+    level: float
+    flops: float
+    simulations: int
+    noise: str
+    quantities: dict[str, Profile]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How often intervals made in this way hold the truth, in tables simulated from the fit.
+
+    `params`, `exponents` and `derived` (N_opt and the loss there at `flops`): by name, the share of
+    simulations whose interval holds the truth. `standard_error`: of a share that is as it should be, `level`.
+    """
+
+    simulations: int
+    level: float
+    method: str
+    resamples: int
+    noise: str
+    standard_error: float
+    flops: float
+    params: dict[str, FloatOrNaN]
+    exponents: dict[str, float | None]
+    derived: dict[str, float | None]
+
+
 @dataclass(frozen=True, repr=False)
-class LawFit(Displayed):
+class LawFit(Displayed, Serializable):
     """A fitted law. `to_json` is the object that `isoflop fit --json` prints."""
 
     approach: int
@@ -156,23 +207,22 @@ class LawFit(Displayed):
     certificate: Certificate | None
     identified: dict[str, bool]
     budgets: tuple[Budget, ...] | None
-    holdout: dict[str, Any] | None
+    holdout: Holdout | None
     n_runs: int
     excluded: tuple[Excluded, ...]
-    conventions: dict[str, Any]
+    conventions: FitConventions
     warnings: tuple[str, ...]
     misfit: Misfit | None = None
     """Whether the law follows the runs (approach 3); None where no run is left to judge by."""
-    next_runs: tuple[dict[str, Any], ...] = ()
-    """Where something is not identified: the runs that would tell most, best first."""
-    profiles: dict[str, Any] | None = None
+    next_runs: tuple[dict[str, FloatOrNaN], ...] = ()
+    """Where something is not identified: the runs that would identify it best, best first."""
+    profiles: Profiles | None = None
     """Profile of every parameter and derived quantity, where intervals come from them."""
-    coverage: dict[str, Any] | None = None
-    """How often intervals made in this way hold the truth, in simulations on this table's own design."""
-    competition: dict[str, Any] | None = None
+    coverage: Coverage | None = None
+    competition: Competition | None = None
     """Every law fitted below a budget and scored above it: `isoflop.analysis.comparison.competition`."""
-    provenance: dict[str, Any] | None = None
-    """What made this fit (versions, commit, machine, time), and of which `table`; None in old files."""
+    provenance: FitProvenance | None = None
+    """What made this fit, and of which table; None in old files."""
 
     def to_frame(self) -> pd.DataFrame:
         """Parameters and exponents by name: `value`, `low` and `high` of the interval, `identified`."""
@@ -196,7 +246,7 @@ class LawFit(Displayed):
 
     def summary(self) -> Summary:
         """Parameters, intervals and verdicts."""
-        of = f" of {self.provenance['table']['source']}" if self.provenance else ""
+        of = f" of {self.provenance.table.source}" if self.provenance else ""
         law = f", {self.law}" if self.law else ""
         status = f", {self.certificate.status.replace('_', ' ')}" if self.certificate else ""
         frame = self.to_frame().astype(object)
@@ -226,7 +276,7 @@ class LawFit(Displayed):
     @property
     def cost(self) -> PerToken:
         """Training FLOPs per token, by the fit's own convention."""
-        return PerToken.from_json(self.conventions["flops_per_token"])
+        return self.conventions.flops_per_token
 
     def predict(self, N: Any, D: Any, *covariates: Any) -> np.ndarray:
         """Loss in nats per token at N parameters and D tokens (broadcast). Approach 3 only.
@@ -268,19 +318,13 @@ class LawFit(Displayed):
         draws = () if self.intervals is None else self.intervals.draws
         return np.array(draws, dtype=float).reshape(len(draws), len(self.params))
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values: NaN and infinity become null."""
-        return _plain(dataclasses.asdict(self))
-
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> LawFit:
+    def from_json(cls, value: Any) -> LawFit:
         """The inverse of `to_json`. Raises `UserError` for an object that is no fit."""
         try:
-            return _restore(data)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise UserError(
-                f"not a fit as `isoflop fit --json` prints it: {type(error).__name__} {error}"
-            ) from error
+            return from_json(cls, value)
+        except UserError as error:
+            raise UserError(f"not a fit as `isoflop fit --json` prints it: {error}") from error
 
 
 def probability(p_value: float) -> str:
@@ -295,54 +339,3 @@ def optimal_size(law: Law, params: np.ndarray, C_K: np.ndarray, cost: PerToken) 
         if cost.six_n and law.allocate is not None:
             return np.asarray(law.allocate(np.asarray(params).T[..., None], C_K), dtype=float)
         return allocate(lambda N, D: evaluate(law, params, N, D, *law.fill(N, D, cost(N) * D)), C_K, cost)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
-    if isinstance(value, int | np.integer):
-        return int(value)
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
-    return value
-
-
-def _restore(data: dict[str, Any]) -> LawFit:
-    def optional(kind: Any, value: dict[str, Any] | None, **changes: Any) -> Any:
-        return None if value is None else kind(**{**value, **changes})
-
-    spans = data["intervals"]
-    changed: dict[str, Any] = {}
-    if spans is not None:
-        changed = {group: {k: tuple(v) for k, v in spans[group].items()} for group in ("params", "exponents")}
-        changed["draws"] = tuple(
-            tuple(float("nan") if x is None else x for x in draw) for draw in spans.get("draws", ())
-        )
-    pairs = ("n_interval", "curve")
-    budgets = data["budgets"]
-    judged = data.get("misfit")
-    freedom = {} if judged is None else {"degrees_of_freedom": tuple(judged["degrees_of_freedom"])}
-    bounds = {"bounds": tuple((data["certificate"] or {}).get("bounds", ()))}
-    return LawFit(
-        **{
-            **data,
-            "objective": optional(Objective, data["objective"]),
-            "intervals": optional(Intervals, spans, **changed),
-            "misfit": optional(Misfit, judged, **freedom),
-            "certificate": optional(Certificate, data["certificate"], **bounds),
-            "budgets": None
-            if budgets is None
-            else tuple(
-                Budget(**{**b, **{p: tuple(b[p]) for p in pairs if b.get(p) is not None}}) for b in budgets
-            ),
-            "excluded": tuple(Excluded(**item) for item in data["excluded"]),
-            "warnings": tuple(data["warnings"]),
-            "next_runs": tuple(data.get("next_runs", ())),
-        }
-    )

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from isoflop.analysis.columns.counting import COUNTS, FLOPS, Counted, count_rows, numbers
+from isoflop.analysis.conventions import Conventions
 from isoflop.analysis.provenance import content_hash
 from isoflop.analysis.sources import Naming, combine, open_source
 from isoflop.analysis.tables.cautions import ONE_KIND, cautions
@@ -62,7 +63,7 @@ class RunTable(Displayed):
     C_R: np.ndarray
     loss_R: np.ndarray
     excluded: tuple[Excluded, ...]
-    conventions: dict[str, Any]
+    conventions: Conventions
     warnings: tuple[str, ...]
     source: str
     folder: Path | None = None
@@ -77,17 +78,14 @@ class RunTable(Displayed):
 
     def summary(self) -> Summary:
         """How many runs, and what they range over."""
-        ranges = {"N": self.N_R, "D": self.D_R, "C": self.C_R, "loss": self.loss_R}
-        meanings = {"N": "count_meaning", "D": "", "C": "flops_meaning", "loss": "loss"}
-        rows = [
-            (
-                name,
-                number(x.min()),
-                number(x.max()),
-                str(self.conventions.get(meanings.get(name, ""), "tokens")),
-            )
-            for name, x in ranges.items()
-        ]
+        stated = self.conventions
+        columns = (
+            ("N", self.N_R, stated.count_meaning),
+            ("D", self.D_R, "tokens"),
+            ("C", self.C_R, stated.flops_meaning),
+            ("loss", self.loss_R, stated.loss),
+        )
+        rows = [(name, number(x_R.min()), number(x_R.max()), meaning) for name, x_R, meaning in columns]
         notes = [
             *counted(self.excluded, "row left out", ".excluded"),
             *counted(self.warnings, "warning", ".warnings"),
@@ -126,7 +124,7 @@ class RunTable(Displayed):
 
     def counted(self, count: str, flops: str) -> RunTable:
         """The same runs under other counting conventions. Raises `UserError` where the table lacks them."""
-        if (count, flops) == (self.conventions["count"], self.conventions["flops"]):
+        if (count, flops) == (self.conventions.count, self.conventions.flops):
             return self
         table = _table(self.rows, count, flops, self.source, self.folder, self.naming, self.best_of_each)
         return dataclasses.replace(table, sha256=self.sha256)
@@ -148,7 +146,7 @@ def load_runs(
             (`wandb:entity/project[/group]`), a published table (`public:NAME`), or several of these.
         columns: `{new: old}` or `"new=old,..."`, to rename a foreign table's columns. Such a table needs
             `loss` and two of `n_params`, `n_tokens`, `flops`; the third follows from C = 6ND. What is absent
-            is read from the column whose name is a usual one for it; `conventions["columns"]` says which.
+            is read from the column whose name is a usual one for it; `conventions.columns` says which.
         where: `"column=value,..."`: only these rows; also `!=`, `<`, `<=`, `>`, `>=`.
         count: `total`, `non_embedding` or `body`: which parameters N counts. A table with a plain
             `n_params` is taken as given.
@@ -260,28 +258,29 @@ def _by_run(table: RunTable) -> RunTable:
     return dataclasses.replace(table, warnings=(*table.warnings, *warnings))
 
 
-def _conventions(counted: Counted, naming: Naming, frame: pd.DataFrame) -> dict[str, Any]:
+def _conventions(counted: Counted, naming: Naming, frame: pd.DataFrame) -> Conventions:
     """What N, C and the loss are: in the source's own words, or with the names that its columns have."""
     loss, unit = _loss_meaning(naming, frame)
-    stated = {
-        **counted.conventions,
-        "loss": loss,
-        "loss_unit": unit,
-        "data": naming.meanings.get("data"),
-        "columns": dict(naming.columns),
-    }
-    own = {
-        "n_params": ("count_meaning", stated["count_as_given"]),
-        "flops": ("flops_meaning", stated["flops_meaning"] != FLOPS["6nd"]),
-    }
-    for column, (meaning, applies) in own.items():
-        if not applies:
-            continue
-        if column not in naming.columns:
-            stated[meaning] = naming.meanings.get(meaning, stated[meaning])
-        else:
-            stated[meaning] += f" (its column {one_line(naming.columns[column], 60)!r})"
-    return stated
+    count, flops = counted.count_meaning, counted.flops_meaning
+    return Conventions(
+        count=counted.count,
+        count_meaning=_meaning(naming, "n_params", "count_meaning", count) if counted.as_given else count,
+        count_as_given=counted.as_given,
+        flops=counted.flops,
+        flops_meaning=flops if flops == FLOPS["6nd"] else _meaning(naming, "flops", "flops_meaning", flops),
+        derived_column=counted.derived,
+        loss=loss,
+        loss_unit=unit,
+        data=naming.meanings.get("data"),
+        columns=dict(naming.columns),
+    )
+
+
+def _meaning(naming: Naming, column: str, meaning: str, usual: str) -> str:
+    """What a column that is taken as it is counts: by its own name, else as the source says."""
+    if column in naming.columns:
+        return f"{usual} (its column {one_line(naming.columns[column], 60)!r})"
+    return naming.meanings.get(meaning, usual)
 
 
 def _loss_meaning(naming: Naming, frame: pd.DataFrame) -> tuple[str, str | None]:

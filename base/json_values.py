@@ -5,19 +5,36 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from functools import cache
-from typing import Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from isoflop.base.errors import UserError
 
 T = TypeVar("T")
 
+FloatOrNaN = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
+"""A number that may be NaN: JSON has none, so it is null there, and NaN again when it is read."""
+
+
+class Serializable:
+    """Gives a dataclass the two methods by which it goes to JSON and back."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values: NaN and infinity become null."""
+        return to_json(self)
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """The inverse of `to_json`. Raises `UserError`, one line, for what is no such value."""
+        return from_json(cls, value)
+
 
 def to_json(value: Any) -> Any:
-    """A dataclass as plain JSON values."""
-    return _adapter(type(value)).dump_python(value, mode="json")
+    """A dataclass as plain JSON values: NaN and infinity become null."""
+    return json.loads(_adapter(type(value)).dump_json(value))
 
 
 def from_json(cls: type[T], value: Any) -> T:

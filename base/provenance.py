@@ -7,14 +7,14 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from isoflop.base import durable
+from isoflop.base.json_values import Serializable
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy")
 """Those whose versions may move a number."""
@@ -24,7 +24,7 @@ LOG = "provenance.jsonl"
 
 
 @dataclass(frozen=True)
-class Provenance:
+class Provenance(Serializable):
     """What made a result. `commit`: of the checkout that the code lies in, with `-dirty` where its files
     have changed since; None from a wheel. `packages`: version by name, None where not installed. `time`: UTC.
     """
@@ -45,10 +45,6 @@ class Provenance:
             return self.isoflop
         commit, _, dirty = self.commit.partition("-")
         return f"{self.isoflop}+g{commit[:7]}{'.dirty' if dirty else ''}"
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
 
 
 def provenance() -> Provenance:

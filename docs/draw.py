@@ -117,8 +117,9 @@ def alpha_profile(table: RunTable) -> tuple[np.ndarray, np.ndarray, float]:
     """Values of alpha, the rise of the objective there, and the rise that bounds the 95% interval."""
     design = fit_problem(table, find_law("chinchilla"), dataclasses.replace(PLAIN, loss="mse"))
     solutions = search(design, table.loss_R, 128)
-    (found,) = profiles(design, table.loss_R, solutions, (Quantity("alpha", lambda p: p[:, 2]),))
-    return found.values_K, np.maximum(found.rises_K, 0.0), found.threshold
+    quantities = (Quantity("alpha", lambda p: p[:, 2]),)
+    found = profiles(design, table.loss_R, solutions, quantities)["alpha"]
+    return np.array(found.values), np.maximum(found.rises, 0.0), found.threshold
 
 
 def tell(name: str, fitted: LawFit) -> None:

@@ -73,7 +73,7 @@ def approach2(table: RunTable, options: FitOptions) -> ApproachResult:
     )
 
 
-def _notes(cost: PerToken, options: FitOptions) -> dict[str, object]:
+def _notes(cost: PerToken, options: FitOptions) -> dict[str, str]:
     return {
         "budgets_in": "6 N D" if cost.six_n else "the table's own FLOPs",
         "curve": options.curve,

@@ -198,11 +198,9 @@ def _exponents_known(
     return known
 
 
-def _notes(law: Law, cost: PerToken, design: FitProblem) -> dict[str, object]:
+def _notes(law: Law, cost: PerToken, design: FitProblem) -> dict[str, str]:
     closed = cost.six_n and law.exponents is not None
-    notes: dict[str, object] = {
-        "exponents": "closed form" if closed else "slopes of the allocation over the table"
-    }
+    notes = {"exponents": "closed form" if closed else "slopes of the allocation over the table"}
     if np.ndim(design.scale):
         notes["weights"] = "residuals over the seed noise at their compute, relative to its typical size"
     return notes

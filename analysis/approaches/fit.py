@@ -9,6 +9,7 @@ from isoflop.analysis.approaches.approach2 import approach2
 from isoflop.analysis.approaches.approach3 import approach3
 from isoflop.analysis.approaches.holdout import score, split
 from isoflop.analysis.approaches.result import ApproachResult
+from isoflop.analysis.conventions import FitConventions
 from isoflop.analysis.laws import find_law
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.provenance import provenance_of
@@ -57,8 +58,8 @@ def fit(table: RunTable, options: FitOptions | None = None) -> LawFit:
 
 def prepare(table: RunTable, options: FitOptions) -> RunTable:
     """The table under the conventions asked for, without the runs to be dropped."""
-    count = options.count or table.conventions["count"]
-    counted = table.counted(count, options.flops or table.conventions["flops"])
+    count = options.count or table.conventions.count
+    counted = table.counted(count, options.flops or table.conventions.flops)
     return drop_worst(counted, options.drop_worst)
 
 
@@ -89,17 +90,17 @@ def drop_worst(table: RunTable, K: int) -> RunTable:
     return table.where(keep_R, f"one of the {K} runs of highest loss, dropped as asked")
 
 
-def _conventions(table: RunTable, outcome: ApproachResult) -> dict[str, object]:
+def _conventions(table: RunTable, outcome: ApproachResult) -> FitConventions:
     seeds = seed_noise(table)
-    return {
-        **table.conventions,
-        "flops_per_token": outcome.cost.to_json(),
-        "flops_range": [float(table.C_R.min()), float(table.C_R.max())],
-        "n_range": [float(table.N_R.min()), float(table.N_R.max())],
-        "d_range": [float(table.D_R.min()), float(table.D_R.max())],
-        "residual_log_sd": outcome.noise,
-        "seed_sd_nats": seeds.nats if seeds else None,
-        "seed_groups": seeds.groups if seeds else 0,
-        "predictive_noise": "the larger of residual spread and seed spread; no allowance for a wrong law",
+    ranges = [(float(x.min()), float(x.max())) for x in (table.N_R, table.D_R, table.C_R)]
+    return FitConventions(
+        **vars(table.conventions),
         **outcome.notes,
-    }
+        flops_per_token=outcome.cost,
+        flops_range=ranges[2],
+        n_range=ranges[0],
+        d_range=ranges[1],
+        residual_log_sd=outcome.noise,
+        seed_sd_nats=seeds.nats if seeds else None,
+        seed_groups=seeds.groups if seeds else 0,
+    )

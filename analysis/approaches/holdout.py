@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from isoflop.analysis.approaches.approach2 import group_minima
 from isoflop.analysis.approaches.result import ApproachResult
 from isoflop.analysis.compute import PerToken, per_token
 from isoflop.analysis.isoflops.groups import IsoflopGroup, isoflop_groups
-from isoflop.analysis.isoflops.minima import convex, quadratic
+from isoflop.analysis.isoflops.minima import Minima, convex, quadratic
 from isoflop.analysis.laws import find_law
 from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.run_table import RunTable
+from isoflop.analysis.scores import HeldOutMinimum, HeldOutRun, Holdout
 from isoflop.analysis.solver.search import covariates
 from isoflop.analysis.uncertainty.intervals import span
 from isoflop.analysis.uncertainty.quantities import optimum
@@ -68,39 +67,34 @@ def split(table: RunTable, c_min: float) -> tuple[RunTable, RunTable]:
     return table.where(~above_R), table.where(above_R)
 
 
-def score(outcome: ApproachResult, table: RunTable, held: RunTable, options: FitOptions) -> dict[str, Any]:
+def score(outcome: ApproachResult, table: RunTable, held: RunTable, options: FitOptions) -> Holdout:
     """The held-out runs against their predictions, and the largest held-out budget's minimum against its own.
 
-    Losses and errors in nats per token (error: measured - predicted). The interval is predictive: bootstrap
-    draws of the fit, and on each a normal error of the fit's residual spread or the seeds', whichever is
-    larger.
+    An interval is predictive: bootstrap draws of the fit, and on each a normal error of the fit's residual
+    spread or the seeds', whichever is larger.
     """
     rng = np.random.default_rng([options.seed, 1])
     seeds = seed_noise(table)
     noise = max(outcome.noise, seeds.log_sd if seeds else 0.0)
-    rows = [] if outcome.law is None else _rows(outcome, held, noise, options, rng)
-    errors = np.array([row["error"] for row in rows])
-    inside = [
-        row["interval"][0] <= row["loss"] <= row["interval"][1]
-        for row in rows
-        if row["interval"][0] is not None
-    ]
-    return {
-        "c_min": options.holdout,
-        "n_fit": len(table) - len(held),
-        "n_held_out": len(held),
-        "rows": rows,
-        "mean_abs_error": float(np.abs(errors).mean()) if rows else None,
-        "bias": float(errors.mean()) if rows else None,
-        "coverage": float(np.mean(inside)) if inside else None,
-        "noise_log_sd": noise,
-        "optimum": _optimum(outcome, per_token(table), held, noise, options, rng),
-    }
+    rows = () if outcome.law is None else _rows(outcome, held, noise, options, rng)
+    errors = np.array([row.error for row in rows])
+    inside = [row.inside for row in rows if row.inside is not None]
+    return Holdout(
+        c_min=float(options.holdout or 0.0),
+        n_fit=len(table) - len(held),
+        n_held_out=len(held),
+        rows=rows,
+        mean_abs_error=float(np.abs(errors).mean()) if rows else None,
+        bias=float(errors.mean()) if rows else None,
+        coverage=float(np.mean(inside)) if inside else None,
+        noise_log_sd=noise,
+        optimum=_optimum(outcome, per_token(table), held, noise, options, rng),
+    )
 
 
 def _rows(
     outcome: ApproachResult, held: RunTable, noise: float, options: FitOptions, rng: np.random.Generator
-) -> list[dict[str, Any]]:
+) -> tuple[HeldOutRun, ...]:
     law = find_law(outcome.law or "")
     params_P = np.array(list(outcome.params.values()), dtype=float)
     inputs = (held.N_R, held.D_R, *covariates(held, law))
@@ -109,19 +103,19 @@ def _rows(
     if outcome.draws_BxP is not None:
         draws = evaluate(law, outcome.draws_BxP, *inputs)
         draws = draws * np.exp(noise * rng.standard_normal(draws.shape))
-    return [
-        {
-            "row": int(held.frame.index[r]),
-            "n_params": float(held.N_R[r]),
-            "n_tokens": float(held.D_R[r]),
-            "flops": float(held.C_R[r]),
-            "loss": float(held.loss_R[r]),
-            "predicted": float(predicted_R[r]),
-            "interval": span(draws[:, r], options.level) if len(draws) else (None, None),
-            "error": float(held.loss_R[r] - predicted_R[r]),
-        }
+    return tuple(
+        HeldOutRun(
+            row=int(held.frame.index[r]),
+            n_params=float(held.N_R[r]),
+            n_tokens=float(held.D_R[r]),
+            flops=float(held.C_R[r]),
+            loss=float(held.loss_R[r]),
+            predicted=float(predicted_R[r]),
+            interval=span(draws[:, r], options.level) if len(draws) else (None, None),
+            error=float(held.loss_R[r] - predicted_R[r]),
+        )
         for r in range(len(held))
-    ]
+    )
 
 
 def _optimum(
@@ -131,58 +125,55 @@ def _optimum(
     noise: float,
     options: FitOptions,
     rng: np.random.Generator,
-) -> dict[str, Any] | None:
-    """The minimum of the largest held-out budget's own parabola, and what the smaller budgets said of it."""
+) -> HeldOutMinimum | None:
+    """The minimum of the largest held-out budget's own curve, and what the smaller budgets said of it."""
     groups = isoflop_groups(held)
     if not groups:
         return None
-    group = groups[-1]
-    B = options.bootstrap
-    measured = _measured(held, group, noise, options, rng)
-    predicted = _predicted(outcome, group.flops, cost, B)
-    known = measured["valid"]
-    foretold = known and bool(np.isfinite(predicted["loss"][0]))
-    error = float(measured["loss"][0] - predicted["loss"][0]) if foretold else None
-    with np.errstate(all="ignore"):  # draws may lie far out; what is not finite does not count
-        wobble = {key: measured[key][2:] / measured[key][1] if known else 1.0 for key in ("n", "loss")}
-    return {
-        "flops": group.flops,
-        "curve": options.curve,
-        "interior": measured["interior"],
-        "convex": measured["convex"],
-        "n_opt": float(measured["n"][0]) if known else None,
-        "n_opt_predicted": float(predicted["n"][0]),
-        "n_opt_interval": span(predicted["n"][1:] * wobble["n"], options.level) if B else None,
-        "loss_opt": float(measured["loss"][0]) if known else None,
-        "loss_opt_predicted": float(predicted["loss"][0]),
-        "loss_opt_interval": span(predicted["loss"][1:] * wobble["loss"], options.level) if B else None,
-        "error": error,
-    }
+    group, B = groups[-1], options.bootstrap
+    minima, bends = _measured(held, group, noise, options, rng)
+    n_B, loss_B = _predicted(outcome, group.flops, cost, B)
+    known = bool(minima.bracketed_B[0])
+    n_opt_interval = loss_opt_interval = None
+    if B:
+        # Each draw of the prediction is moved as far as the noise moves the measured minimum.
+        with np.errstate(all="ignore"):  # draws may lie far out; what is not finite does not count
+            size_B = np.exp(minima.x_B)
+            n_shift, loss_shift = (x[2:] / x[1] if known else 1.0 for x in (size_B, minima.loss_B))
+            n_opt_interval = span(n_B[1:] * n_shift, options.level)
+            loss_opt_interval = span(loss_B[1:] * loss_shift, options.level)
+    return HeldOutMinimum(
+        flops=group.flops,
+        curve=options.curve,
+        interior=known,
+        convex=bends,
+        n_opt=float(np.exp(minima.x_B[0])) if known else None,
+        n_opt_predicted=float(n_B[0]),
+        n_opt_interval=n_opt_interval,
+        loss_opt=float(minima.loss_B[0]) if known else None,
+        loss_opt_predicted=float(loss_B[0]),
+        loss_opt_interval=loss_opt_interval,
+        error=float(minima.loss_B[0] - loss_B[0]) if known and np.isfinite(loss_B[0]) else None,
+    )
 
 
 def _measured(
     held: RunTable, group: IsoflopGroup, noise: float, options: FitOptions, rng: np.random.Generator
-) -> dict[str, Any]:
-    """The group's own minimum (first), that of its smooth parabola, and B redraws of that under the noise."""
+) -> tuple[Minima, bool]:
+    """The group's own minimum (first), that of its smooth parabola, and B redraws of that under the noise.
+
+    Second, whether the parabola is convex.
+    """
     N_R, loss_R = held.N_R[group.rows], held.loss_R[group.rows]
     x0, coefficients = quadratic(N_R, loss_R[None])
     smooth_R = np.vander(np.log(N_R) - x0, 3, increasing=True) @ coefficients[0]
     redrawn_BxR = smooth_R * np.exp(noise * rng.standard_normal((options.bootstrap, len(N_R))))
     at = [IsoflopGroup(group.flops, np.arange(len(N_R)))]
     (minima,) = group_minima(N_R, at, options.curve, np.concatenate([[loss_R], [smooth_R], redrawn_BxR]))
-    bends, bracketed = bool(convex(N_R, coefficients)[0]), bool(minima.bracketed_B[0])
-    with np.errstate(over="ignore"):  # a nearly flat redraw has its vertex anywhere
-        size_B = np.exp(minima.x_B)
-    return {
-        "n": size_B,
-        "loss": minima.loss_B,
-        "interior": bracketed,
-        "convex": bends,
-        "valid": bracketed,
-    }
+    return minima, bool(convex(N_R, coefficients)[0])
 
 
-def _predicted(outcome: ApproachResult, C: float, cost: PerToken, B: int) -> dict[str, np.ndarray]:
+def _predicted(outcome: ApproachResult, C: float, cost: PerToken, B: int) -> tuple[np.ndarray, np.ndarray]:
     """N_opt and the loss there from the fit (first) and from its bootstrap draws."""
     params_BxP = np.array(list(outcome.params.values()), dtype=float)[None]
     if B and outcome.draws_BxP is not None:
@@ -190,6 +181,5 @@ def _predicted(outcome: ApproachResult, C: float, cost: PerToken, B: int) -> dic
     if outcome.law is None:
         coefficient, exponent, _, _, E, K, gamma = params_BxP.T
         with np.errstate(all="ignore"):
-            return {"n": coefficient * C**exponent, "loss": E + K * C**-gamma}
-    n_B, loss_B = optimum(find_law(outcome.law), params_BxP, C, cost)
-    return {"n": n_B, "loss": loss_B}
+            return coefficient * C**exponent, E + K * C**-gamma
+    return optimum(find_law(outcome.law), params_BxP, C, cost)

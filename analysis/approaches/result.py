@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from isoflop.analysis.compute import PerToken
 from isoflop.analysis.options import FitOptions
-from isoflop.analysis.result import Budget, Certificate, Intervals, Misfit, Objective
-from isoflop.analysis.uncertainty.intervals import span_with, spread_about
+from isoflop.analysis.result import Budget, Certificate, Intervals, Misfit, Objective, Profiles
+from isoflop.analysis.uncertainty.intervals import Interval, span_with, spread_about
 
 KEPT_DRAWS = 400
 """Bootstrap draws that stay with a fit: enough for percentiles of what is predicted from it."""
@@ -31,26 +30,26 @@ class ApproachResult:
     identified: dict[str, bool] = field(default_factory=dict)
     misfit: Misfit | None = None
     budgets: tuple[Budget, ...] | None = None
-    next_runs: tuple[dict[str, Any], ...] = ()
-    profiles: dict[str, Any] | None = None
+    next_runs: tuple[dict[str, float], ...] = ()
+    profiles: Profiles | None = None
     draws_BxP: np.ndarray | None = None
     exponent_draws_Bx2: np.ndarray | None = None
     resampling: str = ""
     noise: float = 0.0
     """Standard deviation of the log loss about the fit, over its degrees of freedom."""
     warnings: tuple[str, ...] = ()
-    notes: dict[str, object] = field(default_factory=dict)
-    """Further conventions to keep with the fit."""
+    notes: dict[str, str] = field(default_factory=dict)
+    """The approach's own fields of `FitConventions`."""
 
     def intervals(self, options: FitOptions) -> Intervals | None:
         """Percentile intervals of the draws, or those of the profiles; None without a bootstrap."""
         if self.profiles is not None:
-            found = {name: tuple(q["interval"]) for name, q in self.profiles["quantities"].items()}
+            found = {name: profile.interval for name, profile in self.profiles.quantities.items()}
             return Intervals(
                 level=options.level,
                 method="profile",
-                B=self.profiles["simulations"],
-                resampling=self.profiles["noise"],
+                B=self.profiles.simulations,
+                resampling=self.profiles.noise,
                 params={name: found[name] for name in self.params},
                 exponents={name: found.get(name, (None, None)) for name in self.exponents},
                 draws=self._kept,
@@ -69,7 +68,7 @@ class ApproachResult:
 
     def _spans(
         self, values: dict[str, float | None], draws_BxP: np.ndarray, level: float
-    ) -> dict[str, tuple[float | None, float | None]]:
+    ) -> dict[str, Interval]:
         span_of = spread_about if self.law is None else span_with
         rows = zip(values.items(), draws_BxP.T, strict=True)
         return {name: span_of(value, column, level) for (name, value), column in rows}

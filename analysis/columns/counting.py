@@ -5,7 +5,6 @@ fit.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,13 +25,20 @@ FLOPS = {"exact": "the table's own training FLOPs", "6nd": "6 N D"}
 
 @dataclass(frozen=True)
 class Counted:
-    """N, D, C and loss of each finished row, checked positive and finite, with the conventions' names."""
+    """N, D, C and loss of each finished row, checked positive and finite, and how they were counted."""
 
     N_R: np.ndarray
     D_R: np.ndarray
     C_R: np.ndarray
     loss_R: np.ndarray
-    conventions: dict[str, Any]
+    count: str
+    count_meaning: str
+    as_given: bool
+    """N is the table's one parameter count, whatever that counts."""
+    flops: str
+    flops_meaning: str
+    derived: str | None
+    """The column that the table lacks, by C = 6ND."""
     warnings: tuple[str, ...]
 
 
@@ -61,15 +67,19 @@ def count_rows(frame: pd.DataFrame, count: str, flops: str, where: str, naming: 
     warnings += doubts(frame, N_R, D_R, C_R, loss_R)
     if flops == "6nd" or not own_flops:
         C_R = _follows(6.0, N_R, D_R, np.ones_like(D_R), where)
-    conventions = {
-        "count": count,
-        "count_meaning": "n_params as the table gives it" if as_given else COUNTS[count],
-        "count_as_given": as_given,
-        "flops": flops,
-        "flops_meaning": FLOPS["exact"] if flops == "exact" and own_flops else FLOPS["6nd"],
-        "derived_column": derived,
-    }
-    return Counted(N_R, D_R, C_R, loss_R, conventions, tuple(warnings))
+    return Counted(
+        N_R,
+        D_R,
+        C_R,
+        loss_R,
+        count=count,
+        count_meaning="n_params as the table gives it" if as_given else COUNTS[count],
+        as_given=as_given,
+        flops=flops,
+        flops_meaning=FLOPS["exact" if flops == "exact" and own_flops else "6nd"],
+        derived=derived,
+        warnings=tuple(warnings),
+    )
 
 
 def _plain(frame: pd.DataFrame) -> bool:

@@ -8,11 +8,10 @@ it is the approaches' own doing: a parabola's bias is there on a surface without
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from pydantic import computed_field
 
 from isoflop.analysis.approaches.approach2 import ENOUGH, frontier_through, group_minima
 from isoflop.analysis.approaches.curve_noise import curve_noise
@@ -22,13 +21,14 @@ from isoflop.analysis.isoflops.groups import IsoflopGroup, isoflop_groups
 from isoflop.analysis.laws import find_law
 from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.analysis.options import FitOptions
-from isoflop.analysis.result import Interval
 from isoflop.analysis.run_table import RunTable
 from isoflop.analysis.solver.search import fit_problem, search
 from isoflop.analysis.solver.solver import solve
+from isoflop.analysis.uncertainty.intervals import Interval
 from isoflop.analysis.uncertainty.quantities import ends, exponents
 from isoflop.analysis.uncertainty.resampling import trunk_noise, trunks_of
 from isoflop.base.errors import UserError
+from isoflop.base.json_values import Serializable
 
 SPARE_RUNS = 2
 """Runs beyond the law's parameters below which nothing is compared."""
@@ -42,7 +42,7 @@ A = 1
 
 
 @dataclass(frozen=True)
-class Agreement:
+class Agreement(Serializable):
     """The exponent a, N_opt ~ C^a, by approach 1 or 2 against approach 3 on the same runs."""
 
     approach: int
@@ -65,14 +65,11 @@ class Agreement:
     """Redraws in which both exponents could be had."""
     resampling: str
 
+    @computed_field
     @property
     def agrees(self) -> bool:
         """The approaches are no further apart than the fitted surface and the runs' noise make them."""
         return self.p_beyond is None or self.p_beyond >= 1 - self.level
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {**dataclasses.asdict(self), "interval": list(self.interval), "agrees": self.agrees}
 
 
 @dataclass(frozen=True)

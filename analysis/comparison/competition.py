@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,111 +20,15 @@ from isoflop.analysis.compute import per_token
 from isoflop.analysis.laws import Law, find_law, known_laws
 from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.analysis.options import FitOptions
-from isoflop.analysis.result import Interval
 from isoflop.analysis.run_table import RunTable
+from isoflop.analysis.scores import Competition, Contender
 from isoflop.analysis.solver.search import covariates
 from isoflop.analysis.uncertainty.quantities import optimum
-from isoflop.base.display import Displayed, Summary, number
 from isoflop.base.errors import UserError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 STARTS = 64
 NOTHING_IDENTIFIED = "general"
 """Not fitted: in N and D it is `product`, with one exponent too many to be found."""
-
-
-@dataclass(frozen=True)
-class Contender:
-    """One law or baseline. Losses and errors in nats per token; an error is measured less predicted."""
-
-    name: str
-    kind: str
-    """`law` or `baseline`."""
-    form: str
-    parameters: int
-    scored_on: str
-    """`runs`: every held-out run; `envelope`: those that no run of at most their compute beats."""
-    n_fit: int
-    n_scored: int
-    mean_abs_error: float
-    bias: float
-    worst: float
-    """The error of largest size, with its sign."""
-    worst_row: int
-    residual_log_sd: float | None = None
-    """Of log loss over the runs that were fitted, over their degrees of freedom."""
-    objective: float | None = None
-    """As the options have it, at the optimum; None for a baseline, which has another."""
-    certificate: str | None = None
-    bounds: tuple[str, ...] = ()
-    unidentified: tuple[str, ...] = ()
-    exponent: float | None = None
-    """a in N_opt ~ C^a; None where there is no optimum."""
-    optimum_loss: float | None = None
-    """The least loss at the largest held-out budget, predicted."""
-    optimum_error: float | None = None
-    excess: float = 0.0
-    """Mean absolute error less that of the best law on the same runs."""
-    interval: Interval = (None, None)
-    """Of the excess, by resampling the held-out runs in pairs; the fits stay as they are."""
-
-    @property
-    def beyond_chance(self) -> bool | None:
-        """The interval leaves out zero; None without one."""
-        low, high = self.interval
-        return None if low is None or high is None else low > 0 or high < 0
-
-
-@dataclass(frozen=True, repr=False)
-class Competition(Displayed):
-    """Contenders, the least error first, those scored on fewer runs last."""
-
-    c_min: float
-    """FLOPs: fitted below, scored at or above."""
-    n_fit: int
-    n_held_out: int
-    best: str
-    """The law of least error over all held-out runs."""
-    curve: str
-    optimum_flops: float | None
-    """The largest held-out budget, FLOPs, and the minimum of the curve through its runs."""
-    optimum_loss: float | None
-    level: float
-    resampling: str
-    rows: tuple[Contender, ...]
-    left_out: dict[str, str]
-    """Laws that could not be fitted or scored, and why."""
-
-    def to_frame(self) -> pd.DataFrame:
-        """A row a contender, by the names of `Contender`."""
-        import pandas as pd
-
-        return pd.DataFrame(self.to_json()["rows"]).set_index("name")
-
-    def summary(self) -> Summary:
-        """The contenders' errors in nats."""
-        rows = [
-            (
-                r.name,
-                f"{r.mean_abs_error:.4f}",
-                f"{r.bias:+.4f}",
-                f"{r.excess:+.4f}{'*' if r.beyond_chance else ''}",
-            )
-            for r in self.rows
-        ]
-        title = (
-            f"Competition: fitted to {self.n_fit} runs below {number(self.c_min)} FLOPs, scored on the "
-            f"{self.n_held_out} above; nats, measured less predicted"
-        )
-        notes = (f"*: worse than {self.best} beyond chance", *self.left_out.values())
-        return Summary(title, ("", "|error|", "bias", f"over {self.best}"), rows, notes)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        rows = [{**dataclasses.asdict(row), "beyond_chance": row.beyond_chance} for row in self.rows]
-        return {**dataclasses.asdict(self), "rows": rows}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from isoflop.analysis.approaches.fit import choose, prepare
 from isoflop.analysis.compute import PerToken, per_token
 from isoflop.analysis.laws import find_law
 from isoflop.analysis.options import FitOptions
+from isoflop.analysis.result import Coverage
 from isoflop.analysis.run_table import RunTable
 from isoflop.analysis.solver.search import fit_problem, search
 from isoflop.analysis.solver.solver import FitProblem, Solutions
@@ -35,13 +35,10 @@ def check_coverage(
     options: FitOptions | None = None,
     simulations: int = 200,
     progress: Callable[[float], None] = lambda share: None,
-) -> dict[str, Any]:
+) -> Coverage:
     """How often the intervals that `options` ask for hold the truth, for approach 3.
 
-    Returns `simulations`, `level`, `method`, `resamples`, `noise`, `standard_error` (of a coverage that is
-    as it should be), and by name the share of simulations whose interval holds the truth: `params`,
-    `exponents`, and `derived` (N_opt and the loss there at `flops`, the table's largest budget). `progress`
-    is told the share done.
+    `progress` is called with the share done.
 
     Raises:
         UserError: another approach than 3, or fewer than 20 simulations.
@@ -63,18 +60,18 @@ def check_coverage(
     held_SxQ = held(design, table, truth, fits, drawn.loss_BxR, wanted, options, progress)
     share = dict(zip((q.name for q in wanted), np.nanmean(held_SxQ, axis=0).tolist(), strict=True))
     level = options.level
-    return {
-        "simulations": simulations,
-        "level": level,
-        "method": options.intervals,
-        "resamples": RESAMPLES,
-        "noise": drawn.how,
-        "standard_error": float(np.sqrt(level * (1 - level) / simulations)),
-        "flops": at,
-        "params": {name: share[name] for name in law.parameters},
-        "exponents": {name: share.get(name) for name in ("a", "b")},
-        "derived": {name: share.get(name) for name in ("n_opt", "loss_opt")},
-    }
+    return Coverage(
+        simulations=simulations,
+        level=level,
+        method=options.intervals,
+        resamples=RESAMPLES,
+        noise=drawn.how,
+        standard_error=float(np.sqrt(level * (1 - level) / simulations)),
+        flops=at,
+        params={name: share[name] for name in law.parameters},
+        exponents={name: share.get(name) for name in ("a", "b")},
+        derived={name: share.get(name) for name in ("n_opt", "loss_opt")},
+    )
 
 
 def _quantities(law, C_K, cost: PerToken, params_P: np.ndarray, at: float) -> tuple[Quantity, ...]:

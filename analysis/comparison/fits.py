@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from isoflop.analysis.approaches.fit import fit
 from isoflop.analysis.options import FitOptions
@@ -12,6 +12,7 @@ from isoflop.analysis.provenance import differences
 from isoflop.analysis.result import Interval, LawFit
 from isoflop.analysis.run_table import RunTable
 from isoflop.base.display import Displayed, Summary, number, span
+from isoflop.base.json_values import Serializable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +34,7 @@ class Line:
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison(Displayed):
+class Comparison(Displayed, Serializable):
     """What `isoflop compare` prints."""
 
     lines: tuple[Line, ...]
@@ -57,19 +58,10 @@ class Comparison(Displayed):
             (n.name, number(n.a), span(n.a_interval), number(n.b), span(n.b_interval), overlap[n.overlap])
             for n in self.lines
         ]
-        sources = [(fit.provenance or {}).get("table", {}).get("source", "a fit") for fit in (self.a, self.b)]
+        sources = [fit.provenance.table.source if fit.provenance else "a fit" for fit in (self.a, self.b)]
         headers = ("", "first", "interval", "second", "interval", "overlap")
         title = f"Comparison: first is {sources[0]}, second is {sources[1]}"
         return Summary(title, headers, rows, self.warnings)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; the fits as `LawFit.to_json` gives them."""
-        return {
-            "lines": [dataclasses.asdict(line) for line in self.lines],
-            "a": self.a.to_json(),
-            "b": self.b.to_json(),
-            "warnings": list(self.warnings),
-        }
 
 
 def compare(a: RunTable | LawFit, b: RunTable | LawFit, options: FitOptions | None = None) -> Comparison:
@@ -109,8 +101,9 @@ def _unlike(a: LawFit, b: LawFit) -> tuple[str, ...]:
             f"the fits are of different kinds: approach {a.approach} {a.law}, approach {b.approach} {b.law}"
         )
     for key in ALIKE:
-        if a.conventions.get(key) != b.conventions.get(key):
-            warnings.append(f"{key} differs: {a.conventions.get(key)}, {b.conventions.get(key)}")
+        here, there = (getattr(item.conventions, key) for item in (a, b))
+        if here != there:
+            warnings.append(f"{key} differs: {here}, {there}")
     warnings += differences(a.provenance, b.provenance)
     for name, item in (("first", a), ("second", b)):
         if not item.trusted:

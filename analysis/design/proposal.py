@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from isoflop.analysis.run_table import RunTable
 from isoflop.analysis.uncertainty.resampling import trunks_of
 from isoflop.base.display import Displayed, Summary, number, span
 from isoflop.base.errors import UserError
+from isoflop.base.json_values import Serializable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +73,7 @@ class OtherEstimate:
 
 
 @dataclass(frozen=True, repr=False)
-class Proposal(Displayed):
+class Proposal(Displayed, Serializable):
     """The target as it is known now, the runs in order, and what reaching the half-width would take."""
 
     target: str
@@ -115,10 +116,6 @@ class Proposal(Displayed):
             f"{number(self.half_width)}; after {number(self.flops)} FLOPs {number(self.half_width_after)}"
         )
         return Summary(title, ("N", "D", "seeds", "FLOPs", "why"), rows, self.warnings)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; what is infinite is null."""
-        return _finite(dataclasses.asdict(self))
 
 
 def propose(
@@ -369,11 +366,3 @@ def _places(table: RunTable, space: Space) -> list[tuple[int, int] | None]:
 def _families(trunks: list[Trunk], budgets: int) -> tuple[np.ndarray, np.ndarray]:
     cells = np.array([marks(t.tried, budgets) for t in trunks]).reshape(len(trunks), budgets)
     return np.array([t.family for t in trunks], dtype=int), cells.astype(bool)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

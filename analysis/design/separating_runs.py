@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -30,10 +29,10 @@ APART = 3.0
 def next_runs(
     design: FitProblem, params_P: np.ndarray, theta_P: np.ndarray, rivals_AxP: np.ndarray, cost: PerToken,
     flops: float, noise: float, loss_R: np.ndarray,
-) -> tuple[dict[str, Any], ...]:  # fmt: skip
+) -> tuple[dict[str, float], ...]:  # fmt: skip
     """Up to two runs within `flops` training FLOPs each, best first: `n_params`, `n_tokens`, `flops`, the
     covariates that are a choice, and `separates`, the largest difference in nats per token between the
-    parameters that fit about equally well.
+    parameters that fit about equally well, NaN without any.
 
     `rivals_AxP`: those parameters; without any, the runs are those the fitted ones say least about.
     `noise`: standard deviation of a run's log loss; `loss_R`: the runs' losses. No run is suggested where the
@@ -65,7 +64,7 @@ def next_runs(
                 for covariate, values_K in zip(design.law.covariates, inputs[2:], strict=True)
                 if covariate.choices
             },
-            "separates": float(nats_K[k]) if np.isfinite(nats_K[k]) else None,
+            "separates": float(nats_K[k]),
         }
         for k in _greedy(inputs, score)
         if not nats_K[k] < max(noise * mine_K[k], LEAST_GAP)

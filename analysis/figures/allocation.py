@@ -61,7 +61,7 @@ def caption(story: ReportData) -> str:
 
 
 def _budgets(story: ReportData) -> np.ndarray:
-    low, high = story.fit.conventions["flops_range"]
+    low, high = story.fit.conventions.flops_range
     return np.geomspace(low / 1.3, high * BEYOND, 32)
 
 
@@ -131,7 +131,7 @@ def static(story: ReportData, new: NewAxes = canvas) -> Figure | None:
     fits = _fits(story)
     if not fits:
         return None
-    C_K, edge = _budgets(story), story.fit.conventions["flops_range"][1]
+    C_K, edge = _budgets(story), story.fit.conventions.flops_range[1]
     figure, panels = new(9.0, 4.1, columns=2)
     spans: list[list[float]] = [[], []]
     for fit, name, colour, dash in fits:
@@ -159,7 +159,7 @@ def interactive(story: ReportData) -> go.Figure | None:
     fits = _fits(story)
     if not fits:
         return None
-    C_K, edge = _budgets(story), story.fit.conventions["flops_range"][1]
+    C_K, edge = _budgets(story), story.fit.conventions.flops_range[1]
     figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.11)
     spans: list[list[float]] = [[], []]
     for fit, name, colour, dash in fits:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
@@ -30,6 +30,7 @@ from isoflop.analysis.figures.style import (
 
 if TYPE_CHECKING:
     from isoflop.analysis.reporting.report_data import ReportData
+    from isoflop.analysis.scores import HeldOutMinimum
 
 TITLE = "Held out and predicted"
 X = "Parameters N"
@@ -45,7 +46,7 @@ class Shown:
     loss_K: np.ndarray
     low_K: np.ndarray
     high_K: np.ndarray
-    optimum: dict[str, Any]
+    optimum: HeldOutMinimum
     colour: str
 
 
@@ -54,24 +55,24 @@ def caption(story: ReportData) -> str:
     held = story.held.holdout if story.held else None
     if held is None:
         return ""
-    held_curve = (held["optimum"] or {}).get("curve", story.options.curve)
+    best = held.optimum
+    held_curve = best.curve if best else story.options.curve
     level = f"{story.options.level:.0%}"
-    scored = f"mean absolute error {held['mean_abs_error']:.4f}{nats(story.table.conventions)}"
-    if held["coverage"] is not None:
-        inside = round(held["coverage"] * held["n_held_out"])
-        scored += f", {inside} of {held['n_held_out']} within their {level} predictive intervals"
+    scored = f"mean absolute error {held.mean_abs_error:.4f}{nats(story.table.conventions)}"
+    if held.coverage is not None:
+        inside = round(held.coverage * held.n_held_out)
+        scored += f", {inside} of {held.n_held_out} within their {level} predictive intervals"
     band = (
         f", with its {level} predictive band: bootstrap of the fit plus run noise" if _banded(story) else ""
     )
-    own = (held["optimum"] or {}).get("n_opt") is not None
     minima = (
         f"Diamonds: the predicted minimum (open) and the runs' own (filled, by {curve_words(held_curve)})."
-        if own
+        if best and best.n_opt is not None
         else "Diamond: the predicted minimum; the runs themselves bracket none."
     )
     return (
-        f"The surface fitted to the {held['n_fit']} runs below {power(held['c_min'])} FLOPs (line{band}) "
-        f"against runs from there up, which it has not seen. Of those {held['n_held_out']}: {scored}. "
+        f"The surface fitted to the {held.n_fit} runs below {power(held.c_min)} FLOPs (line{band}) "
+        f"against runs from there up, which it has not seen. Of those {held.n_held_out}: {scored}. "
         f"{minima}"
     )
 
@@ -82,11 +83,11 @@ def _banded(story: ReportData) -> bool:
 
 def _shown(story: ReportData) -> Shown | None:
     held = story.held.holdout if story.held else None
-    if story.held is None or held is None or not held["rows"] or held["optimum"] is None:
+    if story.held is None or held is None or not held.rows or held.optimum is None:
         return None
-    top = held["optimum"]["flops"]
-    rows = [row for row in held["rows"] if abs(np.log(row["flops"] / top)) < 0.05]
-    N_R, loss_R = (np.array([row[key] for row in rows]) for key in ("n_params", "loss"))
+    top = held.optimum.flops
+    rows = [row for row in held.rows if abs(np.log(row.flops / top)) < 0.05]
+    N_R, loss_R = (np.array([getattr(row, name) for row in rows]) for name in ("n_params", "loss"))
     N_K = np.geomspace(*spread(N_R, 0.08), num=80)
     D_K = top / story.fit.cost(N_K)
     loss_K = story.held.predict(N_K, D_K)
@@ -94,11 +95,11 @@ def _shown(story: ReportData) -> Shown | None:
     low, high = loss_K, loss_K
     if len(draws):
         rng = np.random.default_rng(story.options.seed)
-        noise = held["noise_log_sd"] * rng.standard_normal((len(draws), 1))
+        noise = held.noise_log_sd * rng.standard_normal((len(draws), 1))
         drawn = story.held.losses(draws, N_K, D_K) * np.exp(noise)
         low, high = np.quantile(drawn, [(1 - story.options.level) / 2, (1 + story.options.level) / 2], axis=0)
     colour = budget_colours(len(story.groups))[-1] if story.groups else INK
-    return Shown(N_R, loss_R, N_K, loss_K, low, high, held["optimum"], colour)
+    return Shown(N_R, loss_R, N_K, loss_K, low, high, held.optimum, colour)
 
 
 def _label(story: ReportData) -> str:
@@ -120,8 +121,8 @@ def static(story: ReportData, new: NewAxes = canvas) -> Figure | None:
     )
     best = shown.optimum
     axes.plot(
-        best["n_opt_predicted"],
-        best["loss_opt_predicted"],
+        best.n_opt_predicted,
+        best.loss_opt_predicted,
         "D",
         mfc="white",
         mec=ACCENT,
@@ -129,10 +130,10 @@ def static(story: ReportData, new: NewAxes = canvas) -> Figure | None:
         ms=7,
         label="predicted minimum",
     )
-    if best["n_opt"] is not None:
+    if best.n_opt is not None:
         axes.plot(
-            best["n_opt"],
-            best["loss_opt"],
+            best.n_opt,
+            best.loss_opt,
             "D",
             color=INK,
             ms=7,
@@ -168,13 +169,13 @@ def interactive(story: ReportData) -> go.Figure | None:
         hovertemplate="N = %{customdata}<br>loss %{y:.4f}<extra>run</extra>",
     )
     figure.add_scatter(
-        x=[best["n_opt_predicted"]], y=[best["loss_opt_predicted"]], mode="markers", name="predicted minimum",
+        x=[best.n_opt_predicted], y=[best.loss_opt_predicted], mode="markers", name="predicted minimum",
         marker={"symbol": "diamond", "size": 12, "color": "white", "line": {"color": ACCENT, "width": 2}},
         hovertemplate="predicted minimum<br>loss %{y:.4f}<extra></extra>",
     )  # fmt: skip
-    if best["n_opt"] is not None:
+    if best.n_opt is not None:
         figure.add_scatter(
-            x=[best["n_opt"]], y=[best["loss_opt"]], mode="markers", name="the runs' own minimum",
+            x=[best.n_opt], y=[best.loss_opt], mode="markers", name="the runs' own minimum",
             marker={"symbol": "diamond", "size": 12, "color": INK, "line": {"color": "white", "width": 1}},
             hovertemplate="own minimum<br>loss %{y:.4f}<extra></extra>",
         )  # fmt: skip

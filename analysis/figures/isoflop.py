@@ -92,7 +92,7 @@ def caption(story: ReportData) -> str:
         "Loss of every run against its size, one colour a training budget. Lines are "
         f"{curve_words(_kind(story))}; diamonds mark their minima{spans} ({good} of {len(budgets)} "
         f"budget{'s have' if len(budgets) != 1 else ' has'} one).{without}{arrows} N counts "
-        f"{story.table.conventions['count_meaning']}."
+        f"{story.table.conventions.count_meaning}."
     )
 
 
@@ -141,7 +141,7 @@ def interactive(story: ReportData) -> go.Figure | None:
 
 
 def _kind(story: ReportData) -> str:
-    return str(story.parabolas.conventions.get("curve", "parabola")) if story.parabolas else "parabola"
+    return (story.parabolas.conventions.curve if story.parabolas else None) or "parabola"
 
 
 def _curves(story: ReportData) -> list[Curve]:

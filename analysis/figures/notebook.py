@@ -151,9 +151,7 @@ def _story(
     """What a figure draws, and of the rest of a report nothing."""
     table = as_table(runs)
     options = fit_options(None, named, "plot")
-    table = table.counted(
-        options.count or table.conventions["count"], options.flops or table.conventions["flops"]
-    )
+    table = table.counted(options.count or table.conventions.count, options.flops or table.conventions.flops)
     plain = dataclasses.replace(options, holdout=None)
     whole = fit if isinstance(fit, LawFit) else fit_table(table, plain) if fit else None
     below = dataclasses.replace(options, holdout=options.holdout or largest_budget(table))

@@ -79,8 +79,8 @@ def caption(story: ReportData) -> str:
     grey = " Grey bar beneath: the bootstrap's percentile interval." if barred else ""
     return (
         "Each quantity held at other values, all the rest fitted anew: the objective's rise over the "
-        f"threshold that the truth would exceed in {1 - found['level']:.0%} of {found['simulations']} "
-        f"tables simulated from the fit (noise: {found['noise']}). Red: the interval where it stays below."
+        f"threshold that the truth would exceed in {1 - found.level:.0%} of {found.simulations} "
+        f"tables simulated from the fit (noise: {found.noise}). Red: the interval where it stays below."
         f"{grey}{arrows}"
     )
 
@@ -92,15 +92,15 @@ def panels(story: ReportData) -> list[Panel]:
     spans = story.fit.intervals
     boot = {} if spans is None or spans.method != "bootstrap" else {**spans.params, **spans.exponents}
     order = ("alpha", "beta", "E", "a")
-    found = story.profiles["quantities"]
+    found = story.profiles.quantities
     names = [name for name in order if name in found] or list(found)[:4]
     return [
         Panel(
             name=name,
-            estimate=found[name]["estimate"],
-            values_K=np.array(found[name]["values"]),
-            rises_K=np.array(found[name]["rises"]) / found[name]["threshold"],
-            interval=tuple(found[name]["interval"]),
+            estimate=found[name].estimate,
+            values_K=np.array(found[name].values),
+            rises_K=np.array(found[name].rises) / found[name].threshold,
+            interval=found[name].interval,
             bootstrap=boot.get(name),
             unit=loss_unit(story.table.conventions) if name == "E" else None,
         )

@@ -40,16 +40,16 @@ def caption(story: ReportData) -> str:
     notes = story.fit.conventions
     seeds = (
         ""
-        if notes["seed_sd_nats"] is None
+        if notes.seed_sd_nats is None
         else (
-            f"; seeds alone differ by {notes['seed_sd_nats']:.4f}{nats(notes)} (pooled over "
-            f"{notes['seed_groups']} repeated cells)"
+            f"; seeds alone differ by {notes.seed_sd_nats:.4f}{nats(notes)} (pooled over "
+            f"{notes.seed_groups} repeated cells)"
         )
     )
     return (
         "Each run's loss relative to the surface, against size (left) and tokens per parameter "
         "(right). Shaded: two "
-        f"standard deviations of the residuals, ±{200 * notes['residual_log_sd']:.2f}%{seeds}."
+        f"standard deviations of the residuals, ±{200 * notes.residual_log_sd:.2f}%{seeds}."
         f"{_verdict(story)}"
     )
 
@@ -76,7 +76,7 @@ def _data(story: ReportData) -> tuple[np.ndarray, list[np.ndarray], list[str], f
         percent_R,
         across,
         [colours[g] for g in story.group_R],
-        200 * story.fit.conventions["residual_log_sd"],
+        200 * story.fit.conventions.residual_log_sd,
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
@@ -13,6 +13,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+
+if TYPE_CHECKING:
+    from isoflop.analysis.conventions import Conventions
 
 INK = "#1d2433"
 SOFT = "#5d6678"
@@ -104,12 +107,12 @@ def power(x: float) -> str:
     return tens if mantissa == "1" else f"{mantissa}×{tens}"
 
 
-def loss_unit(conventions: Mapping[str, Any]) -> str:
+def loss_unit(conventions: Conventions) -> str:
     """The unit of a fit's or table's losses: `nats per token`, `nats per byte`, ..., or `as given`."""
-    return conventions.get("loss_unit") or "as given"
+    return conventions.loss_unit or "as given"
 
 
-def nats(conventions: Mapping[str, Any]) -> str:
+def nats(conventions: Conventions) -> str:
     """The unit after a difference of losses, with a space before it; empty where it is not known."""
     return " nats" if loss_unit(conventions).startswith("nats") else ""
 

@@ -58,7 +58,7 @@ def _grid(story: ReportData) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _frontier(story: ReportData) -> tuple[np.ndarray, np.ndarray]:
-    low, high = story.fit.conventions["flops_range"]
+    low, high = story.fit.conventions.flops_range
     N_K, D_K = story.fit.allocate(np.geomspace(low / 20, high * 20, 60))
     known = np.isfinite(N_K) & np.isfinite(D_K)
     return N_K[known], D_K[known]

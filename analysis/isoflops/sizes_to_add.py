@@ -61,7 +61,7 @@ def doubts(budgets: tuple[Budget, ...], enough: bool, no_scatter: bool) -> tuple
 
 def no_groups(table: RunTable, count: int) -> str:
     """Why approach 2 cannot be had of this table."""
-    if table.budget_R is not None and table.conventions["flops"] == "6nd":
+    if table.budget_R is not None and table.conventions.flops == "6nd":
         return (
             f"{table.source}: its budgets are equal in the table's own FLOPs, not in 6ND; use --flops exact, "
             "or --approach 3, whose surface gives exponents under any count"

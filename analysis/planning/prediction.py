@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from isoflop.analysis.conventions import FitConventions
 from isoflop.analysis.isoflops.power_laws import LOSS_CURVE
 from isoflop.analysis.result import Interval, LawFit
 from isoflop.analysis.uncertainty.intervals import span_with, spread_about
 from isoflop.base import display
 from isoflop.base.errors import UserError
+from isoflop.base.json_values import Serializable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +46,7 @@ class Lifetime:
 
 
 @dataclass(frozen=True, repr=False)
-class Prediction(display.Displayed):
+class Prediction(display.Displayed, Serializable):
     """The best N (parameters) and D (tokens) at a training budget (FLOPs), and the loss there (nats per
     token).
     """
@@ -63,7 +64,7 @@ class Prediction(display.Displayed):
     extrapolation: float
     """Budget over the nearest end of the fitted runs' range; 1 within it."""
     lifetime: Lifetime | None
-    conventions: dict[str, Any]
+    conventions: FitConventions
     warnings: tuple[str, ...]
 
     def to_frame(self) -> pd.DataFrame:
@@ -90,10 +91,6 @@ class Prediction(display.Displayed):
         title = f"Prediction: at {display.number(self.flops)} FLOPs, {beyond} times the fitted range"
         return display.Summary(title, ("", "value", level), rows, self.warnings)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return dataclasses.asdict(self)
-
 
 def predict(
     fit: LawFit, flops: float, inference_tokens: float | None = None, force: bool = False
@@ -108,7 +105,7 @@ def predict(
         raise UserError(f"--flops {flops}: give a positive number of FLOPs, such as 1e18")
     if inference_tokens is not None and not (np.isfinite(inference_tokens) and inference_tokens >= 0):
         raise UserError(f"--inference-tokens {inference_tokens}: give zero or more tokens, such as 1e12")
-    low, high = fit.conventions["flops_range"]
+    low, high = fit.conventions.flops_range
     beyond = max(flops / high, low / flops, 1.0)
     warnings = _doubts(fit, beyond, force)
     if beyond > FURTHEST and not force:

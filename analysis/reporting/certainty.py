@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 import numpy as np
 
@@ -11,7 +9,7 @@ from isoflop.analysis.comparison.agreement import Agreement, agreement
 from isoflop.analysis.laws import find_law
 from isoflop.analysis.laws.evaluate import float64_on_cpu
 from isoflop.analysis.options import FitOptions
-from isoflop.analysis.result import LawFit
+from isoflop.analysis.result import LawFit, Profiles
 from isoflop.analysis.run_table import RunTable
 from isoflop.analysis.solver.search import fit_problem
 from isoflop.analysis.solver.solver import FitProblem, Solutions, bounds_of, solve
@@ -26,14 +24,14 @@ SAME = 0.01
 """Exponents nearer than this are of one optimum."""
 
 
-def law_profiles(table: RunTable, options: FitOptions, whole: LawFit) -> dict[str, Any] | None:
+def law_profiles(table: RunTable, options: FitOptions, whole: LawFit) -> Profiles | None:
     """Profiles about the fit, as `LawFit.profiles`; None where no intervals are asked for, where the runs
     leave no scatter, and for a law of the envelope.
     """
     if whole.profiles is not None:
         return whole.profiles
     law = find_law(options.law)
-    noise = whole.conventions["residual_log_sd"]
+    noise = whole.conventions.residual_log_sd
     spare = len(table) - len(law.parameters)
     if not options.bootstrap or law.envelope or spare < 1 or not np.isfinite(noise) or noise < EXACT:
         return None

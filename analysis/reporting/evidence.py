@@ -62,15 +62,14 @@ class HeldOut:
 
 def held_out(story: ReportData) -> HeldOut | None:
     """The evidence of the runs held out; None where none were."""
-    rows = (story.held.holdout or {}).get("rows") if story.held else None
+    rows = story.held.holdout.rows if story.held and story.held.holdout else ()
     if not rows:
         return None
-    errors = np.abs([row["error"] for row in rows])
-    known = [row for row in rows if None not in row["interval"]]
-    inside = sum(row["interval"][0] <= row["loss"] <= row["interval"][1] for row in known)
+    errors = np.abs([row.error for row in rows])
+    known = [row.inside for row in rows if row.inside is not None]
     return HeldOut(
         runs=len(rows),
-        inside=inside if len(known) == len(rows) else None,
+        inside=sum(known) if len(known) == len(rows) else None,
         level=story.options.level,
         mean=float(errors.mean()),
         worst=float(errors.max()),

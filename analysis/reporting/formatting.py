@@ -112,6 +112,6 @@ def advice(fit: LawFit) -> list[str]:
         if "n_tokens_unique" in run:
             what += f", {short(run['n_tokens_unique'])} of them distinct"
         gap = run["separates"]
-        why = "" if gap is None else f": parameters that now fit as well differ by {gap:.3f} nats there"
+        why = "" if math.isnan(gap) else f": parameters that now fit as well differ by {gap:.3f} nats there"
         lines.append(f"{what} ({power(run['flops'])} FLOPs){why}")
     return lines

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from isoflop.analysis.figures.style import nats, power, short
 from isoflop.analysis.reporting.evidence import doubts, estimate_words, exponent, held_out
@@ -13,6 +13,7 @@ from isoflop.analysis.reporting.rounds import rounds_of
 if TYPE_CHECKING:
     from isoflop.analysis.reporting.report_data import ReportData
     from isoflop.analysis.result import Interval, LawFit
+    from isoflop.analysis.scores import HeldOutMinimum
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def _power(fit: LawFit, name: str) -> str:
 
 def subtitle(story: ReportData) -> str:
     """What it rests on."""
-    low, high = story.fit.conventions["flops_range"]
+    low, high = story.fit.conventions.flops_range
     budgets = f" at {len(story.groups)} budget{'s' if len(story.groups) > 1 else ''}" if story.groups else ""
     spans = "" if story.fit.intervals is None else f" In brackets: {story.fit.intervals.level:.0%} intervals."
     compute = power(low) if power(low) == power(high) else f"{power(low)} to {power(high)}"
@@ -109,19 +110,19 @@ def _held_out(story: ReportData) -> Card | None:
     held = held_out(story)
     if held is None:
         return None
-    best = (story.held.holdout or {}).get("optimum") if story.held else None
+    best = story.held.holdout.optimum if story.held and story.held.holdout else None
     value = "not known" if held.inside is None else f"{held.inside} of {held.runs}"
-    detail = upper(held.errors) + (f"; {_minimum(best)}" if best and best["error"] is not None else "")
+    detail = upper(held.errors) + (f"; {_minimum(best)}" if best and best.error is not None else "")
     return Card(f"Held-out runs within their {held.level:.0%} intervals", value, detail)
 
 
-def _minimum(best: dict[str, Any]) -> str:
+def _minimum(best: HeldOutMinimum) -> str:
     """The held-out minimum against its prediction."""
-    low, high = span = best["loss_opt_interval"] or (None, None)
-    words = f"the minimum measured {best['loss_opt']:.3f}, predicted {best['loss_opt_predicted']:.3f}"
+    low, high = span = best.loss_opt_interval or (None, None)
+    words = f"the minimum measured {best.loss_opt:.3f}, predicted {best.loss_opt_predicted:.3f}"
     if low is None or high is None:
         return words
-    inside = low <= best["loss_opt"] <= high
+    inside = low <= best.loss_opt <= high
     return f"{words} {between(span, 4)}: {'inside' if inside else 'outside'}"
 
 

@@ -96,9 +96,7 @@ def conventions_table(story: ReportData) -> TextTable:
 
 def _sum_of_exponents(story: ReportData) -> str:
     """Why a and b need not sum to 1, where they don't."""
-    if not any(
-        v.fit is not None and v.fit.conventions["flops_meaning"] != "6 N D" for v in story.conventions
-    ):
+    if not any(v.fit is not None and v.fit.conventions.flops_meaning != "6 N D" for v in story.conventions):
         return ""
     return (
         " Where C is not 6ND the exponents are slopes of the allocation over these budgets, and need not "
@@ -160,13 +158,11 @@ def heldout_table(story: ReportData) -> TextTable:
     """Every held-out run and its prediction."""
     held = story.held.holdout if story.held else None
     rows = []
-    for row in (held or {}).get("rows", []):
-        low, high = row["interval"]
-        inside = NONE if low is None or high is None else ("yes" if low <= row["loss"] <= high else "no")
+    for row in held.rows if held else ():
         rows.append((
-            (short(row["n_params"]), row["n_params"]), (short(row["n_tokens"]), row["n_tokens"]),
-            (power(row["flops"]), row["flops"]), f"{row['loss']:.4f}", f"{row['predicted']:.4f}",
-            signed(row["error"]), between((low, high), 4), inside,
+            (short(row.n_params), row.n_params), (short(row.n_tokens), row.n_tokens),
+            (power(row.flops), row.flops), f"{row.loss:.4f}", f"{row.predicted:.4f}",
+            signed(row.error), between(row.interval, 4), {True: "yes", False: "no", None: NONE}[row.inside],
         ))  # fmt: skip
     level = f"{story.options.level:.0%} predictive"
     headers = ("N", "D", "C", "measured", "predicted", "error", level, "inside")

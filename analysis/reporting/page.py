@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from isoflop.analysis.compute import FamilyRule
 from isoflop.analysis.figures import FIGURES
 from isoflop.analysis.figures.style import dark_colours, nats
 from isoflop.analysis.provenance import origin_line
@@ -195,25 +196,25 @@ def _cell(tag: str, value: str | tuple[str, float], wide: bool) -> str:
 
 def _conventions(story: ReportData) -> str:
     notes = story.fit.conventions
-    cost = notes["flops_per_token"]
+    cost = notes.flops_per_token
     rule = (
-        f"6N (1 + {number(cost['k'])} N^−{number(cost['s'])}), fitted to the table's sizes"
-        if "k" in cost
-        else ("6N" if cost["form"] == "6N" else "interpolated between the table's own sizes")
+        f"6N (1 + {number(cost.k)} N^−{number(cost.s)}), fitted to the table's sizes"
+        if isinstance(cost, FamilyRule)
+        else ("6N" if cost.six_n else "interpolated between the table's own sizes")
     )
-    seeds = notes["seed_sd_nats"]
+    seeds = notes.seed_sd_nats
     lines = {
         "Law": f"{story.fit.law}",
-        "N counts": notes["count_meaning"],
-        "C counts": notes["flops_meaning"],
+        "N counts": notes.count_meaning,
+        "C counts": notes.flops_meaning,
         "FLOPs per token": rule,
-        "Exponents": notes.get("exponents", NONE),
-        "Loss": notes["loss"],
+        "Exponents": notes.exponents or NONE,
+        "Loss": notes.loss,
         "Seed noise": NONE
         if seeds is None
-        else f"{seeds:.4f}{nats(notes)}, pooled over {notes['seed_groups']} repeated cells",
-        "Residual spread": f"{100 * notes['residual_log_sd']:.2f}% of the loss",
-        "Predictive intervals": notes["predictive_noise"],
+        else f"{seeds:.4f}{nats(notes)}, pooled over {notes.seed_groups} repeated cells",
+        "Residual spread": f"{100 * notes.residual_log_sd:.2f}% of the loss",
+        "Predictive intervals": notes.predictive_noise,
         "Source": story.table.source,
         "Table": f"{len(story.table)} of {len(story.table.rows)} rows used; SHA-256 {story.table.sha256}",
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from isoflop.analysis.options import FitOptions
 from isoflop.analysis.reporting.certainty import agreements, law_profiles
 from isoflop.analysis.reporting.sweep_folder import SweepFolder, read_sweep
 from isoflop.analysis.reporting.variants import Choice, Variant, attempt, choices, convention_variants
-from isoflop.analysis.result import LawFit
+from isoflop.analysis.result import LawFit, Profiles
 from isoflop.analysis.run_table import RunTable
 from isoflop.base.errors import UserError
 
@@ -46,8 +45,8 @@ class ReportData:
     sensitivity: tuple[Choice, ...]
     competition: Competition | None
     """Laws and baselines fitted below the largest budget and scored there; None without one to hold out."""
-    profiles: dict[str, Any] | None
-    """How the objective rises about the fit, as `LawFit.profiles` has it."""
+    profiles: Profiles | None
+    """How the objective rises about the fit."""
     agreements: tuple[Agreement, ...]
     sweep: SweepFolder
     notes: tuple[str, ...]
@@ -70,9 +69,7 @@ def analyze(table: RunTable, options: FitOptions | None = None, laws: Sequence[s
     be fitted at all.
     """
     options = dataclasses.replace(options or FitOptions(), approach=3)
-    table = table.counted(
-        options.count or table.conventions["count"], options.flops or table.conventions["flops"]
-    )
+    table = table.counted(options.count or table.conventions.count, options.flops or table.conventions.flops)
     table = drop_worst(table, options.drop_worst)
     options = dataclasses.replace(options, drop_worst=0, count=None, flops=None)
     plain = dataclasses.replace(options, holdout=None)

@@ -74,7 +74,7 @@ def attempt(table: RunTable, options: FitOptions) -> tuple[LawFit | None, str]:
 def convention_variants(table: RunTable, options: FitOptions, whole: LawFit) -> tuple[Variant, ...]:
     """The fit under every counting convention that the table has."""
     variants = []
-    own = (table.conventions["count"], table.conventions["flops"])
+    own = (table.conventions.count, table.conventions.flops)
     for count in COUNTS:
         for flops in ("exact", "6nd"):
             if (count, flops) == own:
@@ -91,7 +91,7 @@ def convention_variants(table: RunTable, options: FitOptions, whole: LawFit) -> 
 
 
 def _repeats_6nd(found: LawFit, flops: str, own: bool) -> bool:
-    return not own and flops == "exact" and found.conventions["flops_meaning"] == "6 N D"
+    return not own and flops == "exact" and found.conventions.flops_meaning == "6 N D"
 
 
 def choices(
@@ -121,7 +121,7 @@ def choices(
 def _counted(variant: Variant, whole: LawFit, C: float) -> Choice:
     """C FLOPs of another kind are another budget: the loss there is left out."""
     made = _choice("counting", variant.name, variant.fit, C)
-    meanings = {fit.conventions["flops_meaning"] for fit in (variant.fit, whole) if fit is not None}
+    meanings = {fit.conventions.flops_meaning for fit in (variant.fit, whole) if fit is not None}
     return made if len(meanings) == 1 else dataclasses.replace(made, loss=None)
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+Interval = tuple[float | None, float | None]
+"""Low and high; None at an end that nothing bounds."""
+
 NO_WIDTH = 1e-12
 """Relative width of draws that do not differ."""
 
 
-def span(draws_B: np.ndarray, level: float) -> tuple[float | None, float | None]:
+def span(draws_B: np.ndarray, level: float) -> Interval:
     """The central percentile interval of the finite draws; (None, None) where fewer than half are finite."""
     finite = draws_B[np.isfinite(draws_B)]
     if len(finite) < max(2, len(draws_B) / 2):
@@ -17,7 +20,7 @@ def span(draws_B: np.ndarray, level: float) -> tuple[float | None, float | None]
     return float(low), float(high)
 
 
-def span_with(estimate: float | None, draws_B: np.ndarray, level: float) -> tuple[float | None, float | None]:
+def span_with(estimate: float | None, draws_B: np.ndarray, level: float) -> Interval:
     """`span`, stretched to the estimate: one at a bound has all its draws to one side."""
     low, high = span(draws_B, level)
     if low is None or high is None or estimate is None or not np.isfinite(estimate):
@@ -25,9 +28,7 @@ def span_with(estimate: float | None, draws_B: np.ndarray, level: float) -> tupl
     return min(low, estimate), max(high, estimate)
 
 
-def spread_about(
-    estimate: float | None, draws_B: np.ndarray, level: float
-) -> tuple[float | None, float | None]:
+def spread_about(estimate: float | None, draws_B: np.ndarray, level: float) -> Interval:
     """The central interval of the draws, moved so that their median is the estimate, and none below zero.
 
     An envelope of resampled runs lies above the envelope of all, and a redrawn table's about a smooth curve:
@@ -46,6 +47,6 @@ def spread_about(
     return min(max(low + moved, 0.0), estimate), high + moved
 
 
-def spans(draws_BxP: np.ndarray, level: float) -> list[tuple[float | None, float | None]]:
+def spans(draws_BxP: np.ndarray, level: float) -> list[Interval]:
     """`span` of each column."""
     return [span(column, level) for column in draws_BxP.T]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from isoflop.analysis.laws.evaluate import float64_on_cpu, vectorized
+from isoflop.analysis.result import Profile
 from isoflop.analysis.solver.certificate import jacobian, residuals
 from isoflop.analysis.solver.solver import FitProblem, Pull, Solutions, solve
 from isoflop.analysis.uncertainty.identifiability import threshold
@@ -40,26 +41,13 @@ class Quantity:
     """Followed on a logarithmic scale."""
 
 
-@dataclass(frozen=True)
-class Profile:
-    """The profile of one quantity. `values_K` ascend; `rises_K`: of the objective above its minimum."""
-
-    name: str
-    estimate: float
-    values_K: np.ndarray
-    rises_K: np.ndarray
-    threshold: float
-    interval: tuple[float | None, float | None]
-    """Where the rise crosses the threshold; None at an end where it does not: flat as far as followed."""
-
-
 def profiles(
     design: FitProblem,
     loss_R: np.ndarray,
     solutions: Solutions,
     quantities: tuple[Quantity, ...],
     thresholds_Q: np.ndarray | None = None,
-) -> tuple[Profile, ...]:
+) -> dict[str, Profile]:
     """The profile of each of Q quantities about the best solution.
 
     `thresholds_Q`: the rise that bounds each interval; by default the 95% one of `identify.threshold`.
@@ -86,10 +74,10 @@ def profiles(
         ])  # fmt: skip
         if not len(lacking):
             break
-    return tuple(
-        _profile(quantity, centre_Q[q], found[q], float(thresholds_Q[q]))
+    return {
+        quantity.name: _profile(quantity, centre_Q[q], found[q], float(thresholds_Q[q]))
         for q, quantity in enumerate(quantities)
-    )
+    }
 
 
 def constrained_rises(
@@ -195,7 +183,13 @@ def _profile(quantity: Quantity, centre: float, points: list, allowance: float) 
     if quantity.positive:
         values, centre = np.exp(values), float(np.exp(centre))
         ends = [None if end is None else float(np.exp(end)) for end in ends]
-    return Profile(quantity.name, float(centre), values, rises, allowance, (ends[0], ends[1]))
+    return Profile(
+        estimate=float(centre),
+        interval=(ends[0], ends[1]),
+        threshold=allowance,
+        values=tuple(values.tolist()),
+        rises=tuple(rises.tolist()),
+    )
 
 
 def _crossing(x_K: np.ndarray, rise_K: np.ndarray, allowance: float, side: float, centre: float):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from isoflop.analysis.approaches.result import ApproachResult
@@ -11,10 +9,10 @@ from isoflop.analysis.compute import PerToken
 from isoflop.analysis.laws import Law
 from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.analysis.options import FitOptions
-from isoflop.analysis.result import LawFit, optimal_size
+from isoflop.analysis.result import LawFit, Profiles, optimal_size
 from isoflop.analysis.run_table import RunTable
 from isoflop.analysis.solver.solver import FitProblem, Solutions, solve
-from isoflop.analysis.uncertainty.profiles import Profile, Quantity, constrained_rises, profiles
+from isoflop.analysis.uncertainty.profiles import Quantity, constrained_rises, profiles
 from isoflop.analysis.uncertainty.resampling import Resamples, resample
 
 SIMULATIONS = 300
@@ -83,7 +81,7 @@ def profile_intervals(
     outcome: ApproachResult | LawFit,
     options: FitOptions,
     only: tuple[str, ...] = (),
-) -> dict[str, Any]:
+) -> Profiles:
     """The profile of every quantity (or of those named in `only`), with thresholds calibrated by simulation.
 
     A Huber objective is no likelihood, and neither is any objective of runs that share trunks: the rise that
@@ -99,20 +97,10 @@ def profile_intervals(
     rises_BxQ = constrained_rises(design, simulated.loss_BxR, simulated.weight_BxR, solutions, free, wanted)
     thresholds_Q = np.maximum(np.nanquantile(rises_BxQ, options.level, axis=0), 1e-300)
     found = profiles(design, table.loss_R, solutions, wanted, thresholds_Q)
-    return {
-        "level": options.level,
-        "flops": at,
-        "simulations": SIMULATIONS,
-        "noise": simulated.how,
-        "quantities": {profile.name: _plain(profile) for profile in found},
-    }
-
-
-def _plain(profile: Profile) -> dict[str, Any]:
-    return {
-        "estimate": profile.estimate,
-        "interval": list(profile.interval),
-        "threshold": profile.threshold,
-        "values": profile.values_K.tolist(),
-        "rises": profile.rises_K.tolist(),
-    }
+    return Profiles(
+        level=options.level,
+        flops=at,
+        simulations=SIMULATIONS,
+        noise=simulated.how,
+        quantities=found,
+    )

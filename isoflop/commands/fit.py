@@ -7,7 +7,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich.console import Console
@@ -21,6 +21,7 @@ from isoflop.commands.table_options import TableOptions
 
 if TYPE_CHECKING:
     from isoflop.analysis import FitOptions, LawFit, RunTable
+    from isoflop.analysis.result import Coverage
 
 NOT_TRUSTED = 3
 
@@ -79,7 +80,7 @@ def run(argv: list[str]) -> int:
         fitted = dataclasses.replace(fitted, coverage=_coverage(table, arguments))
     if arguments.compete:
         found = analysis.compete(table, arguments.options())
-        fitted = dataclasses.replace(fitted, competition=found.to_json())
+        fitted = dataclasses.replace(fitted, competition=found)
     text = json.dumps(fitted.to_json(), indent=None if arguments.as_json else 1)
     if arguments.out:
         arguments.out.mkdir(parents=True, exist_ok=True)
@@ -93,7 +94,7 @@ def run(argv: list[str]) -> int:
     return NOT_TRUSTED if arguments.strict and not fitted.trusted else 0
 
 
-def _coverage(table: RunTable, arguments: Fit) -> dict[str, Any]:
+def _coverage(table: RunTable, arguments: Fit) -> Coverage:
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("checking coverage", total=1.0)

@@ -11,7 +11,8 @@ from isoflop.base.display import number, span
 
 if TYPE_CHECKING:
     from isoflop.analysis import LawFit
-    from isoflop.analysis.result import Certificate, Misfit
+    from isoflop.analysis.result import Certificate, Coverage, Misfit
+    from isoflop.analysis.scores import Competition, Contender, Holdout
 
 APPROACHES = {1: "approach 1 (envelope)", 2: "approach 2 (IsoFLOP parabolas)", 3: "approach 3"}
 
@@ -44,7 +45,7 @@ def fit_lines(fitted: LawFit) -> Iterator[str]:
     yield from competition_lines(fitted.competition)
     yield from _next_runs(fitted)
     for key, meaning in (("N counts", "count_meaning"), ("C counts", "flops_meaning"), ("loss", "loss")):
-        yield from _entry(key, fitted.conventions[meaning])
+        yield from _entry(key, getattr(fitted.conventions, meaning))
 
 
 def _entry(label: str, text: str) -> Iterator[str]:
@@ -80,7 +81,7 @@ def _budgets(fitted: LawFit) -> Iterator[str]:
         yield from _entry("centre", "the curve's, among the sizes: -1 the smallest, 1 the largest")
         yield from _entry("range", "the factor of N within which the loss rises by 0.01 nats")
         yield from _entry("bias", "what the curve makes of the fitted surface's minimum, in N")
-        yield from _entry("curve", fitted.conventions["curve"])
+        yield from _entry("curve", fitted.conventions.curve or "parabola")
 
 
 def _certificate(c: Certificate) -> Iterator[str]:
@@ -100,93 +101,93 @@ def _misfit(m: Misfit) -> Iterator[str]:
     yield from _entry("misfit", f"{probability(m.p_value)}: {verdict}{aside}")
 
 
-def _coverage(coverage: Mapping[str, Any] | None) -> Iterator[str]:
+def _coverage(coverage: Coverage | None) -> Iterator[str]:
     if coverage is None:
         return
-    shares = {**coverage["params"], **coverage["exponents"], **coverage["derived"]}
+    shares = {**coverage.params, **coverage.exponents, **coverage.derived}
     held = ", ".join(f"{name} {share:.0%}" for name, share in shares.items() if share is not None)
-    made = f"{coverage['level']:.0%} intervals in {coverage['simulations']} simulations"
+    made = f"{coverage.level:.0%} intervals in {coverage.simulations} simulations"
     yield from _entry("coverage", f"of {made}: {held}")
 
 
 def _next_runs(fitted: LawFit) -> Iterator[str]:
     for run in fitted.next_runs:
         gap = run["separates"]
-        why = "" if gap is None else f": rival parameters differ by {number(gap)} nats there"
+        why = "" if math.isnan(gap) else f": rival parameters differ by {number(gap)} nats there"
         unique = f" ({number(run['n_tokens_unique'])} distinct)" if "n_tokens_unique" in run else ""
         yield from _entry(
             "run next", f"N {number(run['n_params'])}, D {number(run['n_tokens'])}{unique}{why}"
         )
 
 
-def competition_lines(competition: Mapping[str, Any] | None) -> Iterator[str]:
+def competition_lines(competition: Competition | None) -> Iterator[str]:
     """Every law and baseline on the runs held out, a table."""
     if competition is None:
         return
     yield (
-        f"  competition fitted to {competition['n_fit']} runs below {number(competition['c_min'])} FLOPs, "
-        f"scored on the {competition['n_held_out']} above"
+        f"  competition fitted to {competition.n_fit} runs below {number(competition.c_min)} FLOPs, "
+        f"scored on the {competition.n_held_out} above"
     )
     yield (
         f"    {'law':<17} {'free':>4} {'runs':>4} {'|error|':>8} {'bias':>8} {'worst':>8} {'minimum':>8} "
         f"{'excess':>8}"
     )
-    for row in competition["rows"]:
+    for row in competition.rows:
         yield "    " + _rival(row)
         if remarks := _remarks(row):
             yield from textwrap.wrap(remarks, 80, initial_indent=" " * 6, subsequent_indent=" " * 6)
-    level, how = f"{competition['level']:.0%}", competition["resampling"]
-    leader = competition["best"].replace("_", " ")
+    level, how = f"{competition.level:.0%}", competition.resampling
+    leader = competition.best.replace("_", " ")
     notes = (
         "nats, measured less predicted; minimum: of the least loss at the largest budget; excess: "
         f"of |error| over {leader}'s, with its range in {level} of resamples of the {how} "
         "held out, the fits as they are; *: beyond chance"
     )
-    for text in (notes, *(f"left out: {why}" for why in competition["left_out"].values())):
+    for text in (notes, *(f"left out: {why}" for why in competition.left_out.values())):
         yield from textwrap.wrap(text, 80, initial_indent=" " * 4, subsequent_indent=" " * 4)
 
 
-def _rival(row: Mapping[str, Any]) -> str:
+def _rival(row: Contender) -> str:
     """A contender in columns: size, errors, and what lies between it and the best."""
-    best = row["optimum_error"]
-    excess = f"{row['excess']:+.4f}{'*' if row['beyond_chance'] else ' '}" if row["excess"] else ""
+    best = row.optimum_error
+    excess = f"{row.excess:+.4f}{'*' if row.beyond_chance else ' '}" if row.excess else ""
     return (
-        f"{row['name'].replace('_', ' '):<17} {row['parameters']:>4} {row['n_scored']:>4} "
-        f"{row['mean_abs_error']:>8.4f} {row['bias']:>+8.4f} {row['worst']:>+8.4f} "
+        f"{row.name.replace('_', ' '):<17} {row.parameters:>4} {row.n_scored:>4} "
+        f"{row.mean_abs_error:>8.4f} {row.bias:>+8.4f} {row.worst:>+8.4f} "
         f"{'-' if best is None else f'{best:+.4f}':>8} {excess:>8}"
     ).rstrip()
 
 
-def _remarks(row: Mapping[str, Any]) -> str:
+def _remarks(row: Contender) -> str:
     """The excess's range and doubts about the fit."""
-    low, high = row["interval"]
+    low, high = row.interval
     remarks = [] if low is None else [f"excess {low:+.4f} to {high:+.4f}"]
-    if row["certificate"] not in (None, "certified"):
+    if row.certificate not in (None, "certified"):
         remarks.append("not certified")
-    if row["bounds"]:
-        remarks.append(f"at a bound: {', '.join(row['bounds'])}")
-    if row["unidentified"]:
-        remarks.append(f"not identified: {', '.join(row['unidentified'])}")
-    if row["scored_on"] == "envelope":
+    if row.bounds:
+        remarks.append(f"at a bound: {', '.join(row.bounds)}")
+    if row.unidentified:
+        remarks.append(f"not identified: {', '.join(row.unidentified)}")
+    if row.scored_on == "envelope":
         remarks.append("envelope runs alone")
     return "; ".join(remarks)
 
 
-def holdout_lines(holdout: Mapping[str, Any] | None) -> Iterator[str]:
+def holdout_lines(holdout: Holdout | None) -> Iterator[str]:
     """How the fit did on runs it had not seen."""
     if holdout is None:
         return
-    error, bias = number(holdout["mean_abs_error"]), number(holdout["bias"])
-    scored = f"; mean absolute error {error} nats, bias {bias}" if holdout["rows"] else ""
-    runs = f"{holdout['n_held_out']} runs from {number(holdout['c_min'])} FLOPs"
+    error, bias = number(holdout.mean_abs_error), number(holdout.bias)
+    scored = f"; mean absolute error {error} nats, bias {bias}" if holdout.rows else ""
+    runs = f"{holdout.n_held_out} runs from {number(holdout.c_min)} FLOPs"
     yield from _entry("held out", f"{runs}{scored}")
-    best = holdout["optimum"]
-    if best and best["error"] is not None:
+    best = holdout.optimum
+    if best and best.error is not None:
         yield from _entry(
             "",
-            f"minimum at {number(best['flops'])} FLOPs: loss {number(best['loss_opt'])}, predicted "
-            f"{number(best['loss_opt_predicted'])} {span(best['loss_opt_interval'])}, "
-            f"error {best['error']:+.4f} nats",
+            f"minimum at {number(best.flops)} FLOPs: loss {number(best.loss_opt)}, predicted "
+            f"{number(best.loss_opt_predicted)} {span(best.loss_opt_interval)}, "
+            f"error {best.error:+.4f} nats",
         )
 
 

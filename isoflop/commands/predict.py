@@ -41,7 +41,7 @@ def run(argv: list[str]) -> int:
         print(f"at {number(answer.flops)} FLOPs ({number(answer.extrapolation)} times the fitted range):")
         print(f"  N_opt {number(answer.n_opt)} {span(answer.n_interval)}")
         print(f"  D_opt {number(answer.d_opt)} {span(answer.d_interval)}")
-        unit = answer.conventions.get("loss_unit") or "(in the table's unit)"
+        unit = answer.conventions.loss_unit or "(in the table's unit)"
         print(f"  loss  {number(answer.loss)} {span(answer.loss_interval)} {unit}")
         if answer.lifetime:
             life = answer.lifetime

@@ -45,20 +45,20 @@ def test_public_tables_are_read_by_their_own_names(tmp_path: Path, header: dict)
     np.testing.assert_allclose(table.D_R, D)
     np.testing.assert_allclose(table.C_R, 6 * N * D)
     np.testing.assert_allclose(table.loss_R, LOSS)
-    for new, old in table.conventions["columns"].items():
+    for new, old in table.conventions.columns.items():
         assert old in header
         assert any(f"{new} = {old}" in line for line in table.warnings)
     again = table.counted("non_embedding", "6nd")
-    assert again.conventions["columns"] == table.conventions["columns"]
+    assert again.conventions.columns == table.conventions.columns
     assert set(table.warnings) - set(again.warnings) <= {"the table has no flops: it follows from C = 6ND"}
 
 
 def test_the_conventions_name_the_tables_own_columns() -> None:
     table = table_of(pd.DataFrame(PUBLIC_HEADERS["Epoch AI"]))
-    assert table.conventions["count_meaning"] == "n_params as the table gives it (its column 'Model Size')"
-    assert table.conventions["flops_meaning"].endswith("(its column 'Training FLOP')")
-    assert table.counted("non_embedding", "6nd").conventions["flops_meaning"] == "6 N D"
-    assert table_of(pd.DataFrame({"n_params": N, "n_tokens": D, "loss": LOSS})).conventions["columns"] == {}
+    assert table.conventions.count_meaning == "n_params as the table gives it (its column 'Model Size')"
+    assert table.conventions.flops_meaning.endswith("(its column 'Training FLOP')")
+    assert table.counted("non_embedding", "6nd").conventions.flops_meaning == "6 N D"
+    assert table_of(pd.DataFrame({"n_params": N, "n_tokens": D, "loss": LOSS})).conventions.columns == {}
 
 
 def test_unique_tokens_come_along() -> None:
@@ -99,7 +99,7 @@ def test_the_choice_made_by_hand_wins(tmp_path: Path) -> None:
     table = load_runs(path, columns="loss=loss_ptb,n_params=size")
     np.testing.assert_allclose(table.loss_R, LOSS + 1)
     np.testing.assert_allclose(table.N_R, 2 * N)
-    assert table.conventions["columns"] == {"loss": "loss_ptb", "n_params": "size", "n_tokens": "D"}
+    assert table.conventions.columns == {"loss": "loss_ptb", "n_params": "size", "n_tokens": "D"}
     swapped = load_runs(path, columns="loss=loss_ptb,loss_ptb=loss")
     np.testing.assert_allclose(swapped.frame["loss_ptb"], LOSS)
 

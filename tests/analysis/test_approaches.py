@@ -7,7 +7,7 @@ import pytest
 
 from isoflop.analysis import FitOptions, LawFit, find_law, fit, table_of
 from isoflop.analysis.approaches.diagnostics import SURFACE
-from isoflop.analysis.compute import PerToken
+from isoflop.analysis.compute import SixN
 from isoflop.analysis.result import optimal_size
 from tests.analysis.conftest import BESIROGLU
 from tests.analysis.test_minima import isoflops
@@ -26,7 +26,7 @@ def minima(found: LawFit) -> list[tuple[bool, float]]:
     made = []
     for budget in found.budgets or ():
         if budget.n_opt is not None:
-            truth = optimal_size(find_law(SURFACE), BESIROGLU, np.array([budget.flops]), PerToken())[0]
+            truth = optimal_size(find_law(SURFACE), BESIROGLU, np.array([budget.flops]), SixN())[0]
             made.append((covers(budget.n_interval, truth), abs(np.log(budget.n_opt / truth))))
     return made
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,7 @@ from isoflop.analysis.figures.style import loss_unit, nats
 from isoflop.analysis.reporting.law_tables import sensitivity_table
 from isoflop.analysis.reporting.variants import Choice
 from tests.analysis.conftest import spread_runs
+from tests.support.fits import conventions
 
 
 def ruled(p: float, c: float = 0.02) -> Any:
@@ -71,8 +73,7 @@ def test_the_sensitivity_table_says_how_far_the_choices_moved_the_answer() -> No
 
 
 def test_the_unit_of_the_loss_is_the_tables_own() -> None:
-    assert (loss_unit({"loss_unit": "nats per byte"}), nats({"loss_unit": "nats per byte"})) == (
-        "nats per byte",
-        " nats",
-    )
-    assert (loss_unit({"loss_unit": None}), nats({"loss_unit": None})) == ("as given", "")
+    by_bytes = dataclasses.replace(conventions((1e11, 1e12)), loss_unit="nats per byte")
+    assert (loss_unit(by_bytes), nats(by_bytes)) == ("nats per byte", " nats")
+    unknown = dataclasses.replace(by_bytes, loss_unit=None)
+    assert (loss_unit(unknown), nats(unknown)) == ("as given", "")

@@ -60,13 +60,14 @@ def test_every_surface_is_scored_on_the_same_runs_and_nothing_improves_loses(fou
 def test_errors_are_those_of_the_law_fitted_below(found: Competition, table: RunTable) -> None:
     alone = fit(table, FitOptions(bootstrap=0, starts=64, holdout=found.c_min))
     assert alone.holdout is not None
+    assert alone.holdout.optimum is not None
     row = next(row for row in found.rows if row.name == "chinchilla")
-    assert row.mean_abs_error == pytest.approx(alone.holdout["mean_abs_error"])
-    assert row.bias == pytest.approx(alone.holdout["bias"])
-    assert row.optimum_error == pytest.approx(alone.holdout["optimum"]["error"])
+    assert row.mean_abs_error == pytest.approx(alone.holdout.mean_abs_error)
+    assert row.bias == pytest.approx(alone.holdout.bias)
+    assert row.optimum_error == pytest.approx(alone.holdout.optimum.error)
     assert row.objective == pytest.approx(alone.objective.value if alone.objective else None)
-    worst = max(alone.holdout["rows"], key=lambda run: abs(run["error"]))
-    assert (row.worst_row, row.worst) == (worst["row"], pytest.approx(worst["error"]))
+    worst = max(alone.holdout.rows, key=lambda run: abs(run.error))
+    assert (row.worst_row, row.worst) == (worst.row, pytest.approx(worst.error))
 
 
 def test_baselines_are_what_they_say(table: RunTable, found: Competition) -> None:
@@ -156,7 +157,7 @@ def test_every_law_may_compete_but_the_one_that_nothing_identifies() -> None:
 def test_the_competition_is_plain_json_and_reads_as_a_table(found: Competition) -> None:
     data = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert data["rows"][0]["name"] == "chinchilla"
-    text = "\n".join(competition_lines(data))
+    text = "\n".join(competition_lines(found))
     assert "fitted to 35 runs below 1.3e+12 FLOPs, scored on the 7 above" in text
     for row in found.rows:
         assert f"{row.mean_abs_error:.4f}" in text

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isoflop.analysis import FitOptions, UserError, find_law, table_of
-from isoflop.analysis.compute import PerToken
+from isoflop.analysis.compute import SixN
 from isoflop.analysis.design.criterion import Field, choose
 from isoflop.analysis.design.estimate import Estimate, Runs, estimate
 from isoflop.analysis.design.guards import SPREAD, edges, fill, frame, optima, thin, window
@@ -30,7 +30,7 @@ from tests.support.examples import examples
 
 LAW, A = find_law("chinchilla"), Target("a")
 ENDS = np.array([1e19, 1e21])
-SIX = PerToken()
+SIX = SixN()
 BUDGETS = np.array([1e19, 1e20, 1e21])
 SIZES = np.geomspace(1e8, 8e9, 8)
 TRUNK_SD, RUN_SD = 0.004, 0.002

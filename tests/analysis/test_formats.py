@@ -87,7 +87,7 @@ def test_dictionaries_in_cells_are_columns(tmp_path: Path, as_text: Any) -> None
     frame = nested(as_text)
     table = load_runs(wrote(frame, tmp_path), columns="n_params=config.model.n_params")
     same(table)
-    assert table.conventions["columns"]["loss"] == "summary.eval/loss"
+    assert table.conventions.columns["loss"] == "summary.eval/loss"
     np.testing.assert_allclose(table.frame["config.lr"], 1e-3)
 
 

@@ -33,6 +33,7 @@ from isoflop.analysis.solver.certificate import sensitivity
 from isoflop.analysis.solver.solver import FitProblem
 from isoflop.analysis.sources.public import read_public
 from tests.analysis.conftest import BESIROGLU
+from tests.support.fits import conventions
 from tests.support.optional import lacking
 
 HOFFMANN_PRINTED = np.array([1.69, 406.4, 0.34, 410.7, 0.28])
@@ -73,7 +74,7 @@ def known(name: str, params: np.ndarray) -> LawFit:
         holdout=None,
         n_runs=0,
         excluded=(),
-        conventions={"flops_per_token": {"form": "6N"}, "flops_range": [1e15, 1e27]},
+        conventions=conventions((1e15, 1e27)),
         warnings=(),
     )
 

@@ -11,8 +11,10 @@ from isoflop.analysis.reporting.evidence import doubts, held_out
 from isoflop.analysis.reporting.headline import cards, headline
 from isoflop.analysis.reporting.rounds import methods_table, rounds_table
 from isoflop.analysis.result import Misfit
+from isoflop.analysis.scores import HeldOutRun
+from tests.support.fits import conventions
 
-CONVENTIONS = {"flops_range": (1e11, 1e12), "loss_unit": "nats per token"}
+CONVENTIONS = conventions((1e11, 1e12))
 
 
 def made_up_fit(a: float | None = 0.5, b: float = 0.5, span: Any = (0.45, 0.55), **changes: Any) -> Any:
@@ -29,17 +31,11 @@ def made_up_fit(a: float | None = 0.5, b: float = 0.5, span: Any = (0.45, 0.55),
 
 def made_up_story(errors: tuple[float, ...] = (), half_width: float | None = 0.02, **changes: Any) -> Any:
     """A story with runs held out that miss by `errors`, each with an interval of that half-width."""
-    rows = [
-        {
-            "error": e,
-            "loss": 2.0 + e,
-            "interval": (None, None) if half_width is None else (2 - half_width, 2 + half_width),
-        }
-        for e in errors
-    ]
+    interval = (None, None) if half_width is None else (2 - half_width, 2 + half_width)
+    rows = [HeldOutRun(0, 1e5, 1e7, 6e12, 2.0 + e, 2.0, interval, e) for e in errors]
     values: dict[str, Any] = {
         "fit": made_up_fit(),
-        "held": made_up_fit(holdout={"rows": rows, "optimum": None}) if rows else None,
+        "held": made_up_fit(holdout=SimpleNamespace(rows=rows, optimum=None)) if rows else None,
         "parabolas": None, "envelope": None, "agreements": (), "approaches": (),
         "options": SimpleNamespace(level=0.95), "table": SimpleNamespace(conventions=CONVENTIONS),
         "sweep": SimpleNamespace(summary={}),

@@ -10,10 +10,11 @@ import pytest
 
 from isoflop.analysis import FitOptions, RunTable, UserError, fit, load_runs, table_of
 from isoflop.analysis.approaches.envelope import Contenders, contenders
-from isoflop.analysis.compute import PerToken, allocate, per_token
+from isoflop.analysis.compute import FamilyRule, SixN, SizeTable, allocate, per_token
 from isoflop.analysis.isoflops.groups import isoflop_groups
 from isoflop.analysis.isoflops.power_laws import loss_curve, power_law
 from isoflop.analysis.uncertainty.resampling import seed_noise, trunk_noise
+from isoflop.base.json_values import from_json, to_json
 from tests.support.simulate import BUDGETS, TRUTH, grid, loss_at
 
 TWO = FitOptions(approach=2, bootstrap=100)
@@ -113,19 +114,26 @@ def test_the_largest_budget_is_predicted_from_the_smaller(table: RunTable, appro
     found = fit(table, FitOptions(approach=approach, holdout=BUDGETS[-1], bootstrap=200, starts=32))
     held = found.holdout
     assert held is not None
-    assert held["n_fit"] == found.n_runs == 35
-    assert held["n_held_out"] == 7
-    best = held["optimum"]
-    assert best["error"] == pytest.approx(best["loss_opt"] - best["loss_opt_predicted"])
-    assert abs(best["error"]) < 0.05
-    low, high = best["loss_opt_interval"]
-    assert low < best["loss_opt_predicted"] < high
+    assert held.n_fit == found.n_runs == 35
+    assert held.n_held_out == 7
+    best = held.optimum
+    assert best is not None
+    assert best.error is not None
+    assert best.loss_opt is not None
+    assert best.loss_opt_interval is not None
+    assert best.error == pytest.approx(best.loss_opt - best.loss_opt_predicted)
+    assert abs(best.error) < 0.05
+    low, high = best.loss_opt_interval
+    assert low is not None
+    assert high is not None
+    assert low < best.loss_opt_predicted < high
     if approach == 3:
-        assert held["mean_abs_error"] == pytest.approx(np.mean([abs(row["error"]) for row in held["rows"]]))
-        assert held["coverage"] >= 5 / 7
+        assert held.mean_abs_error == pytest.approx(np.mean([abs(row.error) for row in held.rows]))
+        assert held.coverage is not None
+        assert held.coverage >= 5 / 7
     else:
-        assert held["rows"] == []
-        assert held["mean_abs_error"] is None
+        assert held.rows == ()
+        assert held.mean_abs_error is None
 
 
 def test_a_holdout_needs_runs_on_both_sides(table: RunTable) -> None:
@@ -157,12 +165,12 @@ def test_trunk_noise_has_the_spread_it_is_given() -> None:
 
 def test_flops_per_token_of_the_table_are_interpolated_and_fade_to_6N() -> None:
     sizes = np.array([1e4, 3e4, 1e5])
-    cost = PerToken(None, tuple(sizes), tuple(6 * sizes * np.array([2.0, 1.6, 1.3])))
+    cost = SizeTable(n_params=tuple(sizes), flops_per_token=tuple(6 * sizes * np.array([2.0, 1.6, 1.3])))
     np.testing.assert_allclose(cost(sizes), 6 * sizes * np.array([2.0, 1.6, 1.3]))
     assert 1.3 < float(cost(np.array(5e4))) / (6 * 5e4) < 1.6
     assert float(cost(np.array(1e7))) / 6e7 == pytest.approx(1.03)
-    assert PerToken.from_json(cost.to_json()) == cost
-    assert float(PerToken()(np.array(2.0))) == 12.0
+    assert from_json(SizeTable, to_json(cost)) == cost
+    assert float(SixN()(np.array(2.0))) == 12.0
 
 
 def test_power_laws_and_loss_curves_are_recovered() -> None:
@@ -184,12 +192,12 @@ def test_simulated_grid_is_a_fair_one() -> None:
 
 def test_a_family_rule_stands_for_the_sizes_of_a_sweep(table: RunTable) -> None:
     cost = per_token(table)
-    assert cost.family is not None
+    assert isinstance(cost, FamilyRule)
     np.testing.assert_allclose(cost(table.N_R), table.C_R / table.D_R, rtol=0.03)
     assert float(cost(np.array(1e9))) == pytest.approx(6e9, rel=0.02)
-    assert PerToken.from_json(cost.to_json()) == cost
+    assert from_json(FamilyRule, to_json(cost)) == cost
     odd = table.frame.assign(flops=table.C_R * np.where(table.N_R > 2e4, 1.3, 1.0))
-    assert per_token(table_of(odd)).sizes
+    assert isinstance(per_token(table_of(odd)), SizeTable)
 
 
 def test_shared_trunks_are_not_resampled_as_runs(table: RunTable) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from isoflop.analysis import UserError, find_law, known_laws
-from isoflop.analysis.compute import PerToken, allocate
+from isoflop.analysis.compute import SixN, allocate
 from isoflop.analysis.laws import Law
 from isoflop.analysis.laws.evaluate import evaluate, float64_on_cpu
 from isoflop.analysis.solver.solver import bounds_of
@@ -101,7 +101,7 @@ class TestClosedForms:
         assert law.allocate is not None
         params = np.array([1.8172, 482.01, 0.3478, 2085.43, 0.3658]) if name == "chinchilla" else inside(law)
         C = np.array([1e20, 1e22])
-        found = allocate(lambda N, D: evaluate(law, params, N, D), C, PerToken())
+        found = allocate(lambda N, D: evaluate(law, params, N, D), C, SixN())
         kink = 1e-2 if name == "maximum" else 1e-4  # a search sees a kink to its grid's width
         np.testing.assert_allclose(found, np.asarray(law.allocate(params, C)), rtol=kink)
         assert law.exponents is not None

@@ -66,9 +66,9 @@ def test_a_loss_in_another_unit_is_converted_and_named(
     runs(**columns).to_csv(tmp_path / "runs.csv", index=False)
     table = load_runs(tmp_path / "runs.csv", columns=chosen)
     np.testing.assert_allclose(table.loss_R, LOSS)
-    assert table.conventions["loss"].startswith(unit)
-    assert table.conventions["loss_unit"] == unit
-    assert table.counted("non_embedding", "6nd").conventions["loss"] == table.conventions["loss"]
+    assert table.conventions.loss.startswith(unit)
+    assert table.conventions.loss_unit == unit
+    assert table.counted("non_embedding", "6nd").conventions.loss == table.conventions.loss
     assert any(line.startswith("loss: the name") and unit in line for line in table.warnings)
     found = fit(table, FitOptions(bootstrap=0)).params
     assert found["alpha"] == pytest.approx(0.34, abs=1e-6)
@@ -77,17 +77,17 @@ def test_a_loss_in_another_unit_is_converted_and_named(
 def test_a_unit_that_no_name_states_is_not_made_up() -> None:
     for name in ("loss", "val_loss"):
         conventions = table_of(runs(**{name: LOSS})).conventions
-        assert conventions["loss"].startswith("the loss as the table gives it")
-        assert conventions["loss_unit"] is None
+        assert conventions.loss.startswith("the loss as the table gives it")
+        assert conventions.loss_unit is None
 
 
 def test_a_sweeps_own_loss_is_in_nats_per_token(table: RunTable) -> None:
-    assert table.conventions["loss"] == "held-out cross-entropy, nats per token"
+    assert table.conventions.loss == "held-out cross-entropy, nats per token"
 
 
 def test_the_loss_itself_wins_over_its_perplexity() -> None:
     table = table_of(runs(eval__loss=LOSS, eval__loss_ppl=np.exp(LOSS) + 1))
-    assert table.conventions["columns"]["loss"] == "eval/loss"
+    assert table.conventions.columns["loss"] == "eval/loss"
 
 
 def test_losses_of_different_units_are_not_pooled(tmp_path: Path) -> None:

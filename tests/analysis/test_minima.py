@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from isoflop.analysis import FitOptions, LawFit, RunTable, UserError, find_law, fit, table_of
 from isoflop.analysis.approaches.diagnostics import SURFACE, shape, surface_bias
-from isoflop.analysis.approaches.holdout import _measured
-from isoflop.analysis.compute import PerToken
-from isoflop.analysis.isoflops.groups import IsoflopGroup, isoflop_groups
+from isoflop.analysis.approaches.holdout import _optimum
+from isoflop.analysis.approaches.result import ApproachResult
+from isoflop.analysis.compute import SixN
+from isoflop.analysis.isoflops.groups import isoflop_groups
 from isoflop.analysis.isoflops.minima import CURVES, Minima, by_akima, by_argmin, open_interval
+from isoflop.analysis.isoflops.power_laws import FRONTIER
 from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.analysis.result import optimal_size
 from tests.analysis.conftest import BESIROGLU
@@ -42,7 +44,7 @@ def isoflops(
     """
     rng = np.random.default_rng(seed)
     C = np.repeat(np.geomspace(1e18, 1e21, budgets), sizes)
-    middle = optimal_size(find_law(SURFACE), truth, C, PerToken()) * np.repeat(
+    middle = optimal_size(find_law(SURFACE), truth, C, SixN()) * np.repeat(
         np.geomspace(*centre, budgets), sizes
     )
     N = middle * np.tile(np.geomspace(width**-0.5, width**0.5, sizes), budgets)
@@ -209,10 +211,10 @@ def test_diagnostics_describe_the_parabola() -> None:
 def test_bias_is_what_a_fit_without_noise_would_miss(curve: str) -> None:
     table = table_of(isoflops(width=64, centre=(2, 2), truth=LOPSIDED))
     groups = isoflop_groups(table)
-    bias = surface_bias(table, groups, curve, LOPSIDED, PerToken())
+    bias = surface_bias(table, groups, curve, LOPSIDED, SixN())
     found = two(table, curve=curve)
     for group, budget, missed in zip(groups, found.budgets or (), bias, strict=True):
-        n_opt = optimal_size(find_law(SURFACE), LOPSIDED, np.array([group.flops]), PerToken())[0]
+        n_opt = optimal_size(find_law(SURFACE), LOPSIDED, np.array([group.flops]), SixN())[0]
         assert missed == pytest.approx(np.log((budget.n_opt or np.nan) / n_opt), abs=1e-6)
         assert budget.bias == pytest.approx(missed, abs=0.02)
         assert budget.bias is not None
@@ -240,7 +242,7 @@ def test_bias_is_what_a_fit_without_noise_would_miss(curve: str) -> None:
 def test_biases_that_the_guide_quotes(truth, curve: str, width: float, centre: tuple, percent: tuple) -> None:
     """Percent of N at the smallest and the largest budget, seven sizes each, without noise."""
     table = table_of(isoflops(width=width, centre=centre, truth=truth))
-    bias = surface_bias(table, isoflop_groups(table), curve, truth, PerToken())
+    bias = surface_bias(table, isoflop_groups(table), curve, truth, SixN())
     found = 100 * np.expm1(np.array(bias, dtype=float))
     assert (found[0], found[-1]) == pytest.approx(percent, abs=0.06)
 
@@ -268,7 +270,7 @@ def test_a_fit_by_each_curve_goes_to_json_and_back(curve: str) -> None:
     data = found.to_json()
     again = LawFit.from_json(data)
     assert again.to_json() == data
-    assert again.conventions["curve"] == curve
+    assert again.conventions.curve == curve
     for budget in data["budgets"]:
         assert {"centring", "width", "half_width", "bias", "bias_percent", "n_log_sd"} <= set(budget)
 
@@ -279,6 +281,9 @@ def test_a_held_out_curve_that_hardly_bends_warns_of_no_overflow() -> None:
     loss = 3 - 0.1 * np.log(N) + 5e-5 * (np.log(N) - 10) ** 2
     held = table_of(pd.DataFrame({"n_params": N, "n_tokens": 1e12 / 6 / N, "loss": loss}))
     rng = np.random.default_rng(0)
-    measured = _measured(held, IsoflopGroup(1e12, np.arange(5)), 1e-12, FitOptions(bootstrap=50), rng)
-    assert measured["convex"]
-    assert not measured["interior"]
+    params: dict[str, float | None] = dict.fromkeys(FRONTIER, 0.5)
+    outcome = ApproachResult(law=None, params=params, exponents={}, cost=SixN())
+    found = _optimum(outcome, SixN(), held, 1e-12, FitOptions(bootstrap=50), rng)
+    assert found is not None
+    assert found.convex
+    assert not found.interior

@@ -102,7 +102,7 @@ def test_noise_is_judged_near_the_minimum_alone(published) -> None:
         table(published, ("rw", "tuned", "short", "const", "standard", "val")),
         FitOptions(approach=2, curve="akima", bootstrap=300, starts=8),
     )
-    assert found.conventions["residual_log_sd"] == pytest.approx(0.0016, abs=0.0003)
+    assert found.conventions.residual_log_sd == pytest.approx(0.0016, abs=0.0003)
     assert found.intervals is not None
     low, high = found.intervals.exponents["a"]
     assert np.isclose(low or 0, 0.477, atol=0.01)

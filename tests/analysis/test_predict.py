@@ -96,7 +96,7 @@ def test_unidentified_fits_do_not_extrapolate_unless_forced() -> None:
 
 
 def test_no_fit_is_carried_a_thousand_times_beyond_its_runs_unless_forced() -> None:
-    low, high = fitted().conventions["flops_range"]
+    low, high = fitted().conventions.flops_range
     for far in (1e4 * high, 1e-4 * low, 1e14 * high):
         with pytest.raises(UserError, match=r"times beyond the fitted budgets.*--force"):
             predict(fitted(), far)

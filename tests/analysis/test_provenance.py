@@ -36,10 +36,10 @@ def fitted(frame: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Law
 def test_a_fit_says_what_made_it_and_of_which_table(fitted: LawFit) -> None:
     assert fitted.provenance is not None
     made_by, own = fitted.provenance, provenance().to_json()
-    assert {**made_by, "time": None, "table": None} == {**own, "time": None, "table": None}
-    table = made_by["table"]
-    assert table["sha256"] == hashlib.sha256(Path(table["source"]).read_bytes()).hexdigest()
-    assert table["trained"] == {key: [value] for key, value in TRAINED.items()}
+    assert {**made_by.to_json(), "time": None, "table": None} == {**own, "time": None, "table": None}
+    table = made_by.table
+    assert table.sha256 == hashlib.sha256(Path(table.source).read_bytes()).hexdigest()
+    assert table.trained == {key: (value,) for key, value in TRAINED.items()}
     assert LawFit.from_json(json.loads(json.dumps(fitted.to_json()))).provenance == made_by
 
 
@@ -72,8 +72,9 @@ def test_a_comparison_says_which_versions_differ(frame: pd.DataFrame, fitted: La
     assert "trained with different versions of jax: 0.10.2, 0.11.1" in said
     assert not any("isoflop" in line or "node2" in line for line in said)
     assert newer.provenance is not None
-    packages = newer.provenance["packages"] | {"jax": "0.99.0"}
-    elsewhere = dataclasses.replace(newer, provenance=newer.provenance | {"packages": packages})
+    packages = newer.provenance.packages | {"jax": "0.99.0"}
+    made_by = dataclasses.replace(newer.provenance, packages=packages)
+    elsewhere = dataclasses.replace(newer, provenance=made_by)
     assert any("fitted with different versions of jax" in line for line in compare(newer, elsewhere).warnings)
 
 

@@ -51,7 +51,7 @@ def test_the_third_of_N_D_C_follows_and_the_table_says_so(absent: str) -> None:
     table = table_of(PLAIN.drop(columns=absent))
     np.testing.assert_allclose(table.C_R, 6 * table.N_R * table.D_R)
     np.testing.assert_allclose(table.N_R, PLAIN["n_params"])
-    assert table.conventions["derived_column"] == absent
+    assert table.conventions.derived_column == absent
     assert any(absent in line and "6ND" in line for line in table.warnings)
 
 
@@ -128,7 +128,7 @@ def test_counts_of_a_sweep_differ_and_a_plain_table_has_one(table, folder: Path)
     assert np.all(body.N_R < table.N_R)
     assert np.all(table.N_R < total.N_R)
     np.testing.assert_allclose(load_runs(folder, flops="6nd").C_R, 6 * table.N_R * table.D_R)
-    assert table_of(PLAIN).conventions["count_as_given"]
+    assert table_of(PLAIN).conventions.count_as_given
     with pytest.raises(UserError, match="--count total cannot be asked of it"):
         table_of(PLAIN, count="total")
     with pytest.raises(UserError, match="unknown count 'all': known are total"):

@@ -92,7 +92,7 @@ def test_aliases_hold_in_a_project_too(monkeypatch: pytest.MonkeyPatch) -> None:
     table = load_runs("wandb:me/levanter")
     assert wandb.asked == [("me/levanter", {})]
     np.testing.assert_allclose(table.C_R, 6 * table.N_R * table.D_R)
-    assert table.conventions["columns"]["loss"] == "eval/paloma/macro_loss"
+    assert table.conventions.columns["loss"] == "eval/paloma/macro_loss"
 
 
 def test_finished_runs_without_a_result_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,13 +231,13 @@ def test_a_public_table_is_fetched_by_commit_and_states_its_conventions(pooch, f
     table = load_runs("public:chinchilla")
     assert pooch.asked == [f"https://raw.githubusercontent.com/owner/repository/{'c' * 40}/data/short.csv"]
     np.testing.assert_allclose(table.N_R, [1e8, 2e8, 4e8])
-    assert table.conventions["data"] == "t, owner/repository at ccccccc"
-    assert "read off its vector graphics" in table.conventions["count_meaning"]
-    assert table.conventions["loss"].startswith("training loss")
+    assert table.conventions.data == "t, owner/repository at ccccccc"
+    assert "read off its vector graphics" in table.conventions.count_meaning
+    assert table.conventions.loss.startswith("training loss")
     again = table.counted("non_embedding", "6nd").conventions
-    assert (again["data"], again["flops_meaning"]) == (table.conventions["data"], "6 N D")
+    assert (again.data, again.flops_meaning) == (table.conventions.data, "6 N D")
     chosen = load_runs("public:chinchilla", columns="loss=flops,flops=loss").conventions
-    assert chosen["loss"] == "the loss as the table gives it (its column 'flops')"
+    assert chosen.loss == "the loss as the table gives it (its column 'flops')"
 
 
 def test_no_network_is_one_line_with_the_place_for_the_file(pooch, figure, cache: Path) -> None:

@@ -46,7 +46,7 @@ class TestProfiles:
         table = table_of(spread_runs(80, 1e-4))
         design = fit_problem(table, find_law("chinchilla"), LEAST)
         solutions = search(design, table.loss_R, 16)
-        (found,) = profiles(design, table.loss_R, solutions, (Quantity("alpha", lambda p: p[:, 2]),))
+        found = profiles(design, table.loss_R, solutions, (Quantity("alpha", lambda p: p[:, 2]),))["alpha"]
         from isoflop.analysis.solver.certificate import jacobian, residuals
 
         best = solutions.best
@@ -65,7 +65,7 @@ class TestProfiles:
         table = table_of(at(N, 20 * N, 0.003))
         design = fit_problem(table, find_law("chinchilla"), LEAST)
         solutions = search(design, table.loss_R, 64)
-        (found,) = profiles(design, table.loss_R, solutions, (Quantity("alpha", lambda p: p[:, 2]),))
+        found = profiles(design, table.loss_R, solutions, (Quantity("alpha", lambda p: p[:, 2]),))["alpha"]
         assert None in found.interval
 
     def test_intervals_of_every_quantity(self, wide: RunTable) -> None:
@@ -80,9 +80,9 @@ class TestProfiles:
             assert high is not None
             assert value is not None
             assert low < value < high
-        assert {"n_opt", "loss_opt"} <= set(found.profiles["quantities"])
-        for profile in found.profiles["quantities"].values():
-            values, rises = np.array(profile["values"]), np.array(profile["rises"])
+        assert {"n_opt", "loss_opt"} <= set(found.profiles.quantities)
+        for profile in found.profiles.quantities.values():
+            values, rises = np.array(profile.values), np.array(profile.rises)
             assert np.all(np.diff(values) >= 0)
             assert rises.min() >= -1e-9 * found.objective.value if found.objective else True
         assert LawFit.from_json(json.loads(json.dumps(found.to_json()))).to_json() == found.to_json()
@@ -184,9 +184,9 @@ class TestNextRuns:
 class TestCoverage:
     def test_counts_by_name(self) -> None:
         found = check_coverage(table_of(spread_runs(40, 0.01)), FitOptions(starts=16), simulations=20)
-        assert set(found["params"]) == {"E", "A", "alpha", "B", "beta"}
-        assert all(0 <= x <= 1 for x in found["params"].values())
-        assert found["standard_error"] == pytest.approx(np.sqrt(0.95 * 0.05 / 20))
+        assert set(found.params) == {"E", "A", "alpha", "B", "beta"}
+        assert all(0 <= x <= 1 for x in found.params.values())
+        assert found.standard_error == pytest.approx(np.sqrt(0.95 * 0.05 / 20))
 
     @pytest.mark.slow
     @pytest.mark.parametrize("intervals", ["bootstrap", "profile"])
@@ -197,14 +197,15 @@ class TestCoverage:
         monkeypatch.setattr(coverage, "RESAMPLES", 40)
         options = FitOptions(loss="mse", intervals=intervals)
         found = check_coverage(table_of(spread_runs(60, 0.01)), options, simulations=20)
-        for share in (*found["params"].values(), *found["exponents"].values()):
+        for share in (*found.params.values(), *found.exponents.values()):
+            assert share is not None
             assert share >= 0.75
 
     def test_an_interval_that_is_too_short_is_caught(self) -> None:
         """Intervals of level .3 hold the truth about as seldom as they say."""
         options = FitOptions(loss="mse", level=0.3)
         found = check_coverage(table_of(spread_runs(60, 0.01)), options, simulations=40)
-        assert np.mean(list(found["params"].values())) < 0.6
+        assert np.mean(list(found.params.values())) < 0.6
 
     def test_needs_a_surface(self, wide: RunTable) -> None:
         with pytest.raises(UserError, match="approach 3"):

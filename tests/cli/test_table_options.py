@@ -54,7 +54,7 @@ def test_every_reader_takes_the_options_of_a_table(
         "--columns", "n_params=size,n_tokens=seen,loss=score", "--where", "text=a", "--flops", "6nd",
     )  # fmt: skip
     assert [len(table) for table in tables] == [ROWS // 2] * (2 if command == "compare" else 1)
-    assert {table.conventions["flops"] for table in tables} == {"6nd"}
+    assert {table.conventions.flops for table in tables} == {"6nd"}
 
 
 def test_options_of_a_table_are_not_for_two_fits(monkeypatch: pytest.MonkeyPatch) -> None:

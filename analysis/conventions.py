@@ -1,0 +1,57 @@
+"""What N, C and the loss are in a table and in a fit: every result names what it was counted in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from isoflop.analysis.compute import PerToken
+from isoflop.base.json_values import FloatOrNaN
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conventions:
+    """How a table's runs are counted: in its source's own words, or with the names that its columns have."""
+
+    count: str
+    """What was asked for: `total`, `non_embedding` or `body`."""
+    count_meaning: str
+    count_as_given: bool = False
+    """The table has one parameter count, which stands for the one asked for."""
+    flops: str
+    """What was asked for: `exact` or `6nd`."""
+    flops_meaning: str
+    derived_column: str | None = None
+    """The column that the table lacks and that follows from C = 6ND."""
+    loss: str
+    loss_unit: str | None = None
+    """`nats per token` and the like; None where neither the source nor a column's name says so."""
+    data: str | None = None
+    """What the runs were trained on, where the source says so."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """Columns that are called otherwise in the source, by the names used here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConventions(Conventions):
+    """What a fit was counted in, what it ranges over, and the noise about it."""
+
+    flops_per_token: PerToken
+    flops_range: tuple[float, float]
+    """Least and largest training FLOPs of the fitted runs; `n_range`, `d_range`: their N and D."""
+    n_range: tuple[float, float] | None = None
+    d_range: tuple[float, float] | None = None
+    residual_log_sd: FloatOrNaN
+    """Standard deviation of the log loss about the fit, over its degrees of freedom."""
+    seed_sd_nats: float | None = None
+    """Standard deviation between seeds, pooled over `seed_groups` repeated cells."""
+    seed_groups: int = 0
+    predictive_noise: str = "the larger of residual spread and seed spread; no allowance for a wrong law"
+    """What a predictive interval has besides the draws of the parameters."""
+    exponents: str | None = None
+    """How the exponents of approach 3 come about: in closed form, or as slopes of its allocation."""
+    weights: str | None = None
+    """How runs weigh in approach 3, where not all alike."""
+    budgets_in: str | None = None
+    """What approach 2's budgets are constant in; `curve` and `minima_weights` are its options."""
+    curve: str | None = None
+    minima_weights: str | None = None
