@@ -29,13 +29,14 @@ from isoflop.base.json_values import to_json
 from isoflop.running import plan
 from isoflop.sweeps.grids.config import Rates, SweepConfig
 from isoflop.sweeps.plan import Plan
-from isoflop.sweeps.progress.run_table import Table, to_csv
+from isoflop.sweeps.progress.run_table import CellRows
 from isoflop.sweeps.progress.status import read_status
+from isoflop.sweeps.progress.table_files import to_csv
 from isoflop.sweeps.queue import board as boards
 from isoflop.sweeps.queue.board import Board
 from isoflop.sweeps.queue.claims import Claims
 from isoflop.sweeps.queue.store import Store
-from isoflop.sweeps.stage import look
+from isoflop.sweeps.stage import take_snapshot
 from isoflop.train.result import CellResult, unfinished
 
 SIZES = 20
@@ -115,8 +116,8 @@ def _measure(folder: Path, config: SweepConfig, timed: Callable[[str, Callable[[
     timed("read_board", lambda: boards.read(store, board.name))
     with patch("os.fsync", lambda descriptor: None):  # made by nobody who would miss them after a power cut
         _half_done(store, planned)
-    timed("look", lambda: look(board, store))
-    table = timed("table", lambda: Table("scale", planned.grid, tree, store, planned.corpus))
+    timed("look", lambda: take_snapshot(board, store))
+    table = timed("table", lambda: CellRows("scale", planned.grid, tree, store, planned.corpus))
     timed("load_results", lambda: table.update(store.contents()))
     store.write_text("runs.csv", timed("csv", lambda: to_csv(table.rows)))
     timed("status", lambda: read_status(store.path))

@@ -1,4 +1,4 @@
-"""What survival costs: a worker that claims, beats, seals and saves, against a bare loop of the same work.
+"""What survival costs: a worker with claims, heartbeats, checksums and saves, against a bare loop.
 
     python -m benchmarks.survival [--json] [--small]
 
@@ -30,7 +30,7 @@ from isoflop.sweeps.queue.board import Board, publish
 from isoflop.sweeps.queue.heartbeats import HeartbeatWriter
 from isoflop.sweeps.queue.process_identity import ProcessIdentity
 from isoflop.sweeps.queue.store import Store
-from isoflop.sweeps.stage import View, train_cells
+from isoflop.sweeps.stage import Snapshot, train_cells
 from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.sweeps.workers.worker import Worker
 from isoflop.train import device
@@ -89,14 +89,14 @@ def _bare(planned: Plan) -> None:
 
 def _worker(planned: Plan) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        store, who, options = Store(Path(folder)), ProcessIdentity.own(), WorkerOptions()
+        store, process, options = Store(Path(folder)), ProcessIdentity.own(), WorkerOptions()
         publish(_board(planned), store)
-        pulse = HeartbeatWriter(store.path / "workers", who, options.lease_seconds / 12)
-        pulse.start()
-        Worker(store, who, pulse, device.find_device(options.execution), options, lambda: False).run(
+        heartbeats = HeartbeatWriter(store.path / "workers", process, options.lease_seconds / 12)
+        heartbeats.start()
+        Worker(store, process, heartbeats, device.find_device(options.execution), options, lambda: False).run(
             idle_seconds=0
         )
-        pulse.stop()
+        heartbeats.stop()
 
 
 def _board(planned: Plan) -> Board:
@@ -117,14 +117,14 @@ def _kill_one(planned: Plan) -> list[float]:
     """The moments at which a worker was killed and its task taken over, as far as they were seen."""
     times: list[float] = []
 
-    def watch(view: View) -> None:
-        # By the claim: the first beat that says `training` may come when a fast machine's cell is over.
-        holders = {claim.worker for claim in view.claims}
-        claimed = [beat.who.pid for beat in view.beats if beat.who.name in holders]
+    def on_snapshot(snapshot: Snapshot) -> None:
+        # By the claim: the first heartbeat that says `training` may come when a fast machine's cell is over.
+        holders = {claim.worker for claim in snapshot.claims}
+        claimed = [h.process.pid for h in snapshot.heartbeats if h.process.name in holders]
         if not times and claimed:
             os.kill(claimed[0], signal.SIGKILL)
             times.append(time.monotonic())
-        elif len(times) == 1 and any(claim.epoch == 2 for claim in view.claims):
+        elif len(times) == 1 and any(claim.epoch == 2 for claim in snapshot.claims):
             times.append(time.monotonic())
             raise KeyboardInterrupt
 
@@ -132,7 +132,7 @@ def _kill_one(planned: Plan) -> list[float]:
         store = Store(Path(folder))
         stopped = contextlib.suppress(KeyboardInterrupt)
         with stopped, contextlib.closing(open_launcher(store, WorkerOptions())) as launcher:
-            train_cells(_board(planned), store, launcher, on_view=watch)
+            train_cells(_board(planned), store, launcher, on_snapshot=on_snapshot)
     return times
 
 

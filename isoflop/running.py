@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from isoflop.sweeps.grids.adaptive import Adaptive
     from isoflop.sweeps.grids.config import SweepConfig
     from isoflop.sweeps.plan import Plan
+    from isoflop.sweeps.progress.status import SweepStatus
     from isoflop.sweeps.workers.options import WorkerOptions
     from isoflop.train.data.corpus import Corpus
 
@@ -82,7 +83,7 @@ def sweep(
     return run_sweep(planned, folder, where, reporter, worker_options, adaptive)
 
 
-def status(folder: str | Path) -> dict[str, Any]:
+def status(folder: str | Path) -> SweepStatus:
     """What of a sweep is done, running or failed, and the time left; see `isoflop.sweeps.progress.status`."""
     from isoflop.sweeps.progress.status import read_status
 

@@ -1,4 +1,4 @@
-"""Sees to it that the cells of one stage are trained: shows workers the board, keeps them alive, watches."""
+"""The training of one stage's cells: the board shown to workers, the workers kept alive and watched."""
 
 from __future__ import annotations
 
@@ -17,30 +17,47 @@ from isoflop.sweeps.queue.store import Contents, Store
 from isoflop.sweeps.stall import StallMonitor
 from isoflop.sweeps.workers.options import WorkerOptions
 
-LOOK_SECONDS = 0.25
-"""Between two looks at the folder; more, where a look takes long."""
+POLL_SECONDS = 0.25
+"""Between two snapshots of the folder; more, where one takes long."""
+
+POLL_SHARE = 0.05
+"""Share of the coordinator's time that snapshots may take."""
 
 LOGS = ("worker.log", "slurm", "ray")
-"""Where the launchers here have their workers' words."""
-
-SHARE = 0.05
-"""Of the coordinator's time that looks may take."""
+"""Where the launchers here have their workers' logs."""
 
 
 @dataclass(frozen=True)
-class View:
+class Snapshot:
     """The folder at one moment, as one board sees it. `missing`: segments not trained yet."""
 
     board: Board
     contents: Contents
     missing: set[str]
     claims: Sequence[Claim]
-    beats: Sequence[Heartbeat]
+    heartbeats: Sequence[Heartbeat]
 
     @property
     def claimed(self) -> frozenset[str]:
-        """Segments that workers are at."""
+        """Segments that workers hold."""
         return frozenset(claim.task for claim in self.claims)
+
+    def ready(self) -> list[str]:
+        """Segments that can be trained now and that nobody holds, the most urgent first."""
+        ready = self.board.ready(self.missing, self.contents)
+        return [name for name in ready if name not in self.claimed]
+
+    def held(self) -> list[Claim]:
+        """The claims on segments that are missing."""
+        return [claim for claim in self.claims if claim.task in self.missing]
+
+
+def take_snapshot(board: Board, store: Store) -> Snapshot:
+    """The folder as it is."""
+    contents = store.contents()
+    claims = Claims(store.path / "claims", "").standing()
+    heartbeats = read_heartbeats(store.path / "workers")
+    return Snapshot(board, contents, board.missing(contents), claims, heartbeats)
 
 
 def train_cells(
@@ -49,73 +66,62 @@ def train_cells(
     launcher: Launcher,
     *,
     lease_seconds: float = WorkerOptions.lease_seconds,
-    on_view: Callable[[View], None] = lambda view: None,
+    on_snapshot: Callable[[Snapshot], None] = lambda snapshot: None,
     warn: Callable[[str], None] = lambda text: None,
 ) -> None:
-    """Returns once nothing of the board is missing that could be trained. `on_view` hears of every look.
+    """Return once nothing of the board is missing that could be trained. `on_snapshot` takes every snapshot.
 
     Raises `UserError` where no worker can work, and where nothing gets done although none is waited for.
     """
     warned: dict[str, int] = {}
-    headway = StallMonitor(launcher, lease_seconds)
+    stall = StallMonitor(launcher, lease_seconds)
     while True:
         began = time.monotonic()
-        view = look(board, store)
-        on_view(view)
-        _tell_failures(view, store, warned, warn)
-        _free(view, store)
-        if not view.missing:
-            if not board.missing(store.contents()):  # `on_view` may have found a result damaged
+        snapshot = take_snapshot(board, store)
+        on_snapshot(snapshot)
+        _warn_of_failures(snapshot, store, warned, warn)
+        _drop_checkpoints(snapshot, store)
+        if not snapshot.missing:
+            if not board.missing(store.contents()):  # `on_snapshot` may have found a corrupt result
                 break
             continue
         took = time.monotonic() - began
         if not boards.is_up(board, store):
             boards.publish(board, store)
-        for line in (*launcher.keep(_wanted(view)), headway.waiting()):
+        workers_wanted = len(snapshot.ready()) + len({claim.worker for claim in snapshot.held()})
+        for line in (*launcher.scale(workers_wanted), stall.queue_notice()):
             if line:
                 warn(line)
-        if why := headway.stalled(view):
-            raise UserError(f"{board.stage}: {why}{_logged(store)}")
-        time.sleep(max(LOOK_SECONDS, took / SHARE))
+        if why := stall.reason(snapshot):
+            raise UserError(f"{board.stage}: {why}{_see_logs(store)}")
+        time.sleep(max(POLL_SECONDS, took / POLL_SHARE))
     boards.take_down(store, board.name)
 
 
-def _wanted(view: View) -> int:
-    """Workers that there is work for: those at it, and one for each task that is free."""
-    free = set(view.board.ready(view.missing, view.contents)) - view.claimed
-    return len(free) + len({claim.worker for claim in view.claims if claim.task in view.missing})
-
-
-def look(board: Board, store: Store) -> View:
-    """The folder as it is."""
-    contents = store.contents()
-    claims = Claims(store.path / "claims", "").standing()
-    beats = [beat for beat in read_heartbeats(store.path / "workers") if not beat.who.is_dead()]
-    return View(board, contents, board.missing(contents), claims, beats)
-
-
-def _tell_failures(view: View, store: Store, warned: dict[str, int], warn: Callable[[str], None]) -> None:
-    for name, tries in view.contents.failures.items():
-        segment = view.board.tree.segments.get(name)
+def _warn_of_failures(
+    snapshot: Snapshot, store: Store, warned: dict[str, int], warn: Callable[[str], None]
+) -> None:
+    for name, tries in snapshot.contents.failures.items():
+        segment = snapshot.board.tree.segments.get(name)
         if segment and warned.get(name) != tries:
             warned[name] = tries
             warn(f"width {segment.recipe.model.width} failed: {store.reason(name, tries)}")
 
 
-def _logged(store: Store) -> str:
-    """Where workers said what ails them, and their last line."""
+def _see_logs(store: Store) -> str:
+    """Where workers say what is wrong, and the last line there."""
     logs = [log for name in LOGS if (log := store.path / name).exists()]
     if not logs:
         return ""
     newest = max(logs, key=lambda path: path.stat().st_mtime)
-    said = last_line(newest)
-    return f" (see {newest}{f', which ends with: {said}' if said else ''})"
+    last = last_line(newest)
+    return f" (see {newest}{f', which ends with: {last}' if last else ''})"
 
 
-def _free(view: View, store: Store) -> None:
-    """Removes the checkpoints that nothing waits for any more."""
-    board = view.board
-    for name in view.contents.checkpoints & board.tree.segments.keys():
-        waiting = any(child in view.missing for child in board.children.get(name, ()))
-        if not waiting and name not in view.missing and not board.is_kept(board.tree.segments[name]):
+def _drop_checkpoints(snapshot: Snapshot, store: Store) -> None:
+    """Remove the checkpoints that nothing waits for any more."""
+    board = snapshot.board
+    for name in snapshot.contents.checkpoints & board.tree.segments.keys():
+        waiting = any(child in snapshot.missing for child in board.children.get(name, ()))
+        if not waiting and name not in snapshot.missing and not board.is_kept(board.tree.segments[name]):
             store.drop(store.checkpoint(name))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -86,7 +85,7 @@ def run_config(config: SweepConfig, where: Where, base: SweepConfig) -> int:
     from isoflop.sweeps.output_folder import default_folder
     from isoflop.sweeps.progress.background_sync import BackgroundSync
     from isoflop.sweeps.progress.console import Reporter
-    from isoflop.sweeps.progress.summary import closing_lines
+    from isoflop.sweeps.progress.summary import summary_lines
     from isoflop.sweeps.queue.store import Store
 
     stay_off_the_accelerator()
@@ -97,15 +96,15 @@ def run_config(config: SweepConfig, where: Where, base: SweepConfig) -> int:
     caps = dataclasses.replace(caps, max_flops=None) if chosen else caps
     out = where.out or default_folder(config, base, chosen)
     folder = sweep(config, out, where.launcher, reporter, where.worker_options, caps, options, chosen)
-    for line in closing_lines(folder):
+    for line in summary_lines(folder):
         reporter.say(line)
     if not where.no_report:
         with reporter.stage("fit and draw the report"):
             headline, page = draw_report(folder)
             with contextlib.closing(
                 BackgroundSync(config.trackers, config.name, Store(folder), reporter)
-            ) as mirror:
-                mirror.finish()
+            ) as sync:
+                sync.finish()
         _file_stages(folder, reporter)
         print(f"\n{wrapped(headline)}\n\nreport: {page}")
     reporter.say(f"done in {time.monotonic() - began:.0f} s; the folder is {folder}")
@@ -128,13 +127,13 @@ def draw_report(folder: Path) -> tuple[str, Path]:
 
 
 def _file_stages(folder: Path, reporter: Reporter) -> None:
+    """Add the report's time to the sweep's summary."""
+    from isoflop.sweeps.progress.summary import StageSeconds, read_summary, write_summary
     from isoflop.sweeps.queue.store import Store
 
-    path = folder / "summary.json"
-    if path.exists():
-        summary: dict[str, Any] = json.loads(path.read_text())
-        summary["stages"] = [{"name": name, "seconds": seconds} for name, seconds in reporter.seconds]
-        Store(folder).write_json("summary.json", summary)
+    store = Store(folder)
+    stages = tuple(StageSeconds(*stage) for stage in reporter.seconds)
+    write_summary(store, dataclasses.replace(read_summary(store), stages=stages))
 
 
 def take_config(argv: list[str], command: str, options: str) -> tuple[str, list[str]]:

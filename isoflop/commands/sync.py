@@ -29,7 +29,8 @@ class Sync:
 def run(argv: list[str]) -> int:
     """Sends what is missing. Safe to interrupt and to repeat."""
     options = parse(Sync, argv, "sync")
-    from isoflop.sweeps.progress.tracker_sync import OVER, TrackerSync, read_rows
+    from isoflop.sweeps.progress.table_files import read_rows
+    from isoflop.sweeps.progress.tracker_sync import TrackerSync
     from isoflop.sweeps.queue.store import Store
     from isoflop.sweeps.trackers.wandb import Destination, Wandb
     from isoflop.sweeps.trackers.wandb_run import group_of
@@ -38,17 +39,19 @@ def run(argv: list[str]) -> int:
         raise UserError(f"no folder {options.folder}: name a sweep's folder, such as outputs/cpu-demo")
     store = Store(options.folder)
     name = store.facts()["name"]
-    rows = [row for row in read_rows(store) if row["status"] in OVER]
+    rows = [row for row in read_rows(store) if row.is_over]
     if not rows:
         raise UserError(f"{options.folder} has nothing to sync yet: none of its cells is finished")
     usual = Destination.usual()
     to = Destination("online", options.project or usual.project, options.entity or usual.entity)
     console = Console(stderr=True, highlight=False)
     tracker = Wandb(name, options.folder, console.print, to, must_reach=True)
-    teller = TrackerSync("wandb", tracker, store)
+    sync = TrackerSync("wandb", tracker, store)
     with contextlib.closing(tracker), Progress(console=console, disable=not console.is_terminal) as bar:
         for row in bar.track(rows, description="sending"):
-            teller.tell(row, again=True)
-        teller.end(again=True)
-    print(f"{tracker.sent} of {tracker.told} runs sent, the others were there: {to}, group {group_of(name)}")
+            sync.log_cell(row, again=True)
+        sync.log_sweep(again=True)
+    print(
+        f"{tracker.sent} of {tracker.logged} runs sent, the others were there: {to}, group {group_of(name)}"
+    )
     return 0

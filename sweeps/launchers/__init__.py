@@ -26,7 +26,7 @@ class Launcher(Protocol):
         """How many workers run at the same time, at most."""
         ...
 
-    def keep(self, wanted: int) -> list[str]:
+    def scale(self, wanted: int) -> list[str]:
         """Sees to it that `wanted` workers, or `worker_count` if that is less, run or are queued.
 
         It never waits long. Returns a line for each worker that ended badly since the last call. Raises

@@ -62,7 +62,7 @@ class Local:
     def worker_count(self) -> int:
         return len(self.slots)
 
-    def keep(self, wanted: int) -> list[str]:
+    def scale(self, wanted: int) -> list[str]:
         said = [line for slot in list(self.workers) if (line := self._reap(slot))]
         self.patience.hear(bool(said), bool(self.workers))
         for slot in self.slots if self.patience.is_over() else ():

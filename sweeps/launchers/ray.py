@@ -96,7 +96,7 @@ class RayLauncher:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         return sum(min(int(node.get(name, 0) // n) for name, n in self.need.items()) for node in nodes)
 
-    def keep(self, wanted: int) -> list[str]:
+    def scale(self, wanted: int) -> list[str]:
         said = [line for end in self._ended(0.0) if (line := self._reap(end))]
         self.patience.hear(bool(said), bool(self.workers))
         missing = min(wanted, self.worker_count) - len(self.workers)

@@ -126,7 +126,7 @@ class SlurmLauncher:
     def worker_count(self) -> int:
         return self.settings.workers
 
-    def keep(self, wanted: int) -> list[str]:
+    def scale(self, wanted: int) -> list[str]:
         now = time.monotonic()
         if now < self.next_look:
             return []

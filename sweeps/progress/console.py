@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from rich.console import Console, Group, RenderableType
@@ -16,10 +16,11 @@ from rich.table import Table
 from rich.text import Text
 
 from isoflop.analysis.approaches.quick_fit import quick_fit
-from isoflop.sweeps.stage import View
+from isoflop.sweeps.row import Row
+from isoflop.sweeps.stage import Snapshot
 
-SURE = 0.03
-"""Share of a stage before which the time left is a guess not worth telling: it is mostly compilation."""
+MIN_SHARE = 0.03
+"""Share of a stage before which the time left is not worth showing: it is mostly compilation."""
 
 LINE_SECONDS = 20.0
 """Without a terminal, at most one line in this time."""
@@ -30,14 +31,10 @@ SHOWN_TASKS, SHOWN_BUDGETS = 8, 8
 BAR_WIDTH = 24
 """Beside the longest stage's name and the time left it fits in 80 columns."""
 
-ENDED = ("finished", "diverged", "failed")
-
-Expected = Callable[[float, float], float]
-
 
 @dataclass(frozen=True)
-class Task:
-    """A segment that a worker is at. `expected`: the loss that the runs so far predict for its cell."""
+class TaskLine:
+    """A segment that a worker trains. `expected`: the loss that the runs so far predict for its cell."""
 
     width: int
     step: int
@@ -52,65 +49,68 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A stage at one moment. FLOPs of what this run of the command has to do: `total`, and `done` so far;
-    `rows` as in the run table."""
+class StageProgress:
+    """A stage at one moment. FLOPs of what this run of the command has to do: `total`, and `done` so far."""
 
     name: str
     total: float
     done: float
     seconds: float
     workers: int
-    tasks: Sequence[Task]
-    rows: Sequence[dict[str, Any]]
+    tasks: Sequence[TaskLine]
+    rows: Sequence[Row]
 
     @property
     def share(self) -> float:
-        """Done, of the whole."""
+        """The share of the FLOPs that is done."""
         return self.done / self.total if self.total else 1.0
 
     @property
-    def left(self) -> float | None:
-        """Seconds left at the pace so far; None as long as that is a guess."""
-        return self.seconds * (1 / self.share - 1) if self.share > SURE else None
+    def time_left(self) -> str:
+        """The time left at the pace so far; empty as long as that is a guess."""
+        if self.share <= MIN_SHARE:
+            return ""
+        return f", about {format_seconds(self.seconds * (1 / self.share - 1))} left"
 
-    def counted(self) -> str:
-        """Cells by what became of them."""
-        counts = {s: sum(row["status"] == s for row in self.rows) for s in ENDED}
+    @property
+    def counts(self) -> str:
+        """How many cells are finished, diverged and failed."""
+        counts = Counter(row.status for row in self.rows)
         lost = "".join(f", {counts[s]} {s}" for s in ("diverged", "failed") if counts[s])
         return f"{counts['finished']} of {len(self.rows)} cells{lost}"
 
-    def line(self) -> str:
-        """All in one line."""
-        left = "" if self.left is None else f", about {_span(self.left)} left"
+    def __str__(self) -> str:
         task = f"; {self.tasks[0]}" if self.tasks else ""
-        return f"{self.name}: {self.counted()}, {self.share:.0%} of the FLOPs{left}{task}"
+        return f"{self.name}: {self.counts}, {self.share:.0%} of the FLOPs{self.time_left}{task}"
 
 
 class Reporter:
-    """Tells a person what a sweep is doing, on stderr. `seconds`: (stage, seconds) of the stages so far."""
+    """Shows a person what a sweep does, on stderr. `seconds`: (stage, seconds) of the stages so far."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True, highlight=False)
         self.seconds: list[tuple[str, float]] = []
+        self._warned: set[str] = set()
         self._live: Live | None = None
         self._name, self._total = "", 0.0
-        self._told = self._began = 0.0
-        self._expected: Expected | None = None
-        self._sketched = 0
+        self._last_line = self._began = 0.0
+        self._expected: Callable[[float, float], float] | None = None
+        self._fitted_rows = 0
 
     def say(self, text: str, style: str = "") -> None:
-        """One line; on a terminal broken between words."""
+        """Print one line; on a terminal broken between words."""
         self.console.print(text, style=style, soft_wrap=not self.console.is_terminal)
 
     def warn(self, text: str) -> None:
-        """One line that starts with `warning:`."""
-        self.say(f"warning: {text}", style="yellow")
+        """Print one line that starts with `warning:`, the same one once."""
+        if text not in self._warned:
+            self._warned.add(text)
+            self.say(f"warning: {text}", style="yellow")
 
     @contextlib.contextmanager
     def stage(self, name: str, flops: float = 0) -> Iterator[None]:
-        """Times a stage. With `flops`, the work that it holds, `view` shows how far it is."""
-        self._began = self._told = time.monotonic()
+        """Time a stage. With `flops`, the work that it holds, `update` shows how far it is."""
+        self._began = self._last_line = time.monotonic()
         self._name, self._total = name, flops
         if flops and self.console.is_terminal:
             self._live = Live(console=self.console, refresh_per_second=4, transient=True)
@@ -120,71 +120,68 @@ class Reporter:
         seconds = time.monotonic() - self._began
         self.seconds.append((name, seconds))
         if seconds >= 1:
-            self.say(f"{name}: {_span(seconds)}")
+            self.say(f"{name}: {format_seconds(seconds)}")
 
-    def view(self, view: View, rows: Sequence[dict[str, Any]]) -> None:
-        """The folder as it is, and the stage's rows."""
+    def update(self, snapshot: Snapshot, rows: Sequence[Row]) -> None:
+        """Show the folder as it is, and the stage's rows."""
         now = time.monotonic()
-        if self._live is None and now - self._told < LINE_SECONDS:
+        if self._live is None and now - self._last_line < LINE_SECONDS:
             return
-        stage = self._stage(view, rows, now - self._began)
+        progress = self._progress(snapshot, rows, now - self._began)
         if self._live:
-            self._live.update(draw(stage))
-        elif stage.share > SURE:
-            self._told = now
-            self.say(stage.line())
+            self._live.update(draw(progress))
+        elif progress.share > MIN_SHARE:
+            self._last_line = now
+            self.say(str(progress))
 
-    def _stage(self, view: View, rows: Sequence[dict[str, Any]], seconds: float) -> Stage:
-        segments = view.board.tree.segments
-        left = float(sum(segments[name].flops for name in view.missing))
-        tasks = []
-        for told in (task for beat in view.beats for task in beat.facts.get("tasks", ())):
-            segment = segments.get(told["segment"])
-            if segment is None or told["segment"] not in view.missing:
+    def _progress(self, snapshot: Snapshot, rows: Sequence[Row], seconds: float) -> StageProgress:
+        segments, by_cell = snapshot.board.tree.segments, {row.cell_id: row for row in rows}
+        left = float(sum(segments[name].flops for name in snapshot.missing))
+        lines = []
+        for task in (task for heartbeat in snapshot.heartbeats for task in heartbeat.tasks):
+            if task.segment not in snapshot.missing:
                 continue
-            left -= segment.flops * told["steps"] / (segment.stop - segment.start)
-            cell = view.board.ends.get(told["segment"])
-            row = next((row for row in rows if row["cell_id"] == cell), None) if cell else None
-            width, step = segment.recipe.model.width, segment.start + told["steps"]
-            tasks.append(Task(width, step, segment.stop, told["loss"], self._expect(rows, row)))
-        return Stage(self._name, self._total, self._total - left, seconds, len(view.beats), tasks, rows)
+            segment = segments[task.segment]
+            left -= segment.flops * task.steps / (segment.stop - segment.start)
+            cell = by_cell.get(snapshot.board.cell_of_last_segment.get(task.segment, ""))
+            width, step = segment.recipe.model.width, segment.start + task.steps
+            lines.append(TaskLine(width, step, segment.stop, task.loss, self._expected_loss(rows, cell)))
+        done, workers = self._total - left, len(snapshot.heartbeats)
+        return StageProgress(self._name, self._total, done, seconds, workers, lines, rows)
 
-    def _expect(self, rows: Sequence[dict[str, Any]], row: dict[str, Any] | None) -> float | None:
-        """By a law sketched from the finished rows, anew when there are more of them."""
-        finished = [r for r in rows if r["status"] == "finished"]
-        if len(finished) > self._sketched or self._sketched > len(rows):
-            self._sketched = len(finished)
-            columns = ("n_params_non_embedding", "n_tokens", "loss")
-            self._expected = quick_fit(*(np.array([r[c] for r in finished], dtype=float) for c in columns))
+    def _expected_loss(self, rows: Sequence[Row], row: Row | None) -> float | None:
+        """The loss by a quick fit to the finished rows, made anew when there are more of them."""
+        finished = [row for row in rows if row.is_finished]
+        if len(finished) > self._fitted_rows or self._fitted_rows > len(rows):
+            self._fitted_rows = len(finished)
+            points = [(row.n_params_non_embedding, row.n_tokens, row.loss) for row in finished]
+            self._expected = quick_fit(*np.array(points, dtype=float).reshape(-1, 3).T)
         if row is None or self._expected is None:
             return None
-        return self._expected(row["n_params_non_embedding"], row["n_tokens"])
+        return self._expected(row.n_params_non_embedding, row.n_tokens)
 
 
-def draw(stage: Stage) -> RenderableType:
+def draw(stage: StageProgress) -> RenderableType:
     """The live view of a stage."""
-    left = "" if stage.left is None else f", about {_span(stage.left)} left"
     head = Table.grid(padding=(0, 1))
     head.add_row(
         _line(stage.name, "bold"),
         ProgressBar(total=1.0, completed=min(stage.share, 1.0), width=BAR_WIDTH),
-        _line(f"{stage.share:.0%}{left}"),
+        _line(f"{stage.share:.0%}{stage.time_left}"),
     )
-    counted = f"{stage.counted()}; {stage.total:.3g} FLOPs; {stage.workers} at work"
     budgets = Table("budget", "cells", "least loss so far", "at width", box=None, padding=(0, 2))
     for column in budgets.columns:
         column.justify = "right"
-    open_budgets = {row["budget"] for row in stage.rows if row["status"] not in ENDED}
-    for budget in sorted(open_budgets)[:SHOWN_BUDGETS]:
-        own = [row for row in stage.rows if row["budget"] == budget]
-        done = [row for row in own if row["status"] == "finished"]
-        best = min(done, key=lambda row: row["loss"], default=None)
-        loss, width = (f"{best['loss']:.4f}", str(best["d_model"])) if best else ("", "")
-        budgets.add_row(f"{budget:.3g}", f"{len(done)}/{len(own)}", loss, width)
+    for budget in sorted({row.budget for row in stage.rows if not row.is_over})[:SHOWN_BUDGETS]:
+        own = [row for row in stage.rows if row.budget == budget]
+        losses = [(row.loss, row.d_model) for row in own if row.loss is not None]
+        best = [f"{min(losses)[0]:.4f}", str(min(losses)[1])] if losses else []
+        budgets.add_row(f"{budget:.3g}", f"{len(losses)}/{len(own)}", *best)
     tasks = [_line(f"  {task}", "dim") for task in stage.tasks[:SHOWN_TASKS]]
     more = len(stage.tasks) - SHOWN_TASKS
     rest = [_line(f"  and {more} more", "dim")] if more > 0 else []
-    return Group(head, _line(counted), budgets, *tasks, *rest)
+    totals = _line(f"{stage.counts}; {stage.total:.3g} FLOPs; {stage.workers} at work")
+    return Group(head, totals, budgets, *tasks, *rest)
 
 
 def _line(text: str, style: str = "") -> Text:
@@ -192,7 +189,7 @@ def _line(text: str, style: str = "") -> Text:
     return Text(text, style=style, no_wrap=True, overflow="ellipsis")
 
 
-def _span(seconds: float) -> str:
+def format_seconds(seconds: float) -> str:
     """A time for people."""
     if seconds < 100:
         return f"{seconds:.0f} s"

@@ -1,12 +1,9 @@
-"""The run tables of a sweep's folder."""
+"""The rows of some cells, whatever has become of them so far, read from the sweep's folder."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any
 
 from isoflop.base.durable import CorruptRecordError
@@ -14,22 +11,15 @@ from isoflop.base.json_values import content_id, from_json
 from isoflop.sweeps.grids.cells import PlannedCell
 from isoflop.sweeps.grids.segments import Tree
 from isoflop.sweeps.queue.store import Contents, Store
+from isoflop.sweeps.row import Row
 from isoflop.train.data.corpus import Corpus
 from isoflop.train.result import CellResult, unfinished
 
-FIRST = ("cell_id", "trunk_id", "sweep", "init_seed", "data_seed", "status", "reason", "role", "budget")
 
-COLUMNS = (
-    *FIRST,
-    *("lr_rule", "flops_spent"),
-    *(f.name for f in fields(CellResult) if f.name not in FIRST),
-)
+class CellRows:
+    """One row a cell, in the plan's order.
 
-
-class Table:
-    """One row a cell, in the plan's order, whatever has become of it so far.
-
-    A result is read, and checked, once; a damaged one is set aside, and its cell is pending again.
+    A result is read, and checked, once; a corrupt one is set aside, and its cell is pending again.
     """
 
     def __init__(
@@ -38,49 +28,45 @@ class Table:
         self.tree, self.store, self.corpus = tree, store, corpus
         self.planned = {p.cell.cell_id: p for p in planned}
         self._places = _places(sweep, planned, tree)
-        self._rows = {name: self._row(name, "pending", "") for name in self.planned}
+        self._rows = {cell_id: self._unfinished_row(cell_id, "pending", "") for cell_id in self.planned}
 
     @property
-    def rows(self) -> list[dict[str, Any]]:
-        """As they were at the last `update`."""
+    def rows(self) -> list[Row]:
+        """The rows as they were at the last `update`."""
         return list(self._rows.values())
 
-    def row(self, cell_id: str) -> dict[str, Any]:
-        """One of them."""
-        return self._rows[cell_id]
+    def update(self, contents: Contents, claimed: frozenset[str] = frozenset()) -> list[Row]:
+        """Bring the rows up to date with the folder; return those that have finished since the last time.
 
-    def update(self, contents: Contents, claimed: frozenset[str] = frozenset()) -> list[str]:
-        """Brings the rows up to date with the folder; the cells that have their result since the last time.
-
-        `claimed`: the segments that workers are at.
+        `claimed`: the segments that workers are training.
         """
         fresh = []
-        for name in self.planned:
-            row = self._rows[name]
-            if row["status"] == "finished":
+        for cell_id, row in self._rows.items():
+            if row.is_finished:
                 continue
-            if name in contents.cells and (result := self._read(name)):
-                self._rows[name] = self._arranged(name, result)
-                fresh.append(name)
+            if cell_id in contents.cells and (result := self._read(cell_id)):
+                self._rows[cell_id] = Row(**vars(result), **self._places[cell_id])
+                fresh.append(self._rows[cell_id])
                 continue
-            status, reason = self._unfinished(name, contents, claimed)
-            if (status, reason) != (row["status"], row["reason"]):
-                self._rows[name] = self._row(name, status, reason)
+            status, reason = self._status(cell_id, contents, claimed)
+            if (status, reason) != (row.status, row.reason):
+                self._rows[cell_id] = self._unfinished_row(cell_id, status, reason)
         return fresh
 
-    def _read(self, name: str) -> CellResult | None:
+    def _read(self, cell_id: str) -> CellResult | None:
         try:
-            folder = self.store.checked(self.store.cell(name))
+            self.store.checked(self.store.cell(cell_id))
         except CorruptRecordError:
             return None
-        return from_json(CellResult, self.store.read_json(f"cells/{folder.name}/cell.json")["result"])
+        return from_json(CellResult, self.store.read_json(f"cells/{cell_id}/cell.json")["result"])
 
-    def _unfinished(self, name: str, contents: Contents, claimed: frozenset[str]) -> tuple[str, str]:
-        path = self.tree.paths[name]
+    def _status(self, cell_id: str, contents: Contents, claimed: frozenset[str]) -> tuple[str, str]:
+        """The status and the reason of a cell that has no result."""
+        path = self.tree.paths[cell_id]
         for segment in path:
             if segment in contents.diverged and (at := self._diverged_at(segment)) is not None:
                 return "diverged", f"loss not finite at step {at}"
-            if segment in contents.failures and segment in contents.hopeless:
+            if segment in contents.failures and segment in contents.failed_segments:
                 return "failed", self.store.reason(segment, contents.failures[segment])
         return ("running" if not claimed.isdisjoint(path) else "pending"), ""
 
@@ -91,36 +77,24 @@ class Table:
             return None
         return self.store.read_json(f"diverged/{segment}/segment.json")["diverged_at"]
 
-    def _row(self, name: str, status: str, reason: str) -> dict[str, Any]:
-        return self._arranged(name, unfinished(self.planned[name].cell, self.corpus, status, reason))
-
-    def _arranged(self, name: str, result: CellResult) -> dict[str, Any]:
-        row = self._places[name] | vars(result)
-        return {key: row[key] for key in COLUMNS}
-
-
-def to_csv(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows as CSV; None is an empty field."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    def _unfinished_row(self, cell_id: str, status: str, reason: str) -> Row:
+        result = unfinished(self.planned[cell_id].cell, self.corpus, status, reason)
+        return Row(**vars(result), **self._places[cell_id])
 
 
 def _places(sweep: str, planned: Sequence[PlannedCell], tree: Tree) -> dict[str, dict[str, Any]]:
-    """What a row says of its cell's place in the sweep."""
+    """Cell id -> the columns that say where the cell stands in the sweep."""
     spent, recipes = tree.flops_spent(), Counter(p.cell.recipe for p in planned)
     places = {}
     for p in planned:
-        name, recipe = p.cell.cell_id, p.cell.recipe
+        cell_id, recipe = p.cell.cell_id, p.cell.recipe
         shared = recipes[recipe] > 1 and recipe.schedule.name == "wsd"
-        places[name] = {
-            "trunk_id": content_id(recipe) if shared else name,
+        places[cell_id] = {
+            "trunk_id": content_id(recipe) if shared else cell_id,
             "sweep": sweep,
             "role": p.role,
             "budget": p.budget,
             "lr_rule": p.lr_rule,
-            "flops_spent": spent[name],
+            "flops_spent": spent[cell_id],
         }
     return places

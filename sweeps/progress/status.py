@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,8 @@ from isoflop.analysis.provenance import is_stale
 from isoflop.base.errors import UserError
 from isoflop.base.json_values import content_id
 from isoflop.sweeps.grids.stages import GRID, LAST, RETRY, SHORT, TUNING, short_name
-from isoflop.sweeps.queue import board as boards
-from isoflop.sweeps.queue.board import Outline
-from isoflop.sweeps.queue.heartbeats import Heartbeat, read_heartbeats
+from isoflop.sweeps.queue.board import BoardSummary, board_summaries
+from isoflop.sweeps.queue.heartbeats import Heartbeat, TaskProgress, read_heartbeats
 from isoflop.sweeps.queue.store import Contents, Store
 
 SAMPLE = 200
@@ -23,71 +23,123 @@ SAMPLE = 200
 SILENT_SECONDS = 120.0
 """Whoever was not heard of for longer is not counted as being at work."""
 
+FINISHED = "finished"
 
-def read_status(folder: Path) -> dict[str, Any]:
-    """Cells by stage and status, FLOPs done of the total, seconds left at the pace so far, who is at what.
+PRICES = {
+    TUNING: ("tuning_flops",),
+    GRID: ("grid_flops",),
+    LAST: ("replicate_flops", "check_flops"),
+}
+"""What the plan says of stages that have not begun."""
 
-    Of a stage, `cells` counts those that have been put up or are over, `planned` what the config says there
-    will be, 0 where it has none and None where it depends on results. `seconds_left` is None before anything
-    was trained. `stale`: whether the fit is of an older run table. Raises `UserError` for a folder without a
-    sweep.
+
+@dataclass(frozen=True)
+class StageStatus:
+    """A stage that sweeps have, begun or not.
+
+    `cells`: by status, those that have been put up or are over; `planned`: how many the config says there
+    will be, 0 where it has none and None where it depends on results.
     """
+
+    name: str
+    cells: dict[str, int]
+    planned: int | None
+
+
+@dataclass(frozen=True)
+class WorkerState:
+    """A worker, what it trains, and for how long it was not heard of."""
+
+    name: str
+    host: str
+    state: str
+    tasks: tuple[TaskProgress, ...]
+    silent_seconds: float
+
+    @classmethod
+    def of(cls, heartbeat: Heartbeat, folder: Path) -> WorkerState:
+        """The worker whose heartbeat lies in `folder`."""
+        process = heartbeat.process
+        silent = _silent_seconds(heartbeat, folder)
+        return cls(process.name, process.host, heartbeat.state, heartbeat.tasks, silent)
+
+
+@dataclass(frozen=True)
+class SweepStatus:
+    """The state of a sweep. `seconds_left` at the pace so far is None before anything was trained; `stale`:
+    whether the fit is of an older run table."""
+
+    name: str
+    state: str
+    stages: tuple[StageStatus, ...]
+    workers: tuple[WorkerState, ...]
+    flops_done: int
+    flops_total: int
+    seconds_left: float | None
+    failures: tuple[str, ...]
+    stale: bool
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the folder holds all that its config asks for."""
+        return self.state == FINISHED
+
+
+def read_status(folder: Path) -> SweepStatus:
+    """The state of the sweep in a folder. Raises `UserError` for a folder without a sweep."""
     if not folder.is_dir():
         raise UserError(f"no folder {folder}: name a sweep's folder, such as outputs/cpu-demo")
     store = Store(folder)
     sweep = store.facts()
     plan = sweep.get("plan", {})  # not there yet if it was stopped at once
-    contents, outlines = store.contents(), boards.outlines(store)
-    beats = [beat for beat in read_heartbeats(folder / "workers") if not beat.who.is_dead()]
-    workers = [_worker(beat, folder / "workers") for beat in beats]
-    busy = [worker for worker in workers if worker["silent_seconds"] < SILENT_SECONDS]
-    finished = _is_finished(store)
-    done = _flops_done(outlines, contents, busy)
-    total = done if finished else max(_flops_total(outlines, contents, plan), done)
-    return {
-        "name": sweep["name"],
-        "state": "finished" if finished else _state(folder, len(busy)),
-        "stages": _stages(store, outlines, contents, busy),
-        "workers": workers,
-        "flops_done": done,
-        "flops_total": total,
-        "seconds_left": _seconds_left(store, contents, total - done, len(busy) or plan.get("workers", 1)),
-        "failures": [
-            store.reason(s, tries)
-            for s, tries in sorted(contents.failures.items())
-            if s not in contents.segments  # and not done since
-        ],
-        "stale": is_stale(folder),
-    }
+    contents, boards = store.contents(), board_summaries(store)
+    workers = tuple(WorkerState.of(h, folder / "workers") for h in read_heartbeats(folder / "workers"))
+    busy = [worker for worker in workers if worker.silent_seconds < SILENT_SECONDS]
+    under_way = {task.segment: task.steps for worker in busy for task in worker.tasks}
+    state = FINISHED if _is_finished(store) else _state(folder, len(busy))
+    done = _flops_done(boards, contents, under_way)
+    total = done if state == FINISHED else max(_flops_total(boards, contents, plan), done)
+    return SweepStatus(
+        name=sweep["name"],
+        state=state,
+        stages=_stages(store, boards, contents, under_way.keys()),
+        workers=workers,
+        flops_done=done,
+        flops_total=total,
+        seconds_left=_seconds_left(store, contents, total - done, len(busy) or plan.get("workers", 1)),
+        failures=tuple(
+            store.reason(segment, tries)
+            for segment, tries in sorted(contents.failures.items())
+            if segment not in contents.segments  # and not trained since
+        ),
+        stale=is_stale(folder),
+    )
 
 
 def _stages(
-    store: Store, outlines: Sequence[Outline], contents: Contents, busy: Sequence[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """Each stage that sweeps have, begun or not, in their order."""
-    under_way = {task["segment"] for worker in busy for task in worker["tasks"]}
+    store: Store, boards: Sequence[BoardSummary], contents: Contents, under_way: Set[str]
+) -> tuple[StageStatus, ...]:
+    """Each stage that sweeps have, in their order."""
     cells: dict[str, dict[str, str]] = {name: {} for name in SHORT.values()}
-    for outline in outlines:
-        own = cells.setdefault(short_name(outline.stage), {})
-        for cell in outline.cells:
-            status = _cell_status(outline, cell, contents, under_way)
+    for board in boards:
+        own = cells.setdefault(short_name(board.stage), {})
+        for cell in board.cells:
+            status = _cell_status(board.path(cell), cell, contents, under_way)
             # A board that was taken down asks for nothing: what it lacks another has, or nobody wants.
-            if outline.is_up or status not in ("pending", "running"):
+            if board.is_up or status not in ("pending", "running"):
                 own[cell] = status
     planned = _planned(store)
-    return [
-        {"name": name, "cells": dict(Counter(own.values())), "planned": planned.get(name)}
-        for name, own in cells.items()
-    ]
+    return tuple(
+        StageStatus(name, dict(Counter(own.values())), planned.get(name)) for name, own in cells.items()
+    )
 
 
-def _cell_status(outline: Outline, cell: str, contents: Contents, under_way: set[str]) -> str:
+def _cell_status(path: Sequence[str], cell: str, contents: Contents, under_way: Set[str]) -> str:
     if cell in contents.cells:
         return "finished"
-    path = list(outline.path(cell))
     if not contents.diverged.isdisjoint(path):
         return "diverged"
-    if not contents.hopeless.isdisjoint(path):
+    if not contents.failed_segments.isdisjoint(path):
         return "failed"
     return "pending" if under_way.isdisjoint(path) else "running"
 
@@ -114,48 +166,35 @@ def _is_finished(store: Store) -> bool:
 
 
 def _state(folder: Path, workers: int) -> str:
-    hands = folder / "coordinators"
-    heard = any(
-        _silent_seconds(beat, hands) < SILENT_SECONDS and not beat.who.is_dead()
-        for beat in read_heartbeats(hands)
-    )
-    if not heard:
-        left = f"; {workers} workers still at it" if workers else ""
-        return f"stopped: run it again to go on{left}"
-    return f"under way: {workers} workers"
+    coordinators = folder / "coordinators"
+    silent = [_silent_seconds(heartbeat, coordinators) for heartbeat in read_heartbeats(coordinators)]
+    if min(silent, default=SILENT_SECONDS) < SILENT_SECONDS:
+        return f"under way: {workers} workers"
+    left = f"; {workers} workers still at it" if workers else ""
+    return f"stopped: run it again to go on{left}"
 
 
-def _flops_done(outlines: Sequence[Outline], contents: Contents, busy: Sequence[dict[str, Any]]) -> int:
-    """Of the segments that are filed, and of those that workers are at as far as they are."""
-    segments = {name: extent for outline in outlines for name, extent in outline.segments.items()}
-    ended = contents.segments | contents.diverged
-    done = sum(facts.flops for name, facts in segments.items() if name in ended)
-    under_way = {task["segment"]: task["steps"] for worker in busy for task in worker["tasks"]}
-    return done + sum(
+def _flops_done(boards: Sequence[BoardSummary], contents: Contents, under_way: Mapping[str, int]) -> int:
+    """FLOPs of the segments that are filed, and of those under way as far as they are."""
+    segments = {name: cost for board in boards for name, cost in board.segments.items()}
+    over = contents.segments | contents.diverged
+    return sum(cost.flops for name, cost in segments.items() if name in over) + sum(
         segments[name].flops * steps // segments[name].steps
         for name, steps in under_way.items()
-        if name in segments and name not in ended
+        if name in segments and name not in over
     )
 
 
-PRICES = {
-    TUNING: ("tuning_flops",),
-    GRID: ("grid_flops",),
-    LAST: ("replicate_flops", "check_flops"),
-}
-"""What the plan says of stages that have not begun."""
-
-
-def _flops_total(outlines: Sequence[Outline], contents: Contents, plan: dict[str, Any]) -> int:
-    """Of what has been put up, and the plan's price of the stages that have not."""
-    ended = contents.segments | contents.diverged
+def _flops_total(boards: Sequence[BoardSummary], contents: Contents, plan: dict[str, Any]) -> int:
+    """FLOPs of what has been put up, and the plan's price of the stages that have not."""
+    over = contents.segments | contents.diverged
     segments = {
-        name: extent.flops
-        for outline in outlines
-        for name, extent in outline.segments.items()
-        if outline.is_up or name in ended
+        name: cost.flops
+        for board in boards
+        for name, cost in board.segments.items()
+        if board.is_up or name in over
     }
-    begun = {short_name(outline.stage) for outline in outlines}
+    begun = {short_name(board.stage) for board in boards}
     to_come = (name for stage, prices in PRICES.items() if SHORT[stage] not in begun for name in prices)
     return sum(segments.values()) + sum(plan.get(name, 0) for name in to_come)
 
@@ -167,19 +206,9 @@ def _seconds_left(store: Store, contents: Contents, flops: int, workers: int) ->
     return sum(f["seconds"] for f in facts) / trained * flops / workers if trained else None
 
 
-def _worker(beat: Heartbeat, folder: Path) -> dict[str, Any]:
-    return {
-        "name": beat.who.name,
-        "host": beat.who.host,
-        "state": beat.facts.get("state", ""),
-        "tasks": beat.facts.get("tasks", []),
-        "silent_seconds": _silent_seconds(beat, folder),
-    }
-
-
-def _silent_seconds(beat: Heartbeat, folder: Path) -> float:
-    """By the file's time and this machine's clock: good enough to tell a person, never to act on."""
+def _silent_seconds(heartbeat: Heartbeat, folder: Path) -> float:
+    """By the file's time and this machine's clock: good enough to show a person, never to act on."""
     try:
-        return max(0.0, time.time() - (folder / f"{beat.who.name}.json").stat().st_mtime)
+        return max(0.0, time.time() - (folder / f"{heartbeat.process.name}.json").stat().st_mtime)
     except FileNotFoundError:
         return 0.0

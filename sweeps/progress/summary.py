@@ -1,82 +1,174 @@
-"""The last words of a sweep: what became of it, and what to look at first."""
+"""The summary of a sweep, `summary.json`, and what of it a person should look at first."""
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from isoflop.analysis.design.estimate import METHOD
+from isoflop.base.json_values import from_json, to_json
+from isoflop.sweeps.grids.rates import Anchor, TunedRates
+from isoflop.sweeps.progress.table_files import RUNS, read_rows
 from isoflop.sweeps.queue.store import Store
+from isoflop.sweeps.rate_check import RateCheck
+from isoflop.sweeps.row import Row
+from isoflop.train.data.corpus import Corpus
+
+SUMMARY = "summary.json"
 
 
-def closing_lines(folder: Path) -> list[str]:
-    """Of a sweep that was trained: what is doubtful about it, then its target, its cells and its bill."""
-    summary = Store(folder).read_json("summary.json")
-    with (folder / "runs.csv").open(newline="") as file:
-        runs = list(csv.DictReader(file))
-    counts = Counter(row["status"] for row in runs)
+@dataclass(frozen=True)
+class StageSeconds:
+    """A stage, and its wall time in this run of the command."""
+
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Flops:
+    """What was spent; `grid` with replicates. `fresh_cosine`: the grid, each cell trained alone from
+    initialization."""
+
+    grid: int
+    tuning: int
+    checks: int
+    total: int
+    fresh_cosine: int
+
+
+@dataclass(frozen=True)
+class RateRule:
+    """The learning-rate rule, the anchors that it was fitted to, and its check."""
+
+    c: float
+    p: float
+    anchors: tuple[Anchor, ...] = ()
+    checked: RateCheck | None = None
+    warnings: tuple[str, ...] = ()
+    rule: str = "lr = c * width^-p"
+
+    @classmethod
+    def of(cls, tuned: TunedRates, check: RateCheck | None) -> RateRule:
+        """The rule as it was tuned and checked."""
+        rates = tuned.rates
+        return cls(rates.coefficient, rates.exponent, tuned.anchors, check, tuned.warnings)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The corpus. `floor`: nats per token that no model can be below, where it is known."""
+
+    name: str
+    title: str
+    licence: str
+    tokenizer: str
+    train_tokens: int
+    floor: float | None
+    digest: str
+
+    @classmethod
+    def of(cls, corpus: Corpus, context_length: int) -> Dataset:
+        """The corpus as the summary has it."""
+        return cls(
+            name=corpus.spec.source,
+            title=corpus.title,
+            licence=corpus.licence,
+            tokenizer=corpus.spec.tokenizer,
+            train_tokens=corpus.n_tokens("train"),
+            floor=corpus.floor(context_length),
+            digest=corpus.spec.digest,
+        )
+
+
+@dataclass(frozen=True)
+class SweepSummary:
+    """What became of a sweep. `config`: its content id; `rounds`: the decisions of an adaptive sweep, each
+    with the ids of the cells that it chose; `adaptive`: its options."""
+
+    config: str
+    stages: tuple[StageSeconds, ...]
+    flops: Flops
+    learning_rate: RateRule
+    dataset: Dataset
+    rounds: tuple[dict[str, Any], ...] = ()
+    adaptive: dict[str, Any] | None = None
+
+
+def write_summary(store: Store, summary: SweepSummary) -> None:
+    """Write `summary.json`, the sign that the sweep is finished."""
+    store.write_json(SUMMARY, to_json(summary))
+
+
+def read_summary(store: Store) -> SweepSummary:
+    """The summary that lies in a sweep's folder; `UserError` where there is none."""
+    return from_json(SweepSummary, store.read_json(SUMMARY))
+
+
+def summary_lines(folder: Path) -> list[str]:
+    """A finished sweep in some lines: what is doubtful about it, then its target, its cells and its FLOPs."""
+    store = Store(folder)
+    summary, runs = read_summary(store), read_rows(store, (RUNS,))
+    counts = Counter(row.status for row in runs)
     cells = ", ".join(
         f"{counts[status]} {status}" for status in ("finished", "diverged", "failed") if counts[status]
     )
     return [
-        *(f"look at: {warning}" for warning in _doubts(summary)),
-        *_edges(runs),
+        *(f"look at: {doubt}" for doubt in (*_doubts(summary), *_edges(runs)) if doubt),
         *_known(summary),
         f"cells: {cells}{_retried(runs)}",
-        f"FLOPs: {summary['flops']['total']:.3g}{_saved(summary['flops'])}",
+        f"FLOPs: {summary.flops.total:.3g}{_saved(summary.flops)}",
     ]
 
 
-def _saved(flops: dict[str, float]) -> str:
+def _saved(flops: Flops) -> str:
     """What shared trunks made of the grid's price."""
-    if not flops["fresh_cosine"] or flops["grid"] == flops["fresh_cosine"]:
+    if not flops.fresh_cosine or flops.grid == flops.fresh_cosine:
         return ""
-    share = flops["grid"] / flops["fresh_cosine"] - 1
+    share = flops.grid / flops.fresh_cosine - 1
     return f"; the grid {abs(share):.0%} {'more' if share > 0 else 'less'} than fresh runs"
 
 
-def _known(summary: dict[str, Any]) -> list[str]:
+def _known(summary: SweepSummary) -> list[str]:
     """What an adaptive sweep has found out: by its own method, which the report's need not agree with."""
-    if not summary.get("rounds"):
+    if not summary.rounds:
         return []
-    last, asked = summary["rounds"][-1], summary.get("adaptive") or {}
-    name = asked.get("target", "the target")
-    count = len(summary["rounds"])
+    last, options, count = summary.rounds[-1], summary.adaptive or {}, len(summary.rounds)
+    name = options.get("target", "the target")
     after = f"after {count} round{'s' if count > 1 else ''}"
     if last["interval"] is None:
         return [f"{name} is not known {after}: {last['why']}"]
     low, high = last["interval"]
-    level = f" at {100 * asked['level_at_a_look']:.4g}%" if asked else ""
+    level = f" at {100 * options['level_at_a_look']:.4g}%" if options else ""
     return [
         f"{name} = {last['estimate']:.4g} [{low:.4g}, {high:.4g}]{level} by {METHOD}, {after}; {last['why']}"
     ]
 
 
-def _retried(runs: Sequence[dict[str, str]]) -> str:
-    again = sum(row["role"] == "retry" and row["status"] == "finished" for row in runs)
+def _retried(runs: Sequence[Row]) -> str:
+    again = sum(row.role == "retry" and row.is_finished for row in runs)
     return f" ({again} finished at a lower rate than the rule's)" if again else ""
 
 
-def _edges(runs: Sequence[dict[str, str]]) -> list[str]:
+def _edges(runs: Sequence[Row]) -> list[str]:
     """Budgets whose least loss is at the smallest or largest size: they have no minimum yet."""
     budgets: dict[float, list[tuple[float, int]]] = {}
     for row in runs:
-        if row["status"] == "finished" and row["role"] != "replicate":
-            budgets.setdefault(float(row["budget"]), []).append((float(row["loss"]), int(row["d_model"])))
+        if row.loss is not None and row.role != "replicate":
+            budgets.setdefault(row.budget, []).append((row.loss, row.d_model))
     lines = []
     for budget, own in sorted(budgets.items()):
         widths, best = sorted({width for _, width in own}), min(own)[1]
         if len(widths) > 1 and best in (widths[0], widths[-1]):
             side, way = ("smallest", "smaller") if best == widths[0] else ("largest", "larger")
-            lines.append(f"look at: budget {budget:.3g}: the {side} width, {best}, is best: add {way} ones")
+            lines.append(f"budget {budget:.3g}: the {side} width, {best}, is best: add {way} ones")
     return lines
 
 
-def _doubts(summary: dict[str, Any]) -> Sequence[str]:
-    rate, rounds = summary["learning_rate"], summary.get("rounds") or []
-    checked = rate["checked"] or {}
-    of_rounds = rounds[-1]["warnings"] if rounds else []
-    return [*of_rounds, *rate["warnings"], *([checked["warning"]] if checked.get("warning") else [])]
+def _doubts(summary: SweepSummary) -> list[str]:
+    rate = summary.learning_rate
+    of_rounds = summary.rounds[-1]["warnings"] if summary.rounds else ()
+    return [*of_rounds, *rate.warnings, *([rate.checked.warning] if rate.checked else [])]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -35,12 +34,12 @@ class Board:
 
     @cached_property
     def name(self) -> str:
-        """Of the file, by its content."""
+        """The name of the board's file, by its content."""
         digest = content_id({"cells": sorted(self.cells), "segments": sorted(self.tree.segments)})
         return f"{''.join(c if c.isalnum() else '-' for c in self.stage)}-{digest}.json"
 
     @cached_property
-    def ends(self) -> dict[str, str]:
+    def cell_of_last_segment(self) -> dict[str, str]:
         """Segment -> the wanted cell that it completes."""
         return {self.tree.paths[cell][-1]: cell for cell in self.cells}
 
@@ -52,7 +51,7 @@ class Board:
         return tuple(reversed(path))
 
     @cached_property
-    def chains(self) -> dict[str, int]:
+    def chain_flops(self) -> dict[str, int]:
         """Segment -> FLOPs of the longest chain of segments from it on, itself included.
 
         Tasks that start long chains go first: the last to finish is then as early as it can be.
@@ -73,10 +72,10 @@ class Board:
         """
         needed: set[str] = set()
         seen: set[tuple[str, bool]] = set()
-        hopeless = contents.hopeless
+        failed = contents.failed_segments
         for cell in self.cells:
             path = self.tree.paths[cell]
-            if cell in contents.cells or (hopeless and not hopeless.isdisjoint(path)):
+            if cell in contents.cells or (failed and not failed.isdisjoint(path)):
                 continue
             go_on = False
             for name in reversed(path):
@@ -101,13 +100,13 @@ class Board:
             # All before it, not the parent alone: of a record that was set aside the metrics are needed too.
             if parent is None or (parent in usable and missing.isdisjoint(self.path(parent)))
         ]
-        return sorted(ready, key=lambda name: (-self.chains[name], name))
+        return sorted(ready, key=lambda name: (-self.chain_flops[name], name))
 
     def task(self, name: str, missing: set[str]) -> Task:
         """A segment to train, while `missing` are."""
         segment = self.tree.segments[name]
         followed = any(child in missing for child in self.children.get(name, ()))
-        cell = self.ends.get(name)
+        cell = self.cell_of_last_segment.get(name)
         return Task(
             segment=segment,
             path=self.path(name),
@@ -195,34 +194,32 @@ def take_down(store: Store, name: str) -> None:
         (store.path / "board" / name).replace(store.path / "board" / f".{name}")
 
 
-class Extent(NamedTuple):
+class SegmentCost(NamedTuple):
     """What a segment costs, and its steps."""
 
     flops: int
     steps: int
 
 
-class Outline(NamedTuple):
-    """A board that is or was up, without its recipes.
-
-    `parents`: of each segment; `cells`: the last segment of each.
-    """
+class BoardSummary(NamedTuple):
+    """A board that is or was up, without its recipes: of each segment its cost and its parent, of each cell
+    its last segment."""
 
     stage: str
     is_up: bool
-    segments: dict[str, Extent]
+    segments: dict[str, SegmentCost]
     parents: dict[str, str | None]
     cells: dict[str, str]
 
-    def path(self, cell: str) -> Iterator[str]:
+    def path(self, cell: str) -> list[str]:
         """The cell's segments, the last one first."""
-        name: str | None = self.cells[cell]
-        while name:
-            yield name
-            name = self.parents[name]
+        path = [self.cells[cell]]
+        while parent := self.parents[path[-1]]:
+            path.append(parent)
+        return path
 
 
-def outlines(store: Store) -> list[Outline]:
+def board_summaries(store: Store) -> list[BoardSummary]:
     """Every board of the sweep so far, those that were taken down included."""
     found = []
     for file in sorted((store.path / "board").glob("*.json")):
@@ -232,10 +229,10 @@ def outlines(store: Store) -> list[Outline]:
             continue
         rows = value["segments"]
         found.append(
-            Outline(
+            BoardSummary(
                 stage=value["stage"],
                 is_up=not file.name.startswith("."),
-                segments={name: Extent(flops, b - a) for name, _, a, b, _, _, flops in rows},
+                segments={name: SegmentCost(flops, b - a) for name, _, a, b, _, _, flops in rows},
                 parents={name: parent for name, _, _, _, _, parent, _ in rows},
                 cells={cell: last for cell, *_, last in value["cells"]},
             )

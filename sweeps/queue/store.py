@@ -25,6 +25,7 @@ import os
 import shutil
 import time
 from dataclasses import MISSING, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,10 @@ _DEFAULTS = {
 GRID = "fixed grid"
 """Kind of a sweep whose cells are planned before anything is trained."""
 
-MAX_DAMAGES = 5
+MAX_CORRUPTIONS = 5
 """How often a record that came back damaged is made again."""
 
-TRIES = 2
+MAX_TRIES = 2
 """A task that fails is tried again by whoever comes, so many times a run of the command."""
 
 
@@ -72,10 +73,10 @@ class Contents:
     partial: dict[str, int]
     failures: dict[str, int]
 
-    @property
-    def hopeless(self) -> set[str]:
+    @cached_property
+    def failed_segments(self) -> set[str]:
         """Segments that nothing can go on from: diverged, or failed as often as they are tried."""
-        return {*self.diverged, *(s for s, tries in self.failures.items() if tries >= TRIES)}
+        return {*self.diverged, *(s for s, tries in self.failures.items() if tries >= MAX_TRIES)}
 
 
 class Store:
@@ -247,7 +248,7 @@ class Store:
         aside.mkdir(exist_ok=True)
         record = f"{damaged.parent.name}-{damaged.name}-"
         times = sum(name.startswith(record) and name.endswith(".txt") for name in names(aside))
-        if times >= MAX_DAMAGES:
+        if times >= MAX_CORRUPTIONS:
             raise UserError(
                 f"{damaged} was damaged {times + 1} times ({why}): this disk does not keep what is written: "
                 f"take another with --out, or delete {aside} to try again"
@@ -265,9 +266,10 @@ class Store:
         return self.read_json(f"failures/{segment_id}~{tries}.json")["reason"]
 
     def forget_failures(self) -> None:
-        """All that failed may be tried again."""
-        for name in names(self.path / "failures"):
-            (self.path / "failures" / name).unlink(missing_ok=True)
+        """Let all that failed be tried again, and whoever could not work here."""
+        for kind in ("failures", "refusals"):
+            for name in names(self.path / kind):
+                (self.path / kind / name).unlink(missing_ok=True)
 
     def refuse_work(self, worker: str, reason: str) -> None:
         """Says why a worker can't work here at all."""
@@ -275,10 +277,10 @@ class Store:
 
     def last_refusal(self) -> str:
         """Why a worker could not work here, most lately; empty if none said so."""
-        told = [self.read_json(f"refusals/{name}") for name in names(self.path / "refusals")]
-        return max(told, key=lambda refusal: refusal["at"])["reason"] if told else ""
+        refusals = [self.read_json(f"refusals/{name}") for name in names(self.path / "refusals")]
+        return max(refusals, key=lambda refusal: refusal["at"])["reason"] if refusals else ""
 
-    def sweep_out(self) -> None:
+    def remove_scratch(self) -> None:
         """Removes what processes that are gone had begun to write or to remove. Only while nobody works."""
         for kind in ("segments", "checkpoints", "partial", "diverged", "cells", "claims"):
             for scratch in (self.path / kind).glob(".*"):

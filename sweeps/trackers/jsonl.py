@@ -8,29 +8,31 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from isoflop.sweeps.row import Row
+
 
 class JsonLines:
     """Appends to `path` what it doesn't hold yet."""
 
-    place = ""
+    address = ""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._told: set[tuple[str, str]] = set()
+        self._logged: set[tuple[str, str]] = set()
         self._read = 0
         path.touch()
 
-    def cell(self, config: dict[str, Any], curve: Sequence[dict[str, Any]], row: dict[str, Any]) -> None:
+    def log_cell(self, config: dict[str, Any], curve: Sequence[dict[str, Any]], row: Row) -> None:
         with self.path.open("r+b") as file:
             self._catch_up(file)
-            if (row["cell_id"], row["status"]) in self._told:
+            if (row.cell_id, row.status) in self._logged:
                 return
-            line = json.dumps({"row": row, "config": config, "curve": list(curve)}) + "\n"
+            line = json.dumps({"row": row.to_dict(), "config": config, "curve": list(curve)}) + "\n"
             file.write(line.encode())
             file.flush()
             os.fsync(file.fileno())
 
-    def sweep(self, folder: Path, rows: Sequence[dict[str, Any]]) -> None:
+    def log_sweep(self, folder: Path, rows: Sequence[Row]) -> None:
         """Nothing: the table and the report lie beside the file."""
 
     def close(self) -> None:
@@ -44,7 +46,7 @@ class JsonLines:
                 file.truncate(self._read)
                 break
             row = json.loads(line)["row"]
-            self._told.add((row["cell_id"], row["status"]))
+            self._logged.add((row["cell_id"], row["status"]))
             self._read += len(line)
         file.seek(self._read)
 

@@ -1,6 +1,6 @@
 """Weights & Biases: one run a cell, grouped by sweep; offline unless WANDB_MODE=online.
 
-The run's id is the cell's within its group, so that a cell told twice is one run. The client runs in a
+The run's id is the cell's within its group, so that a cell logged twice is one run. The client runs in a
 process of its own (`isoflop.sweeps.trackers.wandb_writer`), which is killed where it gives no answer: a
 server that hangs can hold up neither a sweep nor its end.
 """
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from isoflop.base.errors import UserError
+from isoflop.sweeps.row import Row
 from isoflop.sweeps.trackers.wandb_run import Run, cell_run, report_run
 
 PROJECT = "isoflop"
@@ -75,15 +76,15 @@ class Wandb:
         must_reach: bool = False,
     ) -> None:
         self.name, self.folder, self.warn, self.to, self.must_reach = sweep, folder, warn, to, must_reach
-        self.told = self.sent = 0
-        """Runs told of, and those of them that had to be written."""
+        self.logged = self.sent = 0
+        """Runs logged, and those of them that had to be written."""
         self._writer: _Writer | None = None
 
     @property
-    def place(self) -> str:
+    def address(self) -> str:
         return str(self.to)
 
-    def cell(self, config: dict[str, Any], curve: Sequence[dict[str, Any]], row: dict[str, Any]) -> None:
+    def log_cell(self, config: dict[str, Any], curve: Sequence[dict[str, Any]], row: Row) -> None:
         self._write(cell_run(self.name, config, curve, row))
 
     @property
@@ -91,10 +92,9 @@ class Wandb:
         """Online: nobody looks at files."""
         return self.to.mode == "online"
 
-    def points(self, config: dict[str, Any], curve: Sequence[dict[str, Any]], row: dict[str, Any]) -> None:
-        self._write(cell_run(self.name, config, curve, row))
+    log_points = log_cell
 
-    def sweep(self, folder: Path, rows: Sequence[dict[str, Any]]) -> None:
+    def log_sweep(self, folder: Path, rows: Sequence[Row]) -> None:
         self._write(report_run(self.name, folder, rows))
 
     def close(self) -> None:
@@ -128,7 +128,7 @@ class Wandb:
         if not run.over:
             return
         self.sent += sent
-        self.told += 1
+        self.logged += 1
         if self.to.mode == "online":
             for whole in offline:
                 (whole / f"run-{run.id}.wandb.synced").touch()  # W&B's own mark: `wandb sync` passes it over
@@ -151,7 +151,7 @@ class _Writer:
                 bufsize=0,
             )
         self.ready = False
-        self._send({**asdict(to), "folder": str(folder.resolve()), "patience": self.seconds})
+        self._send({**asdict(to), "folder": str(folder.resolve()), "answer_seconds": self.seconds})
 
     def ask(self, run: Run) -> bool:
         """Whether the run had to be written, once it is. Raises `UserError` with W&B's reason."""
@@ -196,5 +196,5 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 def open_tracker(sweep: str, folder: Path, warn: Callable[[str], None]) -> Wandb:
-    """The mirror of the sweep that lies in `folder`."""
+    """W&B's runs of the sweep that lies in `folder`."""
     return Wandb(sweep, folder, warn, Destination.usual())

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from isoflop.sweeps.row import COLUMNS, Row
 from isoflop.train.result import MEASURED
 
 OUTCOME = (*MEASURED, "status", "reason", "device")
@@ -48,36 +49,32 @@ class Run:
     digest: str = ""
 
 
-def cell_run(
-    sweep: str, config: Mapping[str, Any], curve: Sequence[Mapping[str, Any]], row: Mapping[str, Any]
-) -> Run:
-    """A cell's: its spec and design as config, the row as summary, the curve against tokens and FLOPs."""
+def cell_run(sweep: str, config: Mapping[str, Any], curve: Sequence[Mapping[str, Any]], row: Row) -> Run:
+    """A cell's run: its spec and design as config, the row as summary, the curve against tokens and FLOPs."""
     group = group_of(sweep)
-    design = {key: value for key, value in row.items() if key not in OUTCOME and value is not None}
-    known = {key: value for key, value in row.items() if value is not None}
-    logs = {f"log10_{key}": math.log10(known[key]) for key in LOGARITHMS if known.get(key)}
-    budget, trunk = f"C={row['budget']:.3g}", str(row["trunk_id"])[:8]
-    finished, over = row["status"] == "finished", row["status"] not in ("pending", "running")
+    known = {column: value for column, value in row.to_dict().items() if value is not None}
+    design = {column: value for column, value in known.items() if column not in OUTCOME}
+    logs = {f"log10_{column}": math.log10(known[column]) for column in LOGARITHMS if known.get(column)}
+    budget, failed = f"C={row.budget:.3g}", row.is_over and not row.is_finished
     run = Run(
-        id=f"{_slug(group)}-{row['cell_id']}",
-        name=f"d{row['d_model']} {budget} {row['role']} s{row['init_seed']} {row['cell_id'][:6]}",
+        id=f"{_slug(group)}-{row.cell_id}",
+        name=f"d{row.d_model} {budget} {row.role} s{row.init_seed} {row.cell_id[:6]}",
         group=group,
-        job_type=row["role"],
-        tags=(budget, row["schedule"], f"trunk-{trunk}", *(() if finished or not over else (row["status"],))),
+        job_type=row.role,
+        tags=(budget, row.schedule, f"trunk-{row.trunk_id[:8]}", *((row.status,) if failed else ())),
         config={**config, **design},
         summary=known | logs,
         points=tuple({**point, "train_loss_by_flops": point["train_loss"]} for point in curve),
-        failed=over and not finished,
-        over=over,
+        failed=failed,
+        over=row.is_over,
     )
     return _digested(run, {})
 
 
-def report_run(sweep: str, folder: Path, rows: Sequence[Mapping[str, Any]]) -> Run:
-    """A sweep's end: the run table as a Table, the fit as summary, the report and figures as files."""
+def report_run(sweep: str, folder: Path, rows: Sequence[Row]) -> Run:
+    """The run of a sweep's end: the run table as a Table, the fit as summary, the report as files."""
     group = group_of(sweep)
     files = {str(p.relative_to(folder)): p for pattern in FILES for p in sorted(folder.glob(pattern))}
-    columns = list(dict.fromkeys(key for row in rows for key in row))
     fit = json.loads((folder / "fit.json").read_text()) if (folder / "fit.json").exists() else {}
     run = Run(
         id=f"{_slug(group)}-report",
@@ -87,7 +84,7 @@ def report_run(sweep: str, folder: Path, rows: Sequence[Mapping[str, Any]]) -> R
         tags=("report",),
         config={"sweep": sweep, "provenance": fit.get("provenance")},
         summary=_fit_summary(fit),
-        table={"columns": columns, "data": [[row.get(key) for key in columns] for row in rows]},
+        table={"columns": list(COLUMNS), "data": [list(row.to_dict().values()) for row in rows]},
         files={name: str(path.resolve()) for name, path in files.items()},
     )
     return _digested(run, {name: hashlib.sha256(p.read_bytes()).hexdigest() for name, p in files.items()})

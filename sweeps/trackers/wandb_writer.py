@@ -20,7 +20,7 @@ REQUEST_SECONDS = 20
 """For one question to the server, and for a run to start."""
 
 CONFIRM_SHARE = 0.25
-"""How long the server may take to show a run that it was sent, as a share of the patience there is."""
+"""How long the server may take to show a run that it was sent, as a share of the seconds for an answer."""
 
 DIGEST = "_isoflop"
 """The summary's key that says what a run holds."""
@@ -136,7 +136,7 @@ class Writer:
 
     def _confirm(self, run: Mapping[str, Any]) -> None:
         """W&B's client ends quietly where the server turned the data down."""
-        until = time.monotonic() + CONFIRM_SHARE * self.to["patience"]
+        until = time.monotonic() + CONFIRM_SHARE * self.to["answer_seconds"]
         while self._listed({"name": run["id"]}).get(run["id"]) != run["digest"]:
             if time.monotonic() > until:
                 raise ConnectionError(f"the server did not take run {run['id']}")
@@ -181,14 +181,14 @@ def _read(requests: queue.Queue[dict[str, Any]]) -> None:
 
 
 def _why(error: Exception, mode: str) -> str:
-    told = " ".join(str(error).split())[:200] or type(error).__name__
+    message = " ".join(str(error).split())[:200] or type(error).__name__
     if isinstance(error, ModuleNotFoundError) and error.name == "wandb":
         return "W&B is not installed: pip install wandb"
     if mode == "offline":
-        return f"W&B's client failed ({told})"
-    if "api key" in told.lower() or "log in" in told.lower():
+        return f"W&B's client failed ({message})"
+    if "api key" in message.lower() or "log in" in message.lower():
         return "W&B has no login here: run `wandb login` or set WANDB_API_KEY"
-    return f"W&B can't be reached ({told})"
+    return f"W&B can't be reached ({message})"
 
 
 if __name__ == "__main__":

@@ -36,24 +36,30 @@ Progress = Callable[[int, NDArray[np.float32]], None]
 
 
 class Interrupted(Exception):  # noqa: N818  # asked for, no error
-    """Training stopped half-way, as it was told to; what it had is saved."""
+    """Training stopped half-way, as it was asked to; what it had is saved."""
 
 
 @dataclass(frozen=True)
-class Worked:
-    """How a worker goes about a pack. `leave`: whether it should stop at the next chance; `held`: whether the
-    task of that number is still its own to file. `group`: the processes that do so together; those that
-    follow are asked neither."""
+class PackContext:
+    """What a worker asks and is told while it trains a pack.
 
-    progress: Progress = lambda steps, losses: None
-    leave: Callable[[], bool] = lambda: False
-    held: Callable[[int], bool] = lambda number: True
+    `should_leave`: whether to stop at the next chance; `is_held`: whether the task of that number is still
+    the worker's own to file. `group`: the processes that train together; only the leader is asked.
+    """
+
     options: WorkerOptions = WorkerOptions()
+    on_progress: Progress = lambda steps, losses: None
+    should_leave: Callable[[], bool] = lambda: False
+    is_held: Callable[[int], bool] = lambda number: True
     group: ProcessGroup = ALONE
+
+    def holds(self, number: int) -> bool:
+        """The leader's answer to `is_held`, in every process of the group."""
+        return self.group.broadcast(self.is_held(number) if self.group.is_leader else None)
 
 
 def prepare(tasks: Sequence[Task], store: Store) -> int:
-    """Steps that were done of the tasks before, all alike, or 0.
+    """Return the steps that were done of the tasks before, all alike, or 0.
 
     Raises `CorruptRecordError` for a record on the way that is not what was written, and sets it aside.
     """
@@ -77,50 +83,52 @@ def prepare(tasks: Sequence[Task], store: Store) -> int:
     return 0
 
 
-def execute(tasks: Sequence[Task], store: Store, done: int, worked: Worked = Worked()) -> None:
-    """Does tasks of one pack, of which `prepare` found so many steps done, and files their results; each
+def execute(tasks: Sequence[Task], store: Store, done: int, context: PackContext = PackContext()) -> None:
+    """Train the tasks of one pack, of which `prepare` found so many steps done, and file their results; each
     record appears whole or not at all.
 
     A segment whose training or evaluation loss stops being finite is filed as diverged, without a checkpoint.
     Raises `Interrupted` once asked to leave, when what there is has been saved.
     """
     corpus = _corpus(tasks[0].corpus, tasks[0].segment.recipe.data)
-    for number, (task, trained) in enumerate(
-        zip(tasks, _train(tasks, store, corpus, done, worked), strict=True)
-    ):
-        _file(task, store, corpus, trained, worked, number)
+    trained = _train(tasks, store, corpus, done, context)
+    for number, (task, outcome) in enumerate(zip(tasks, trained, strict=True)):
+        _file(task, store, corpus, outcome, context, number)
 
 
-def _train(tasks: Sequence[Task], store: Store, corpus: Corpus, done: int, worked: Worked) -> list[Trained]:
+def _train(
+    tasks: Sequence[Task], store: Store, corpus: Corpus, done: int, context: PackContext
+) -> list[Trained]:
     """Train to the end; save every `checkpoint_minutes`, and before leaving."""
-    segments, execution = [task.segment for task in tasks], worked.options.execution
+    segments, options, group = [task.segment for task in tasks], context.options, context.group
+    execution = options.execution
     run = TrainingRun(
         segments,
         corpus,
         [_start(segment, store, done, execution) for segment in segments],
         execution,
         profile=store.profile(segments[0].recipe.model.width) if execution.profile else None,
-        agree=worked.group.tell,
+        agree=group.broadcast,
     )
-    names = [segment.segment_id for segment in segments] if worked.group.leads else []
+    names = [segment.segment_id for segment in segments] if group.is_leader else []
     saved = time.monotonic()
     with contextlib.closing(LiveLog(store, names)) as live:
         for metrics in run:
             if metrics:
                 live.append(metrics)
-                worked.progress(run.steps, metrics["loss"][:, -1])
+                context.on_progress(run.steps, metrics["loss"][:, -1])
             if run.done:
                 continue
-            due = time.monotonic() - saved > 60 * worked.options.checkpoint_minutes
-            wanted = worked.group.tell("leave" if worked.leave() else "save" if due else "nothing")
-            if wanted == "nothing":
+            due = time.monotonic() - saved > 60 * options.checkpoint_minutes
+            save, leave = group.broadcast([due, context.should_leave()])
+            if not (save or leave):
                 continue
             parts = run.trained()
             if all(part.diverged for part in parts):
                 continue  # the run ends by itself
-            _save_parts(tasks, parts, store, worked)
+            _save_parts(tasks, parts, store, context)
             saved = time.monotonic()
-            if wanted == "leave":
+            if leave:
                 raise Interrupted
     return run.trained()
 
@@ -134,32 +142,24 @@ def _start(segment: Segment, store: Store, done: int, execution: Execution) -> S
     if not done:
         return store.checkpoint(segment.parent) / "state" if segment.parent else None
     folder = store.partial(segment.segment_id, done)
-    facts = json.loads((folder / "part.json").read_text())
-    return Trained(
-        state=checkpoint.restore(segment.recipe, folder / "state", execution),
-        metrics=dict(np.load(folder / "metrics.npz")),
-        seconds=facts["seconds"],
-        startup_seconds=facts["startup_seconds"],
-    )
+    state = checkpoint.restore(segment.recipe, folder / "state", execution)
+    clock = json.loads((folder / "part.json").read_text())
+    return Trained(state, dict(np.load(folder / "metrics.npz")), **clock)
 
 
-def _save_parts(tasks: Sequence[Task], parts: Sequence[Trained], store: Store, worked: Worked) -> None:
+def _save_parts(tasks: Sequence[Task], parts: Sequence[Trained], store: Store, context: PackContext) -> None:
     for number, (task, part) in enumerate(zip(tasks, parts, strict=True)):
         name = task.segment.segment_id
-        if not part.diverged and _is_held(worked, number):
-            _save(part.state, store.partial(name, part.steps), worked.group, partial(_describe_part, part))
+        if not part.diverged and context.holds(number):
+            _save(part.state, store.partial(name, part.steps), context.group, partial(_describe_part, part))
             store.drop_partials(name, below=part.steps)
-
-
-def _is_held(worked: Worked, number: int) -> bool:
-    return worked.group.tell(worked.held(number) if worked.group.leads else None)
 
 
 def _save(
     state: TrainState, target: Path, group: ProcessGroup, fill: Callable[[Path], None] = lambda folder: None
 ) -> None:
-    """Files a state, of which each process of the group may hold a part, and what `fill` adds to it."""
-    if not group.leads:
+    """File a state, of which each process of the group may hold a part, and what `fill` adds to it."""
+    if not group.is_leader:
         checkpoint.save(state, target)  # its part goes to the first process, which writes
         return
     with new_folder(target) as folder:
@@ -169,24 +169,26 @@ def _save(
 
 def _describe_part(part: Trained, folder: Path) -> None:
     _save_metrics(part.metrics, folder)
-    facts = {"seconds": part.seconds, "startup_seconds": part.startup_seconds}
-    (folder / "part.json").write_text(json.dumps(facts))
+    clock = {"seconds": part.seconds, "startup_seconds": part.startup_seconds}
+    (folder / "part.json").write_text(json.dumps(clock))
 
 
-def _file(task: Task, store: Store, corpus: Corpus, trained: Trained, worked: Worked, number: int) -> None:
+def _file(
+    task: Task, store: Store, corpus: Corpus, trained: Trained, context: PackContext, number: int
+) -> None:
     name = task.segment.segment_id
     windows = None
     if task.cell and not trained.diverged:
-        windows = evaluate(task.cell, trained.state, corpus, worked.options.execution)
+        windows = evaluate(task.cell, trained.state, corpus, context.options.execution)
     diverged = trained.diverged or (windows is not None and not np.isfinite(windows).all())
-    if not _is_held(worked, number):
+    if not context.holds(number):
         return  # another has taken over
     if task.save and not diverged:
-        _save(trained.state, store.checkpoint(name), worked.group)
-    if not worked.group.leads:
+        _save(trained.state, store.checkpoint(name), context.group)
+    if not context.group.is_leader:
         return
     if task.cell and windows is not None and not diverged:
-        _file_cell(task, task.cell, store, corpus, trained, windows, worked.options.execution)
+        _file_cell(task, task.cell, store, corpus, trained, windows, context.options.execution.devices)
     _file_segment(task.segment, store.diverged(name) if diverged else store.segment(name), trained, diverged)
     store.drop_partials(name)
     remove(store, name)
@@ -220,7 +222,7 @@ def _file_cell(
     corpus: Corpus,
     trained: Trained,
     windows: NDArray[np.float32],
-    execution: Execution,
+    devices: int,
 ) -> None:
     before = [store.segment(s) for s in task.path[:-1]]
     parts = [*(np.load(f / "metrics.npz") for f in before), trained.metrics]
@@ -236,7 +238,7 @@ def _file_cell(
         metrics=metrics,
         clock=clock,
         device=device_name(),
-        devices=execution.devices,
+        devices=devices,
         trained_by=[*(Provenance(**f["provenance"]) for f in facts if "provenance" in f), origin],
     )
     with new_folder(store.cell(cell.cell_id)) as folder:
@@ -248,7 +250,7 @@ def _file_cell(
 
 
 def _clock(cell: CellSpec, parts: Sequence[dict[str, Any]]) -> Clock:
-    """Of the segments on a cell's path; a step's time is that of those long enough to tell it."""
+    """A cell's clock from the segments on its path; a step's time is that of those long enough to tell."""
     training = sum(part["seconds"] for part in parts)
     timed = [part for part in parts if part["step_seconds"] is not None]
     shares = np.array([part["flops"] for part in timed], dtype=float)

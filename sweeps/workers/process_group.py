@@ -22,7 +22,7 @@ class ProcessGroup:
     rank: int = 0
 
     @classmethod
-    def named(cls) -> ProcessGroup:
+    def from_environment(cls) -> ProcessGroup:
         """The group that this process' environment names."""
         count = int(os.environ.get("ISOFLOP_PROCESSES", "1"))
         return cls(count, int(os.environ["ISOFLOP_PROCESS_ID"])) if count > 1 else cls()
@@ -33,27 +33,28 @@ class ProcessGroup:
             return
         import jax
 
-        # Its handler would take the scheduler's signals, which are this worker's to hear.
+        # Its handler would take the scheduler's signals, which this worker handles.
         jax.config.update("jax_enable_preemption_service", False)
         if os.environ.get("JAX_PLATFORMS") == "cpu":
             jax.config.update("jax_cpu_collectives_implementation", "gloo")
         jax.distributed.initialize(os.environ["ISOFLOP_COORDINATOR"], self.count, self.rank)
 
     @property
-    def leads(self) -> bool:
+    def is_leader(self) -> bool:
         """Whether this process decides and files."""
         return self.rank == 0
 
-    def tell(self, value: Any = None) -> Any:
-        """The leader's JSON value, in all of them; those who follow give none."""
+    def broadcast(self, value: Any = None) -> Any:
+        """Return the leader's JSON value in every process; those who follow give none."""
         if self.count == 1:
             return value
         from jax.experimental.multihost_utils import broadcast_one_to_all
 
-        told = np.frombuffer(json.dumps(value).encode(), dtype=np.uint8)
-        size = int(broadcast_one_to_all(np.int32(len(told))))
+        sent = np.frombuffer(json.dumps(value).encode(), dtype=np.uint8)
+        size = int(broadcast_one_to_all(np.int32(len(sent))))
         padded = np.zeros(size, np.uint8)
-        padded[: len(told) if self.leads else 0] = told[: size if self.leads else 0]
+        if self.is_leader:
+            padded[:] = sent
         return json.loads(np.asarray(broadcast_one_to_all(padded), dtype=np.uint8).tobytes())
 
 

@@ -26,30 +26,31 @@ from isoflop.sweeps.workers.process_group import ProcessGroup
 
 def main() -> int:
     """Works on a folder; returns the exit status."""
-    leaving: list[str] = []
+    signals: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
-        signal.signal(number, lambda number, _: leaving.append(signal.Signals(number).name))
+        signal.signal(number, lambda number, _: signals.append(number))
     parent = int(os.environ.get("ISOFLOP_PARENT") or os.getppid())
+
+    def should_leave() -> bool:
+        return bool(signals) or os.getppid() != parent
+
     os.dup2(2, 1)  # whatever a library prints goes to the log
     store, options = Store(Path(sys.argv[1])), from_json(WorkerOptions, json.loads(sys.argv[2]))
-    group = ProcessGroup.named()
-    if not group.leads:
+    group = ProcessGroup.from_environment()
+    if not group.is_leader:
         group.join()
         from isoflop.sweeps.workers.worker import follow
 
         follow(store, options, group)
         return 0
-    who = ProcessIdentity.own()
-    pulse = HeartbeatWriter(
-        store.path / "workers", who, options.lease_seconds / HEARTBEATS_PER_LEASE, options.hang_seconds
-    )
-    pulse.facts = {"state": STARTING, "tasks": []}
-    pulse.start()
+    process, seconds = ProcessIdentity.own(), options.lease_seconds / HEARTBEATS_PER_LEASE
+    heartbeats = HeartbeatWriter(store.path / "workers", process, seconds, options.hang_seconds, STARTING)
+    heartbeats.start()
     try:
         group.join()
         from isoflop.sweeps.workers.worker import lead
 
-        lead(store, who, pulse, options, lambda: bool(leaving) or os.getppid() != parent, group)
+        lead(store, process, heartbeats, options, should_leave, group)
     except DiskFullError:
         return FULL
     except OSError as error:
@@ -57,10 +58,10 @@ def main() -> int:
             return FULL
         raise
     except UserError as error:
-        store.refuse_work(who.name, str(error))
+        store.refuse_work(process.name, str(error))
         return REFUSED
     finally:
-        pulse.stop()
+        heartbeats.stop()
     return 0
 
 

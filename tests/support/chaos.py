@@ -64,7 +64,7 @@ class Victim:
         found = []
         for file in (self.out / "workers").glob("[!.]*.json"):
             with contextlib.suppress(OSError, ValueError):
-                found.append(int(json.loads(file.read_text())["who"]["pid"]))
+                found.append(int(json.loads(file.read_text())["process"]["pid"]))
         return [pid for pid in found if _is_worker(pid)]
 
     def kill_launcher(self) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from isoflop.base.json_values import to_json
-from isoflop.sweeps.progress.run_table import to_csv
-from isoflop.sweeps.progress.tracker_sync import read_rows
+from isoflop.sweeps.progress.table_files import read_rows, to_csv
 from isoflop.sweeps.queue.store import Store
+from isoflop.sweeps.row import Row
 from isoflop.train.data.corpus import Corpus
 from isoflop.train.result import CellResult, Clock, curve, measured, unfinished
 from isoflop.train.spec import CellSpec
@@ -22,21 +21,20 @@ TRUNK = "0123456789abcdef"
 POINTS = 30
 
 
-def row_of(cell: CellSpec, role: str, trunk: str, result: CellResult) -> dict[str, Any]:
+def row_of(cell: CellSpec, role: str, trunk: str, result: CellResult) -> Row:
     """The cell's row of the run table."""
-    place = {
-        "cell_id": cell.cell_id,
-        "trunk_id": trunk or cell.cell_id,
-        "sweep": "small",
-        "role": role,
-        "budget": float(f"{cell.flops:.1g}"),
-        "lr_rule": "0.06 * width^-0.5",
-        "flops_spent": cell.flops * 0.7,
-    }
-    return place | to_json(result)
+    return Row(
+        **vars(result),
+        trunk_id=trunk or cell.cell_id,
+        sweep="small",
+        role=role,
+        budget=float(f"{cell.flops:.1g}"),
+        lr_rule="0.06 * width^-0.5",
+        flops_spent=cell.flops * 0.7,
+    )
 
 
-def train(cell: CellSpec, corpus: Corpus, store: Store, role: str, trunk: str = "") -> dict[str, Any]:
+def train(cell: CellSpec, corpus: Corpus, store: Store, role: str, trunk: str = "") -> Row:
     """A cell that finished as a law of its size and length would have it, in the sweep's folder."""
     N, D = cell.recipe.ledger.params(), cell.tokens
     loss = 1.5 + 30 * N**-0.4 + 40 * D**-0.4
@@ -56,7 +54,7 @@ def wild(corpus: Corpus) -> CellSpec:
     return CellSpec(small_recipe(corpus, init_seed=1), 100)
 
 
-def train_again(store: Store, corpus: Corpus) -> dict[str, Any]:
+def train_again(store: Store, corpus: Corpus) -> Row:
     """The row of the cell that diverged, which is now in the folder as one that finished."""
     grid = read_rows(store, ("runs.csv",))[:-1]
     row = train(wild(corpus), corpus, store, "replicate")

@@ -82,8 +82,8 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("isoflop.sweeps.workers.execute.evaluate", evaluate)
     monkeypatch.setattr("isoflop.sweeps.workers.execute.checkpoint.save", save)
     monkeypatch.setattr("isoflop.sweeps.workers.execute.checkpoint.restore", restore)
-    monkeypatch.setattr("isoflop.sweeps.stage.LOOK_SECONDS", 0.0)
-    monkeypatch.setattr("isoflop.sweeps.stage.SHARE", float("inf"))
+    monkeypatch.setattr("isoflop.sweeps.stage.POLL_SECONDS", 0.0)
+    monkeypatch.setattr("isoflop.sweeps.stage.POLL_SHARE", float("inf"))
 
 
 def _started(segment: Segment) -> Any:

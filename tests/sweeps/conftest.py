@@ -17,7 +17,7 @@ from isoflop.sweeps.queue.process_identity import ProcessIdentity
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.queue.task import Task
 from isoflop.sweeps.run import run_sweep
-from isoflop.sweeps.workers.execute import Worked, execute
+from isoflop.sweeps.workers.execute import PackContext, execute
 from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.sweeps.workers.worker import Worker
 from isoflop.train.data.corpus import Corpus
@@ -34,12 +34,14 @@ class InProcess:
     worker_count = 1
 
     def __init__(self, store: Store, options: WorkerOptions, given: list[Task], refuse: Refuse) -> None:
-        who = ProcessIdentity.own()
-        pulse = HeartbeatWriter(store.path / "workers", who, 5.0)
-        self.worker = Worker(store, who, pulse, find_device(options.execution), options, lambda: False)
+        process = ProcessIdentity.own()
+        heartbeats = HeartbeatWriter(store.path / "workers", process, 5.0)
+        self.worker = Worker(
+            store, process, heartbeats, find_device(options.execution), options, lambda: False
+        )
         self.given, self.refuse = given, refuse
 
-    def keep(self, wanted: int) -> list[str]:
+    def scale(self, wanted: int) -> list[str]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("isoflop.sweeps.workers.worker.execute", self._execute)
             self.worker.run(idle_seconds=0)
@@ -48,12 +50,12 @@ class InProcess:
     def close(self) -> None:
         pass
 
-    def _execute(self, tasks: Sequence[Task], store: Store, done: int, worked: Worked) -> None:
+    def _execute(self, tasks: Sequence[Task], store: Store, done: int, context: PackContext) -> None:
         self.given.extend(tasks)
         for task in tasks:
             if reason := self.refuse(task):
                 raise RuntimeError(reason)
-        execute(tasks, store, done, worked)
+        execute(tasks, store, done, context)
 
 
 class Runner:

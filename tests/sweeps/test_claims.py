@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,6 +19,7 @@ from isoflop.sweeps.queue.board import Board, publish
 from isoflop.sweeps.queue.claims import Claim, Claims
 from isoflop.sweeps.queue.heartbeats import (
     HUNG,
+    TRAINING,
     Heartbeat,
     HeartbeatMonitor,
     HeartbeatWriter,
@@ -33,6 +33,7 @@ from isoflop.sweeps.workers.worker import Worker
 from isoflop.train.device import Device
 from isoflop.train.spec import CellSpec, Segment
 from tests.support.small import small_recipe
+from tests.support.stand_in import wait_until
 
 RACE = """
 import json, sys
@@ -86,27 +87,27 @@ def test_a_claim_taken_over_is_no_more_its_first_workers(tmp_path: Path) -> None
     assert slow.take("task") == Claim("task", "slow", 1)
 
 
-def beat(folder: Path, name: str, count: int) -> None:
+def write_heartbeat(folder: Path, name: str, count: int) -> None:
     """A sign of life of a worker on another machine."""
     folder.mkdir(exist_ok=True)
-    who = ProcessIdentity(name, "elsewhere", 1, "another machine", "0")
-    (folder / f"{name}.json").write_text(json.dumps(to_json(Heartbeat(who, count, {}))))
+    process = ProcessIdentity(name, "elsewhere", 1, "another machine", "0")
+    (folder / f"{name}.json").write_text(json.dumps(to_json(Heartbeat(process, count))))
 
 
-def test_a_worker_is_gone_when_its_beat_stands_still_for_the_lease(tmp_path: Path) -> None:
+def test_a_worker_is_gone_when_its_heartbeat_stands_still_for_the_lease(tmp_path: Path) -> None:
     now = [1000.0]
-    watch = HeartbeatMonitor(tmp_path, 10.0, clock=lambda: now[0])
-    beat(tmp_path, "busy", 1)
-    beat(tmp_path, "hung", 1)
-    assert watch.gone(["busy", "hung", "unheard"]) == set()
+    monitor = HeartbeatMonitor(tmp_path, 10.0, clock=lambda: now[0])
+    write_heartbeat(tmp_path, "busy", 1)
+    write_heartbeat(tmp_path, "hung", 1)
+    assert monitor.gone(["busy", "hung", "unheard"]) == set()
     gone = set[str]()
     for count in range(2, 6):
         now[0] += 4.0
-        beat(tmp_path, "busy", count)
-        gone = watch.gone(["busy", "hung", "unheard"])
+        write_heartbeat(tmp_path, "busy", count)
+        gone = monitor.gone(["busy", "hung", "unheard"])
     assert gone == {"hung", "unheard"}
-    beat(tmp_path, "hung", 2)  # it wakes up
-    assert watch.gone(["busy", "hung"]) == set()
+    write_heartbeat(tmp_path, "hung", 2)  # it wakes up
+    assert monitor.gone(["busy", "hung"]) == set()
 
 
 def test_a_dead_process_of_this_machine_is_known_at_once(tmp_path: Path) -> None:
@@ -121,8 +122,8 @@ def test_a_dead_process_of_this_machine_is_known_at_once(tmp_path: Path) -> None
     assert not alive.is_dead()
     assert replace(alive, started="0").is_dead()  # its number is another's now
     assert not replace(dead, machine="another").is_dead()
-    for who in (dead, alive):
-        (tmp_path / f"{who.name}.json").write_text(json.dumps(to_json(Heartbeat(who, 1, {}))))
+    for process in (dead, alive):
+        (tmp_path / f"{process.name}.json").write_text(json.dumps(to_json(Heartbeat(process, 1))))
     assert HeartbeatMonitor(tmp_path, 1e9).gone([dead.name, alive.name]) == {dead.name}
 
 
@@ -131,11 +132,10 @@ import sys, time
 from pathlib import Path
 from isoflop.sweeps.queue.heartbeats import HeartbeatWriter
 from isoflop.sweeps.queue.process_identity import ProcessIdentity
-pulse = HeartbeatWriter(Path(sys.argv[1]), ProcessIdentity.own(), 0.02, hang_seconds=0.4)
-pulse.start()
-until = time.monotonic() + 1.0
-while time.monotonic() < until:
-    pulse.headway(state="training")
+heartbeats = HeartbeatWriter(Path(sys.argv[1]), ProcessIdentity.own(), 0.02, hang_seconds=0.4)
+heartbeats.start()
+for _ in range(100):
+    heartbeats.update("training")
     time.sleep(0.01)
 print("still there", flush=True)
 time.sleep(60)
@@ -150,17 +150,15 @@ def test_a_process_that_makes_no_headway_is_ended(tmp_path: Path) -> None:
     assert done.returncode == HUNG
 
 
-def test_a_pulse_beats_until_it_stops(tmp_path: Path) -> None:
-    pulse = HeartbeatWriter(tmp_path, ProcessIdentity.own(), 0.01)
-    pulse.start()
+def test_a_heartbeat_goes_on_until_it_is_stopped(tmp_path: Path) -> None:
+    writer = HeartbeatWriter(tmp_path, ProcessIdentity.own(), 0.01)
+    writer.start()
     (first,) = read_heartbeats(tmp_path)
-    pulse.headway(state="training", tasks=[])
-    deadline = time.monotonic() + 30
-    while read_heartbeats(tmp_path)[0].facts.get("state") != "training":
-        assert time.monotonic() < deadline
+    writer.update(TRAINING)
+    wait_until(lambda: read_heartbeats(tmp_path)[0].state == TRAINING)
     assert read_heartbeats(tmp_path)[0].count > first.count
-    assert first.who.pid == os.getpid()
-    pulse.stop()
+    assert first.process.pid == os.getpid()
+    writer.stop()
     assert read_heartbeats(tmp_path) == []
 
 
@@ -174,7 +172,7 @@ def test_idle_workers_stay_longer_than_a_lease_while_others_hold_what_is_missing
     tree = Tree({name: segment}, {cell.cell_id: (name,)})
     board = Board("all", tree, {cell.cell_id: cell}, "none", "")
     publish(board, store)
-    beat(tmp_path / "workers", "lost", 1)
+    write_heartbeat(tmp_path / "workers", "lost", 1)
     assert Claims(tmp_path / "claims", "lost").take(name)
     options = WorkerOptions(lease_seconds=1.5)
     done: list[str] = []
@@ -183,11 +181,11 @@ def test_idle_workers_stay_longer_than_a_lease_while_others_hold_what_is_missing
         done.extend(task.segment.segment_id for task in tasks)
         store.cell(cell.cell_id).mkdir(parents=True)
 
-    who = ProcessIdentity.own()
+    process = ProcessIdentity.own()
     worker = Worker(
         store,
-        who,
-        HeartbeatWriter(tmp_path / "workers", who, 5.0),
+        process,
+        HeartbeatWriter(tmp_path / "workers", process, 5.0),
         Device("cpu", "cpu", 1, 1 << 34),
         options,
         lambda: False,

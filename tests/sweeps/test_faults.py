@@ -22,7 +22,7 @@ from tests.support.disk import Disk, FullDisk, Network, PowerCut
 from tests.support.pretended import pretend
 from tests.support.tables import read_rows, timeless
 from tests.sweeps.conftest import Runner
-from tests.sweeps.test_claims import beat
+from tests.sweeps.test_claims import write_heartbeat
 
 __all__ = ["pretend"]
 
@@ -205,7 +205,7 @@ def test_a_coordinator_of_an_earlier_boot_is_found_dead(
 ) -> None:
     out = tmp_path / "undisturbed"
     run(config, out)
-    beat(out / "coordinators", "of-yesterday", 7)
+    write_heartbeat(out / "coordinators", "of-yesterday", 7)
     Store(out).fail("0" * 16, "the roof fell in", 2)
     run(config, out, worker_options=HASTY)
     assert not any("joining" in line for line in run.said)

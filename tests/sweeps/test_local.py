@@ -21,7 +21,7 @@ from isoflop.sweeps.plan import make_plan
 from isoflop.sweeps.progress.status import read_status
 from isoflop.sweeps.queue.board import Board
 from isoflop.sweeps.queue.store import Store
-from isoflop.sweeps.stage import View, train_cells
+from isoflop.sweeps.stage import Snapshot, train_cells
 from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.data.corpus import Corpus
 from tests.support.chaos import chaos
@@ -109,7 +109,7 @@ def test_two_launchers_on_one_folder_share_the_work(
         assert first.wait(timeout=300) == 0, log.read_text()
         assert other.wait(timeout=300) == 0, other_log.read_text()
     assert timeless(read_rows(out)) == timeless(read_rows(reference))
-    assert read_status(out)["state"] == "finished"
+    assert read_status(out).state == "finished"
     assert not list((out / "claims").glob("*/*"))
 
 
@@ -146,7 +146,7 @@ def test_asked_to_end_it_leaves_what_goes_on_where_it_was(
         assert process.wait(timeout=60) == 143, log.read_text()
     assert not list((out / "claims").glob("*/*"))
     assert not list((out / "workers").glob("*.json"))
-    assert read_status(out)["state"].startswith("stopped")
+    assert read_status(out).state.startswith("stopped")
     with started(config_file, out) as (process, log):
         assert process.wait(timeout=300) == 0, log.read_text()
     assert timeless(read_rows(out)) == timeless(read_rows(reference))
@@ -159,18 +159,18 @@ def test_a_worker_that_dies_is_replaced_and_its_work_done(
     store = Store.open(tmp_path / "out", config)
     said: list[str] = []
 
-    def kill(view: View) -> None:
-        for beat in view.beats:
-            if view.claims and len(said) + len(killed) < 1:
-                killed.append(beat.who.pid)
-                os.kill(beat.who.pid, signal.SIGKILL)
+    def kill(snapshot: Snapshot) -> None:
+        for heartbeat in snapshot.heartbeats:
+            if snapshot.claims and len(said) + len(killed) < 1:
+                killed.append(heartbeat.process.pid)
+                os.kill(heartbeat.process.pid, signal.SIGKILL)
 
     killed: list[int] = []
     plan = make_plan(config, corpus)
     cells = {p.cell.cell_id: p.cell for p in plan.grid}
     board = Board("all", plan.tree(plan.grid), cells, "none", str(corpus.folder))
     with contextlib.closing(open_launcher(store, WorkerOptions())) as launcher:
-        train_cells(board, store, launcher, on_view=kill, warn=said.append)
+        train_cells(board, store, launcher, on_snapshot=kill, warn=said.append)
     assert killed
     assert any("ended with status -9 (see worker.log); another takes its place" in line for line in said)
     assert store.contents().cells == set(cells)

@@ -18,7 +18,7 @@ from isoflop.sweeps.queue.heartbeats import HeartbeatWriter
 from isoflop.sweeps.queue.process_identity import ProcessIdentity
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.queue.task import Task
-from isoflop.sweeps.workers.execute import Worked
+from isoflop.sweeps.workers.execute import PackContext
 from isoflop.sweeps.workers.memory import members_that_fit, needed_bytes, refuse_too_large
 from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.sweeps.workers.worker import Worker
@@ -50,7 +50,7 @@ def taken(tasks: Sequence[Task], limit: int, folder: Path, tell: Refuse = lambda
     store, packs = Store(folder), []
     publish(board, store)
 
-    def execute(tasks: Sequence[Task], store: Store, done: int, worked: Worked) -> None:
+    def execute(tasks: Sequence[Task], store: Store, done: int, context: PackContext) -> None:
         packs.append(len(tasks))
         if any(map(tell, tasks)):
             raise RuntimeError("a member is sick")
@@ -59,14 +59,14 @@ def taken(tasks: Sequence[Task], limit: int, folder: Path, tell: Refuse = lambda
             store.segment(task.segment.segment_id).mkdir(parents=True)
             store.cell(cell_of[task.segment.segment_id].cell_id).mkdir(parents=True)
 
-    who = ProcessIdentity.own()
+    process = ProcessIdentity.own()
+    heartbeats = HeartbeatWriter(folder / "workers", process, 5.0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("isoflop.sweeps.workers.worker.execute", execute)
         patch.setattr("isoflop.sweeps.workers.worker.prepare", lambda tasks, store: 0)
         patch.setattr("isoflop.sweeps.workers.worker.members_that_fit", lambda *_: limit)
-        Worker(
-            store, who, HeartbeatWriter(folder / "workers", who, 5.0), CPU, WorkerOptions(), lambda: False
-        ).run(idle_seconds=0)
+        worker = Worker(store, process, heartbeats, CPU, WorkerOptions(), lambda: False)
+        worker.run(idle_seconds=0)
     return packs
 
 

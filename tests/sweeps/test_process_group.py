@@ -13,7 +13,7 @@ import pytest
 
 from isoflop.sweeps.grids.config import SweepConfig
 from isoflop.sweeps.plan import make_plan
-from isoflop.sweeps.progress.run_table import Table
+from isoflop.sweeps.progress.run_table import CellRows
 from isoflop.sweeps.queue.board import Board, publish
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.workers import child
@@ -78,8 +78,8 @@ def test_two_processes_train_what_one_does_and_go_on_after_leaving(
     processes = start(store)
     wait_for(store, "cells", len(cells), processes)
     assert leave(processes) == [0, 0]
-    table = Table("both", plan.grid, tree, store, corpus)
+    table = CellRows("both", plan.grid, tree, store, corpus)
     table.update(store.contents())
-    assert [row["status"] for row in table.rows] == ["finished"]
+    assert [row.status for row in table.rows] == ["finished"]
     for row, alone in zip(table.rows, single, strict=True):
-        assert row["loss"] == pytest.approx(float(alone["loss"]), rel=5e-3)
+        assert row.loss == pytest.approx(float(alone["loss"]), rel=5e-3)

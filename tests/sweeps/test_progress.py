@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from rich.console import Console
 
 from isoflop.sweeps.grids import stages
-from isoflop.sweeps.progress.console import Stage, Task, draw
+from isoflop.sweeps.progress.console import StageProgress, TaskLine, draw
+from isoflop.train.data.corpus import Corpus
+from isoflop.train.result import unfinished
+from isoflop.train.spec import CellSpec
+from tests.support.made_up import row_of
+from tests.support.small import small_recipe
 
-WIDEST = Task(1024, 1_234_567, 2_345_678, 12.345, 12.345)
+WIDEST = TaskLine(1024, 1_234_567, 2_345_678, 12.345, 12.345)
 
 
 @pytest.mark.parametrize("name", [stages.TUNING, stages.LAST, f"{stages.RETRY} at 0.25 of the rate"])
 @pytest.mark.parametrize("workers", [1, 100])
-def test_a_stage_fits_on_a_small_terminal(name: str, workers: int) -> None:
+def test_a_stage_fits_on_a_small_terminal(corpus: Corpus, name: str, workers: int) -> None:
+    cell = CellSpec(small_recipe(corpus), 100)
+    row = replace(row_of(cell, "grid", "", unfinished(cell, corpus, "pending", "")), d_model=1024)
+    statuses = {"finished": 12.3456, "diverged": None, "failed": None, "pending": None}
     rows = [
-        {"budget": budget * 1.25e11, "status": status, "loss": 12.3456, "d_model": 1024}
+        replace(row, budget=budget * 1.25e11, status=status, loss=loss)
         for budget in range(1, 21)
-        for status in ("finished", "diverged", "failed", "pending")
+        for status, loss in statuses.items()
     ]
-    stage = Stage(name, 1.234e15, 0.5e15, 5900.0, workers, [WIDEST] * workers, rows)
+    stage = StageProgress(name, 1.234e15, 0.5e15, 5900.0, workers, [WIDEST] * workers, rows)
     console = Console(width=80, height=24)
     lines = console.render_lines(draw(stage), pad=False)
     texts = ["".join(part.text for part in line).rstrip() for line in lines]

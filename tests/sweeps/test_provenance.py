@@ -68,17 +68,17 @@ def test_a_result_from_before_the_columns_is_read(corpus: Corpus) -> None:
 class Listener:
     """A tracker that keeps what it is sent."""
 
-    place = ""
+    address = ""
 
     def __init__(self) -> None:
         self.configs: list[Mapping[str, Any]] = []
-        self.ends = 0
+        self.sweeps = 0
 
-    def cell(self, config: Mapping[str, Any], curve: Any, row: Any) -> None:
+    def log_cell(self, config: Mapping[str, Any], curve: Any, row: Any) -> None:
         self.configs.append(config)
 
-    def sweep(self, folder: Path, rows: Any) -> None:
-        self.ends += 1
+    def log_sweep(self, folder: Path, rows: Any) -> None:
+        self.sweeps += 1
 
     def close(self) -> None:
         """Nothing is open."""
@@ -89,7 +89,7 @@ def test_trackers_are_sent_it(corpus: Corpus, tmp_path: Path) -> None:
     cell = next((tmp_path / "cells").iterdir()) / "cell.json"
     cell.write_text(json.dumps(json.loads(cell.read_text()) | {"provenance": provenance().to_json()}))
     listener = Listener()
-    TrackerSync("listener", listener, store).catch_up()
+    TrackerSync("listener", listener, store).log_missing()
     assert any((c.get("provenance") or {}).get("host") == provenance().host for c in listener.configs)
     fit = json.loads((tmp_path / "fit.json").read_text())
     store.write_json("fit.json", fit | {"provenance": provenance().to_json()})
@@ -99,10 +99,10 @@ def test_trackers_are_sent_it(corpus: Corpus, tmp_path: Path) -> None:
 def test_the_same_report_drawn_at_another_time_is_not_sent_again(corpus: Corpus, tmp_path: Path) -> None:
     store, listener = make_store(tmp_path, corpus), Listener()
     fit = json.loads((tmp_path / "fit.json").read_text())
-    teller = TrackerSync("listener", listener, store)
+    sync = TrackerSync("listener", listener, store)
     early, late = "2026-11-25T01:00:00", "2026-11-25T02:00:00"
     for time, law in ((early, "a"), (late, "a"), (late, "b")):
         store.write_json("fit.json", fit | {"law": law, "provenance": {"time": time}})
         store.write_text("report.html", f"<p>the report, {time}</p>")
-        teller.end()
-    assert listener.ends == 2
+        sync.log_sweep()
+    assert listener.sweeps == 2

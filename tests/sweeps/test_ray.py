@@ -36,7 +36,7 @@ from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.execution import Execution
 
 ray.Keeper = StandInKeeper
-ray.open_launcher(Store(Path(sys.argv[1])), WorkerOptions(Execution(platform="cpu")), "workers=1").keep(1)
+ray.open_launcher(Store(Path(sys.argv[1])), WorkerOptions(Execution(platform="cpu")), "workers=1").scale(1)
 time.sleep(600)
 """
 
@@ -59,20 +59,20 @@ def stand_in(tmp_path: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch) -> S
 def test_a_worker_a_node_until_one_node_dies(stand_in: StandIn, cluster: Any) -> None:
     with contextlib.closing(open_launcher(Store(stand_in.folder), ON_CORES)) as launcher:
         assert launcher.worker_count == 2
-        assert launcher.keep(1) == []
+        assert launcher.scale(1) == []
         stand_in.await_told("start", 1)
-        assert launcher.keep(5) == []
+        assert launcher.scale(5) == []
         started = stand_in.await_told("start", 2)
         assert len({line["RAY_RAYLET_PID"] for line in started}) == 2
-        assert launcher.keep(5) == []
+        assert launcher.scale(5) == []
         cluster.remove_node(next(iter(cluster.worker_nodes)))
         stand_in.await_told("orphaned", 1)
         said: list[str] = []
-        wait_until(lambda: said.extend(launcher.keep(2)) or said)
+        wait_until(lambda: said.extend(launcher.scale(2)) or said)
         assert "node has died" in said[0]
         assert launcher.worker_count == 1
         cluster.add_node(**NODE)
-        wait_until(lambda: launcher.keep(2) or len(stand_in.told("start")) == 3)
+        wait_until(lambda: launcher.scale(2) or len(stand_in.told("start")) == 3)
     assert len(stand_in.told("left")) == 2
     assert {line["name"] for line in stand_in.told("signal")} == {"SIGTERM"}
 
@@ -81,7 +81,7 @@ def test_a_worker_that_fails_is_told_and_replaced(stand_in: StandIn) -> None:
     stand_in.order(code=3)
     with contextlib.closing(open_launcher(Store(stand_in.folder), ON_CORES, "workers=1")) as launcher:
         said: list[str] = []
-        wait_until(lambda: said.extend(launcher.keep(1)) or len(said) == 2)
+        wait_until(lambda: said.extend(launcher.scale(1)) or len(said) == 2)
         assert all("ended with status 3" in line for line in said)
         log = Path(said[0].removeprefix("the worker of ").partition(" ended")[0])
         assert log.is_relative_to(stand_in.folder)
@@ -93,11 +93,11 @@ def test_workers_without_room_are_waited_for_and_it_says_so(stand_in: StandIn) -
     store = Store(stand_in.folder)
     with contextlib.closing(open_launcher(store, ON_CORES, "workers=1,resources.unicorn=1")) as launcher:
         assert launcher.waiting == ""
-        launcher.keep(1)
+        launcher.scale(1)
         said = "1 workers wait for room on the Ray cluster (CPU 1, unicorn 1 each)"
         assert launcher.waiting == said
     with contextlib.closing(open_launcher(store, ON_CORES, "workers=1")) as launcher:
-        launcher.keep(1)
+        launcher.scale(1)
         wait_until(lambda: launcher.waiting == "")
         stand_in.await_told("start", 1)
 

@@ -14,7 +14,7 @@ from isoflop.base.errors import UserError
 from isoflop.sweeps.grids.config import Rates, SweepConfig
 from isoflop.sweeps.plan import make_plan
 from isoflop.sweeps.progress.status import read_status
-from isoflop.sweeps.queue.store import TRIES, Store
+from isoflop.sweeps.queue.store import MAX_TRIES, Store
 from isoflop.sweeps.queue.task import Task
 from isoflop.train.data.corpus import Corpus
 from isoflop.train.loop import Trained, TrainingRun, run_segment
@@ -128,15 +128,15 @@ def test_a_failed_task_leaves_a_row_and_is_tried_again(
         return "the roof fell in" if task.segment.segment_id == doomed else None
 
     rows = run(config, tmp_path, refuse)
-    assert [task.segment.segment_id for task in run.given].count(doomed) == TRIES
+    assert [task.segment.segment_id for task in run.given].count(doomed) == MAX_TRIES
     failed = [row for row in rows if row["status"] == "failed"]
     assert failed
     assert {row["reason"] for row in failed} == {"RuntimeError: the roof fell in"}
     assert all(row["status"] in ("failed", "finished") for row in rows)
     assert any("the roof fell in" in line for line in run.said)
-    assert read_status(tmp_path)["failures"] == ["RuntimeError: the roof fell in"]
+    assert read_status(tmp_path).failures == ("RuntimeError: the roof fell in",)
     assert timeless(run(config, tmp_path)) == undisturbed
-    assert read_status(tmp_path)["failures"] == []
+    assert read_status(tmp_path).failures == ()
 
 
 def test_a_diverged_cell_is_a_row_and_is_not_trained_again(
@@ -147,7 +147,7 @@ def test_a_diverged_cell_is_a_row_and_is_not_trained_again(
     assert {row["status"] for row in rows} == {"diverged"}
     assert {row["loss"] for row in rows} == {""}
     assert all("loss not finite at step" in row["reason"] for row in rows)
-    assert read_status(tmp_path)["state"] == "finished"
+    assert read_status(tmp_path).state == "finished"
     assert run(wild, tmp_path) == rows
     assert run.given == []
 
@@ -162,7 +162,7 @@ def test_a_sweep_may_go_further_and_trains_only_what_is_new(
     assert not trained & {task.segment.segment_id for task in run.given}
     shared = ("cell_id", "loss", "budget", "lr_rule")
     assert [[r[k] for k in shared] for r in rows[:2]] == [[r[k] for k in shared] for r in first]
-    assert read_status(tmp_path)["state"] == "finished"
+    assert read_status(tmp_path).state == "finished"
 
 
 def test_a_sweep_goes_on_past_a_cell_that_diverged(
@@ -301,10 +301,10 @@ SLOW_TRACKER = """
 import time
 def open_tracker(sweep, folder, warn):
     class Slow:
-        place = ""
-        def cell(self, config, curve, row):
+        address = ""
+        def log_cell(self, config, curve, row):
             time.sleep(0.3)
-            (folder / f"told-{row['cell_id']}-{time.monotonic_ns()}").touch()
+            (folder / f"told-{row.cell_id}-{time.monotonic_ns()}").touch()
         def close(self):
             pass
     return Slow()
@@ -320,8 +320,8 @@ def test_a_slow_tracker_hears_of_each_cell_once(run: Runner, narrow: SweepConfig
 BROKEN_TRACKER = """
 def open_tracker(sweep, folder, warn):
     class Broken:
-        place = ""
-        def cell(self, config, curve, row):
+        address = ""
+        def log_cell(self, config, curve, row):
             raise ConnectionError("the line is dead\\nquite")
         def close(self):
             pass
@@ -360,16 +360,16 @@ def test_the_state_of_a_sweep_on_its_way(run: Runner, narrow: SweepConfig, tmp_p
 
     run(narrow, tmp_path, look)
     states.append(read_status(tmp_path))
-    done = [state["flops_done"] for state in states]
-    finished = [state["stages"][1]["cells"].get("finished", 0) for state in states]
+    done = [state.flops_done for state in states]
+    finished = [state.stages[1].cells.get("finished", 0) for state in states]
     assert done == sorted(set(done))
     assert done[0] == 0
-    assert done[-1] == states[-1]["flops_total"] == states[0]["flops_total"]
-    assert states[0]["stages"][1]["cells"] == {"pending": 3}
+    assert done[-1] == states[-1].flops_total == states[0].flops_total
+    assert states[0].stages[1].cells == {"pending": 3}
     assert finished == sorted(finished)
     assert finished[-1] == 3
-    assert states[-1]["state"] == "finished" != states[0]["state"]
-    assert states[2]["seconds_left"] > 0
+    assert states[-1].state == "finished" != states[0].state
+    assert states[2].seconds_left > 0
 
 
 def test_a_cell_that_learnt_nothing_is_marked(

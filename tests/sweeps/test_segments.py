@@ -98,7 +98,7 @@ def test_no_cells_no_tree() -> None:
 @given(cells, pieces)
 def test_the_longest_chain_is_counted_from_each_task_on(cells: list[CellSpec], piece: int) -> None:
     tree = build_tree(cells, piece)
-    length = Board("all", tree, {}, "none", "").chains
+    length = Board("all", tree, {}, "none", "").chain_flops
     for name, segment in tree.segments.items():
         children = [length[n] for n, s in tree.segments.items() if s.parent == name]
         assert length[name] == segment.flops + max(children, default=0)

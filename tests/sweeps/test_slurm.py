@@ -43,7 +43,7 @@ class OnSlurm(StandIn):
     def look(self, launcher: SlurmLauncher, wanted: int) -> list[str]:
         """`keep`, without the time that is left between two questions."""
         launcher.next_look = 0.0
-        return launcher.keep(wanted)
+        return launcher.scale(wanted)
 
     def jobs(self) -> dict[str, str]:
         """Id and state of its jobs."""
@@ -56,7 +56,7 @@ def warned(cluster: SlurmCluster, tmp_path_factory: pytest.TempPathFactory) -> O
     stand_in = OnSlurm(tmp_path_factory.mktemp("warned"), cluster)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(slurm, "Pilot", StandInPilot)
-        stand_in.launcher("workers=1,time=1,signal_delay=55,sbatch.nodelist=n2").keep(1)
+        stand_in.launcher("workers=1,time=1,signal_delay=55,sbatch.nodelist=n2").scale(1)
     return stand_in
 
 
@@ -77,7 +77,7 @@ def stand_in(
 def test_an_array_of_workers_is_kept_at_its_size(stand_in: OnSlurm) -> None:
     launcher = stand_in.launcher("workers=3")
     assert launcher.worker_count == 3
-    assert launcher.keep(2) == []
+    assert launcher.scale(2) == []
     started = stand_in.await_told("start", 2)
     assert {name.partition("_")[2] for name in stand_in.jobs()} == {"0", "1"}, "one array"
     assert len({line["SLURM_JOB_ID"] for line in started}) == 2
@@ -99,7 +99,7 @@ def test_an_array_of_workers_is_kept_at_its_size(stand_in: OnSlurm) -> None:
 @slow
 def test_workers_that_are_queued_are_waited_for_and_it_says_why(stand_in: OnSlurm) -> None:
     launcher = stand_in.launcher("workers=1,sbatch.begin=now+1hour")
-    launcher.keep(1)
+    launcher.scale(1)
     assert launcher.waiting == "1 workers are queued on SLURM"
     stand_in.look(launcher, 1)
     assert launcher.waiting == "1 workers are queued on SLURM (BeginTime)"
@@ -112,10 +112,10 @@ def test_workers_that_are_queued_are_waited_for_and_it_says_why(stand_in: OnSlur
 
 @slow
 def test_a_coordinator_that_comes_back_takes_its_workers_over(stand_in: OnSlurm) -> None:
-    stand_in.launcher("workers=2").keep(2)
+    stand_in.launcher("workers=2").scale(2)
     before = set(stand_in.jobs())
     again = stand_in.launcher("workers=2")
-    assert again.keep(2) == []
+    assert again.scale(2) == []
     assert set(stand_in.jobs()) == before
     stand_in.cluster.cancel(stand_in.name)
     told = stand_in.look(again, 0)
@@ -129,7 +129,7 @@ def test_a_coordinator_that_comes_back_takes_its_workers_over(stand_in: OnSlurm)
 def test_a_preempted_worker_saves_and_its_job_is_queued_again(stand_in: OnSlurm) -> None:
     stand_in.order(leaving=1.0)
     launcher = stand_in.launcher("workers=1,sbatch.nodelist=n1")
-    launcher.keep(1)
+    launcher.scale(1)
     stand_in.await_told("start", 1)
     (job,) = stand_in.jobs()
     urgent = f"urgent-{stand_in.name}"
@@ -154,7 +154,7 @@ def test_a_preempted_worker_saves_and_its_job_is_queued_again(stand_in: OnSlurm)
 @slow
 def test_a_requeued_worker_is_not_replaced(stand_in: OnSlurm) -> None:
     launcher = stand_in.launcher("workers=1")
-    launcher.keep(1)
+    launcher.scale(1)
     stand_in.await_told("start", 1)
     (job,) = stand_in.jobs()
     stand_in.cluster.ask("scontrol", "requeue", job)
@@ -169,7 +169,7 @@ def test_a_requeued_worker_is_not_replaced(stand_in: OnSlurm) -> None:
 def test_workers_that_fail_are_told_and_replaced_ever_later(stand_in: OnSlurm) -> None:
     stand_in.order(code=3)
     launcher = stand_in.launcher("workers=1")
-    launcher.keep(1)
+    launcher.scale(1)
     wait_until(lambda: not stand_in.jobs())
     (line,) = stand_in.look(launcher, 1)
     assert "ended with status 3" in line
@@ -190,7 +190,7 @@ def test_what_every_worker_would_meet_ends_the_sweep(code: int, message: str, st
     Store(stand_in.folder).write_json("refusals/one.json", {"reason": "not on this node", "at": 1.0})
     stand_in.order(code=code)
     launcher = stand_in.launcher("workers=1")
-    launcher.keep(1)
+    launcher.scale(1)
     wait_until(lambda: not stand_in.jobs())
     with pytest.raises(UserError, match=message):
         stand_in.look(launcher, 1)
@@ -200,7 +200,7 @@ def test_what_every_worker_would_meet_ends_the_sweep(code: int, message: str, st
 def test_a_worker_on_two_nodes_is_one_mesh(stand_in: OnSlurm) -> None:
     stand_in.order(distributed=True)
     launcher = stand_in.launcher("workers=1", Execution(platform="cpu", devices=2, nodes=2))
-    launcher.keep(1)
+    launcher.scale(1)
     started = stand_in.await_told("start", 2)
     assert sorted(line["SLURMD_NODENAME"] for line in started) == ["n1", "n2"]
     assert [line["value"] for line in stand_in.await_told("sum", 2)] == [3.0, 3.0]  # of 1 and 2
@@ -213,7 +213,7 @@ def test_a_controller_that_goes_away_is_told_once_and_waited_for(
     stand_in: OnSlurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     launcher = stand_in.launcher("workers=1")
-    launcher.keep(1)
+    launcher.scale(1)
     stand_in.await_told("start", 1)
     stand_in.cluster.stop_controller()
     try:
@@ -237,7 +237,7 @@ def test_a_controller_that_goes_away_is_told_once_and_waited_for(
 @slow
 def test_what_sbatch_refuses_is_told_in_a_line(stand_in: OnSlurm) -> None:
     with pytest.raises(UserError, match=r"sbatch refuses the workers \(.*partition") as caught:
-        stand_in.launcher("partition=nowhere").keep(1)
+        stand_in.launcher("partition=nowhere").scale(1)
     assert "\n" not in str(caught.value)
 
 

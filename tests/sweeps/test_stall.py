@@ -11,18 +11,17 @@ from typing import Any
 import pytest
 
 from isoflop.base.errors import UserError
-from isoflop.sweeps import stage as train_cells
-from isoflop.sweeps import stall as headway
+from isoflop.sweeps import stage, stall
 from isoflop.sweeps.grids.segments import Tree
 from isoflop.sweeps.launchers import restarts
 from isoflop.sweeps.launchers.local import open_launcher
 from isoflop.sweeps.launchers.restarts import Patience
 from isoflop.sweeps.queue.board import Board
 from isoflop.sweeps.queue.claims import Claim, Claims
-from isoflop.sweeps.queue.heartbeats import Heartbeat
+from isoflop.sweeps.queue.heartbeats import IDLE, STARTING, TRAINING, Heartbeat, TaskProgress
 from isoflop.sweeps.queue.process_identity import ProcessIdentity
 from isoflop.sweeps.queue.store import Store
-from isoflop.sweeps.stage import View, look
+from isoflop.sweeps.stage import Snapshot, take_snapshot, train_cells
 from isoflop.sweeps.stall import STALL_SECONDS, START_SECONDS, StallMonitor
 from isoflop.sweeps.workers import child
 from isoflop.sweeps.workers.options import WorkerOptions
@@ -39,7 +38,7 @@ class NoWorkers:
 
     worker_count = 1
 
-    def keep(self, wanted: int) -> list[str]:
+    def scale(self, wanted: int) -> list[str]:
         return []
 
     def close(self) -> None:
@@ -64,122 +63,124 @@ def board() -> Board:
     return Board("grid", tree, cells, "none", "")
 
 
-class Story:
+class SimulatedStage:
     """A stage that is looked at every five seconds of a clock of its own."""
 
     def __init__(self, folder: Path, launcher: Any = None) -> None:
         self.store, self.board = Store(folder), board()
         self.now, self.count = 0.0, 0
         self.launcher = launcher or NoWorkers()
-        self.headway = StallMonitor(self.launcher, LEASE, clock=lambda: self.now)
+        self.monitor = StallMonitor(self.launcher, LEASE, clock=lambda: self.now)
         self.said: list[str] = []
 
-    def view(self, *beats: Heartbeat, claims: tuple[Claim, ...] = ()) -> View:
-        return replace(look(self.board, self.store), beats=beats, claims=claims)
+    def snapshot(self, *heartbeats: Heartbeat, claims: tuple[Claim, ...] = ()) -> Snapshot:
+        found = take_snapshot(self.board, self.store)
+        return replace(found, heartbeats=heartbeats, claims=claims)
 
-    def beat(self, name: str = "worker", moves: bool = True, **facts: Any) -> Heartbeat:
+    def heartbeat(self, name: str = "worker", moves: bool = True, state: str = TRAINING) -> Heartbeat:
         self.count += moves
-        return Heartbeat(ProcessIdentity(name, "here", 1, "", ""), self.count if moves else 1, facts)
+        segment = next(iter(self.board.tree.segments))
+        tasks = (TaskProgress(segment),) if state == TRAINING else ()
+        process = ProcessIdentity(name, "here", 1, "", "")
+        return Heartbeat(process, self.count if moves else 1, state, tasks=tasks)
 
-    def run(self, seconds: float, view: Callable[[], View]) -> tuple[float, str]:
+    def run(self, seconds: float, snapshot: Callable[[], Snapshot]) -> tuple[float, str]:
         """The time at which the stage was found to be stuck, and why; or the whole time, and nothing."""
         until = self.now + seconds
         while self.now < until:
             self.now += 5.0
-            if said := self.headway.waiting():
+            if said := self.monitor.queue_notice():
                 self.said.append(said)
-            if why := self.headway.stalled(view()):
+            if why := self.monitor.reason(snapshot()):
                 return self.now, why
         return self.now, ""
 
 
 def test_without_a_worker_it_ends_within_a_minute(tmp_path: Path) -> None:
-    story = Story(tmp_path)
-    at, why = story.run(600, story.view)
+    simulated = SimulatedStage(tmp_path)
+    at, why = simulated.run(600, simulated.snapshot)
     assert STALL_SECONDS < at < 60
     assert "2 tasks wait, width 8 first, and no worker is at work" in why
 
 
 def test_workers_that_take_nothing_are_no_work(tmp_path: Path) -> None:
-    story = Story(tmp_path)
-    at, why = story.run(600, lambda: story.view(story.beat(state="idle", tasks=[])))
+    simulated = SimulatedStage(tmp_path)
+    at, why = simulated.run(600, lambda: simulated.snapshot(simulated.heartbeat(state=IDLE)))
     assert at < 60
     assert "1 workers that are there take none" in why
 
 
 def test_a_long_step_is_work(tmp_path: Path) -> None:
-    story = Story(tmp_path)
-    segment = next(iter(story.board.tree.segments))
-    task = {"segment": segment, "steps": 0, "loss": None}
+    simulated = SimulatedStage(tmp_path)
+    segment = next(iter(simulated.board.tree.segments))
     claims = (Claim(segment, "worker", 1),)
-    at = lambda: story.view(story.beat(state="training", tasks=[task]), claims=claims)  # noqa: E731
-    assert story.run(20_000, at)[1] == ""
+    at = lambda: simulated.snapshot(simulated.heartbeat(), claims=claims)  # noqa: E731
+    assert simulated.run(20_000, at)[1] == ""
 
 
 def test_a_claim_of_a_worker_that_is_silent_ends_it_after_the_lease(tmp_path: Path) -> None:
-    story = Story(tmp_path)
-    segment = next(iter(story.board.tree.segments))
-    task = {"segment": segment, "steps": 3, "loss": 2.0}
-    silent = lambda: story.view(  # noqa: E731
-        story.beat(moves=False, state="training", tasks=[task]), claims=(Claim(segment, "worker", 1),)
+    simulated = SimulatedStage(tmp_path)
+    segment = next(iter(simulated.board.tree.segments))
+    silent = lambda: simulated.snapshot(  # noqa: E731
+        simulated.heartbeat(moves=False), claims=(Claim(segment, "worker", 1),)
     )
-    at, why = story.run(1000, silent)
+    at, why = simulated.run(1000, silent)
     assert LEASE < at <= LEASE + 35
     assert "worker holds width 8 and is silent" in why
 
 
 def test_queued_workers_are_waited_for_and_it_says_so(tmp_path: Path) -> None:
-    story = Story(tmp_path, launcher := Queue())
-    assert story.run(7200, story.view) == (7200, "")
-    assert 10 <= len(story.said) <= 14
-    assert all("2 workers are queued (Resources)" in said for said in story.said)
+    simulated = SimulatedStage(tmp_path, launcher := Queue())
+    assert simulated.run(7200, simulated.snapshot) == (7200, "")
+    assert 10 <= len(simulated.said) <= 14
+    assert all("2 workers are queued (Resources)" in said for said in simulated.said)
     launcher.waiting = ""
-    at, why = story.run(600, story.view)
+    at, why = simulated.run(600, simulated.snapshot)
     assert at < 7260
     assert why
 
 
 def test_a_worker_that_is_slow_to_start_is_waited_for_but_not_for_ever(tmp_path: Path) -> None:
-    story = Story(tmp_path)
-    at, why = story.run(3600, lambda: story.view(story.beat(state="starting", tasks=[])))
+    simulated = SimulatedStage(tmp_path)
+    at, why = simulated.run(3600, lambda: simulated.snapshot(simulated.heartbeat(state=STARTING)))
     assert START_SECONDS < at <= START_SECONDS + 75
     assert why
 
 
 def test_workers_that_start_one_after_the_other_are_no_work(tmp_path: Path) -> None:
     """As of a launcher of one's own that replaces for ever what dies before it has taken anything."""
-    story = Story(tmp_path)
-    at, why = story.run(
-        3600, lambda: story.view(story.beat(f"worker {story.now // 10}", state="starting", tasks=[]))
+    simulated = SimulatedStage(tmp_path)
+    at, why = simulated.run(
+        3600, lambda: simulated.snapshot(simulated.heartbeat(f"worker {simulated.now // 10}", state=STARTING))
     )
     assert at < 100
     assert why
 
 
 def test_what_is_filed_is_headway_whoever_did_it(tmp_path: Path) -> None:
-    story = Story(tmp_path)
+    simulated = SimulatedStage(tmp_path)
 
-    def view() -> View:
-        if story.now % 40 == 0:
-            (tmp_path / "partial" / f"someone~{story.now:.0f}").mkdir(parents=True)
-        return story.view()
+    def snapshot() -> Snapshot:
+        if simulated.now % 40 == 0:
+            (tmp_path / "partial" / f"someone~{simulated.now:.0f}").mkdir(parents=True)
+        return simulated.snapshot()
 
-    assert story.run(1000, view)[1] == ""
+    assert simulated.run(1000, snapshot)[1] == ""
 
 
 def test_a_machine_that_slept_did_not_wait(tmp_path: Path) -> None:
-    story = Story(tmp_path)
-    assert story.run(10, story.view)[1] == ""
-    story.now += 1e5
-    assert story.run(5, story.view)[1] == ""
+    simulated = SimulatedStage(tmp_path)
+    assert simulated.run(10, simulated.snapshot)[1] == ""
+    simulated.now += 1e5
+    assert simulated.run(5, simulated.snapshot)[1] == ""
 
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seconds become tenths."""
-    monkeypatch.setattr(headway, "STALL_SECONDS", 1.5)
+    monkeypatch.setattr(stall, "STALL_SECONDS", 1.5)
     monkeypatch.setattr(restarts, "PAUSE_SECONDS", (0.05, 1.0))
-    monkeypatch.setattr(train_cells, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(stage, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(child, "command", command)
 
 
@@ -196,20 +197,20 @@ def test_local_workers_that_do_nothing_end_the_stage_with_the_reason(
     orders: dict[str, Any], says: str, tmp_path: Path, hasty: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if orders.get("code"):  # given up by their number, however long their starts take
-        monkeypatch.setattr(headway, "STALL_SECONDS", 600.0)
+        monkeypatch.setattr(stall, "STALL_SECONDS", 600.0)
     store = Store(tmp_path)
     StandIn(tmp_path).order(**orders)
     with (
         contextlib.closing(open_launcher(store, WorkerOptions(Execution(platform="cpu")))) as launcher,
         pytest.raises(UserError, match=says) as caught,
     ):
-        train_cells.train_cells(board(), store, launcher)
+        train_cells(board(), store, launcher)
     assert "\n" not in str(caught.value)
 
 
 def test_a_launcher_that_starts_nothing_ends_the_stage(tmp_path: Path, hasty: None) -> None:
     with pytest.raises(UserError, match="no worker is at work"):
-        train_cells.train_cells(board(), Store(tmp_path), NoWorkers())
+        train_cells(board(), Store(tmp_path), NoWorkers())
 
 
 class Deaths:

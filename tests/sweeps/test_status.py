@@ -102,7 +102,7 @@ def test_an_interrupted_sweep_never_shows_the_whole(
         counts = [told[name] for name in LINES[:-1] if name in told]
         assert any("pending" in text or "to come" in text for text in counts)
         shares.append(int(told["FLOPs"].partition("(")[2].rstrip("%)")))
-        finished = sum(stage["cells"].get("finished", 0) for stage in read_status(tmp_path / "out")["stages"])
+        finished = sum(stage.cells.get("finished", 0) for stage in read_status(tmp_path / "out").stages)
         assert finished == len(Store(tmp_path / "out").contents().cells)
     assert shares == sorted(shares)
     assert 0 < shares[-1] < 100
@@ -138,7 +138,7 @@ def test_a_fit_of_an_older_table_is_named(
     run(config, tmp_path / "out")
     fit = {"provenance": {"table": {"sha256": "of another table"}}}
     (tmp_path / "out" / "fit.json").write_text(json.dumps(fit))
-    assert read_status(tmp_path / "out")["stale"] is True
+    assert read_status(tmp_path / "out").stale is True
     capsys.readouterr()
     command.run([str(tmp_path / "out")])
     assert "fit.json and report.html are of an older run table" in capsys.readouterr().out

@@ -11,8 +11,8 @@ import pytest
 from isoflop.base.durable import CorruptRecordError, new_folder
 from isoflop.base.errors import UserError
 from isoflop.sweeps.grids.config import SweepConfig
-from isoflop.sweeps.progress.status import read_status
-from isoflop.sweeps.queue.store import MAX_DAMAGES, Store
+from isoflop.sweeps.progress.status import StageStatus, read_status
+from isoflop.sweeps.queue.store import MAX_CORRUPTIONS, Store
 
 
 def test_a_folder_knows_its_config(config: SweepConfig, tmp_path: Path) -> None:
@@ -112,9 +112,9 @@ def test_a_fresh_folder_has_a_state_too(config: SweepConfig, tmp_path: Path) -> 
     """As a sweep leaves it that is killed before it has told its plan."""
     Store.open(tmp_path, config)
     status = read_status(tmp_path)
-    assert status["flops_done"] == 0
-    assert status["seconds_left"] is None
-    assert status["stages"][1] == {"name": "grid", "cells": {}, "planned": 6}
+    assert status.flops_done == 0
+    assert status.seconds_left is None
+    assert status.stages[1] == StageStatus("grid", {}, 6)
 
 
 def test_a_folder_that_is_not_there_has_no_state(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_folder_that_is_not_there_has_no_state(tmp_path: Path) -> None:
 
 def test_a_disk_that_damages_a_record_again_and_again_is_not_written_to_for_ever(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    for _ in range(MAX_DAMAGES):
+    for _ in range(MAX_CORRUPTIONS):
         with new_folder(store.cell("one")) as folder:
             (folder / "cell.json").write_text("{}")
         (store.cell("one") / "cell.json").write_text("{ ")

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,10 +19,11 @@ from isoflop.base.json_values import to_json
 from isoflop.sweeps.grids.segments import build_tree
 from isoflop.sweeps.progress.background_sync import BackgroundSync
 from isoflop.sweeps.progress.console import Reporter
-from isoflop.sweeps.progress.tracker_sync import read_rows
+from isoflop.sweeps.progress.table_files import read_rows
 from isoflop.sweeps.queue.board import Board
 from isoflop.sweeps.queue.live_metrics import LiveLog, Metrics, cell_rates
 from isoflop.sweeps.queue.store import Store
+from isoflop.sweeps.row import Row
 from isoflop.sweeps.trackers import wandb as wandb_tracker
 from isoflop.train.data.corpus import Corpus
 from isoflop.train.result import Clock, curve, measured, unfinished
@@ -49,16 +49,16 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield server
 
 
-def mirrored(store: Store, names: tuple[str, ...] = ("wandb",), finish: bool = False) -> list[str]:
-    """Mirrors the folder's cells in this process; what there was to say."""
+def logged(store: Store, names: tuple[str, ...] = ("wandb",), finish: bool = False) -> list[str]:
+    """Log the folder's cells in this process; return what there was to say."""
     said: list[str] = []
     reporter = Reporter()
     reporter.say = lambda text, style="": said.append(text)
-    with contextlib.closing(BackgroundSync(names, "small", store, reporter)) as mirror:
+    with contextlib.closing(BackgroundSync(names, "small", store, reporter)) as sync:
         for row in read_rows(store):
-            mirror.put(row)
+            sync.log_cell(row)
         if finish:
-            mirror.finish()
+            sync.finish()
     return said
 
 
@@ -76,10 +76,10 @@ def check_rows(server: Server, store: Store) -> None:
     """Every row has its run, and the run holds the row."""
     rows = read_rows(store)
     cells = {run.name: run for run in server.runs.values() if run.job_type != "report"}
-    assert set(cells) == {f"small-{row['cell_id']}" for row in rows}
+    assert set(cells) == {f"small-{row.cell_id}" for row in rows}
     for row in rows:
-        run = cells[f"small-{row['cell_id']}"]
-        for key, value in row.items():
+        run, columns = cells[f"small-{row.cell_id}"], row.to_dict()
+        for key, value in columns.items():
             assert value is None or run.summary[key] == value, key
         for key in (
             "d_model",
@@ -91,9 +91,9 @@ def check_rows(server: Server, store: Store) -> None:
             "budget",
             "role",
         ):
-            assert run.values[key] == row[key]
-        if row["status"] == "finished":
-            check_points(run, store, row["cell_id"])
+            assert run.values[key] == columns[key]
+        if row.status == "finished":
+            check_points(run, store, row.cell_id)
         else:
             assert (run.state, run.points) == ("failed", {})
     assert not server.unknown - {"/sdk/otel/v1/metrics"}
@@ -101,7 +101,7 @@ def check_rows(server: Server, store: Store) -> None:
 
 @pytest.mark.slow
 def test_a_sweep_online(server: Server, store: Store) -> None:
-    assert mirrored(store, finish=True) == [], server.unknown
+    assert logged(store, finish=True) == [], server.unknown
     check_rows(server, store)
     report = server.runs["small-report"]
     assert (report.state, report.job_type, report.values["sweep"]) == ("finished", "report", "small")
@@ -111,13 +111,13 @@ def test_a_sweep_online(server: Server, store: Store) -> None:
     assert (report.summary["fit.identified"], report.summary["fit.unidentified"]) == (False, "E")
     (table,) = (json.loads(data) for name, data in report.files.items() if name.endswith("table.json"))
     cell_ids = [row[table["columns"].index("cell_id")] for row in table["data"]]
-    assert cell_ids == [row["cell_id"] for row in read_rows(store, ("runs.csv",))]
+    assert cell_ids == [row.cell_id for row in read_rows(store, ("runs.csv",))]
     (artifact,) = (a for a in server.artifacts.values() if a.kind == "report")
     assert artifact.committed
     assert artifact.contents["report.html"] == b"<p>the report</p>"
     assert {"fit.json", "runs.csv", "tuning.csv", "figures/isoflop.png"} <= set(artifact.contents)
     check_read_back(store)
-    check_told_again(server, store)
+    check_logged_again(server, store)
 
 
 def check_read_back(store: Store) -> None:
@@ -131,12 +131,12 @@ def check_read_back(store: Store) -> None:
         assert there.frame[name].tolist() == here.frame[name].tolist(), name
 
 
-def check_told_again(server: Server, store: Store) -> None:
+def check_logged_again(server: Server, store: Store) -> None:
     """A process that died before it could mark anything: its successor finds all of it on the server."""
     for mark in store.path.glob("mirrored/wandb/*"):
         mark.unlink()
     posts = server.asked["file_stream"]
-    assert mirrored(store, finish=True) == []
+    assert logged(store, finish=True) == []
     assert server.asked["file_stream"] == posts
     assert len(list(store.path.glob("mirrored/wandb/*"))) == len(read_rows(store)) + 1
 
@@ -148,13 +148,13 @@ def make_board(corpus: Corpus) -> Board:
     return Board("train the grid", build_tree(cells.values(), 10_000), cells, "none", "")
 
 
-def running(board: Board, corpus: Corpus) -> list[dict[str, Any]]:
+def running(board: Board, corpus: Corpus) -> list[Row]:
     """The rows of its cells."""
     cells = board.cells.values()
     return [row_of(cell, "grid", "", unfinished(cell, corpus, "running", "")) for cell in cells]
 
 
-def finish_cell(store: Store, corpus: Corpus, cell: CellSpec, metrics: Metrics) -> dict[str, Any]:
+def finish_cell(store: Store, corpus: Corpus, cell: CellSpec, metrics: Metrics) -> Row:
     """Files the cell; its row."""
     windows, clock = np.array([2.0, 2.2], dtype=np.float32), Clock(3.0, 1.0, 0.01)
     result = measured(cell, corpus, windows=windows, metrics=metrics, clock=clock, device="cpu")
@@ -175,22 +175,22 @@ def test_curves_stream_while_cells_train(server: Server, store: Store, corpus: C
     said: list[str] = []
     reporter = Reporter()
     reporter.say = lambda text, style="": said.append(text)
-    with contextlib.closing(BackgroundSync(("wandb",), "small", store, reporter)) as mirror:
+    with contextlib.closing(BackgroundSync(("wandb",), "small", store, reporter)) as sync:
         live = LiveLog(store, [trunk])
         for start, stop in ((0, 30), (30, 80)):
             live.append({name: values[None, start:stop] for name, values in metrics.items()})
-            mirror.next_show = 0.0
-            mirror.show(board, frozenset({trunk}), running(board, corpus))
+            sync.next_live = 0.0
+            sync.log_live(board, frozenset({trunk}), running(board, corpus))
             for each in (cell, longer):
                 reached = lambda each=each, stop=stop: streamed(server, each) == stop  # noqa: E731  # for the loop
                 server.wait_until(reached, seconds=60)
         live.close()
         check_led(store, corpus, board)
         row = finish_cell(store, corpus, cell, metrics)
-        mirror.put(row)
+        sync.log_cell(row)
     assert said == []
     check_points(server.runs[f"small-{cell.cell_id}"], store, cell.cell_id)
-    assert server.runs[f"small-{cell.cell_id}"].summary["loss"] == row["loss"]
+    assert server.runs[f"small-{cell.cell_id}"].summary["loss"] == row.loss
     assert server.runs[f"small-{longer.cell_id}"].state == "running"
 
 
@@ -203,8 +203,8 @@ def streamed(server: Server, cell: CellSpec) -> int:
 def check_led(store: Store, corpus: Corpus, board: Board) -> None:
     """Another coordinator neither shows these cells nor tells of them: their runs are open elsewhere."""
     with contextlib.closing(BackgroundSync(("wandb",), "small", store, Reporter())) as other:
-        other.show(board, frozenset(board.tree.segments), running(board, corpus))
-        other.put(read_rows(store)[0])
+        other.log_live(board, frozenset(board.tree.segments), running(board, corpus))
+        other.log_cell(read_rows(store)[0])
     assert not list(store.path.glob("mirrored/wandb/*"))
 
 
@@ -223,36 +223,36 @@ def test_a_server_that_hangs_while_cells_train_holds_up_nothing(
     live.append({"loss": np.ones((1, 50), dtype=np.float32)})
     live.close()
     rows = read_rows(store)
-    with contextlib.closing(BackgroundSync(("wandb",), "small", store, reporter)) as mirror:
+    with contextlib.closing(BackgroundSync(("wandb",), "small", store, reporter)) as sync:
         for _ in range(1000):  # looks of the coordinator
-            mirror.next_show = 0.0
-            mirror.show(board, frozenset({trunk}), running(board, corpus))
+            sync.next_live = 0.0
+            sync.log_live(board, frozenset({trunk}), running(board, corpus))
         for row in rows:
-            mirror.put(row)
+            sync.log_cell(row)
     assert len(said) == 1
     assert "logging offline" in said[0]
     assert len(list(store.path.glob("wandb/offline-run-*"))) == len(rows)
 
 
-MIRROR = """
+SYNC = """
 import sys
 from pathlib import Path
-from isoflop.sweeps.progress.background_sync import Mirror
+from isoflop.sweeps.progress.background_sync import BackgroundSync
 from isoflop.sweeps.progress.console import Reporter
 from isoflop.sweeps.queue.store import Store
-from isoflop.sweeps.progress.tracker_sync import read_rows
+from isoflop.sweeps.progress.table_files import read_rows
 store = Store(Path(sys.argv[1]))
-mirror = Mirror(("jsonl", "wandb"), "small", store, Reporter())
+sync = BackgroundSync(("jsonl", "wandb"), "small", store, Reporter())
 for row in read_rows(store):
-    mirror.put(row)
-mirror.close()
+    sync.log_cell(row)
+sync.close()
 """
 
 
 @pytest.mark.slow
 def test_a_kill_in_the_middle_of_a_run_costs_no_point_and_doubles_none(server: Server, store: Store) -> None:
     server.faults["file_stream"] = "half"
-    with subprocess.Popen([sys.executable, "-c", MIRROR, str(store.path)]) as process:
+    with subprocess.Popen([sys.executable, "-c", SYNC, str(store.path)]) as process:
         try:
             server.wait_until(lambda: any(run.points for run in server.runs.values()), seconds=40)
         finally:
@@ -261,11 +261,11 @@ def test_a_kill_in_the_middle_of_a_run_costs_no_point_and_doubles_none(server: S
     (half,) = (run for run in server.runs.values() if run.points)
     assert half.state == "running"
     server.faults.clear()
-    assert mirrored(store, ("jsonl", "wandb")) == []
+    assert logged(store, ("jsonl", "wandb")) == []
     check_rows(server, store)
     lines = (store.path / "cells.jsonl").read_text().splitlines()
-    told = [json.loads(line)["row"]["cell_id"] for line in lines]
-    assert sorted(told) == sorted(row["cell_id"] for row in read_rows(store))
+    there = [json.loads(line)["row"]["cell_id"] for line in lines]
+    assert sorted(there) == sorted(row.cell_id for row in read_rows(store))
 
 
 @pytest.mark.slow
@@ -277,12 +277,12 @@ def test_a_server_that_fails_costs_one_warning_and_nothing_else(
 ) -> None:
     server.faults["file_stream"] = fault
     monkeypatch.setattr(wandb_tracker, "ONLINE_SECONDS", patience)
-    (said,) = mirrored(store)
+    (said,) = logged(store)
     assert "W&B can't be reached (" in said
     assert why in said
     assert f": logging offline; isoflop sync {store.path} sends it later" in said
     runs = [read_run(path) for path in store.path.glob("wandb/offline-run-*/*.wandb")]
-    assert sorted(run.run_id for run in runs) == sorted(f"small-{row['cell_id']}" for row in read_rows(store))
+    assert sorted(run.run_id for run in runs) == sorted(f"small-{row.cell_id}" for row in read_rows(store))
     marks = [p.read_text() for p in store.path.glob("mirrored/wandb/*")]
     assert all(text.split() in (["finished"], ["diverged"]) for text in marks)
 
@@ -296,7 +296,7 @@ def test_what_was_logged_offline_is_synced_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.delenv("WANDB_MODE")
-    assert mirrored(store, finish=True) == []
+    assert logged(store, finish=True) == []
     assert not server.runs
     assert len(list(store.path.glob("wandb/offline-run-*"))) == len(read_rows(store)) + 1
     for sent in (len(read_rows(store)) + 1, 0):
@@ -309,14 +309,14 @@ def test_what_was_logged_offline_is_synced_once(
 
 def check_second_try(server: Server, store: Store, corpus: Corpus) -> None:
     """A cell that diverged, trained again to its end, is the run that it was."""
-    (wild,) = (row for row in read_rows(store) if row["status"] == "diverged")
-    run = server.runs[f"small-{wild['cell_id']}"]
+    (wild,) = (row for row in read_rows(store) if row.status == "diverged")
+    run = server.runs[f"small-{wild.cell_id}"]
     assert run.tags == [*run.tags[:3], "diverged"]
     again = train_again(store, corpus)
     assert _run(["sync", str(store.path)]) == 0
     check_rows(server, store)
     said = (run.summary["loss"], run.summary["reason"], len(run.tags))
-    assert said == (again["loss"], again["reason"], 3)
+    assert said == (again.loss, again.reason, 3)
 
 
 def refused(capsys: pytest.CaptureFixture[str], store: Store, *parts: str) -> None:

@@ -1,0 +1,61 @@
+"""The processes that hand out a folder's work: each known to the others, and the first to come tidies up."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator
+
+from isoflop.sweeps.queue import board as boards
+from isoflop.sweeps.queue.claims import Claims, names
+from isoflop.sweeps.queue.heartbeats import HEARTBEATS_PER_LEASE, HeartbeatMonitor, HeartbeatWriter
+from isoflop.sweeps.queue.process_identity import ProcessIdentity
+from isoflop.sweeps.queue.store import Store
+
+MAX_HEARTBEAT_SECONDS = 2.0
+"""The longest between two heartbeats of a coordinator: three are waited for where an old one may live."""
+
+
+@contextlib.contextmanager
+def coordinating(store: Store, lease_seconds: float, say: Callable[[str], None]) -> Iterator[None]:
+    """Make this process known to others on the folder; where it is alone, what failed is tried again, and the
+    claims of dead processes are void."""
+    process = ProcessIdentity.own()
+    seconds = min(MAX_HEARTBEAT_SECONDS, lease_seconds / HEARTBEATS_PER_LEASE)
+    heartbeats = HeartbeatWriter(store.path / "coordinators", process, seconds)
+    monitor = HeartbeatMonitor(heartbeats.folder, 2.5 * seconds)
+    others = {name.removesuffix(".json") for name in names(heartbeats.folder)}
+    dead = monitor.gone(others)
+    if others - dead:  # of another machine, or of a boot before: they live if their heartbeats go on
+        time.sleep(3 * seconds)
+        dead |= monitor.gone(others - dead)
+    for name in dead:
+        (heartbeats.folder / f"{name}.json").unlink(missing_ok=True)
+    if others - dead:
+        say(f"joining: {len(others - dead)} more at work on {store.path}")
+    else:
+        _tidy_up(store, process.name)
+    heartbeats.start()
+    try:
+        yield
+    finally:
+        heartbeats.stop()
+
+
+def _tidy_up(store: Store, name: str) -> None:
+    """Forget what earlier runs of the command failed at, and release their dead workers' tasks."""
+    store.forget_failures()
+    for board in names(store.path / "board"):
+        boards.take_down(store, board)
+    claims = Claims(store.path / "claims", name)
+    standing = claims.standing()
+    workers = {name.removesuffix(".json") for name in names(store.path / "workers")}
+    dead = HeartbeatMonitor(store.path / "workers", math.inf).gone(workers)
+    for claim in standing:
+        if claim.worker in dead and (taken := claims.take_over(claim)):
+            claims.release(taken)
+    for worker in dead:
+        (store.path / "workers" / f"{worker}.json").unlink(missing_ok=True)
+    if workers == dead:
+        store.remove_scratch()

@@ -1,0 +1,60 @@
+"""A row of the run table: what a cell measured, and its place in the sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, get_type_hints
+
+from isoflop.base.json_values import from_json
+from isoflop.train.result import CellResult
+
+LEADING = (
+    *("cell_id", "trunk_id", "sweep", "init_seed", "data_seed", "status", "reason", "role", "budget"),
+    *("lr_rule", "flops_spent"),
+)
+"""The columns that a table begins with; the others follow in the order of `CellResult`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row(CellResult):
+    """A cell's result, and what only the sweep knows of it.
+
+    `trunk_id` names what cells share that branch off one trunk; `budget` in FLOPs; `lr_rule`: the rule that
+    gave `lr`; `flops_spent`: the cell's share of what its segments cost, each divided among the cells on it.
+    """
+
+    trunk_id: str
+    sweep: str
+    role: str
+    budget: float
+    lr_rule: str
+    flops_spent: float
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the cell has its loss."""
+        return self.status == "finished"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more comes of the cell in this run of the sweep."""
+        return self.status in OVER
+
+    def to_dict(self) -> dict[str, Any]:
+        """The row by column, in the order of the table."""
+        return {name: getattr(self, name) for name in COLUMNS}
+
+    @classmethod
+    def from_csv(cls, record: Mapping[str, str]) -> Row:
+        """The row back from its fields as text; an empty field that holds no text is None."""
+        return from_json(cls, {k: v if v or k in TEXTS else None for k, v in record.items()})
+
+
+OVER = ("finished", "diverged", "failed")
+"""Statuses of cells that are over; the others are `pending` and `running`."""
+
+COLUMNS = (*LEADING, *(field.name for field in fields(CellResult) if field.name not in LEADING))
+
+TEXTS = frozenset(name for name, hint in get_type_hints(Row).items() if hint is str)
+"""The columns of text, in which an empty field is an empty text."""
