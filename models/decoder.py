@@ -18,6 +18,7 @@ from isoflop.models.config import Dtype, ModelConfig, Remat
 from isoflop.models.experts import Experts
 from isoflop.models.layers import FeedForward, Linear, RMSNorm
 from isoflop.models.ledger import Ledger
+from isoflop.models.roles import Embedding, Readout, TiedEmbedding
 
 Aux = dict[str, jax.Array]
 
@@ -55,13 +56,14 @@ class Model(nnx.Module):
         self.dtype = dtype
         self.remat: Remat = remat
         shape = (config.vocab_size, config.width)
-        # A tied matrix is read by the head as well, and there its rows must stay small.
-        scale = config.width**-0.5 if config.tie_embeddings else 1.0
-        self.embedding = nnx.Param(jax.random.normal(rngs.params(), shape) * scale)
+        role, scale = (TiedEmbedding, config.width**-0.5) if config.tie_embeddings else (Embedding, 1.0)
+        self.embedding = role(jax.random.normal(rngs.params(), shape) * scale)
         self.blocks = nnx.List([Block(config, dtype=dtype, rngs=rngs) for _ in range(config.depth)])
         self.final_norm = RMSNorm(config.width, config.norm_eps)
         if not config.tie_embeddings:
-            self.head = Linear(config.width, config.vocab_size, gain=0.0, dtype=dtype, rngs=rngs)
+            self.head = Linear(
+                config.width, config.vocab_size, gain=0.0, dtype=dtype, rngs=rngs, role=Readout
+            )
 
     def features(self, tokens_BxT: ArrayLike) -> tuple[jax.Array, Aux]:
         """Final-normed features (B, T, D) in the compute dtype; float32 scalars, means over the layers."""

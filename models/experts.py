@@ -13,6 +13,7 @@ from flax import nnx
 
 from isoflop.models.config import Dtype, ModelConfig
 from isoflop.models.layers import FeedForward, Linear
+from isoflop.models.roles import Router
 
 ROUTER_GAIN = 0.1
 """Small, so that a token starts out torn between all experts (Fedus et al. 2022, section 2.4)."""
@@ -89,7 +90,9 @@ class Experts(nnx.Module):
 
     def __init__(self, config: ModelConfig, *, dtype: Dtype, rngs: nnx.Rngs) -> None:
         self.config = config
-        self.router = Linear(config.width, config.experts, gain=ROUTER_GAIN, dtype="float32", rngs=rngs)
+        self.router = Linear(
+            config.width, config.experts, gain=ROUTER_GAIN, dtype="float32", rngs=rngs, role=Router
+        )
         self.experts = FeedForward(config, dtype=dtype, rngs=rngs, stack=(config.experts,))
 
     def __call__(self, x_BxTxD: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:

@@ -12,13 +12,14 @@ import jax.numpy as jnp
 from flax import nnx
 
 from isoflop.models.config import Dtype, ModelConfig
+from isoflop.models.roles import HiddenMatrix, Scale
 
 
 class RMSNorm(nnx.Module):
     """Zhang and Sennrich (2019), equation 4: x / rms(x) * scale over the last axis, computed in float32."""
 
     def __init__(self, features: int, eps: float) -> None:
-        self.scale = nnx.Param(jnp.ones(features))
+        self.scale = Scale(jnp.ones(features))
         self.eps = eps
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -30,7 +31,7 @@ class RMSNorm(nnx.Module):
 class Linear(nnx.Module):
     """y = x W without bias; W is (*stack, in, out), normal with standard deviation `gain` / sqrt(in).
 
-    With a `stack` of n maps, x is (..., n, rows, in), and each map meets its own rows.
+    With a `stack` of n maps, x is (..., n, rows, in), and each map meets its own rows. `role`: what W is for.
     """
 
     def __init__(
@@ -42,9 +43,10 @@ class Linear(nnx.Module):
         dtype: Dtype,
         rngs: nnx.Rngs,
         stack: tuple[int, ...] = (),
+        role: type[nnx.Param[Any]] = HiddenMatrix,
     ) -> None:
         noise = jax.random.normal(rngs.params(), (*stack, fan_in, fan_out))
-        self.kernel = nnx.Param(noise * (gain * fan_in**-0.5))
+        self.kernel = role(noise * (gain * fan_in**-0.5))
         self.dtype = dtype
 
     def __call__(self, x: jax.Array) -> jax.Array:

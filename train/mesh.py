@@ -15,6 +15,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from isoflop.base.errors import UserError
+from isoflop.models.roles import Scale, is_variable
 
 AXIS = "data"
 
@@ -40,13 +41,23 @@ def divided(mesh: Mesh) -> NamedSharding:
 
 
 def sharded(mesh: Mesh, tree: Any) -> Any:
-    """The sharding of each array: along the longest axis that the devices divide, if it is a matrix."""
-    return jax.tree.map(lambda x: _shard(mesh, x.shape), tree)
+    """The sharding of each array of a tree of parameters or moments, by their roles.
+
+    Scales, and what belongs to no parameter (the count of steps), are whole on every device; a matrix is
+    divided along its longest axis that the devices divide.
+    """
+
+    def one(node: Any) -> Any:
+        if not is_variable(node) or isinstance(node, Scale):
+            return jax.tree.map(lambda _: replicated(mesh), node)
+        return jax.tree.map(lambda x: _longest_axis(mesh, x.shape), node)
+
+    return jax.tree.map(one, tree, is_leaf=is_variable)
 
 
-def _shard(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:
+def _longest_axis(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:
     axes = [i for i, size in enumerate(shape) if size % mesh.size == 0]
-    if len(shape) < 2 or not axes:
+    if not axes:
         return replicated(mesh)
     longest = max(axes, key=lambda i: shape[i])
     return NamedSharding(mesh, PartitionSpec(*(AXIS if i == longest else None for i in range(len(shape)))))

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import optax
 
-from isoflop.train.parametrization import is_hidden
+from isoflop.models.roles import HiddenMatrix, map_roles
 from isoflop.train.spec import AdamW, Muon
 
 ADAM_RMS = 0.2
@@ -26,7 +26,7 @@ def directions(optimizer: AdamW | Muon) -> optax.GradientTransformation:
 
 
 def _labels(params: Any) -> Any:
-    return jax.tree_util.tree_map_with_path(lambda path, p: "muon" if is_hidden(path, p) else "adam", params)
+    return map_roles(lambda role: "muon" if issubclass(role, HiddenMatrix) else "adam", params)
 
 
 def _last_two_axes(params: Any) -> Any:
@@ -35,5 +35,5 @@ def _last_two_axes(params: Any) -> Any:
 
 
 def _with_adams_rms(orthogonal: jax.Array) -> jax.Array:
-    """An orthogonal (m, n) matrix has entries of root mean square 1 / sqrt(max(m, n))."""
+    # An orthogonal (m, n) matrix has entries of root mean square 1 / sqrt(max(m, n)).
     return orthogonal * (ADAM_RMS * math.sqrt(max(orthogonal.shape[-2:])))

@@ -18,12 +18,19 @@ normalized, and above a width of 64 heads don't grow.
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
+from flax import nnx
+
+from isoflop.models.roles import HiddenMatrix, Readout, Router, map_roles
 from isoflop.train.spec import Parametrization, Recipe
 
 BASE_WIDTH = 64
 BASE_DEPTH = 2
+
+READS_FEATURES = (HiddenMatrix, Readout, Router)
+"""Matrices that sum over `width` features, so that their right rate falls with it; these alone decay."""
 
 
 def branch_scale(parametrization: Parametrization, depth: int) -> float:
@@ -31,25 +38,30 @@ def branch_scale(parametrization: Parametrization, depth: int) -> float:
     return BASE_DEPTH / depth if parametrization == "completep" else 1.0
 
 
-def is_matrix(path: tuple[Any, ...], parameter: Any) -> bool:
-    """Whether it reads features: the blocks' and the head's matrices, not scales, not the embedding."""
-    return parameter.ndim >= 2 and "embedding" not in str(path)
+class Multipliers(NamedTuple):
+    """Trees of numbers in the parameters' places: their rate and weight decay over the recipe's."""
+
+    rate: Any
+    decay: Any
 
 
-def is_hidden(path: tuple[Any, ...], parameter: Any) -> bool:
-    """Whether it makes features of features: not the head's, nor a router's, whose outputs are choices."""
-    return is_matrix(path, parameter) and not any(name in str(path) for name in ("'head'", "'router'"))
+def multipliers(recipe: Recipe, params: Any) -> Multipliers:
+    """The multipliers of all parameters, by their roles; `UserError` for one of no known role."""
+    return Multipliers(
+        map_roles(partial(rate_multiplier, recipe), params),
+        map_roles(partial(decay_multiplier, recipe), params),
+    )
 
 
-def rate_multiplier(recipe: Recipe, path: tuple[Any, ...], parameter: Any) -> float:
-    """The parameter's rate over the recipe's."""
-    if recipe.parametrization == "standard" or not is_matrix(path, parameter):
+def rate_multiplier(recipe: Recipe, role: type[nnx.Param[Any]]) -> float:
+    """The rate of a role's parameters over the recipe's."""
+    if recipe.parametrization == "standard" or not issubclass(role, READS_FEATURES):
         return 1.0
     ratio = BASE_WIDTH / recipe.model.width
-    by_muon = recipe.optimizer.name == "muon" and is_hidden(path, parameter)
+    by_muon = recipe.optimizer.name == "muon" and issubclass(role, HiddenMatrix)
     return ratio**0.5 if by_muon else ratio
 
 
-def decay_multiplier(recipe: Recipe, path: tuple[Any, ...], parameter: Any) -> float:
-    """The parameter's weight decay over the recipe's: none for scales and for the embedding's look-ups."""
-    return 1.0 / rate_multiplier(recipe, path, parameter) if is_matrix(path, parameter) else 0.0
+def decay_multiplier(recipe: Recipe, role: type[nnx.Param[Any]]) -> float:
+    """The weight decay of a role's parameters over the recipe's: none for scales and embeddings."""
+    return 1.0 / rate_multiplier(recipe, role) if issubclass(role, READS_FEATURES) else 0.0

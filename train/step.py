@@ -18,7 +18,7 @@ from isoflop.train.execution import Execution, Remat
 from isoflop.train.loss import mean_loss, token_losses
 from isoflop.train.mesh import divided, mesh_over, replicated, sharded
 from isoflop.train.optimizers import directions
-from isoflop.train.parametrization import decay_multiplier, is_matrix, rate_multiplier
+from isoflop.train.parametrization import Multipliers, multipliers
 from isoflop.train.spec import Recipe
 
 EVAL_BATCH = 16
@@ -82,47 +82,124 @@ def shape_of(recipe: Recipe) -> Recipe:
 
 @lru_cache(maxsize=64)
 def _programs(recipe: Recipe, remat: Remat, devices: int, packing: Packing) -> Programs:
-    def fresh(seed: Any) -> nnx.Module:
-        return build(recipe.model, seed=seed, dtype=recipe.dtype, remat=remat)
-
-    graph, _ = nnx.split(nnx.eval_shape(lambda: fresh(0)))
+    graph, params = nnx.split(
+        nnx.eval_shape(lambda: build(recipe.model, seed=0, dtype=recipe.dtype, remat=remat))
+    )
     transform = directions(recipe.optimizer)
     mesh = mesh_over(devices) if devices > 1 else None
+    step = partial(
+        train_step,
+        graph=graph,
+        transform=transform,
+        multipliers=multipliers(recipe, params),
+        clip=recipe.optimizer.clip,
+        mesh=mesh,
+    )
+    return _jitted(
+        partial(init_state, recipe=recipe, transform=transform),
+        partial(train_steps, step=step),
+        partial(window_losses, graph=graph, mesh=mesh),
+        packing,
+        mesh,
+    )
 
-    def init(seed: jax.Array) -> TrainState:
-        params = nnx.state(fresh(seed), nnx.Param)
-        return TrainState(params, transform.init(params))
 
-    def apply(params: Any, windows_BxT1: jax.Array) -> tuple[Any, ...]:
-        tokens = _share(windows_BxT1, mesh).astype(jnp.int32)
-        model: Any = nnx.merge(graph, _whole(params, mesh))
-        features, told = model.features(tokens[:, :-1])
-        return features, model.unembedding(), tokens[:, 1:], told
+def init_state(seed: Any, *, recipe: Recipe, transform: optax.GradientTransformation) -> TrainState:
+    """The state before the first step."""
+    params = nnx.state(build(recipe.model, seed=seed, dtype=recipe.dtype), nnx.Param)
+    return TrainState(params, transform.init(params))
 
-    def objective(params: Any, windows_BxT1: jax.Array) -> tuple[jax.Array, Metrics]:
-        features, head, targets, told = apply(params, windows_BxT1)
-        loss = mean_loss(features, head, targets)
-        extra = sum(weight * told[name] for name, weight in AUXILIARY_WEIGHTS.items() if name in told)
-        return loss + extra, {"loss": loss} | told
 
-    def step(state: TrainState, windows_BxT1: jax.Array, rate: Any, decay: Any) -> tuple[TrainState, Metrics]:
-        gradient, metrics = jax.grad(objective, has_aux=True)(state.params, windows_BxT1)
-        return _descend(recipe, transform, state, gradient, rate, decay, metrics)
+def train_step(
+    state: TrainState,
+    windows_BxT1: jax.Array,
+    rate: Any,
+    weight_decay: Any,
+    *,
+    graph: nnx.GraphDef[Any],
+    transform: optax.GradientTransformation,
+    multipliers: Multipliers,
+    clip: float,
+    mesh: Mesh | None = None,
+) -> tuple[TrainState, Metrics]:
+    """One step of a training run, a pure function of arrays; what is named after them is static.
 
-    def train(state: TrainState, windows: Any, rows: Any, rates: Any, decay: Any, steps: Any) -> Any:
-        def one(i: jax.Array, carry: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
-            state, metrics = step(carry[0], windows[rows[i]], rates[i], decay)
-            return state, {name: carry[1][name].at[i].set(value) for name, value in metrics.items()}
+    `graph`: the model without its parameters. `transform`: gradients to directions, by `directions`. `clip`:
+    the largest global norm of a gradient, 0 for no bound.
+    """
+    loss = partial(objective, graph=graph, mesh=mesh)
+    gradient, metrics = jax.grad(loss, has_aux=True)(state.params, windows_BxT1)
+    norm = optax.tree.norm(gradient)
+    if clip:
+        gradient = jax.tree.map(lambda g: g * (clip / jnp.maximum(norm, clip)), gradient)
+    direction, moments = transform.update(gradient, state.moments, state.params)
 
-        names = jax.eval_shape(step, state, windows[rows[0]], rates[0], decay)[1]
-        return jax.lax.fori_loop(0, steps, one, (state, {name: jnp.zeros(rates.shape) for name in names}))
+    def move(p: jax.Array, d: jax.Array, rate_multiplier: float, decay_multiplier: float) -> jax.Array:
+        # Decoupled decay, times the rate as in optax's adamw; where there is none its product isn't computed.
+        decayed = d + weight_decay * decay_multiplier * p if decay_multiplier else d
+        return rate * rate_multiplier * decayed
 
-    def evaluate(params: Any, windows_ExT1: jax.Array) -> jax.Array:
-        batches = windows_ExT1.reshape(-1, EVAL_BATCH, windows_ExT1.shape[-1])
-        one = lambda batch: token_losses(*apply(params, batch)[:3]).mean(axis=-1)  # noqa: E731  # short
-        return jax.lax.map(one, batches).reshape(-1)
+    update = jax.tree.map(move, state.params, direction, *multipliers)
+    params = jax.tree.map(jnp.subtract, state.params, update)
+    norms = {"grad_norm": norm, "update_norm": optax.tree.norm(update)}
+    return TrainState(params, moments), metrics | norms
 
-    return _jitted(init, train, evaluate, packing, mesh)
+
+def train_steps(
+    state: TrainState,
+    windows: Any,
+    rows: Any,
+    rates: Any,
+    weight_decay: Any,
+    steps: Any,
+    *,
+    step: Callable[..., tuple[TrainState, Metrics]],
+) -> tuple[TrainState, Metrics]:
+    """The first `steps` of S steps, each on the windows that its row names; metrics (S,), 0 after `steps`."""
+
+    def one(i: jax.Array, carry: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
+        state, metrics = step(carry[0], windows[rows[i]], rates[i], weight_decay)
+        return state, {name: carry[1][name].at[i].set(value) for name, value in metrics.items()}
+
+    names = jax.eval_shape(step, state, windows[rows[0]], rates[0], weight_decay)[1]
+    return jax.lax.fori_loop(0, steps, one, (state, {name: jnp.zeros(rates.shape) for name in names}))
+
+
+def objective(
+    params: Any, windows_BxT1: jax.Array, *, graph: nnx.GraphDef[Any], mesh: Mesh | None = None
+) -> tuple[jax.Array, Metrics]:
+    """What a step minimizes: the mean cross-entropy of a batch, nats per token, and the auxiliary losses."""
+    features, head, targets, auxiliary = _apply(params, windows_BxT1, graph, mesh)
+    loss = mean_loss(features, head, targets)
+    extra = sum(weight * auxiliary[name] for name, weight in AUXILIARY_WEIGHTS.items() if name in auxiliary)
+    return loss + extra, {"loss": loss} | auxiliary
+
+
+def window_losses(
+    params: Any, windows_ExT1: jax.Array, *, graph: nnx.GraphDef[Any], mesh: Mesh | None = None
+) -> jax.Array:
+    """Mean loss of each window (E,), nats per token; E is a multiple of EVAL_BATCH."""
+
+    def one_batch(windows_BxT1: jax.Array) -> jax.Array:
+        features, head, targets, _ = _apply(params, windows_BxT1, graph, mesh)
+        return token_losses(features, head, targets).mean(axis=-1)
+
+    batches = windows_ExT1.reshape(-1, EVAL_BATCH, windows_ExT1.shape[-1])
+    return jax.lax.map(one_batch, batches).reshape(-1)
+
+
+def _apply(
+    params: Any, windows_BxT1: jax.Array, graph: nnx.GraphDef[Any], mesh: Mesh | None
+) -> tuple[jax.Array, jax.Array, jax.Array, Metrics]:
+    """Features, unembedding, targets (B, T), and the model's auxiliary scalars."""
+    if mesh is not None:
+        params = jax.lax.with_sharding_constraint(params, replicated(mesh))
+        if len(windows_BxT1) % mesh.size == 0:  # a few windows to evaluate may not go round
+            windows_BxT1 = jax.lax.with_sharding_constraint(windows_BxT1, divided(mesh))
+    tokens = windows_BxT1.astype(jnp.int32)
+    model: Any = nnx.merge(graph, params)
+    features, auxiliary = model.features(tokens[:, :-1])
+    return features, model.unembedding(), tokens[:, 1:], auxiliary
 
 
 def _jitted(init: Any, train: Any, evaluate: Any, packing: Packing, mesh: Mesh | None) -> Programs:
@@ -147,31 +224,6 @@ def _jitted(init: Any, train: Any, evaluate: Any, packing: Packing, mesh: Mesh |
     )
 
 
-def _descend(
-    recipe: Recipe,
-    transform: optax.GradientTransformation,
-    state: TrainState,
-    gradient: Any,
-    rate: jax.Array,
-    weight_decay: jax.Array,
-    metrics: Metrics,
-) -> tuple[TrainState, Metrics]:
-    """One step down a gradient, clipped if the recipe says so."""
-    norm = optax.tree.norm(gradient)
-    if clip := recipe.optimizer.clip:  # 0 is no clipping
-        gradient = jax.tree.map(lambda g: g * (clip / jnp.maximum(norm, clip)), gradient)
-    direction, moments = transform.update(gradient, state.moments, state.params)
-
-    def move(path: tuple[Any, ...], p: jax.Array, d: jax.Array) -> jax.Array:
-        decay = weight_decay * decay_multiplier(recipe, path, p)
-        return rate * rate_multiplier(recipe, path, p) * (d + decay * p if is_matrix(path, p) else d)
-
-    update = jax.tree_util.tree_map_with_path(move, state.params, direction)
-    params = jax.tree.map(jnp.subtract, state.params, update)
-    told = {"grad_norm": norm, "update_norm": optax.tree.norm(update)}
-    return TrainState(params, moments), metrics | told
-
-
 def _train_members(
     train: Any,
     packing: Packing,
@@ -185,13 +237,3 @@ def _train_members(
     if packing == "vmap":
         return jax.vmap(train, in_axes=(0, None, 0, 0, 0, None))(states, windows, rows, rates, decays, steps)
     return jax.lax.map(lambda m: train(m[0], windows, *m[1:], steps), (states, rows, rates, decays))
-
-
-def _share(windows_BxT1: jax.Array, mesh: Mesh | None) -> jax.Array:
-    if mesh is None or len(windows_BxT1) % mesh.size:  # a few windows to evaluate may not go round
-        return windows_BxT1
-    return jax.lax.with_sharding_constraint(windows_BxT1, divided(mesh))
-
-
-def _whole(params: Any, mesh: Mesh | None) -> Any:
-    return jax.lax.with_sharding_constraint(params, replicated(mesh)) if mesh else params

@@ -11,6 +11,7 @@ import pytest
 from flax import nnx
 
 from isoflop.models import build
+from isoflop.models.roles import ROLES, HiddenMatrix, Readout, Router
 from isoflop.train.data.batches import CHUNK
 from isoflop.train.parametrization import (
     BASE_DEPTH,
@@ -92,23 +93,21 @@ def test_one_rate_moves_every_depth_alike_under_completep_alone() -> None:
 
 def test_at_the_base_all_parametrizations_are_one() -> None:
     recipes = [recipe_of(BASE_WIDTH, p, depth=BASE_DEPTH) for p in ("standard", "mup", "completep")]
-    shapes = jax.eval_shape(programs(recipes[0]).init, 0).params
     assert len({recipe.model for recipe in recipes}) == 1
     for recipe in recipes:
-        flat = jax.tree_util.tree_leaves_with_path(shapes)
-        assert {rate_multiplier(recipe, path, p) for path, p in flat} == {1.0}
-        assert {decay_multiplier(recipe, path, p) for path, p in flat} == {0.0, 1.0}
+        assert {rate_multiplier(recipe, role) for role in ROLES} == {1.0}
+        assert {decay_multiplier(recipe, role) for role in ROLES} == {0.0, 1.0}
 
 
 def test_rate_times_decay_does_not_hang_on_the_width() -> None:
     for optimizer in (AdamW(0.01), Muon(0.01)):
         for width in (16, 256):
             recipe = recipe_of(width, "mup", optimizer)
-            for path, p in jax.tree_util.tree_leaves_with_path(
-                jax.eval_shape(programs(recipe).init, 0).params
-            ):
-                product = rate_multiplier(recipe, path, p) * decay_multiplier(recipe, path, p)
-                assert product in (0.0, pytest.approx(1.0))
+            products = {
+                role: rate_multiplier(recipe, role) * decay_multiplier(recipe, role) for role in ROLES
+            }
+            assert {role for role, product in products.items() if product} == {HiddenMatrix, Readout, Router}
+            assert [product for product in products.values() if product] == pytest.approx([1.0] * 3)
 
 
 def test_muon_moves_hidden_matrices_by_orthogonal_steps_of_adams_size() -> None:
