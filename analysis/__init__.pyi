@@ -8,7 +8,8 @@ from .api import report as report
 from .comparison.competition import Competition as Competition
 from .comparison.competition import rivals as rivals
 from .comparison.fits import Comparison as Comparison
-from .design.proposal import Proposal as Proposal
+from .design.next_runs import IdentifyingRuns as IdentifyingRuns
+from .design.next_runs import Proposal as Proposal
 from .figures.notebook import plot_allocation as plot_allocation
 from .figures.notebook import plot_competition as plot_competition
 from .figures.notebook import plot_curves as plot_curves

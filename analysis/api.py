@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from isoflop.analysis.approaches import fit as fitting
 from isoflop.analysis.comparison import competition, coverage
 from isoflop.analysis.comparison import fits as comparing
-from isoflop.analysis.design import next_runs as proposing
+from isoflop.analysis.design import next_runs as choosing
 from isoflop.analysis.inputs import as_fit, as_table, fit_options, holds_a_fit, stale
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.planning import prediction as predicting
@@ -21,7 +21,7 @@ from isoflop.base.errors import UserError
 if TYPE_CHECKING:
     from isoflop.analysis.comparison.competition import Competition
     from isoflop.analysis.comparison.fits import Comparison
-    from isoflop.analysis.design.proposal import Proposal
+    from isoflop.analysis.design.next_runs import IdentifyingRuns, Proposal
     from isoflop.analysis.planning.prediction import Prediction
     from isoflop.analysis.reporting.report import Report
     from isoflop.analysis.result import Coverage
@@ -148,7 +148,7 @@ def predict(
 
 def next_runs(
     runs: Runs,
-    target: str = "a",
+    target: str | None = None,
     half_width: float | None = None,
     max_flops: float | None = None,
     options: FitOptions | None = None,
@@ -156,13 +156,22 @@ def next_runs(
     columns: Columns = None,
     where: str | None = None,
     **named: Any,
-) -> Proposal:
-    """The runs that narrow what is known of `target` most per FLOP; see `isoflop.analysis.design.next_runs`.
+) -> Proposal | IdentifyingRuns:
+    """The runs to do next; see `isoflop.analysis.design.next_runs`.
 
-    The proposal rests on the fit that `options` and `named` ask for, as `fit` takes them.
+    Args:
+        runs: as for `fit`.
+        target: `a`, `b`, `n_opt@FLOPS` or `loss@FLOPS`: the runs that narrow its interval most per FLOP.
+            Without one: the runs that identify what the fit leaves open, and where it leaves nothing open,
+            those that narrow `a`.
+        half_width: half of the interval wanted; of `n_opt` a share of it, of a loss nats.
+        max_flops: what the runs may cost together; as much as the table's own did unless given.
+
+    The answer rests on the fit that `options` and `named` ask for, as `fit` takes them.
     """
     table = as_table(runs, columns=columns, where=where)
-    return proposing.next_runs(table, target, half_width, max_flops, fit_options(options, named, "next_runs"))
+    goal = choosing.goal_of(target, half_width, max_flops)
+    return choosing.next_runs(table, goal, fit_options(options, named, "next_runs"))
 
 
 def report(

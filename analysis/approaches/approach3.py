@@ -8,7 +8,7 @@ import numpy as np
 
 from isoflop.analysis.approaches.result import ApproachResult
 from isoflop.analysis.compute import PerToken, per_token
-from isoflop.analysis.design.separating_runs import next_runs
+from isoflop.analysis.design.identifying import identifying_runs
 from isoflop.analysis.laws import Law, find_law
 from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.analysis.options import FitOptions
@@ -177,7 +177,7 @@ def _next(design, solutions, verdict, cost: PerToken, table: RunTable, noise: fl
         return ()
     best = solutions.best
     params_P, theta_P = solutions.params_SxP[best], solutions.theta_SxP[best]
-    return next_runs(
+    return identifying_runs(
         design, params_P, theta_P, verdict.rivals_AxP, cost, float(table.C_R.max()), noise, table.loss_R
     )
 

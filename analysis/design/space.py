@@ -4,12 +4,15 @@ leaves."""
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-MOST = 8
-"""Budgets of one family among which every subset is weighed; 2^8 of them."""
+from isoflop.analysis.compute import PerToken
+
+MOST_WITH_ALL_SUBSETS = 8
+"""Budgets of one family among which every subset is weighed: 255 of them, and twice as many a budget more."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Space:
     """FLOPs of the branch."""
     possible_FxB: np.ndarray
     """Whether such a cell can be trained at all."""
+    cost: PerToken
+    """Training FLOPs per token at a size."""
 
     def flops(self, family_M: np.ndarray, cells_MxB: np.ndarray) -> np.ndarray:
         """Price of M trunks with the cells marked True on each."""
@@ -51,19 +56,22 @@ class Trunk:
 
 @dataclass(frozen=True)
 class Pick:
-    """One move: `trunk` the position of the trunk it goes on with (those begun by earlier picks count on),
-    None to begin a new one; `budgets` at which it adds a cell; what it costs, and the half-width expected
-    after it over that before all picks (NaN where no law says)."""
+    """One move: cells that are added to one trunk, or to several new ones."""
 
     family: int
     trunk: int | None
+    """Position of the trunk that it goes on with (those begun by earlier picks count on); None: a new one."""
     budgets: tuple[int, ...]
+    """Positions of the budgets at which it adds a cell."""
     flops: float
     ratio: float = float("nan")
+    """Half-width expected after it, over that before all picks; NaN where no law says."""
     times: int = 1
+    """How many such new trunks."""
+    why: str = ""
 
     def train(self, trunks: list[Trunk]) -> None:
-        """Brings a list of trunks up to date, as if it had been trained."""
+        """Bring a list of trunks up to date, as if the pick had been trained."""
         if self.trunk is None:
             trunks += [Trunk(self.family, self.budgets, self.budgets)] * self.times
             return
@@ -74,17 +82,25 @@ class Pick:
 
 @functools.cache
 def subsets(count: int) -> np.ndarray:
-    """Every non-empty subset of `count` things, (2^count - 1) x count booleans; of more than `MOST` the
-    single ones, all, and those that run from one to another."""
-    if count <= MOST:
+    """Every non-empty subset of `count` things, (2^count - 1) x count booleans.
+
+    Of more than `MOST_WITH_ALL_SUBSETS` things only those that run without a gap from one to another.
+    """
+    if count <= MOST_WITH_ALL_SUBSETS:
         return (np.arange(1, 2**count)[:, None] >> np.arange(count)) % 2 == 1
     low, high = np.triu_indices(count)
     at = np.arange(count)
     return (at >= low[:, None]) & (at <= high[:, None])
 
 
-def marks(at: tuple[int, ...], count: int) -> np.ndarray:
+def marks(at: Iterable[int], count: int) -> np.ndarray:
     """Booleans, True at the positions `at`."""
     found = np.zeros(count, dtype=bool)
     found[list(at)] = True
     return found
+
+
+def tried_cells(trunks: Sequence[Trunk], budgets: int) -> tuple[np.ndarray, np.ndarray]:
+    """Family of each of M trunks and the cells tried on it, MxB: what `Space.flops` prices."""
+    cells_MxB = np.array([marks(t.tried, budgets) for t in trunks], dtype=bool).reshape(len(trunks), budgets)
+    return np.array([t.family for t in trunks], dtype=int), cells_MxB

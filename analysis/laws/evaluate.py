@@ -52,6 +52,23 @@ def evaluate(law: Law, params: np.ndarray, *inputs: Any) -> np.ndarray:
     return loss.reshape(N.shape if params.ndim == 1 else (len(rows), *N.shape))
 
 
+def decoded(law: Law, theta: np.ndarray, centre: tuple[float, float]) -> np.ndarray:
+    """Natural parameters at one theta (shape P), or at each of B (BxP); `centre`: see `Law`."""
+    return _mapped(law.decode, theta, centre)
+
+
+def encoded(law: Law, params: np.ndarray, centre: tuple[float, float]) -> np.ndarray:
+    """theta of one parameter vector (shape P), or of each of B (BxP): the inverse of `decoded`."""
+    return _mapped(law.encode, params, centre)
+
+
+def _mapped(function: Callable, rows: np.ndarray, centre: tuple[float, float]) -> np.ndarray:
+    rows = np.asarray(rows, dtype=float)
+    with float64_on_cpu():
+        found = vectorized(function, (0, None, None))(np.atleast_2d(rows), *centre)
+    return np.asarray(found, dtype=float).reshape(rows.shape)
+
+
 @functools.cache
 def vectorized(function: Callable, in_axes: tuple[int | None, ...] = (0,)) -> Callable:
     """The function compiled over a batch of its arguments; traced once a shape, not at every call."""

@@ -51,6 +51,9 @@ class FitProblem:
     """The law's covariates, each with one entry per run."""
     scale: np.ndarray | float = 1.0
     """What residuals are multiplied by before the loss: the reciprocal of each run's relative noise."""
+    whitening: tuple[np.ndarray, np.ndarray] | None = None
+    """For runs that share noise: each run's trunk number, and what part of its trunk's summed residuals is
+    taken off its own (`trunk_noise.whitening`): least squares of the rest is generalized least squares."""
 
     @property
     def centre(self) -> tuple[float, float]:
@@ -139,7 +142,11 @@ def solve(
     program = _projected_chunk if projected else _newton_chunk
     deltas = np.minimum(design.delta * ZONES, LEAST_SQUARES)
     first = len(ZONES) - 1 if design.delta >= LEAST_SQUARES else WARM if warm else 0
-    shared = (design.law, inputs, design.centre, design.space == "raw", scale_R, deltas)
+    whitening = None
+    if design.whitening is not None:
+        trunk_R, part_R = design.whitening
+        whitening = np.pad(trunk_R, (0, rows), constant_values=R), np.pad(part_R, (0, rows))
+    shared = (design.law, inputs, design.centre, design.space == "raw", scale_R, whitening, deltas)
     problems = [np.full(S, first), theta_SxP, loss_SxR, weight_SxR, *pulls]
     ends = _in_chunks(program, (*shared, FIRST_PASS), problems, np.arange(S))
     left = np.flatnonzero(~ends[-1])
@@ -168,7 +175,19 @@ def _in_chunks(program, shared, problems, rows) -> list[np.ndarray]:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _newton_chunk(
-    law, inputs, centre, raw, scale_R, deltas, limit, first_S, theta_SxP, loss_SxR, weight_SxR, pulls
+    law,
+    inputs,
+    centre,
+    raw,
+    scale_R,
+    whitening,
+    deltas,
+    limit,
+    first_S,
+    theta_SxP,
+    loss_SxR,
+    weight_SxR,
+    pulls,
 ):
     lower, upper = bounds_of(law)
 
@@ -178,7 +197,11 @@ def _newton_chunk(
         def residual(x):
             predicted_R = law.predict(law.decode(x, *centre), *inputs)
             gap_R = jnp.where(raw, loss_R - predicted_R, jnp.log(loss_R) - jnp.log(predicted_R))
-            return scale_R * gap_R
+            gap_R = scale_R * gap_R
+            if whitening is None:
+                return gap_R
+            trunk_R, part_R = whitening
+            return gap_R - part_R * jax.ops.segment_sum(gap_R, trunk_R, len(gap_R) + 1)[trunk_R]
 
         def data(x, delta):
             return jnp.sum(weight_R * huber(residual(x), delta))
@@ -238,7 +261,19 @@ def _least_along(slope, top, here):
 
 @functools.partial(jax.jit, static_argnums=0)
 def _projected_chunk(
-    law, inputs, centre, raw, scale_R, deltas, limit, first_S, theta_SxP, loss_SxR, weight_SxR, pulls
+    law,
+    inputs,
+    centre,
+    raw,
+    scale_R,
+    whitening,
+    deltas,
+    limit,
+    first_S,
+    theta_SxP,
+    loss_SxR,
+    weight_SxR,
+    pulls,
 ):
     lower, upper = bounds_of(law)
     nonlinear = np.array([p for p in range(len(law.parameters)) if p not in law.linear])

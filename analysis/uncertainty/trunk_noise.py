@@ -111,6 +111,16 @@ def common(share: np.ndarray | float, size: np.ndarray) -> np.ndarray:
     return share / ((1.0 - share) + share * size)
 
 
+def whitening(share: float, trunk_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What `FitProblem.whitening` takes, at a given trunk's share of the variance.
+
+    Within a trunk of n runs the covariance's inverse is (I - kappa J) / (1 - share), J all ones; its root is
+    (I - c J) / sqrt(1 - share) with (1 - c n)^2 = 1 - kappa n, since J^2 = n J.
+    """
+    size_R = np.bincount(trunk_R)[trunk_R]
+    return trunk_R, (1.0 - np.sqrt(1.0 - common(share, size_R) * size_R)) / size_R
+
+
 def per_trunk(x_RxP: np.ndarray, trunk_R: np.ndarray) -> np.ndarray:
     """Sums over the runs of each trunk, TxP."""
     return np.stack([np.bincount(trunk_R, column) for column in x_RxP.T], axis=1)

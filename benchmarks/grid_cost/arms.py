@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmarks.grid_cost.world import CORPUS, Sky, World
-from isoflop.analysis.design.estimate import Runs, estimate
+from isoflop.analysis.design.estimate import FinishedRuns, estimate
 from isoflop.analysis.design.targets import Target, parse_target
 from isoflop.analysis.laws import find_law
 from isoflop.sweeps.grids.adaptive import Adaptive, first_cells, next_cells
@@ -81,8 +81,8 @@ def _whole_grids(world: World, options: Adaptive, seed: int) -> Stop:
         cells += once
         rows += sky.rows(once)
         N_R, D_R, loss_R = _columns(rows)
-        runs = Runs(N_R, D_R, loss_R, _trunks(cells))
-        found = estimate(runs, law, target, ladder.cost, ends, 1 - GRID_LOOKS * (1 - options.level))
+        runs = FinishedRuns(N_R, D_R, loss_R, _trunks(cells))
+        found = estimate(runs, law, target, ladder.space.cost, ends, 1 - GRID_LOOKS * (1 - options.level))
         if found.half_width <= options.half_width:
             flops = float(build_tree((p.cell for p in cells), config.checkpoint_steps).flops)
             ended = (flops, found.value, found.interval, found.half_width, bool(found.doubts))
@@ -141,5 +141,5 @@ def true_value(world: World, target: Target) -> float:
     """The target in the world's own law, rates tuned."""
     config = world.config
     ends = np.array([config.budgets[0], config.budgets[-1]])
-    values = target.values(find_law(world.law), world.params_P[None], ends, _ladder(world).cost)
+    values = target.values(find_law(world.law), world.params_P[None], ends, _ladder(world).space.cost)
     return target.shown(float(values[0]))

@@ -16,7 +16,7 @@ import numpy as np
 
 from isoflop.analysis import find_law, load_runs
 from isoflop.analysis.compute import per_token
-from isoflop.analysis.design.estimate import Estimate, Runs, estimate
+from isoflop.analysis.design.estimate import Estimate, FinishedRuns, estimate
 from isoflop.analysis.design.targets import parse_target
 from isoflop.analysis.uncertainty.resampling import trunks_of
 from isoflop.running import plan
@@ -83,7 +83,7 @@ def _known(folders: list[Path]) -> Estimate:
     trunk_R = trunks_of(table)
     own_R = np.arange(len(table)) if trunk_R is None else trunk_R
     ends = np.array([config().budgets[0], config().budgets[-1]])
-    runs = Runs(table.N_R, table.D_R, table.loss_R, own_R)
+    runs = FinishedRuns(table.N_R, table.D_R, table.loss_R, own_R)
     target, law = parse_target(OPTIONS.target), find_law(OPTIONS.law)
     return estimate(runs, law, target, per_token(table), ends, OPTIONS.level_at_a_look)
 

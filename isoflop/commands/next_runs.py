@@ -14,6 +14,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 
 from isoflop import analysis
+from isoflop.analysis import IdentifyingRuns
 from isoflop.arguments import parse
 from isoflop.commands.fit_text import number, span
 from isoflop.commands.objective_options import ObjectiveOptions
@@ -22,7 +23,7 @@ from isoflop.commands.table_options import TableOptions
 
 if TYPE_CHECKING:
     from isoflop.analysis import FitOptions
-    from isoflop.analysis.design.proposal import NextRun, Proposal
+    from isoflop.analysis.design.next_runs import NextRun, Proposal
 
 SHOWN = 12
 """Lines of runs in words."""
@@ -38,8 +39,9 @@ class NextRuns(ObjectiveOptions, TableOptions):
 
     runs: tyro.conf.Positional[tuple[str, ...]]
     """Tables (CSV, TSV, JSON, JSON Lines, Parquet), sweeps, wandb:entity/project, public:NAME; pooled."""
-    target: str = "a"
-    """What to know better: a, b, n_opt@FLOPS or loss@FLOPS."""
+    target: str | None = None
+    """What to know better: a, b, n_opt@FLOPS or loss@FLOPS. Unless named: whatever the fit leaves open, and a
+    where it leaves nothing open."""
     half_width: float | None = None
     """Half of the 95% interval wanted; of n_opt a share of it, of a loss nats. By default .02, .02, .1,
     .01."""
@@ -63,11 +65,27 @@ def run(argv: list[str]) -> int:
         print(json.dumps(found.to_json()))
     else:
         console = Console(highlight=False)
-        for line in lines(found):
+        for line in _identifying(found) if isinstance(found, IdentifyingRuns) else lines(found):
             console.print(line)
     for warning in found.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return 0
+
+
+def _identifying(found: IdentifyingRuns) -> Iterator[RenderableType]:
+    """The runs that would identify what the fit leaves open, in words."""
+    yield f"[bold]{', '.join(found.parameters)}[/bold] not identified"
+    if not found.runs:
+        yield "no run of the largest one's price would identify them"
+        return
+    yield "next, where parameters that now fit equally well disagree most (several seeds each):"
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("N", "tokens", "price", "they differ by"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for run in found.runs:
+        gap = "" if math.isnan(run["separates"]) else f"{number(run['separates'])} nats"
+        table.add_row(number(run["n_params"]), number(run["n_tokens"]), number(run["flops"]), gap)
+    yield table
 
 
 def lines(found: Proposal) -> Iterator[RenderableType]:
@@ -103,14 +121,14 @@ def lines(found: Proposal) -> Iterator[RenderableType]:
 
 def _is_worth_a_row(kind: Kind, same: list[tuple[NextRun, float]]) -> bool:
     """Whether the runs do more than a rounded 0% of the narrowing, or are there for another reason."""
-    from isoflop.analysis.design.proposal import MOST
+    from isoflop.analysis.design.choice import NARROWS
 
-    return kind[3] != MOST or sum(part for _, part in same) >= LEAST_SHARE
+    return kind[3] != NARROWS or sum(part for _, part in same) >= LEAST_SHARE
 
 
 def _table(kinds: list[tuple[Kind, list[tuple[NextRun, float]]]]) -> Table:
     """A row a kind of run: how many, of which size, at which budgets, their price and their use."""
-    from isoflop.analysis.design.proposal import MOST
+    from isoflop.analysis.design.choice import NARROWS
 
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("runs", "N", "FLOPs", "tokens", "price", "of gain"):
@@ -125,7 +143,7 @@ def _table(kinds: list[tuple[Kind, list[tuple[NextRun, float]]]]) -> Table:
             "\n".join(number(tokens) for tokens in same[0][0].n_tokens),
             number(sum(run.flops for run, _ in same)),
             f"{sum(part for _, part in same):.0%}",
-            "; ".join(words for words in (kind, "" if why == MOST else why) if words),
+            "; ".join(words for words in (kind, "" if why == NARROWS else why) if words),
         )
     return table
 

@@ -1,4 +1,4 @@
-"""A sweep that thinks: it begins coarse and cheap, and trains what narrows the chosen interval most per FLOP.
+"""An adaptive sweep: it begins coarse and cheap, and trains what narrows the chosen interval most per FLOP.
 
 A policy over values: it trains nothing and remembers nothing. From the rows so far follow the next cells,
 always the same ones, so that a sweep that was killed goes on as if it hadn't been.
@@ -13,13 +13,11 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from isoflop.analysis.design.criterion import Field, choose
-from isoflop.analysis.design.estimate import METHOD, Estimate, Runs, estimate
-from isoflop.analysis.design.guards import edges, fill, optima, thin, window
-from isoflop.analysis.design.space import Pick, Trunk, marks
-from isoflop.analysis.design.targets import Target, parse_target
+from isoflop.analysis.design.choice import BRACKETS, Progress, next_picks
+from isoflop.analysis.design.estimate import METHOD, Estimate, FinishedRuns, estimate
+from isoflop.analysis.design.space import Pick, Trunk, tried_cells
+from isoflop.analysis.design.targets import parse_target
 from isoflop.analysis.laws import find_law
-from isoflop.analysis.result import optimal_size
 from isoflop.base.errors import UserError
 from isoflop.base.ranges import Range, check_ranges
 from isoflop.sweeps.grids.cells import PlannedCell, grid_cells
@@ -27,9 +25,6 @@ from isoflop.sweeps.grids.config import Rates, SweepConfig
 from isoflop.sweeps.grids.ladder import Ladder, build_ladder
 from isoflop.train.data.corpus import Corpus
 
-AIM = 0.97
-"""Share of the half-width wanted that a batch aims at: a batch that just reaches it on paper misses it half
-of the time."""
 LOOKS = 0.25
 """Share of the error allowed that an interval is given when it may decide to stop. Among many looks the sweep
 stops at one where the noise happens to look small; and rates that are a little off are no noise that more
@@ -114,40 +109,50 @@ def next_cells(
     options: Adaptive,
     other_flops: float = 0.0,
 ) -> Decision:
-    """What to train after `rows`, those of all the cells that were chosen before, in the run table's columns.
+    """What to train after `rows`, those of all cells that were chosen before, in the run table's columns.
 
-    `other_flops`: spent elsewhere, as on tuning; counted against `options.max_flops` only. Minima come inside
-    their sizes first, then the frame of budgets gets its sizes, then the criterion rules: see
-    `isoflop.analysis.design`.
+    `other_flops`: spent elsewhere, as on tuning; counted against `options.max_flops` only. The cells are the
+    ladder's that `isoflop.analysis.design.next_runs` names for the same runs, target and FLOPs.
     """
     ladder = build_ladder(config, corpus, rates)
     tried = _Tried.of(ladder, rows)
     left = (options.max_flops or math.inf) - other_flops - tried.flops
     known, law = None, find_law(options.law)
-    target = parse_target(options.target)
     if tried.enough(len(law.parameters)):
-        ends = np.array([config.budgets[0], config.budgets[-1]])
-        known = estimate(tried.runs, law, target, ladder.cost, ends, options.level_at_a_look)
-    log_N_B = _optima(ladder, tried, known)
-    open_FxB = ladder.space.possible_FxB & ~tried.spoiled_FxB
-    for lacking, why in (
-        (
-            edges(ladder.space, tried.loss_FxB, log_N_B, open_FxB),
-            "the least loss lies at an end of the sizes",
-        ),
-        (thin(ladder.space, tried.loss_FxB, log_N_B, open_FxB), "too few sizes"),
-    ):
-        if lacking:
-            named = ", ".join(f"{config.budgets[b]:.3g}" for b in sorted(lacking))
-            picks = fill(ladder.space, tried.trunks, lacking, left)
-            why = f"{why} at {named} FLOPs" + ("" if picks else ", and the FLOPs are spent")
-            return tried.decision(why, known, _cells_of(ladder, tried, picks), sum(p.flops for p in picks))
+        space, target = ladder.space, parse_target(options.target)
+        lowest_and_highest = space.budget_B[[0, -1]]
+        known = estimate(tried.runs, law, target, space.cost, lowest_and_highest, options.level_at_a_look)
+    progress = Progress(
+        ladder.space, tried.trunks, tried.loss_FxB, ladder.space.possible_FxB & ~tried.failed_FxB, known
+    )
+    chosen = next_picks(progress, options.half_width, left, options.batch * tried.flops)
+    why = _why(config, options, known, chosen.lacking, chosen.picks, left)
+    return tried.decision(why, known, _cells_of(ladder, tried, chosen.picks), chosen.picks)
+
+
+def _why(
+    config: SweepConfig,
+    options: Adaptive,
+    known: Estimate | None,
+    lacking: Mapping[int, str],
+    picks: Sequence[Pick],
+    left: float,
+) -> str:
+    """The reason for these picks, or for none, in words."""
+    if lacking:
+        named = ", ".join(f"{config.budgets[b]:.3g}" for b in lacking)
+        brackets = BRACKETS in lacking.values()
+        what = "the least loss lies at an end of the sizes" if brackets else "too few sizes"
+        return f"{what} at {named} FLOPs" + ("" if picks else ", and the FLOPs are spent")
     if known is None:
-        return tried.decision("too few cells finished to fit a law, and no others are left", known)
+        return "too few cells finished to fit a law, and no others are left"
+    width = f"the half-width of {known.target} is {known.half_width:.3g} by {METHOD}"
+    if picks:
+        after = known.half_width * picks[-1].ratio
+        return f"{width}, and these narrow it most per FLOP: to {after:.3g}"
     if known.half_width <= options.half_width:
-        why = f"the half-width of {target} is {known.half_width:.3g} by {METHOD}, as wanted"
-        return tried.decision(why, known)
-    return _best(ladder, tried, known, window(ladder.space, log_N_B) & open_FxB, left, options)
+        return f"{width}, as wanted"
+    return "the FLOPs are spent" if math.isfinite(left) else "no further cell would help"
 
 
 @dataclass(frozen=True)
@@ -155,12 +160,12 @@ class _Tried:
     """The rows by place: finished runs, trunks begun, mean losses (NaN where none), places without
     success."""
 
-    runs: Runs
+    runs: FinishedRuns
     trunks: tuple[Trunk, ...]
     seeds: tuple[int, ...]
-    """Of each trunk."""
+    """Seed of each trunk."""
     loss_FxB: np.ndarray
-    spoiled_FxB: np.ndarray
+    failed_FxB: np.ndarray
     flops: float
 
     @classmethod
@@ -190,15 +195,13 @@ class _Tried:
             Trunk(f, tuple(sorted(done)), tuple(sorted(had)), len(done) == len(had))
             for (f, _), (done, had) in begun.items()
         )
-        family_M = np.array([t.family for t in trunks], dtype=int)
-        cells_MxB = np.array([marks(t.tried, len(space.budget_B)) for t in trunks]).reshape(len(trunks), -1)
         return cls(
-            runs=Runs(N_R, D_R, loss_R, np.array([numbers[run[3]] for run in finished], dtype=int)),
+            runs=FinishedRuns(N_R, D_R, loss_R, np.array([numbers[run[3]] for run in finished], dtype=int)),
             trunks=trunks,
             seeds=tuple(seed for _, seed in begun),
             loss_FxB=np.exp(np.where(count_FxB > 0, total_FxB / np.maximum(count_FxB, 1), np.nan)),
-            spoiled_FxB=(tried_FxB > 0) & (count_FxB == 0),
-            flops=float(space.flops(family_M, cells_MxB).sum()) if len(trunks) else 0.0,
+            failed_FxB=(tried_FxB > 0) & (count_FxB == 0),
+            flops=float(space.flops(*tried_cells(trunks, len(space.budget_B))).sum()),
         )
 
     def enough(self, parameters: int) -> bool:
@@ -210,11 +213,12 @@ class _Tried:
         self,
         why: str,
         known: Estimate | None,
-        cells: Sequence[PlannedCell] = (),
-        price: float = 0.0,
-        ratio: float | None = None,
+        cells: Sequence[PlannedCell],
+        picks: Sequence[Pick],
     ) -> Decision:
         """The cells with all that is known; without any the sweep is done."""
+        price = sum(pick.flops for pick in picks)
+        ratio = picks[-1].ratio if picks else math.nan
         if known is None:
             return Decision(tuple(cells), not cells, why, self.flops, price)
         return Decision(
@@ -226,52 +230,12 @@ class _Tried:
             estimate=known.value,
             interval=known.interval,
             half_width=known.half_width,
-            expected_half_width=None if ratio is None else known.half_width * ratio,
+            expected_half_width=None if math.isnan(ratio) else known.half_width * ratio,
             trunk_sd=known.noise.trunk_sd,
             run_sd=known.noise.run_sd,
             misfit=None if known.misfit is None else known.misfit.p_value,
             warnings=known.doubts,
         )
-
-
-def _optima(ladder: Ladder, tried: _Tried, known: Estimate | None) -> np.ndarray:
-    """log N_opt at each budget: the fitted law's, kept near what has been seen."""
-    space = ladder.space
-    log_N_B = np.full(len(space.budget_B), np.nan)
-    if known is not None:
-        with np.errstate(all="ignore"):
-            log_N_B = np.log(optimal_size(known.design.law, known.params_P, space.budget_B, ladder.cost))
-    return optima(space, log_N_B, tried.loss_FxB)
-
-
-def _best(
-    ladder: Ladder,
-    tried: _Tried,
-    known: Estimate,
-    allowed_FxB: np.ndarray,
-    left: float,
-    options: Adaptive,
-) -> Decision:
-    space = ladder.space
-    slopes_FxBxP = known.slopes_over(space)
-    field = Field(space, allowed_FxB, slopes_FxBxP, known.information, known.gradient_P, known.noise.share)
-    ratio = AIM * options.half_width / known.half_width
-    picks = choose(field, tried.trunks, min(left, options.batch * tried.flops), ratio)
-    if not picks:
-        picks = choose(field, tried.trunks, left, 1.0)[:1]
-    if not picks:
-        spent = math.isfinite(left)
-        return tried.decision("the FLOPs are spent" if spent else "no further cell would help", known)
-    cells = _cells_of(ladder, tried, picks)
-    price = sum(pick.flops for pick in picks)
-    return tried.decision(_why(known.target, known, picks), known, cells, price, picks[-1].ratio)
-
-
-def _why(target: Target, known: Estimate, picks: Sequence[Pick]) -> str:
-    return (
-        f"the half-width of {target} is {known.half_width:.3g} by {METHOD}, and these narrow it most "
-        f"per FLOP: to {known.half_width * picks[-1].ratio:.3g}"
-    )
 
 
 def _cells_of(ladder: Ladder, tried: _Tried, picks: Sequence[Pick]) -> list[PlannedCell]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from isoflop.analysis.compute import PerToken, per_token_of
+from isoflop.analysis.compute import per_token_of
 from isoflop.analysis.design.space import Space
 from isoflop.base.errors import UserError
 from isoflop.sweeps.grids.cells import PlannedCell, cell_at, reseeded
@@ -30,14 +30,6 @@ class Ladder:
     """By family and position of the budget."""
     place: dict[tuple[int, float], tuple[int, int]]
     """(width, budget in FLOPs) -> family and position of the budget."""
-
-    @property
-    def cost(self) -> PerToken:
-        """Training FLOPs per token, by parameters without embeddings."""
-        recipes = {f: p.cell.recipe for (f, _), p in self.cells.items()}
-        sizes = [self.space.N_F[f] for f in recipes]
-        costs = [recipe.ledger.train_flops for recipe in recipes.values()]
-        return per_token_of(np.array(sizes, dtype=float), np.array(costs, dtype=float))
 
     def cell(self, family: int, budget: int, seed: int) -> PlannedCell:
         """The cell under a seed; its role is `grid` for the config's own, else `replicate`."""
@@ -76,15 +68,18 @@ def _space(config: SweepConfig, cells: dict[tuple[int, int], PlannedCell], famil
     N_F = np.ones(families)
     D_FxB, trunk_FxB, branch_FxB = np.ones(shape), np.zeros(shape), np.zeros(shape)
     possible_FxB = np.zeros(shape, dtype=bool)
+    token_flops_F = np.ones(families)
     for (f, b), planned in cells.items():
         cell = planned.cell
         step_flops = cell.flops / cell.steps
         branch_at = cell.recipe.schedule.decay_start(cell.steps)
         N_F[f], D_FxB[f, b] = cell.recipe.ledger.params(), cell.tokens
+        token_flops_F[f] = cell.recipe.ledger.train_flops
         trunk_FxB[f, b] = branch_at * step_flops
         branch_FxB[f, b] = (cell.steps - branch_at) * step_flops
         possible_FxB[f, b] = True
-    return Space(N_F, np.array(config.budgets), D_FxB, trunk_FxB, branch_FxB, possible_FxB)
+    cost = per_token_of(N_F, token_flops_F)
+    return Space(N_F, np.array(config.budgets), D_FxB, trunk_FxB, branch_FxB, possible_FxB, cost)
 
 
 def trunk_cuts(config: SweepConfig) -> Cuts:

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isoflop.analysis import FitOptions, UserError, find_law, table_of
+from isoflop.analysis import FitOptions, RunTable, UserError, find_law, table_of
 from isoflop.analysis.compute import SixN
-from isoflop.analysis.design.criterion import Field, choose
-from isoflop.analysis.design.estimate import Estimate, Runs, estimate
+from isoflop.analysis.design.criterion import Criterion, choose
+from isoflop.analysis.design.estimate import Estimate, FinishedRuns, estimate
 from isoflop.analysis.design.guards import SPREAD, edges, fill, frame, optima, thin, window
-from isoflop.analysis.design.proposal import propose
+from isoflop.analysis.design.next_runs import Narrow, Proposal, next_runs
 from isoflop.analysis.design.space import Space, Trunk, marks, subsets
 from isoflop.analysis.design.targets import Target, parse_target
 from isoflop.analysis.laws import chinchilla
@@ -41,17 +41,19 @@ def space(decay: float = 0.2) -> Space:
     """Eight sizes by three budgets under 6ND, whose trunks end where the last branch leaves."""
     D_FxB = BUDGETS / (6 * SIZES[:, None])
     flops = np.broadcast_to(BUDGETS, D_FxB.shape)
-    return Space(SIZES, BUDGETS, D_FxB, (1 - decay) * flops, decay * flops, np.ones(D_FxB.shape, dtype=bool))
+    return Space(
+        SIZES, BUDGETS, D_FxB, (1 - decay) * flops, decay * flops, np.ones(D_FxB.shape, dtype=bool), SIX
+    )
 
 
-def drawn(trunks: list[tuple[int, tuple[int, ...]]], rng: np.random.Generator) -> Runs:
+def drawn(trunks: list[tuple[int, tuple[int, ...]]], rng: np.random.Generator) -> FinishedRuns:
     """Runs of Besiroglu et al.'s law on trunks (family, budgets) of `space`, with noise of both kinds."""
     at = [(f, b, k) for k, (f, budgets) in enumerate(trunks) for b in budgets]
     f_R, b_R, trunk_R = np.array(at).T
     N_R, D_R = SIZES[f_R], BUDGETS[b_R] / (6 * SIZES[f_R])
-    luck_T, own_R = rng.standard_normal(len(trunks)), rng.standard_normal(len(at))
-    loss_R = evaluate(LAW, BESIROGLU, N_R, D_R) * np.exp(TRUNK_SD * luck_T[trunk_R] + RUN_SD * own_R)
-    return Runs(N_R, D_R, loss_R, trunk_R)
+    effect_T, own_R = rng.standard_normal(len(trunks)), rng.standard_normal(len(at))
+    loss_R = evaluate(LAW, BESIROGLU, N_R, D_R) * np.exp(TRUNK_SD * effect_T[trunk_R] + RUN_SD * own_R)
+    return FinishedRuns(N_R, D_R, loss_R, trunk_R)
 
 
 GRID: list[tuple[int, tuple[int, ...]]] = [(f, (0, 1, 2)) for f in range(8)] * 2
@@ -154,15 +156,8 @@ class TestEstimate:
             estimate(runs, LAW, A, SIX, ENDS)
 
 
-def field(known: Estimate, within: Space) -> Field:
-    return Field(
-        within,
-        within.possible_FxB,
-        known.slopes_over(within),
-        known.information,
-        known.gradient_P,
-        known.noise.share,
-    )
+def criterion_at(known: Estimate, within: Space) -> Criterion:
+    return Criterion.of_estimate(known, within, within.possible_FxB)
 
 
 def trunks_of_grid() -> list[Trunk]:
@@ -178,26 +173,26 @@ class TestCriterion:
             move = 1e-6 * np.eye(5)[p]
             with float64_on_cpu():
                 params = [
-                    np.asarray(LAW.decode(known.theta_P + s * move, *known.design.centre)) for s in (1, -1)
+                    np.asarray(LAW.decode(known.theta_P + s * move, *known.problem.centre)) for s in (1, -1)
                 ]
             ends = [evaluate(LAW, x, *inputs) for x in params]
             np.testing.assert_allclose(slopes[:, p], np.log(ends[0] / ends[1]) / 2e-6, rtol=1e-3)
 
     def test_the_first_pick_is_the_best_of_all_moves(self, known: Estimate) -> None:
         """Against every trunk with every set of budgets, one by one, by the covariance written out."""
-        board = field(known, space())
-        pick = choose(board, [], 1e30, ratio=1.0)[0]
+        criterion = criterion_at(known, space())
+        pick = choose(criterion, [], 1e30, ratio=1.0)[0]
         best, found = -math.inf, None
         for f in range(8):
             for cells in itertools.chain.from_iterable(
                 itertools.combinations(range(3), r) for r in (1, 2, 3)
             ):
-                J = board.slopes_FxBxP[f, list(cells)]
-                V = (1 - board.share) * np.eye(len(cells)) + board.share
-                M = board.information_PxP + J.T @ np.linalg.solve(V, J)
+                J = criterion.slopes_FxBxP[f, list(cells)]
+                V = (1 - criterion.share) * np.eye(len(cells)) + criterion.share
+                M = criterion.information_PxP + J.T @ np.linalg.solve(V, J)
                 before, after = (
-                    board.gradient_P @ np.linalg.solve(m, board.gradient_P)
-                    for m in (board.information_PxP, M)
+                    criterion.gradient_P @ np.linalg.solve(m, criterion.gradient_P)
+                    for m in (criterion.information_PxP, M)
                 )
                 price = 0.8 * BUDGETS[max(cells)] + 0.2 * BUDGETS[list(cells)].sum()
                 worth = math.log(before / after) / price
@@ -207,15 +202,15 @@ class TestCriterion:
 
     def test_a_further_branch_costs_the_branch_alone(self, known: Estimate) -> None:
         middle = np.tile(np.arange(3) == 1, (8, 1))
-        board = dataclasses.replace(field(known, space()), allowed_FxB=middle)
+        criterion = dataclasses.replace(criterion_at(known, space()), allowed_FxB=middle)
         trunks = [Trunk(f, (2,), (2,)) for f in range(8)]
-        pick, *_ = choose(board, trunks, 0.25 * BUDGETS[1])
+        pick, *_ = choose(criterion, trunks, 0.25 * BUDGETS[1])
         assert pick.trunk is not None
         assert pick.flops == pytest.approx(0.2 * BUDGETS[1])
 
     def test_what_is_expected_is_what_a_refit_finds(self, known: Estimate) -> None:
         """The picks are simulated and fitted with the rest: the interval shrinks as foretold, on average."""
-        picks = choose(field(known, space()), trunks_of_grid(), 2e22)
+        picks = choose(criterion_at(known, space()), trunks_of_grid(), 2e22)
         begun = trunks_of_grid()
         for pick in picks:
             pick.train(begun)
@@ -230,7 +225,7 @@ class TestCriterion:
 
     def test_a_closed_trunk_is_not_gone_on_with(self, known: Estimate) -> None:
         trunks = [Trunk(f, (2,), (1, 2), open=False) for f in range(8)]
-        picks = choose(field(known, space()), trunks, 1e21)
+        picks = choose(criterion_at(known, space()), trunks, 1e21)
         assert picks
         assert all(pick.trunk is None or pick.trunk >= 8 for pick in picks)
 
@@ -241,7 +236,7 @@ class TestCriterion:
     ) -> None:
         within = space(decay)
         trunks = trunks_of_grid()[:8]
-        picks = choose(field(known, within), trunks, flops, ratio)
+        picks = choose(criterion_at(known, within), trunks, flops, ratio)
         assert sum(pick.flops for pick in picks) <= flops * (1 + 1e-9)
         shrinking = [1.0, *(pick.ratio for pick in picks)]
         assert shrinking == sorted(shrinking, reverse=True)
@@ -303,10 +298,17 @@ class TestGuards:
         assert not near[7, 0]
 
 
+def propose(table: RunTable, target: str, half_width: float, max_flops: float | None = None) -> Proposal:
+    """The runs that narrow a target, by the fit with its defaults."""
+    found = next_runs(table, Narrow(target, half_width, max_flops))
+    assert isinstance(found, Proposal)
+    return found
+
+
 class TestProposal:
     def test_the_runs_reach_the_half_width(self) -> None:
         table = table_of(simulate.grid(0))
-        found = propose(table, A, 0.02)
+        found = propose(table, "a", 0.02)
         assert found.half_width > 0.02 >= found.half_width_after
         assert found.flops == pytest.approx(sum(run.flops for run in found.runs))
         widths = [run.half_width for run in found.runs]
@@ -317,7 +319,7 @@ class TestProposal:
 
     def test_fewer_flops_buy_less_and_say_what_is_missing(self) -> None:
         table = table_of(simulate.grid(0))
-        found = propose(table, A, 0.02, max_flops=1e12)
+        found = propose(table, "a", 0.02, max_flops=1e12)
         assert found.flops <= 1e12
         assert 0.02 < found.half_width_after < found.half_width
         assert found.flops_to_target is not None
@@ -328,32 +330,30 @@ class TestProposal:
         top, least = frame["budget"].max(), 3e4
         kept = frame.loc[(frame["budget"] < top) | (frame["n_params_non_embedding"] > least)]
         table = table_of(pd.DataFrame(kept))
-        first = propose(table, A, 0.03).runs[0]
+        first = propose(table, "a", 0.03).runs[0]
         assert first.budgets == (top,)
         assert "minimum" in first.why
         assert first.n_params < least
 
     def test_runs_that_stand_alone(self) -> None:
-        found = propose(table_of(spread_runs(60, 0.01)), Target("loss", 1e23), 0.005, max_flops=1e19)
+        found = propose(table_of(spread_runs(60, 0.01)), "loss@1e23", 0.005, max_flops=1e19)
         assert found.runs
         assert all(run.trunk is None and len(run.budgets) == 1 for run in found.runs)
 
     def test_nothing_lacks_where_all_is_known(self) -> None:
-        found = propose(table_of(simulate.grid(0)), A, 0.5)
+        found = propose(table_of(simulate.grid(0)), "a", 0.5)
         assert found.runs == ()
         assert found.flops_to_target is None
 
     @pytest.mark.parametrize(
         ("law", "target", "width", "why"),
         [
-            ("chinchilla", A, -1.0, "--half-width -1"),
-            pytest.param("gadre", A, 0.02, "gadre fixes a", marks=pytest.mark.slow),
-            pytest.param(
-                "general", Target("n_opt", 1e20), 0.1, "no interior optimum at 1e", marks=pytest.mark.slow
-            ),
+            ("chinchilla", "a", -1.0, "--half-width -1"),
+            pytest.param("gadre", "a", 0.02, "gadre fixes a", marks=pytest.mark.slow),
+            pytest.param("general", "n_opt@1e20", 0.1, "no interior optimum at 1e", marks=pytest.mark.slow),
         ],
     )
-    def test_what_cannot_be_is_one_line(self, law: str, target: Target, width: float, why: str) -> None:
+    def test_what_cannot_be_is_one_line(self, law: str, target: str, width: float, why: str) -> None:
         with pytest.raises(UserError, match=why) as caught:
-            propose(table_of(spread_runs(60, 0.01)), target, width, options=FitOptions(law=law))
+            next_runs(table_of(spread_runs(60, 0.01)), Narrow(target, width), FitOptions(law=law))
         assert "\n" not in str(caught.value)

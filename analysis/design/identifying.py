@@ -26,8 +26,8 @@ APART = 3.0
 """Suggestions differ by at least this factor in size or in tokens."""
 
 
-def next_runs(
-    design: FitProblem, params_P: np.ndarray, theta_P: np.ndarray, rivals_AxP: np.ndarray, cost: PerToken,
+def identifying_runs(
+    problem: FitProblem, params_P: np.ndarray, theta_P: np.ndarray, rivals_AxP: np.ndarray, cost: PerToken,
     flops: float, noise: float, loss_R: np.ndarray,
 ) -> tuple[dict[str, float], ...]:  # fmt: skip
     """Up to two runs within `flops` training FLOPs each, best first: `n_params`, `n_tokens`, `flops`, the
@@ -38,21 +38,21 @@ def next_runs(
     `noise`: standard deviation of a run's log loss; `loss_R`: the runs' losses. No run is suggested where the
     law or a rival is absurd, nor one that tells them apart by less than the noise.
     """
-    inputs = _candidates(design, cost, flops)
+    inputs = _candidates(problem, cost, flops)
     N_K, D_K = inputs[:2]
     if not len(N_K):
         return ()
-    mine_K = evaluate(design.law, params_P, *inputs)
+    mine_K = evaluate(problem.law, params_P, *inputs)
     rivals_AxP = rivals_AxP[np.all(np.isfinite(rivals_AxP), axis=1)]
     if len(rivals_AxP):
-        theirs_AxK = evaluate(design.law, rivals_AxP, *inputs)
+        theirs_AxK = evaluate(problem.law, rivals_AxP, *inputs)
         inputs, mine_K, theirs_AxK = _plausible(inputs, mine_K, theirs_AxK, loss_R)
         N_K, D_K = inputs[:2]
         nats_AxK = np.abs(theirs_AxK - mine_K)
         score = _separating(nats_AxK / mine_K / max(noise, 1e-4))
         nats_K = nats_AxK.max(axis=0)
     else:
-        score = _informative(design, theta_P, inputs)
+        score = _informative(problem, theta_P, inputs)
         nats_K = np.full(len(N_K), np.nan)
     return tuple(
         {
@@ -61,7 +61,7 @@ def next_runs(
             "flops": float(cost(N_K[k]) * D_K[k]),
             **{
                 covariate.column: _rounded(values_K[k])
-                for covariate, values_K in zip(design.law.covariates, inputs[2:], strict=True)
+                for covariate, values_K in zip(problem.law.covariates, inputs[2:], strict=True)
                 if covariate.choices
             },
             "separates": float(nats_K[k]),
@@ -80,18 +80,18 @@ def _plausible(
     return tuple(x[inside_K] for x in inputs), mine_K[inside_K], theirs_AxK[:, inside_K]
 
 
-def _candidates(design: FitProblem, cost: PerToken, flops: float) -> tuple[np.ndarray, ...]:
+def _candidates(problem: FitProblem, cost: PerToken, flops: float) -> tuple[np.ndarray, ...]:
     """Inputs of the law on a grid around the table's, as far as a run costs no more than `flops`."""
-    axes = [np.geomspace(x.min() / BEYOND, x.max() * BEYOND, GRID) for x in (design.N_R, design.D_R)]
+    axes = [np.geomspace(x.min() / BEYOND, x.max() * BEYOND, GRID) for x in (problem.N_R, problem.D_R)]
     N_K, D_K = (x.ravel() for x in np.meshgrid(*axes, indexing="ij"))
-    ratio_R, ratio_K = design.D_R / design.N_R, D_K / N_K
+    ratio_R, ratio_K = problem.D_R / problem.N_R, D_K / N_K
     usual_K = (ratio_K >= ratio_R.min() / RATIO) & (ratio_K <= ratio_R.max() * RATIO)
     fits_K = (cost(N_K) * D_K <= flops * 1.001) & (N_K >= 1) & (D_K >= 1) & usual_K
     N_K, D_K = N_K[fits_K], D_K[fits_K]
-    options = [covariate.choices or (1.0,) for covariate in design.law.covariates]
+    options = [covariate.choices or (1.0,) for covariate in problem.law.covariates]
     sets = []
     for factors in itertools.product(*options):
-        filled = design.law.fill(N_K, D_K, cost(N_K) * D_K)
+        filled = problem.law.fill(N_K, D_K, cost(N_K) * D_K)
         sets.append((N_K, D_K, *(f * x for f, x in zip(factors, filled, strict=True))))
     return tuple(np.concatenate(column) for column in zip(*sets, strict=True))
 
@@ -120,11 +120,11 @@ def _separating(gap_AxK: np.ndarray) -> Callable[[list[int]], np.ndarray]:
 
 
 def _informative(
-    design: FitProblem, theta_P: np.ndarray, inputs: tuple[np.ndarray, ...]
+    problem: FitProblem, theta_P: np.ndarray, inputs: tuple[np.ndarray, ...]
 ) -> Callable[[list[int]], np.ndarray]:
     """Scores by the variance of the prediction there: a greedy D-optimal design."""
-    J_RxP = np.nan_to_num(jacobian(design, theta_P))
-    J_KxP = np.nan_to_num(sensitivity(design, theta_P, inputs))
+    J_RxP = np.nan_to_num(jacobian(problem, theta_P))
+    J_KxP = np.nan_to_num(sensitivity(problem, theta_P, inputs))
     known = J_RxP.T @ J_RxP
     known = known + 1e-6 * max(float(np.trace(known)), 1e-300) * np.eye(len(known))
 
