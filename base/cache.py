@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def cache_dir(*parts: str) -> Path:
-    """The cache folder's `parts`, made if need be: under `$ISOFLOP_CACHE`, else `~/.cache/isoflop`."""
+    """Return the folder `parts` under `$ISOFLOP_CACHE`, else under `~/.cache/isoflop`, made if need be."""
     root = Path(os.environ.get("ISOFLOP_CACHE") or Path.home() / ".cache" / "isoflop")
     path = root.joinpath(*parts)
     path.mkdir(parents=True, exist_ok=True)

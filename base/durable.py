@@ -1,7 +1,7 @@
-"""Files and folders that appear whole, stay through a power cut, and can be told from damaged ones.
+"""Files and folders that appear whole, survive a power cut, and show whether they were damaged since.
 
-A folder's `checksums.json` holds the size and SHA-256 of every file in it; all is flushed to the disk before
-the one rename that makes it appear, and the rename itself after it.
+A folder's manifest, `checksums.json`, holds the size and SHA-256 of every file in it. All files are flushed
+to the disk before the one rename that makes the folder appear, and the rename itself after it.
 """
 
 from __future__ import annotations
@@ -13,32 +13,41 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from isoflop.base.errors import UserError
 
 MANIFEST = "checksums.json"
 
 
 class CorruptRecordError(Exception):
-    """A folder that is not what was written. `path`: the folder; `why` says what is wrong with it."""
+    """A folder that is not what was written. `path`: the folder; `why`: what is wrong with it."""
 
     def __init__(self, path: Path, why: str) -> None:
         super().__init__(f"{path}: {why}")
         self.path, self.why = path, why
 
 
+class DiskFullError(UserError):
+    """No space is left for what is to be written to a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"no disk space left in {folder}: make room and run the same command again")
+
+
 def is_full(error: BaseException) -> bool:
-    """Whether the disk, or what one may use of it, is full; NumPy says so by the bytes it could not write."""
-    told = str(error)
-    codes = (errno.ENOSPC, errno.EDQUOT)
-    return getattr(error, "errno", None) in codes or any(
-        sign in told for sign in ("No space left", "Disk quota exceeded", "requested and")
+    """Return whether an error means that the disk, or the user's quota of it, is full."""
+    # NumPy raises an OSError without a number: "N requested and M written".
+    signs = ("No space left", "Disk quota exceeded", "requested and")
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(
+        sign in str(error) for sign in signs
     )
 
 
 def write(path: Path, text: str, *, flush: bool = True) -> None:
-    """Makes or replaces a file in one stroke; with `flush` it is on the disk when this returns."""
+    """Make or replace a file in one step; with `flush` it is on the disk when this returns."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     try:
         with scratch.open("w") as file:
@@ -46,7 +55,7 @@ def write(path: Path, text: str, *, flush: bool = True) -> None:
             if flush:
                 file.flush()
                 os.fsync(file.fileno())
-        _answered(lambda: scratch.replace(path), scratch)
+        _rename(scratch, path)
     except BaseException:
         scratch.unlink(missing_ok=True)
         raise
@@ -66,14 +75,14 @@ def new_folder(path: Path) -> Iterator[Path]:
         yield scratch
         if not path.exists():
             scratch.chmod(0o755)
-            seal(scratch)
+            write_manifest(scratch)
             move(scratch, path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def seal(folder: Path) -> None:
-    """Writes the manifest of a folder and flushes all that is in it to the disk."""
+def write_manifest(folder: Path) -> None:
+    """Write the manifest of a folder and flush all that is in it to the disk."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
     entries = {str(path.relative_to(folder)): _fingerprint(path) for path in files}
     manifest = folder / MANIFEST
@@ -85,9 +94,9 @@ def seal(folder: Path) -> None:
 
 
 def move(source: Path, target: Path) -> bool:
-    """Renames a folder to a name that no folder with content has; whether it got it."""
+    """Rename a folder unless a folder with content has that name; return whether it was renamed."""
     try:
-        _answered(lambda: source.rename(target), source)
+        _rename(source, target)
     except OSError:
         if target.exists():  # ENOTEMPTY, by any of its numbers
             return False
@@ -96,17 +105,17 @@ def move(source: Path, target: Path) -> bool:
     return True
 
 
-def _answered(rename: Callable[[], object], source: Path) -> None:
-    """Renames; over a network the answer may be lost and the second try fail, though the first one did it."""
+def _rename(source: Path, target: Path) -> None:
     try:
-        rename()
+        source.replace(target)
     except OSError:
+        # A network file system may lose its answer and fail its own second try: then the source is gone.
         if source.exists():
             raise
 
 
-def check(folder: Path) -> None:
-    """Raises `CorruptRecordError` if the folder's files are not those of its manifest."""
+def verify(folder: Path) -> None:
+    """Raise `CorruptRecordError` if the folder's files are not those of its manifest."""
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
         entries = manifest["files"]
@@ -122,7 +131,7 @@ def check(folder: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Flushes a file or a folder's names to the disk, where the file system knows how."""
+    """Flush a file, or the names in a folder, to the disk, where the file system can."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

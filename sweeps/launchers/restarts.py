@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from isoflop.base.durable import DiskFullError
 from isoflop.base.errors import UserError
 from isoflop.sweeps.queue.claims import Claims
 from isoflop.sweeps.queue.heartbeats import HUNG
-from isoflop.sweeps.queue.store import Contents, DiskFullError, Store
+from isoflop.sweeps.queue.store import Contents, Store
 from isoflop.sweeps.workers import child
 from isoflop.sweeps.workers.options import WorkerOptions
 

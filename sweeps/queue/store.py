@@ -55,13 +55,6 @@ MAX_TRIES = 2
 """A task that fails is tried again by whoever comes, so many times a run of the command."""
 
 
-class DiskFullError(UserError):
-    """Nothing more can be filed in a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(f"no disk space left in {folder}: make room and run the same command again")
-
-
 @dataclass(frozen=True)
 class Contents:
     """What a folder holds, by names alone. `partial`: segment -> steps done; `failures`: segment -> tries."""
@@ -233,7 +226,7 @@ class Store:
     def checked(self, folder: Path) -> Path:
         """The record itself. Raises `CorruptRecordError`, and sets it aside, if its content changed."""
         try:
-            durable.check(folder)
+            durable.verify(folder)
         except CorruptRecordError as damage:
             self.set_aside(folder, damage.why)
             raise

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from isoflop.base.durable import CorruptRecordError, is_full
+from isoflop.base.durable import CorruptRecordError, DiskFullError, is_full
 from isoflop.base.errors import UserError
 from isoflop.base.json_values import from_json, to_json
 from isoflop.models import ModelConfig
@@ -22,7 +22,7 @@ from isoflop.sweeps.queue.board import Board
 from isoflop.sweeps.queue.claims import Claim, Claims, names
 from isoflop.sweeps.queue.heartbeats import IDLE, TRAINING, HeartbeatMonitor, HeartbeatWriter, TaskProgress
 from isoflop.sweeps.queue.process_identity import ProcessIdentity
-from isoflop.sweeps.queue.store import MAX_TRIES, Contents, DiskFullError, Store
+from isoflop.sweeps.queue.store import MAX_TRIES, Contents, Store
 from isoflop.sweeps.queue.task import Task
 from isoflop.sweeps.workers.child import accelerated
 from isoflop.sweeps.workers.execute import Interrupted, PackContext, execute, prepare

@@ -13,12 +13,12 @@ import signal
 import sys
 from pathlib import Path
 
-from isoflop.base.durable import is_full
+from isoflop.base.durable import DiskFullError, is_full
 from isoflop.base.errors import UserError
 from isoflop.base.json_values import from_json
 from isoflop.sweeps.queue.heartbeats import HEARTBEATS_PER_LEASE, STARTING, HeartbeatWriter
 from isoflop.sweeps.queue.process_identity import ProcessIdentity
-from isoflop.sweeps.queue.store import DiskFullError, Store
+from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.workers.child import FULL, REFUSED
 from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.sweeps.workers.process_group import ProcessGroup
