@@ -187,7 +187,7 @@ def report(
     """Fits a table every way the page shows, draws the figures and writes the page; see
     `isoflop.analysis.reporting.report`. Arguments otherwise as for `fit`.
     """
-    from isoflop.analysis.reporting import report as reporting  # drawing needs matplotlib and plotly
+    from isoflop.analysis.reporting import report as reporting  # drawing needs matplotlib
 
     table = as_table(runs, columns=columns, where=where)
     return reporting.report(table, out, fit_options(options, named, "report"), laws)

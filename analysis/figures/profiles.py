@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import plotly.graph_objects as go
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from plotly.subplots import make_subplots
 
-from isoflop.analysis.figures.style import (
-    ACCENT,
-    INK,
-    NEUTRAL,
-    SOFT,
-    NewAxes,
-    canvas,
-    layout,
-    loss_unit,
-    plain,
-)
+from isoflop.analysis.figures.figure_data import FigureData, Hover, Size, marks
+from isoflop.analysis.figures.style import ACCENT, INK, NEUTRAL, SOFT, loss_unit
 
 if TYPE_CHECKING:
-    from isoflop.analysis.reporting.report_data import ReportData
-    from isoflop.analysis.result import Interval
+    from isoflop.analysis.result import Interval, LawFit, Profiles
 
-TITLE = "Profiles of the objective"
-Y = "Rise over threshold"
 TOP = 2.6
 """Rises beyond this many thresholds are cut off."""
 BELOW = -0.32
 """Where the bootstrap's interval is drawn, under the curve."""
 UNITS = {"a": "a (N ∝ Cᵃ)", "b": "b (D ∝ Cᵇ)"}
+FIRST = ("alpha", "beta", "E", "a")
+"""What is shown of a law that has them; of others, their first four quantities."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +35,7 @@ class Panel:
     rises_K: np.ndarray
     interval: Interval
     bootstrap: Interval | None
-    unit: str | None = None
+    label: str
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -58,141 +46,96 @@ class Panel:
         margin = 0.06 * float(np.ptp(values)) or 0.05 * abs(self.estimate) or 1.0
         return float(values.min()) - margin, float(values.max()) + margin
 
-    @property
-    def label(self) -> str:
-        return UNITS.get(self.name, self.name) if self.unit is None else f"{self.name} ({self.unit})"
 
+@dataclass(frozen=True)
+class ObjectiveProfiles(FigureData):
+    """A panel a quantity; `level` and `simulations` gave the thresholds, with this noise."""
 
-def caption(story: ReportData) -> str:
-    """What the figure shows, and how the thresholds came about."""
-    found = story.profiles
-    if found is None:
-        return ""
-    opened = any(None in panel.interval for panel in panels(story))
-    arrows = (
-        " An arrow marks an end that stays open: the objective does not cross the threshold as far as it was "
-        "followed."
-        if opened
-        else ""
-    )
-    barred = any(panel.bootstrap is not None for panel in panels(story))
-    grey = " Grey bar beneath: the bootstrap's percentile interval." if barred else ""
-    return (
-        "Each quantity held at other values, all the rest fitted anew: the objective's rise over the "
-        f"threshold that the truth would exceed in {1 - found.level:.0%} of {found.simulations} "
-        f"tables simulated from the fit (noise: {found.noise}). Red: the interval where it stays below."
-        f"{grey}{arrows}"
-    )
+    title = "Profiles of the objective"
+    quantities: tuple[Panel, ...]
+    level: float
+    simulations: int
+    noise: str
 
-
-def panels(story: ReportData) -> list[Panel]:
-    """The quantities that were profiled; empty without."""
-    if story.profiles is None:
-        return []
-    spans = story.fit.intervals
-    boot = {} if spans is None or spans.method != "bootstrap" else {**spans.params, **spans.exponents}
-    order = ("alpha", "beta", "E", "a")
-    found = story.profiles.quantities
-    names = [name for name in order if name in found] or list(found)[:4]
-    return [
-        Panel(
-            name=name,
-            estimate=found[name].estimate,
-            values_K=np.array(found[name].values),
-            rises_K=np.array(found[name].rises) / found[name].threshold,
-            interval=found[name].interval,
-            bootstrap=boot.get(name),
-            unit=loss_unit(story.table.conventions) if name == "E" else None,
+    @classmethod
+    def of(cls, profiles: Profiles | None, fit: LawFit) -> ObjectiveProfiles | None:
+        """Of a fit's profiles; None without."""
+        if profiles is None:
+            return None
+        spans, found = fit.intervals, profiles.quantities
+        boot = {} if spans is None or spans.method != "bootstrap" else spans.params | spans.exponents
+        names = [name for name in FIRST if name in found] or list(found)[:4]
+        panels = tuple(
+            Panel(
+                name=name,
+                estimate=found[name].estimate,
+                values_K=np.array(found[name].values),
+                rises_K=np.array(found[name].rises) / found[name].threshold,
+                interval=found[name].interval,
+                bootstrap=boot.get(name),
+                label=f"E ({loss_unit(fit.conventions)})" if name == "E" else UNITS.get(name, name),
+            )
+            for name in names
         )
-        for name in names
-    ]
+        return cls(panels, profiles.level, profiles.simulations, profiles.noise)
+
+    @property
+    def size(self) -> Size:
+        return Size(len(self.quantities), 9.0, 2.7, narrow_height=2.2, narrow_columns=2)
+
+    @property
+    def caption(self) -> str:
+        arrows = (
+            " An arrow marks an end that stays open: the objective does not cross the threshold as far as it "
+            "was followed."
+        )
+        opened = any(None in panel.interval for panel in self.quantities)
+        barred = any(panel.bootstrap is not None for panel in self.quantities)
+        grey = " Grey bar beneath: the bootstrap's percentile interval."
+        return (
+            "Each quantity held at other values, all the rest fitted anew: the objective's rise over the "
+            f"threshold that the truth would exceed in {1 - self.level:.0%} of {self.simulations} tables "
+            f"simulated from the fit (noise: {self.noise}). Red: the interval where it stays below."
+            f"{grey if barred else ''}{arrows if opened else ''}"
+        )
+
+    @property
+    def description(self) -> str:
+        said = []
+        for panel in self.quantities:
+            low, high = ("open" if end is None else f"{end:.4g}" for end in panel.interval)
+            said.append(f"{panel.name} {panel.estimate:.4g}, from {low} to {high}")
+        return f"Rise of the objective about its minimum, a valley a quantity: {'; '.join(said)}."
+
+    def draw(self, axes: Sequence[Axes]) -> Hover:
+        hover: Hover = []
+        for ax, panel in zip(axes, self.quantities, strict=True):
+            ax.axhline(1.0, color=SOFT, lw=0.9, ls="--", label="_threshold")
+            (rises,) = ax.plot(
+                panel.values_K, panel.rises_K, color=INK, lw=1.4, marker="o", ms=2.6, label=f"_{panel.name}"
+            )
+            near = panel.rises_K <= TOP
+            rises.set_markevery(np.flatnonzero(near).tolist())
+            said = zip(panel.values_K[near], panel.rises_K[near], strict=True)
+            hover.append((rises, [f"{panel.name} = {x:.4g}\n{rise:.2f} thresholds" for x, rise in said]))
+            _draw_bar(ax, panel, panel.interval, 1.0, ACCENT)
+            if panel.bootstrap is not None:
+                _draw_bar(ax, panel, panel.bootstrap, BELOW, NEUTRAL)
+            words = [f"{panel.name} = {panel.estimate:.4g}, the estimate"]
+            hover += marks(ax, panel.estimate, 0, words, "_estimate", ACCENT, "D", 5)
+            ax.set_xlim(*panel.limits)
+            ax.set_ylim(-0.6, TOP)
+            ax.set_yticks([0, 1, 2])
+            ax.xaxis.set_major_locator(MaxNLocator(3))
+            ax.set_xlabel(panel.label)
+        axes[0].set_ylabel("Rise over threshold")
+        return hover
 
 
-def static(story: ReportData, new: NewAxes = canvas) -> Figure | None:
-    """For print; None without profiles."""
-    shown = panels(story)
-    if not shown:
-        return None
-    figure, axes = new(2.6 * len(shown) + 0.4, 2.9, columns=len(shown))
-    for panel, place in zip(shown, axes, strict=True):
-        place.axhline(1.0, color=SOFT, lw=0.9, ls="--")
-        place.plot(panel.values_K, panel.rises_K, color=INK, lw=1.4, marker="o", ms=2.6)
-        _bar(place, panel, panel.interval, 1.0, ACCENT)
-        if panel.bootstrap is not None:
-            _bar(place, panel, panel.bootstrap, BELOW, NEUTRAL)
-        place.plot(panel.estimate, 0, "D", color=ACCENT, ms=5, mec="white", mew=0.8, zorder=5)
-        place.set_xlim(*panel.limits)
-        place.set_ylim(-0.6, TOP)
-        place.set_yticks([0, 1, 2])
-        place.xaxis.set_major_locator(MaxNLocator(4))
-        place.set_xlabel(panel.label)
-    axes[0].set_ylabel(Y)
-    return figure
-
-
-def _ends(panel: Panel, interval: Interval) -> tuple[float, float]:
-    """The interval, an open end at the edge of the axis."""
-    low, high = panel.limits
-    return low if interval[0] is None else interval[0], high if interval[1] is None else interval[1]
-
-
-def _bar(axes: Axes, panel: Panel, interval: Interval, y: float, colour: str) -> None:
-    ends = _ends(panel, interval)
-    axes.plot(ends, (y, y), color=colour, lw=2.6, solid_capstyle="butt", zorder=4)
+def _draw_bar(ax: Axes, panel: Panel, interval: Interval, y: float, colour: str) -> None:
+    """An interval, an open end as an arrow at the edge of the axis."""
+    ends = [edge if end is None else end for end, edge in zip(interval, panel.limits, strict=True)]
+    ax.plot(ends, (y, y), color=colour, lw=2.6, solid_capstyle="butt", zorder=4, label="_interval")
     for end, value, marker in zip(ends, interval, ("<", ">"), strict=True):
         if value is None:
-            axes.plot(end, y, marker=marker, color=colour, ms=7, clip_on=False, zorder=5)
-
-
-def interactive(story: ReportData) -> go.Figure | None:
-    """For the page; None without profiles."""
-    shown = panels(story)
-    if not shown:
-        return None
-    figure = make_subplots(rows=1, cols=len(shown), shared_yaxes=True, horizontal_spacing=0.03)
-    for column, panel in enumerate(shown, start=1):
-        for trace in _traces(panel):
-            figure.add_trace(trace, 1, column)
-        figure.update_xaxes(plain(panel.label, range=list(panel.limits), nticks=4), row=1, col=column)
-        axis = plain(Y if column == 1 else "", range=[-0.6, TOP], tickvals=[0, 1, 2])
-        figure.update_yaxes(axis, row=1, col=column)
-    figure.update_layout(layout(330, showlegend=False))
-    return figure
-
-
-def _traces(panel: Panel) -> list[go.Scatter]:
-    quiet = {"hoverinfo": "skip", "mode": "lines"}
-    traces = [
-        go.Scatter(x=panel.limits, y=[1, 1], line={"color": SOFT, "width": 1, "dash": "dash"}, **quiet),
-        go.Scatter(
-            x=panel.values_K,
-            y=panel.rises_K,
-            mode="lines+markers",
-            line={"color": INK, "width": 2},
-            marker={"size": 5},
-            hovertemplate=f"{panel.name} = %{{x:.4g}}<br>%{{y:.2f}} thresholds<extra></extra>",
-        ),
-    ]
-    for interval, y, colour in ((panel.interval, 1.0, ACCENT), (panel.bootstrap, BELOW, NEUTRAL)):
-        if interval is None:
-            continue
-        ends = _ends(panel, interval)
-        traces.append(go.Scatter(x=ends, y=[y, y], line={"color": colour, "width": 4}, **quiet))
-        for end, value, symbol in zip(ends, interval, ("triangle-left", "triangle-right"), strict=True):
-            if value is None:
-                marker = {"symbol": symbol, "size": 12, "color": colour}
-                traces.append(
-                    go.Scatter(
-                        x=[end], y=[y], mode="markers", marker=marker, hoverinfo="skip", cliponaxis=False
-                    )
-                )
-    traces.append(
-        go.Scatter(
-            x=[panel.estimate],
-            y=[0],
-            mode="markers",
-            marker={"symbol": "diamond", "size": 10, "color": ACCENT},
-            hovertemplate=f"{panel.name} = %{{x:.4g}}<extra>estimate</extra>",
-        )
-    )
-    return traces
+            ax.plot(end, y, marker=marker, color=colour, ms=7, clip_on=False, zorder=5, label="_open end")

@@ -1,16 +1,16 @@
-"""One look for every figure: colours by budget, ticks that can be read, quiet axes."""
+"""One look for every figure: colours and their dark counterparts, readable axes, words for numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
-import plotly.graph_objects as go
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_hex
+from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
@@ -25,9 +25,15 @@ ACCENT = "#b4411f"
 NEUTRAL = "#9aa1af"
 EQUAL = "#6b7383"
 """Lines of equal compute."""
+PAPER = "#ffffff"
+DARK = {
+    INK: "#e4e7ee", SOFT: "#a3abba", GRID: "#2a2f3b", ACCENT: "#f0835c", NEUTRAL: "#7d8596", EQUAL: "#9aa3b5",
+    PAPER: "#14171e",
+}  # fmt: skip
+"""What the page shows in place of each on a dark screen."""
 LOSS_SCALE = ("#7f9fc6", "#a9bfda", "#d5e0ec", "#f7f9fb")
 """From a low loss to a high one."""
-FONT = "Inter, 'Helvetica Neue', Helvetica, 'Liberation Sans', Arial, sans-serif"
+DARK_LOSS_SCALE = ("#5b86bd", "#42618c", "#2b3d58", "#1b2331")
 RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: every machine draws the same figure
     "font.size": 9,
@@ -45,12 +51,12 @@ RC: dict[Any, Any] = {
     "ytick.color": SOFT,
     "legend.frameon": False,
     "legend.fontsize": 8,
+    "legend.title_fontsize": 8,
     "figure.facecolor": "white",
     "pdf.fonttype": 42,
+    "svg.fonttype": "none",  # text stays text: small, and found by a search of the page
 }
 SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
-
-
 CURVES = {
     "parabola": "parabolas in log N by least squares",
     "akima": "Akima interpolants of log loss in log N",
@@ -63,32 +69,25 @@ def curve_words(curve: str) -> str:
     return CURVES[curve]
 
 
+def loss_colours(dark: bool = False) -> LinearSegmentedColormap:
+    """The colours of a fitted loss, low to high."""
+    stops = zip((0.0, 0.35, 0.7, 1.0), DARK_LOSS_SCALE if dark else LOSS_SCALE, strict=True)
+    return LinearSegmentedColormap.from_list("loss", list(stops))
+
+
 def budget_colours(count: int) -> list[str]:
     """One colour a budget, dark to light with compute, told apart by colour-blind readers too."""
     scale = matplotlib.colormaps["viridis"]
-    return [to_hex(scale(x)) for x in (np.linspace(0.02, 0.86, count) if count > 1 else [0.3])]
+    return [to_hex(scale(x)) for x in (np.linspace(0.02, 0.86, count) if count != 1 else [0.3])]
 
 
+@cache
 def dark_colours() -> dict[str, str]:
-    """What each colour of a figure's JSON becomes on a dark page; `faded` ones by how they begin."""
-    plain = {
-        INK: "#e4e7ee", SOFT: "#a3abba", GRID: "#2a2f3b", ACCENT: "#f0835c", NEUTRAL: "#7d8596",
-        "white": "#14171e", EQUAL: "#9aa3b5",
-        **dict(zip(LOSS_SCALE, ("#5b86bd", "#42618c", "#2b3d58", "#1b2331"), strict=True)),
-    }  # fmt: skip
-    scale = matplotlib.colormaps["viridis"]
-    lut = [to_hex(scale(k)) for k in range(scale.N)]
-    brighter = {light: lut[round(0.35 * (scale.N - 1) + 0.65 * k)] for k, light in enumerate(lut)}
-    solid = brighter | {light: dark for light, dark in plain.items() if light != "white"}
-    faint = {faded(light, 0)[:-2]: faded(dark, 0)[:-2] for light, dark in solid.items()}
-    white = {'"white"': f'"{plain["white"]}"', "rgba(255,255,255,": faded(plain["white"], 0)[:-2]}
-    return solid | faint | white
-
-
-def faded(colour: str, alpha: float) -> str:
-    """`#rrggbb` as an rgba() that plotly takes."""
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},{alpha:g})"
+    """What stands on a dark screen for each colour that a figure may have."""
+    viridis, light, dark = matplotlib.colormaps["viridis"], loss_colours(), loss_colours(dark=True)
+    last = viridis.N - 1
+    brighter = {to_hex(viridis(k)): to_hex(viridis(round(0.35 * last + 0.65 * k))) for k in range(last + 1)}
+    return {to_hex(light(k)): to_hex(dark(k)) for k in range(light.N)} | brighter | DARK
 
 
 def short(x: float) -> str:
@@ -120,7 +119,7 @@ def nats(conventions: Conventions) -> str:
 def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
     """Round values between `low` and `high`: 1-2-5 steps, or whole decades where those would crowd."""
     first, last = int(np.floor(np.log10(low))), int(np.ceil(np.log10(high)))
-    for steps in ((1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
+    for steps in ((1, 1.5, 2, 3, 4, 5, 7), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
         ticks = [m * 10.0**k for k in range(first, last + 1) for m in steps]
         ticks = [t for t in ticks if low * 0.999 <= t <= high * 1.001]
         if len(ticks) <= most:
@@ -136,93 +135,44 @@ def spread(values: Sequence[float] | np.ndarray, margin: float = 0.06) -> tuple[
     return float(np.exp(x.min() - pad)), float(np.exp(x.max() + pad))
 
 
-def canvas(width: float = 7.4, height: float = 4.5, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure with axes side by side, inches, without touching matplotlib's global state."""
+def canvas(
+    width: float = 7.4, height: float = 4.5, rows: int = 1, columns: int = 1
+) -> tuple[Figure, list[Axes]]:
+    """A figure of this many inches and its axes, row by row, without touching matplotlib's global state."""
     with matplotlib.rc_context(RC):
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
-        axes = [figure.add_subplot(1, columns, k + 1) for k in range(columns)]
+        axes = [figure.add_subplot(rows, columns, k + 1) for k in range(rows * columns)]
     return figure, axes
-
-
-NewAxes = Callable[..., tuple[Figure, list[Axes]]]
-"""What gives a figure its axes, `canvas` or another of its signature."""
 
 
 def log_axis(
     axes: Axes, which: str, low: float, high: float, label: str, text: Callable[[float], str] = short
 ) -> None:
-    """Logarithmic, with readable ticks. `which`: x or y."""
+    """Make an axis logarithmic, with as many round ticks as fit beside each other. `which`: x or y."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     getattr(axes, f"set_{which}scale")("log")
     getattr(axes, f"set_{which}lim")(low, high)
     getattr(axes, f"set_{which}label")(label)
-    ticks = log_ticks(low, high, 6)
+    box = axes.get_window_extent()  # before the layout takes its margins
+    length, apart = (box.width, 0.75) if which == "x" else (box.height, 0.5)
+    ticks = log_ticks(low, high, int(np.clip(length / axes.figure.dpi / apart, 3, 7)))
     axis.set_major_locator(FixedLocator(ticks))
     axis.set_major_formatter(FixedFormatter([text(t) for t in ticks]))
     axis.set_minor_locator(NullLocator())
 
 
-def layout(height: int = 460, **changes: Any) -> dict[str, Any]:
-    """Plotly's layout in the page's look; the width is the container's."""
-    base: dict[str, Any] = {
-        "height": height,
-        "autosize": True,
-        "template": None,
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": FONT, "size": 13, "color": INK},
-        "margin": {"l": 64, "r": 24, "t": 16, "b": 58},
-        "hoverlabel": {"font": {"family": FONT, "size": 12}, "bgcolor": "white", "bordercolor": NEUTRAL},
-        "legend": {"font": {"size": 12}, "bgcolor": "rgba(255,255,255,0.75)", "tracegroupgap": 4},
-        "hovermode": "closest",
+def legend_above(figure: Figure, axes: Sequence[Axes], title: str = "") -> None:
+    """One legend for all axes, over them, in as many columns as the figure is wide for."""
+    named = {
+        label: handle
+        for each in axes
+        for handle, label in zip(*each.get_legend_handles_labels(), strict=True)
     }
-    return {**base, **changes}
-
-
-def plain(label: str, **changes: Any) -> dict[str, Any]:
-    """A linear plotly axis."""
-    base = {
-        "title": {"text": label, "standoff": 10, "font": {"size": 13}},
-        "gridcolor": GRID,
-        "linecolor": NEUTRAL,
-        "tickcolor": NEUTRAL,
-        "tickfont": {"size": 12, "color": SOFT},
-        "showline": True,
-        "ticks": "outside",
-        "ticklen": 4,
-        "zeroline": False,
-        "automargin": True,
-    }
-    return {**base, **changes}
-
-
-def logarithmic(
-    label: str, low: float, high: float, text: Callable[[float], str] = short, **changes: Any
-) -> dict[str, Any]:
-    """A logarithmic plotly axis with readable ticks."""
-    ticks = log_ticks(low, high, 7)
-    return plain(
-        label,
-        type="log",
-        range=[float(np.log10(low)), float(np.log10(high))],
-        tickvals=ticks,
-        ticktext=[text(t) for t in ticks],
-        **changes,
-    )
-
-
-def band(
-    x: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str, alpha: float, **changes: Any
-) -> go.Scatter:
-    """A filled band, plotly."""
-    return go.Scatter(
-        x=np.concatenate([x, x[::-1]]),
-        y=np.concatenate([high, low[::-1]]),
-        fill="toself",
-        fillcolor=faded(colour, alpha),
-        line={"width": 0},
-        mode="lines",
-        hoverinfo="skip",
-        **changes,
-    )
+    if named:
+        inches = 0.45 + 0.062 * max(map(len, named))  # of an entry: its key, and letters at 8 points
+        columns = int(np.clip((figure.get_figwidth() - 0.6) / inches, 1, len(named)))
+        figure.legend(
+            list(named.values()), list(named), loc="outside upper left", title=title or None,
+            ncols=columns, alignment="left", handlelength=1.6, columnspacing=1.4,
+        )  # fmt: skip

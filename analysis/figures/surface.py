@@ -2,173 +2,126 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import plotly.graph_objects as go
-from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
+from isoflop.analysis.figures.figure_data import (
+    FigureData,
+    Hover,
+    RunSeries,
+    Size,
+    marks,
+    run_series,
+    run_words,
+)
 from isoflop.analysis.figures.style import (
     ACCENT,
     EQUAL,
     INK,
-    LOSS_SCALE,
-    NEUTRAL,
-    NewAxes,
-    budget_colours,
-    canvas,
-    faded,
-    layout,
     log_axis,
-    logarithmic,
+    loss_colours,
     loss_unit,
-    power,
     short,
     spread,
 )
+from isoflop.analysis.isoflops.groups import isoflop_groups
 
 if TYPE_CHECKING:
-    from isoflop.analysis.reporting.report_data import ReportData
+    from isoflop.analysis.result import LawFit
+    from isoflop.analysis.run_table import RunTable
 
-TITLE = "The fitted surface"
-X = "Parameters N"
-Y = "Training tokens D"
-POINTS = 90
-SCALE = [[at, colour] for at, colour in zip((0.0, 0.35, 0.7, 1.0), LOSS_SCALE, strict=True)]
+POINTS = 60
 
 
-def caption(story: ReportData) -> str:
-    """What the figure shows."""
-    colours = " in their budget's colour" if story.groups else ""
-    frontier = (
-        " Red: the efficient frontier, the lowest loss at each compute." if len(_frontier(story)[0]) else ""
-    )
-    equal = " Dotted grey: lines of equal compute." if story.groups else ""
-    return (
-        f"Contours of the fitted loss ({loss_unit(story.table.conventions)}) over size and data, runs as dots"
-        f"{colours}.{frontier}{equal}"
-    )
+@dataclass(frozen=True)
+class Surface(FigureData):
+    """Loss over sizes N_X and tokens D_Y, the frontier in N and D (2xK), and tokens of equal compute over
+    N_X, an array a budget.
+    """
 
+    title = "The fitted surface"
+    table: RunTable
+    series: tuple[RunSeries, ...]
+    N_X: np.ndarray
+    D_Y: np.ndarray
+    loss_YxX: np.ndarray
+    frontier_2xK: np.ndarray
+    equal_X: tuple[np.ndarray, ...]
 
-def _grid(story: ReportData) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    x = np.geomspace(*spread(story.table.N_R, 0.12), num=POINTS)
-    y = np.geomspace(*spread(story.table.D_R, 0.12), num=POINTS)
-    return x, y, story.fit.predict(x[None, :], y[:, None])
+    @classmethod
+    def of(cls, table: RunTable, fit: LawFit) -> Surface:
+        """Of a table and approach 3's fit of it."""
+        x = np.geomspace(*spread(table.N_R, 0.12), num=POINTS)
+        y = np.geomspace(*spread(table.D_R, 0.12), num=POINTS)
+        low, high = fit.conventions.flops_range
+        frontier = np.stack(fit.allocate(np.geomspace(low / 20, high * 20, 60)))
+        frontier = frontier[:, np.isfinite(frontier).all(axis=0)]
+        equal = tuple(group.flops / fit.cost(x) for group in isoflop_groups(table))
+        loss = fit.predict(x[None, :], y[:, None])
+        return cls(table, tuple(run_series(table)), x, y, loss, frontier, equal)
 
+    @property
+    def size(self) -> Size:
+        return Size(height=5.2, narrow_height=3.9)
 
-def _frontier(story: ReportData) -> tuple[np.ndarray, np.ndarray]:
-    low, high = story.fit.conventions.flops_range
-    N_K, D_K = story.fit.allocate(np.geomspace(low / 20, high * 20, 60))
-    known = np.isfinite(N_K) & np.isfinite(D_K)
-    return N_K[known], D_K[known]
-
-
-def _levels(loss: np.ndarray) -> tuple[float, float, float]:
-    """First and last contour and a round spacing, for about a dozen of them over most of the surface."""
-    low, high = np.quantile(loss, [0.02, 0.97])
-    raw = float(high - low) / 12 or 0.01
-    scale = 10.0 ** np.floor(np.log10(raw))
-    step = float(scale * min((1, 2, 2.5, 5, 10), key=lambda m: abs(m - raw / scale)))
-    return round(float(np.ceil(low / step) * step), 6), float(high), step
-
-
-def _colours() -> LinearSegmentedColormap:
-    return LinearSegmentedColormap.from_list("loss", [(float(at), str(colour)) for at, colour in SCALE])
-
-
-def static(story: ReportData, new: NewAxes = canvas) -> Figure | None:
-    """For print."""
-    x, y, loss = _grid(story)
-    figure, (axes,) = new(6.4, 4.9)
-    axes.grid(False)
-    start, end, step = _levels(loss)
-    levels = np.arange(start, end + step / 2, step)
-    axes.contourf(x, y, loss, levels=[loss.min() - step, *levels, loss.max() + step], cmap=_colours())
-    lines = axes.contour(x, y, loss, levels=levels, colors=INK, linewidths=0.5, alpha=0.5)
-    axes.clabel(lines, levels[::2], fmt="%.4g", fontsize=8, colors=INK)
-    for group in story.groups:
-        axes.plot(x, group.flops / story.fit.cost(x), ls=":", lw=1.0, color=EQUAL)
-    axes.plot(*_frontier(story), color=ACCENT, lw=2.0, label="efficient frontier")
-    colours = [*budget_colours(len(story.groups)), NEUTRAL]
-    axes.scatter(
-        story.table.N_R,
-        story.table.D_R,
-        s=26,
-        c=[colours[g] for g in story.group_R],
-        edgecolors="white",
-        linewidths=0.7,
-        zorder=4,
-    )
-    log_axis(axes, "x", x[0], x[-1], X)
-    log_axis(axes, "y", y[0], y[-1], Y)
-    axes.legend(loc="lower left", frameon=True, facecolor="white", framealpha=0.85, edgecolor="none")
-    return figure
-
-
-def interactive(story: ReportData) -> go.Figure | None:
-    """For the page."""
-    x, y, loss = _grid(story)
-    start, end, step = _levels(loss)
-    figure = go.Figure()
-    figure.add_contour(
-        x=x, y=y, z=loss, colorscale=SCALE, ncontours=14, line={"width": 0.7, "color": faded(INK, 0.45)},
-        contours={"showlabels": True, "labelfont": {"size": 11, "color": INK}, "start": start, "end": end,
-                  "size": step},
-        colorbar={"title": {"text": "loss", "side": "right"}, "thickness": 12, "outlinewidth": 0},
-        hovertemplate="loss %{z:.3f}<extra>fitted</extra>",
-    )  # fmt: skip
-    for group in story.groups:
-        D = group.flops / story.fit.cost(x)
-        inside = (y[0] <= D) & (y[-1] >= D)
-        figure.add_scatter(
-            x=x[inside],
-            y=D[inside],
-            mode="lines",
-            line={"dash": "dot", "width": 1.2, "color": EQUAL},
-            hoverinfo="skip",
-            showlegend=False,
+    @property
+    def caption(self) -> str:
+        found = self.frontier_2xK.size > 0
+        frontier = " Red: the efficient frontier, the lowest loss at each compute." if found else ""
+        colours, equal = (
+            (" in their budget's colour", " Dotted grey: lines of equal compute.")
+            if self.equal_X
+            else ("", "")
         )
-    N_K, D_K = _frontier(story)
-    figure.add_scatter(
-        x=N_K,
-        y=D_K,
-        mode="lines",
-        line={"color": ACCENT, "width": 3},
-        name="efficient frontier",
-        hoverinfo="skip",
-    )
-    _add_runs(figure, story)
-    figure.update_layout(
-        layout(
-            500,
-            xaxis=logarithmic(X, x[0], x[-1], showgrid=False),
-            yaxis=logarithmic(Y, y[0], y[-1], showgrid=False),
-        ),
-        legend={"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"},
-    )
-    figure.update_layout(margin={"t": 40})
-    return figure
+        return (
+            f"Contours of the fitted loss ({loss_unit(self.table.conventions)}) over size and data, runs as "
+            f"dots{colours}.{frontier}{equal}"
+        )
 
+    @property
+    def description(self) -> str:
+        known = self.frontier_2xK[:, np.searchsorted(self.frontier_2xK[0], np.median(self.table.N_R)) :]
+        frontier = ""
+        if known.size:
+            frontier = f" The frontier passes {short(known[0, 0])} parameters at {short(known[1, 0])} tokens."
+        return (
+            "Fitted loss over parameters and tokens, falling towards more of both: from "
+            f"{self.loss_YxX.max():.2f} at {short(self.N_X[0])} parameters and {short(self.D_Y[0])} tokens "
+            f"to {self.loss_YxX.min():.2f} at {short(self.N_X[-1])} and {short(self.D_Y[-1])}.{frontier}"
+        )
 
-def _add_runs(figure: go.Figure, story: ReportData) -> None:
-    colours = [*budget_colours(len(story.groups)), NEUTRAL]
-    figure.add_scatter(
-        x=story.table.N_R,
-        y=story.table.D_R,
-        mode="markers",
-        name="runs",
-        marker={
-            "size": 8,
-            "color": [colours[g] for g in story.group_R],
-            "line": {"color": "white", "width": 1},
-        },
-        customdata=[
-            [short(n), short(d), power(c), f"{value:.4f}"]
-            for n, d, c, value in zip(
-                story.table.N_R, story.table.D_R, story.table.C_R, story.table.loss_R, strict=True
-            )
-        ],
-        hovertemplate="N = %{customdata[0]}, D = %{customdata[1]}<br>C = %{customdata[2]}<br>"
-        "loss %{customdata[3]}<extra>run</extra>",
-    )
+    def draw(self, axes: Sequence[Axes]) -> Hover:
+        (ax,) = axes
+        ax.grid(visible=False)
+        levels, step = self._levels()
+        bounds = [self.loss_YxX.min() - step, *levels, self.loss_YxX.max() + step]
+        ax.contourf(self.N_X, self.D_Y, self.loss_YxX, levels=bounds, cmap=loss_colours())
+        lines = ax.contour(
+            self.N_X, self.D_Y, self.loss_YxX, levels=levels, colors=INK, linewidths=0.5, alpha=0.5
+        )
+        # The axes must be logarithmic before the labels are placed along the lines.
+        log_axis(ax, "x", self.N_X[0], self.N_X[-1], "Parameters N")
+        log_axis(ax, "y", self.D_Y[0], self.D_Y[-1], "Training tokens D")
+        ax.clabel(lines, levels[::2], fmt="%.4g", fontsize=8, colors=INK)
+        for D_X in self.equal_X:
+            ax.plot(self.N_X, D_X, ls=":", lw=1.0, color=EQUAL, label="_equal compute")
+        if self.frontier_2xK.size:
+            ax.plot(*self.frontier_2xK, color=ACCENT, lw=2.0, label="efficient frontier")
+        hover: Hover = []
+        for series in self.series:
+            N_R, D_R = self.table.N_R[series.rows], self.table.D_R[series.rows]
+            hover += marks(ax, N_R, D_R, run_words(self.table, series.rows), f"_{series.name}", series.colour)
+        return hover
+
+    def _levels(self) -> tuple[np.ndarray, float]:
+        """About a dozen round contours over most of the surface, and their spacing."""
+        low, high = np.quantile(self.loss_YxX, [0.02, 0.97])
+        raw = float(high - low) / 12 or 0.01
+        scale = 10.0 ** np.floor(np.log10(raw))
+        step = float(scale * min((1, 2, 2.5, 5, 10), key=lambda m: abs(m - raw / scale)))
+        first = round(float(np.ceil(low / step) * step), 6)
+        return np.arange(first, float(high) + step / 2, step), step

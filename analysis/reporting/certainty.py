@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from isoflop.analysis.comparison.agreement import Agreement, agreement
+from isoflop.analysis.figures.profiles import FIRST
 from isoflop.analysis.laws import find_law
 from isoflop.analysis.laws.evaluate import float64_on_cpu
 from isoflop.analysis.options import FitOptions
@@ -15,12 +16,10 @@ from isoflop.analysis.solver.search import fit_problem
 from isoflop.analysis.solver.solver import FitProblem, Solutions, bounds_of, solve
 from isoflop.analysis.uncertainty.quantities import profile_intervals
 
-FIRST = ("alpha", "beta", "E", "a")
-"""What is profiled of a law that has them; of others, their first parameters and a."""
-EXACT = 1e-8
+NOISELESS = 1e-8
 """Standard deviation of the log loss about the fit below which there is no noise to judge a rise by."""
 
-SAME = 0.01
+SAME_OPTIMUM = 0.01
 """Exponents nearer than this are of one optimum."""
 
 
@@ -33,15 +32,16 @@ def law_profiles(table: RunTable, options: FitOptions, whole: LawFit) -> Profile
     law = find_law(options.law)
     noise = whole.conventions.residual_log_sd
     spare = len(table) - len(law.parameters)
-    if not options.bootstrap or law.envelope or spare < 1 or not np.isfinite(noise) or noise < EXACT:
+    if not options.bootstrap or law.envelope or spare < 1 or not np.isfinite(noise) or noise < NOISELESS:
         return None
+    # Of a law without these, its first parameters and a.
     names = FIRST if set(FIRST[:3]) <= set(law.parameters) else (*law.parameters[:3], "a")
     design = fit_problem(table, law, options)
-    return profile_intervals(design, table, _where_it_stands(design, table, whole), whole, options, names)
+    return profile_intervals(design, table, _optimum_of(design, table, whole), whole, options, names)
 
 
-def _where_it_stands(design: FitProblem, table: RunTable, whole: LawFit) -> Solutions:
-    """The fit's own optimum: where others fit as well, a new search might end in one of those."""
+def _optimum_of(design: FitProblem, table: RunTable, whole: LawFit) -> Solutions:
+    """Return the fit's own optimum: where others fit as well, a new search might end in one of those."""
     with float64_on_cpu():
         theta_P = np.asarray(design.law.encode(jnp.asarray(whole.params_P), *design.centre))
     theta_P = np.clip(np.nan_to_num(theta_P), *bounds_of(design.law))
@@ -52,4 +52,4 @@ def agreements(table: RunTable, options: FitOptions, whole: LawFit) -> tuple[Agr
     """Approaches 1 and 2 against the fit; none where its exponent is one of several that fit as well."""
     a = whole.exponents["a"]
     found = agreement(table, options)
-    return tuple(each for each in found if a is not None and abs(each.surface_exponent - a) < SAME)
+    return tuple(each for each in found if a is not None and abs(each.surface_exponent - a) < SAME_OPTIMUM)

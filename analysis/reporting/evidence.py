@@ -1,14 +1,17 @@
-"""What speaks for a fit and against it: held-out runs, the other approaches, the rounds of a sweep."""
+"""What speaks for a fit and against it, in words: its certificate, held-out runs, the other approaches, the
+rounds of a sweep.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.stats import binom
 
-from isoflop.analysis.figures.style import nats
+from isoflop.analysis.figures.style import nats, power, short
 from isoflop.analysis.reporting.formatting import between, joined, number
 from isoflop.analysis.reporting.rounds import Rounds, rounds_of
 from isoflop.analysis.result import probability
@@ -60,9 +63,9 @@ class HeldOut:
         return f"{count} of {runs} {'lie' if many else 'lies'} {side} {own} ({self.errors})"
 
 
-def held_out(story: ReportData) -> HeldOut | None:
+def held_out(data: ReportData) -> HeldOut | None:
     """The evidence of the runs held out; None where none were."""
-    rows = story.held.holdout.rows if story.held and story.held.holdout else ()
+    rows = data.held.holdout.rows if data.held and data.held.holdout else ()
     if not rows:
         return None
     errors = np.abs([row.error for row in rows])
@@ -70,48 +73,45 @@ def held_out(story: ReportData) -> HeldOut | None:
     return HeldOut(
         runs=len(rows),
         inside=sum(known) if len(known) == len(rows) else None,
-        level=story.options.level,
+        level=data.options.level,
         mean=float(errors.mean()),
         worst=float(errors.max()),
-        unit=nats(story.table.conventions),
+        unit=nats(data.table.conventions),
     )
 
 
-def doubts(story: ReportData) -> list[str]:
+def doubts(data: ReportData) -> list[str]:
     """What speaks against the fit, a clause each: its misfit, then what `checks` found."""
-    misfit = story.fit.misfit
-    if misfit is None or not misfit.rejected:
-        return checks(story)
-    return [
-        f"{story.fit.law} misses these runs beyond chance ({probability(misfit.p_value)})",
-        *checks(story),
-    ]
+    found = data.fit.misfit
+    if found is None or not found.rejected:
+        return checks(data)
+    return [f"{data.fit.law} misses these runs beyond chance ({probability(found.p_value)})", *checks(data)]
 
 
-def checks(story: ReportData) -> list[str]:
+def checks(data: ReportData) -> list[str]:
     """What else speaks against the fit, which its own warnings can't say: held-out runs, the other
     approaches, the rounds of the sweep."""
-    held = held_out(story)
+    held = held_out(data)
     found = [held.clause] if held and held.beyond_chance else []
-    return [*found, *filter(None, (_approaches_apart(story), _rounds_apart(story)))]
+    return [*found, *filter(None, (_approaches_apart(data), _rounds_apart(data)))]
 
 
-def _approaches_apart(story: ReportData) -> str:
-    apart = [each for each in story.agreements if not each.agrees]
+def _approaches_apart(data: ReportData) -> str:
+    apart = [each for each in data.agreements if not each.agrees]
     if not apart:
         return ""
     others = joined([f"{number(each.exponent, 2)} by approach {each.approach}" for each in apart])
     return (
         f"the approaches differ on a by more than the runs' noise: {others}, "
-        f"{number(story.fit.exponents['a'], 2)} by the fitted surface"
+        f"{number(data.fit.exponents['a'], 2)} by the fitted surface"
     )
 
 
-def _rounds_apart(story: ReportData) -> str:
-    rounds = rounds_of(story.sweep.summary)
-    if rounds is None or rounds.target not in story.fit.exponents or rounds.estimate is None:
+def _rounds_apart(data: ReportData) -> str:
+    rounds = rounds_of(data.sweep.summary)
+    if rounds is None or rounds.target not in data.fit.exponents or rounds.estimate is None:
         return ""
-    value, span = exponent(story.fit, rounds.target)
+    value, span = exponent(data.fit, rounds.target)
     if value is None or (_holds(span, rounds.estimate) and _holds(rounds.interval, value)):
         return ""
     return (
@@ -134,3 +134,57 @@ def _holds(span: Interval | None, value: float) -> bool:
     """Whether an interval holds a value; an end that is open holds everything beyond."""
     low, high = span or (None, None)
     return (low is None or low <= value) and (high is None or value <= high)
+
+
+OTHER_STARTS = {"bound": "at a bound", "local_optimum": "in a worse optimum", "unfinished": "unfinished"}
+
+
+def certificate(fit: LawFit) -> str:
+    """What certifies the optimum, where it touches a bound, and what became of the other starts."""
+    found = fit.certificate
+    if found is None:
+        return ""
+    why = f" ({found.why})" if found.why else ""
+    others = [f"{count} {OTHER_STARTS.get(key, key)}" for key, count in found.others.items() if count]
+    rest = f"; of the others {', '.join(others)}" if others else ""
+    bounds = f" At a bound: {', '.join(found.bounds)}." if found.bounds else ""
+    return (
+        f"The optimum is {found.status.replace('_', ' ')}{why}: gradient norm {found.gradient_norm:.1e}, "
+        f"{found.starts_at_optimum} of {found.starts} starts end there{rest}; condition number "
+        f"{number(found.condition_number, 2)}.{bounds}"
+    )
+
+
+def misfit(fit: LawFit) -> str:
+    """What the lack-of-fit test makes of the law; empty without one."""
+    found = fit.misfit
+    if found is None:
+        return ""
+    verdict = "misses the runs beyond chance" if found.rejected else "misses the runs by no more than chance"
+    plural = "s" if found.outliers > 1 else ""
+    aside = f", {found.outliers} outlier{plural} set aside" if found.outliers else ""
+    return f"By the lack-of-fit test the law {verdict} ({probability(found.p_value)}{aside})."
+
+
+def floor(data: ReportData) -> str:
+    """The least loss that the data allow, where it is known, beside what the fit takes it to be."""
+    known = (data.sweep.summary.get("dataset") or {}).get("floor")
+    if known is None or "E" not in data.fit.params:
+        return ""
+    return (
+        f"No predictor can do better on this source than {number(known, 4)} nats per token; the fit's E is "
+        f"{number(data.fit.params['E'], 4)}."
+    )
+
+
+def next_run_lines(fit: LawFit) -> list[str]:
+    """The runs that would identify most, where something is not identified."""
+    lines = []
+    for run in fit.next_runs:
+        words = f"{short(run['n_params'])} parameters on {short(run['n_tokens'])} tokens"
+        if "n_tokens_unique" in run:
+            words += f", {short(run['n_tokens_unique'])} of them distinct"
+        gap = run["separates"]
+        why = "" if math.isnan(gap) else f": parameters that now fit as well differ by {gap:.3f} nats there"
+        lines.append(f"{words} ({power(run['flops'])} FLOPs){why}")
+    return lines

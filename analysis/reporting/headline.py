@@ -25,15 +25,15 @@ class Card:
     detail: str
 
 
-def headline(story: ReportData) -> str:
+def headline(data: ReportData) -> str:
     """The answer with its intervals, plain text with ^ for powers; what speaks against it comes first."""
-    against = doubts(story)
-    if why := undetermined(story.fit):
-        return " ".join(f"{upper(each)}." for each in (f"these {story.fit.n_runs} runs {why}", *against))
-    answer = _answer(story)
+    against = doubts(data)
+    if why := undetermined(data.fit):
+        return " ".join(f"{upper(each)}." for each in (f"these {data.fit.n_runs} runs {why}", *against))
+    answer = _answer(data)
     if against:
         return f"{upper('; '.join(against))}. As fitted, {answer}."
-    held = held_out(story)
+    held = held_out(data)
     return f"{upper(answer)}; {held.clause if held else 'no runs were held out to test it'}."
 
 
@@ -47,8 +47,8 @@ def undetermined(fit: LawFit) -> str:
     return f"do not determine the law: {why}"
 
 
-def _answer(story: ReportData) -> str:
-    fit = story.fit
+def _answer(data: ReportData) -> str:
+    fit = data.fit
     if fit.exponents["a"] is None:
         return f"{fit.law} gives no compute-optimal size"
     a, b = (_power(fit, name) for name in "ab")
@@ -60,44 +60,41 @@ def _power(fit: LawFit, name: str) -> str:
     return f"C^{number(value, 2)}" + ("" if between(span) == NONE else f" {between(span, 2)}")
 
 
-def subtitle(story: ReportData) -> str:
+def subtitle(data: ReportData) -> str:
     """What it rests on."""
-    low, high = story.fit.conventions.flops_range
-    budgets = f" at {len(story.groups)} budget{'s' if len(story.groups) > 1 else ''}" if story.groups else ""
-    spans = "" if story.fit.intervals is None else f" In brackets: {story.fit.intervals.level:.0%} intervals."
+    low, high = data.fit.conventions.flops_range
+    budgets = f" at {len(data.groups)} budget{'s' if len(data.groups) > 1 else ''}" if data.groups else ""
+    spans = "" if data.fit.intervals is None else f" In brackets: {data.fit.intervals.level:.0%} intervals."
     compute = power(low) if power(low) == power(high) else f"{power(low)} to {power(high)}"
     return (
-        f"{story.fit.n_runs} runs{budgets}, {compute} training FLOPs, "
-        f"{short(story.table.N_R.min())} to {short(story.table.N_R.max())} parameters, "
-        f"{short(story.table.D_R.min())} to {short(story.table.D_R.max())} tokens.{spans}"
+        f"{data.fit.n_runs} runs{budgets}, {compute} training FLOPs, "
+        f"{short(data.table.N_R.min())} to {short(data.table.N_R.max())} parameters, "
+        f"{short(data.table.D_R.min())} to {short(data.table.D_R.max())} tokens.{spans}"
     )
 
 
-def cards(story: ReportData) -> list[Card]:
+def cards(data: ReportData) -> list[Card]:
     """The numbers to remember, each with what it stands on."""
-    found = [_exponent(story, "a", "Optimal size, N ∝ Cᵃ"), _exponent(story, "b", "Optimal data, D ∝ Cᵇ")]
-    if card := _held_out(story):
-        found.append(card)
-    if card := _saving(story) or _floor(story):
-        found.append(card)
-    return found
+    exponents = _exponent(data, "a", "Optimal size, N ∝ Cᵃ"), _exponent(data, "b", "Optimal data, D ∝ Cᵇ")
+    others = _held_out(data), _saving(data) or _irreducible(data)
+    return [*exponents, *(card for card in others if card)]
 
 
-def _exponent(story: ReportData, name: str, label: str) -> Card:
+def _exponent(data: ReportData, name: str, label: str) -> Card:
     """The fitted surface's exponent, and beside it what other methods make of it."""
-    value, span = exponent(story.fit, name)
-    doubt = "" if story.fit.trusted else "; the runs do not determine the law"
+    value, span = exponent(data.fit, name)
+    doubt = "" if data.fit.trusted else "; the runs do not determine the law"
     others = []
-    if (rounds := rounds_of(story.sweep.summary)) and rounds.target == name:
+    if (rounds := rounds_of(data.sweep.summary)) and rounds.target == name:
         others.append(f"the rounds {estimate_words(rounds)}")
-    for approach, fit in ((2, story.parabolas), (1, story.envelope)):
+    for approach, fit in ((2, data.parabolas), (1, data.envelope)):
         if fit is not None and fit.exponents[name] is not None:
             other, its = exponent(fit, name)
             others.append(
                 f"approach {approach} {number(other, 2)} {between(its, 2)}".removesuffix(f" {NONE}")
             )
     beside = f"; by {', '.join(others)}" if others else ""
-    detail = f"{_interval(story.fit, span, 2)}, fitted surface{doubt}{beside}"
+    detail = f"{_interval(data.fit, span, 2)}, fitted surface{doubt}{beside}"
     return Card(label, f"{name} = {number(value, 2)}", detail)
 
 
@@ -106,11 +103,11 @@ def _interval(fit: LawFit, span: Interval | None, digits: int = 3) -> str:
     return "no interval" if fit.intervals is None else f"{fit.intervals.level:.0%} {between(span, digits)}"
 
 
-def _held_out(story: ReportData) -> Card | None:
-    held = held_out(story)
+def _held_out(data: ReportData) -> Card | None:
+    held = held_out(data)
     if held is None:
         return None
-    best = story.held.holdout.optimum if story.held and story.held.holdout else None
+    best = data.held.holdout.optimum if data.held and data.held.holdout else None
     value = "not known" if held.inside is None else f"{held.inside} of {held.runs}"
     detail = upper(held.errors) + (f"; {_minimum(best)}" if best and best.error is not None else "")
     return Card(f"Held-out runs within their {held.level:.0%} intervals", value, detail)
@@ -126,8 +123,8 @@ def _minimum(best: HeldOutMinimum) -> str:
     return f"{words} {between(span, 4)}: {'inside' if inside else 'outside'}"
 
 
-def _saving(story: ReportData) -> Card | None:
-    flops = story.sweep.summary.get("flops") or {}
+def _saving(data: ReportData) -> Card | None:
+    flops = data.sweep.summary.get("flops") or {}
     grid, fresh = flops.get("grid"), flops.get("fresh_cosine")
     if not grid or not fresh:
         return None
@@ -138,10 +135,10 @@ def _saving(story: ReportData) -> Card | None:
     )
 
 
-def _floor(story: ReportData) -> Card | None:
-    if "E" not in story.fit.params:
+def _irreducible(data: ReportData) -> Card | None:
+    if "E" not in data.fit.params:
         return None
-    span = story.fit.intervals.params.get("E") if story.fit.intervals else None
-    doubt = "" if story.fit.identified.get("E", True) else "; not identified"
-    value = f"{number(story.fit.params['E'])}{nats(story.table.conventions)}"
-    return Card("Irreducible loss E", value, f"{_interval(story.fit, span)}{doubt}")
+    span = data.fit.intervals.params.get("E") if data.fit.intervals else None
+    doubt = "" if data.fit.identified.get("E", True) else "; not identified"
+    value = f"{number(data.fit.params['E'])}{nats(data.table.conventions)}"
+    return Card("Irreducible loss E", value, f"{_interval(data.fit, span)}{doubt}")

@@ -7,10 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
-
-from isoflop.analysis.figures import FIGURES
-from isoflop.analysis.figures.style import RC
+from isoflop.analysis.figures.figure_data import FigureData, render
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.reporting.headline import headline
 from isoflop.analysis.reporting.page import page
@@ -25,8 +22,8 @@ DPI = 200
 
 @dataclass(frozen=True, repr=False)
 class Report(Displayed):
-    """Where everything went, and the answer. `held`: the same fit with the largest budget held out, if
-    any.
+    """Where everything went, and the answer. `held`: the same fit with the largest budget held out, if any;
+    `data`: all that the page is made of.
     """
 
     html: Path
@@ -35,7 +32,7 @@ class Report(Displayed):
     headline: str
     fit: LawFit
     held: LawFit | None
-    story: ReportData
+    data: ReportData
 
     def summary(self) -> Summary:
         """The headline, and where the page is."""
@@ -59,8 +56,7 @@ def report(
     Args:
         source: what `load_runs` takes, or a table already loaded.
         out: the folder to write `report.html`, `fit.json` and `figures/` to; by default the sweep's own
-        folder,
-            or `outputs/NAME` for the table NAME.csv.
+            folder, or `outputs/NAME` for the table NAME.csv.
         options: of the fit (approach 3); the other fits of the page follow them.
         laws: what competes with the fit's own law on the largest budget, held out; by default the usual few.
 
@@ -73,18 +69,20 @@ def report(
     return write(analyze(table, options, RIVALS if laws is None else laws), folder)
 
 
-def write(story: ReportData, folder: Path) -> Report:
-    """Draw a story that is already told. Raises `UserError` where the folder can't be written."""
+def write(data: ReportData, folder: Path) -> Report:
+    """Draw and write what is analyzed already. Raises `UserError` where the folder can't be written."""
     _make(folder)
     try:
-        figures = _static(story, folder / "figures")
+        figures = [
+            path for name, figure in data.figures.items() for path in _save(figure, folder / "figures" / name)
+        ]
         fit_json = folder / "fit.json"
-        fit_json.write_text(json.dumps(story.fit.to_json(), indent=1) + "\n", encoding="utf-8")
+        fit_json.write_text(json.dumps(data.fit.to_json(), indent=1) + "\n", encoding="utf-8")
         html = folder / "report.html"
-        html.write_text(page(story, _interactive(story)), encoding="utf-8")
+        html.write_text(page(data), encoding="utf-8")
     except OSError as error:
         raise _unwritable(folder, error) from error
-    return Report(html, fit_json, figures, headline(story), story.fit, story.held, story)
+    return Report(html, fit_json, tuple(figures), headline(data), data.fit, data.held, data)
 
 
 def _make(folder: Path) -> None:
@@ -103,22 +101,11 @@ def _default_folder(table: RunTable) -> Path:
     return table.folder or Path("outputs") / name.replace(":", "-")  # public:NAME is no folder's name
 
 
-def _static(story: ReportData, folder: Path) -> tuple[Path, ...]:
-    written = []
-    for name, module in FIGURES.items():
-        with matplotlib.rc_context(RC):
-            figure = module.static(story)
-            if figure is None:
-                continue
-            for suffix in ("png", "pdf"):
-                path = folder / f"{name}.{suffix}"
-                # A date in the file would make two identical reports differ.
-                figure.savefig(path, dpi=DPI, metadata={"CreationDate": None} if suffix == "pdf" else None)
-                figure.set_layout_engine("none")  # laid out by the first, and costly to do again
-                written.append(path)
-    return tuple(written)
-
-
-def _interactive(story: ReportData) -> dict:
-    drawn = {name: module.interactive(story) for name, module in FIGURES.items()}
-    return {name: figure for name, figure in drawn.items() if figure is not None}
+def _save(figure: FigureData, stem: Path) -> list[Path]:
+    """Write a figure as PNG and PDF. A date in a file would make two identical reports differ."""
+    drawn, _ = render(figure)
+    png, pdf = (stem.with_suffix(suffix) for suffix in (".png", ".pdf"))
+    drawn.savefig(png, dpi=DPI)
+    drawn.set_layout_engine("none")  # laid out by the first, and costly to do again
+    drawn.savefig(pdf, metadata={"CreationDate": None})
+    return [png, pdf]

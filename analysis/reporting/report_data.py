@@ -5,18 +5,28 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from functools import cached_property
 
 from isoflop.analysis.approaches.fit import drop_worst, fit
 from isoflop.analysis.approaches.holdout import largest_budget
 from isoflop.analysis.comparison.agreement import Agreement
 from isoflop.analysis.comparison.competition import Competition, compete
+from isoflop.analysis.figures.allocation import Allocation
+from isoflop.analysis.figures.competition import HeldOutErrors
+from isoflop.analysis.figures.curves import TrainingCurves
+from isoflop.analysis.figures.figure_data import FigureData
+from isoflop.analysis.figures.heldout import HeldOutBudget
+from isoflop.analysis.figures.isoflop import IsoflopCurves
+from isoflop.analysis.figures.profiles import ObjectiveProfiles
+from isoflop.analysis.figures.residuals import Residuals
+from isoflop.analysis.figures.style import nats
+from isoflop.analysis.figures.surface import Surface
+from isoflop.analysis.figures.tuning import Tuning
 from isoflop.analysis.isoflops.groups import IsoflopGroup, isoflop_groups
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.reporting.certainty import agreements, law_profiles
+from isoflop.analysis.reporting.sensitivity import Choice, Variant, attempt, choices, convention_variants
 from isoflop.analysis.reporting.sweep_folder import SweepFolder, read_sweep
-from isoflop.analysis.reporting.variants import Choice, Variant, attempt, choices, convention_variants
 from isoflop.analysis.result import LawFit, Profiles
 from isoflop.analysis.run_table import RunTable
 from isoflop.base.errors import UserError
@@ -55,13 +65,22 @@ class ReportData:
     def title(self) -> str:
         return self.sweep.title or self.table.source.rsplit("/", 1)[-1]
 
-    @property
-    def group_R(self) -> np.ndarray:
-        """The group's number of each run, -1 for none."""
-        number = np.full(len(self.table), -1)
-        for g, group in enumerate(self.groups):
-            number[group.rows] = g
-        return number
+    @cached_property
+    def figures(self) -> dict[str, FigureData]:
+        """Every figure that there is something to show in, by its file's name."""
+        table, fit, sweep = self.table, self.fit, self.sweep
+        found: dict[str, FigureData | None] = {
+            "isoflop": IsoflopCurves.of(table, self.parabolas),
+            "allocation": Allocation.of(table, fit, self.parabolas, self.options.level),
+            "heldout": HeldOutBudget.of(table, self.held, self.options),
+            "surface": Surface.of(table, fit),
+            "residuals": Residuals.of(table, fit),
+            "curves": TrainingCurves.of(table, sweep.curves),
+            "tuning": Tuning.of(sweep.tuning, sweep.summary.get("learning_rate")),
+            "competition": HeldOutErrors.of(self.competition, nats(table.conventions)),
+            "profiles": ObjectiveProfiles.of(self.profiles, fit),
+        }
+        return {name: figure for name, figure in found.items() if figure is not None}
 
 
 def analyze(table: RunTable, options: FitOptions | None = None, laws: Sequence[str] = RIVALS) -> ReportData:

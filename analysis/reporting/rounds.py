@@ -7,17 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from isoflop.analysis.design.estimate import METHOD
-from isoflop.analysis.figures.style import power
 from isoflop.analysis.planning.prediction import predict
 from isoflop.analysis.reporting.formatting import NONE, between, number, upper
-from isoflop.analysis.reporting.text_table import TextTable
+from isoflop.analysis.reporting.tables import Cell, TextTable, flops
 from isoflop.base.errors import UserError
 
 if TYPE_CHECKING:
     from isoflop.analysis.reporting.report_data import ReportData
     from isoflop.analysis.result import Interval, LawFit
-
-ROUNDS, BY_METHOD = "Rounds of the adaptive sweep", "The target by method"
 
 
 @dataclass(frozen=True)
@@ -66,30 +63,21 @@ def rounds_of(summary: Mapping[str, Any]) -> Rounds | None:
     )
 
 
-def rounds_table(story: ReportData) -> TextTable:
+def rounds_table(data: ReportData) -> TextTable:
     """What was known after each round and what it decided."""
-    found = rounds_of(story.sweep.summary)
-    headers = (
-        "round",
-        "estimate",
-        "interval",
-        "half-width",
-        "FLOPs",
-        "new cells",
-        "misfit p",
-        "why",
-    )
+    found = rounds_of(data.sweep.summary)
+    headers = ("round", "estimate", "interval", "half-width", "FLOPs", "new cells", "misfit p", "why")
     if found is None:
-        return TextTable(ROUNDS, "", headers, ())
+        return TextTable("Rounds of the adaptive sweep", "", headers, ())
     rows = tuple(_round(k, each) for k, each in enumerate(found.rounds, start=1))
-    return TextTable(ROUNDS, _caption(found), headers, rows)
+    return TextTable("Rounds of the adaptive sweep", _caption(found), headers, rows)
 
 
-def _round(place: int, found: Mapping[str, Any]) -> tuple[str | tuple[str, float], ...]:
+def _round(place: int, found: Mapping[str, Any]) -> tuple[Cell, ...]:
     span = found["interval"]
     return (
-        str(place), number(found["estimate"], 3), between(None if span is None else (span[0], span[1]), 3),
-        number(found["half_width"], 2), (power(found["flops"]), found["flops"]), str(len(found["cells"])),
+        str(place), number(found["estimate"]), between(None if span is None else (span[0], span[1])),
+        number(found["half_width"], 2), flops(found["flops"]), str(len(found["cells"])),
         number(found["misfit"], 2), found["why"],
     )  # fmt: skip
 
@@ -106,29 +94,29 @@ def _caption(found: Rounds) -> str:
     )
 
 
-def methods_table(story: ReportData) -> TextTable:
+def methods_table(data: ReportData) -> TextTable:
     """The target by the rounds' own fit and by each approach, side by side."""
-    found = rounds_of(story.sweep.summary)
+    found = rounds_of(data.sweep.summary)
     headers = ("method", "estimate", "interval", "level")
     if found is None or not found.target:
-        return TextTable(BY_METHOD, "", headers, ())
+        return TextTable("The target by method", "", headers, ())
     level = NONE if found.level is None else f"{100 * found.level:.4g}%"
-    rows = [(f"the rounds: {METHOD}", number(found.estimate, 3), between(found.interval, 3), level)]
-    for variant in story.approaches:
+    rows = [(f"the rounds: {METHOD}", number(found.estimate), between(found.interval), level)]
+    for variant in data.approaches:
         if variant.fit is not None:
             value, span = target_of(variant.fit, found.target)
-            rows.append((variant.name, number(value, 3), between(span, 3), f"{story.options.level:.0%}"))
+            rows.append((variant.name, number(value), between(span), f"{data.options.level:.0%}"))
     caption = f"{found.target} as the sweep's rounds found it and as this report's fits of all runs do."
-    return TextTable(BY_METHOD, caption, headers, tuple(rows))
+    return TextTable("The target by method", caption, headers, tuple(rows))
 
 
 def target_of(fit: LawFit, target: str) -> tuple[float | None, Interval | None]:
     """A target (`a`, `b`, `n_opt@FLOPS`, `loss@FLOPS`) and its interval by a fit; None where it has none."""
-    name, _, flops = target.partition("@")
-    if not flops:
+    name, _, budget = target.partition("@")
+    if not budget:
         return fit.exponents.get(name), fit.intervals.exponents.get(name) if fit.intervals else None
     try:
-        found = predict(fit, float(flops), force=True)
+        found = predict(fit, float(budget), force=True)
     except UserError:
         return None, None
     return (found.n_opt, found.n_interval) if name == "n_opt" else (found.loss, found.loss_interval)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
 
 from isoflop.analysis import FitOptions, fit, table_of
-from isoflop.analysis.figures import isoflop
+from isoflop.analysis.figures.figure_data import render
+from isoflop.analysis.figures.isoflop import IsoflopCurves
 from isoflop.analysis.figures.style import curve_words
-from isoflop.analysis.isoflops.groups import isoflop_groups
 from isoflop.analysis.isoflops.minima import CURVES
 from tests.analysis.test_minima import isoflops
 
@@ -22,15 +19,15 @@ def test_budgets_without_a_minimum_are_dashed_and_open_ends_carry_arrows(curve: 
     budgets = found.budgets or ()
     lost = sum(b.n_opt is None for b in budgets)
     assert 0 < lost < len(budgets)
-    story: Any = SimpleNamespace(table=table, parabolas=found, groups=tuple(isoflop_groups(table)))
-    page: Any = isoflop.interactive(story)
-    paper: Any = isoflop.static(story)
-    assert sum(getattr(trace.line, "dash", None) == "dash" for trace in page.data) == lost
-    assert sum("no minimum" in (trace.name or "") for trace in page.data) == lost
-    opened = sum(b.n_interval.count(None) for b in budgets if b.n_interval)
-    arrows = [t for t in page.data if str(t.marker.symbol or "").startswith("triangle")]
-    assert sum(len(trace.x) for trace in arrows) == opened
-    keys = [text.get_text() for text in paper.axes[0].get_legend().get_texts()]
+    drawn = IsoflopCurves.of(table, found)
+    assert drawn is not None
+    paper, _ = render(drawn)
+    lines = {str(line.get_label()): line for line in paper.axes[0].lines}
+    assert sum(line.get_linestyle() == "--" for line in lines.values()) == lost
+    ends = sum(b.n_interval.count(None) for b in budgets if b.n_interval)
+    assert sum(line.get_label() == "_open end" for line in paper.axes[0].lines) == ends
+    keys = [text.get_text() for text in paper.legends[0].get_texts()]
     assert sum(key.endswith("no minimum") for key in keys) == lost
-    assert curve_words(curve) in isoflop.caption(story)
-    assert "Dashed" in isoflop.caption(story)
+    assert curve_words(curve) in drawn.caption
+    assert "Dashed" in drawn.caption
+    assert drawn.description.count("minimum at or beyond") + drawn.description.count("bend upwards") == lost

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
-import html
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from markupsafe import escape
 
 from isoflop.analysis import FitOptions, LawFit, Report, RunTable, UserError, fit, load_runs, report, table_of
-from isoflop.analysis.figures import FIGURES, allocation, competition, profiles
-from isoflop.analysis.figures.style import dark_colours, log_ticks, power, short
-from isoflop.analysis.reporting.formatting import advice, between, number
-from isoflop.analysis.reporting.report import _default_folder, _interactive, write
+from isoflop.analysis.figures.allocation import minima
+from isoflop.analysis.figures.competition import HeldOutErrors, bar, filled
+from isoflop.analysis.figures.profiles import ObjectiveProfiles
+from isoflop.analysis.figures.style import log_ticks, power, short
+from isoflop.analysis.reporting.evidence import next_run_lines
+from isoflop.analysis.reporting.formatting import between, number
+from isoflop.analysis.reporting.page import all_tables
+from isoflop.analysis.reporting.report import _default_folder, write
 from isoflop.analysis.reporting.report_data import RIVALS
-from isoflop.analysis.reporting.tables import tables
-from isoflop.analysis.reporting.variants import outliers
+from isoflop.analysis.reporting.sensitivity import outliers
 from isoflop.commands.fit_text import fit_lines
 from tests.support.browser import laid_out, opened
 
+FIGURES = {
+    "isoflop", "allocation", "heldout", "surface", "residuals", "curves", "tuning", "competition", "profiles",
+}  # fmt: skip
 pytestmark = pytest.mark.slow
 
 
@@ -32,40 +39,58 @@ def made(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
     return report(folder, tmp_path_factory.mktemp("report"), FitOptions(bootstrap=100, starts=32))
 
 
-def test_a_browser_draws_every_figure_and_complains_of_nothing(made: Report, tmp_path: Path) -> None:
+def test_a_browser_shows_every_figure_and_complains_of_nothing(made: Report, tmp_path: Path) -> None:
     dom, console = opened(made.html, tmp_path / "profile")
     assert console == ""
-    for name in FIGURES:
-        plot = re.search(rf'id="plot-{name}".*?</figure>', dom, re.DOTALL)
-        assert plot is not None, name
-        assert 'class="main-svg"' in plot.group(), name
-        assert plot.group().count("<path") > 3, name
+    assert set(re.findall(r'<figure id="(\w+)">', dom)) == FIGURES
+    for figure in re.findall(r"<figure.*?</figure>", dom, re.DOTALL):
+        assert figure.count("<svg") == 2  # for a wide screen and for a telephone
+        assert figure.count("<path") > 6
 
 
-@pytest.mark.parametrize("width", [1300, 800, 400])
+def test_figures_in_the_page_are_text_with_an_alternative_and_words_at_their_marks(made: Report) -> None:
+    page = made.html.read_text(encoding="utf-8")
+    drawn = {name: page[page.index(f'<figure id="{name}">') :].split("</figure>")[0] for name in FIGURES}
+    for svg in re.findall(r"<svg.*?</svg>", page, re.DOTALL):
+        assert re.match(r'<svg [^>]*role="img" aria-label="[^"]{60,}"', svg)
+        assert "<text" in svg
+    ids = re.findall(r'<(?:path|clipPath) id="([^"]+)"', page)
+    assert len(ids) == len(set(ids)) > 50
+    assert set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', page)) <= {
+        pair for each in ids for pair in ((each, ""), ("", each))
+    }
+    for r, loss in enumerate(made.data.table.loss_R):
+        assert f"loss {loss:.4f}</title>" in drawn["isoflop"], r
+        assert drawn["surface"].count(f"loss {loss:.4f}</title>") >= 2
+
+
+@pytest.mark.parametrize("width", [1300, 800, 360])
 def test_nothing_is_cut_at_any_width(made: Report, tmp_path: Path, width: int) -> None:
     found = laid_out(made.html, width, tmp_path / "page")
     assert found.page <= found.width == width
     assert found.cells > 100
     assert (found.clipped, found.lost, found.crossed) == ([], [], [])
     if width == 1300:
-        assert set(found.scrolled) <= {f"Runs ({len(made.story.table)} rows)"}
+        assert set(found.scrolled) <= {f"Runs ({len(made.data.table)} rows)"}
 
 
 def test_the_verdict_stands_before_what_a_telephone_must_scroll_to(made: Report) -> None:
-    headers = next(table for table in tables(made.story) if table.title == "Which law predicts best?").headers
+    headers = next(
+        table for table in all_tables(made.data) if table.title == "Which law predicts best?"
+    ).headers
     assert headers.index("verdict") == 4
 
 
-def test_a_dark_page_has_a_colour_for_every_one_of_its_figures(made: Report) -> None:
+def test_a_dark_page_has_another_colour_for_every_one_of_its_figures(made: Report) -> None:
     """Ink on paper becomes light on dark, budgets included."""
-    dark = dark_colours()
-    drawn = json.dumps({name: json.loads(f.to_json()) for name, f in _interactive(made.story).items()})
-    plain = set(re.findall(r"#[0-9a-f]{6}", drawn))
-    assert plain <= set(dark)
-    assert {f"rgba({rest}" for rest in re.findall(r"rgba\((\d+,\d+,\d+,)", drawn)} - {"rgba(0,0,0,"} <= set(
-        dark
-    )
+    page = made.html.read_text(encoding="utf-8")
+    used = set(re.findall(r"var\(--(c[0-9a-f]{6})\)", page))
+    blocks = re.findall(r":root \{([^}]*--c[0-9][^}]*)\}", page)
+    light, dark = (dict(re.findall(r"--(c[0-9a-f]{6}): (#[0-9a-f]{6})", block)) for block in blocks)
+    assert used == set(light) == set(dark)
+    assert all(colour == f"#{name[1:]}" != dark[name] for name, colour in light.items())
+    drawn = "".join(re.findall(r"<svg.*?</svg>", page, re.DOTALL))
+    assert not re.search(r"#[0-9a-f]{6}\b", drawn)
 
 
 def test_the_policy_forbids_a_fetch_and_an_injected_script(made: Report, tmp_path: Path) -> None:
@@ -80,10 +105,9 @@ def test_the_policy_forbids_a_fetch_and_an_injected_script(made: Report, tmp_pat
 
 def test_the_page_names_no_address_to_fetch(made: Report) -> None:
     text = made.html.read_text(encoding="utf-8")
-    markup = re.sub(r"<script\b.*?</script>", "", text, flags=re.DOTALL)
-    assert not re.search(r'(src|href)="(?!data:)', markup)
-    assert "default-src 'none'" in markup
-    assert "unsafe-inline" not in re.findall(r"script-src ([^;]*);", markup)[0]
+    assert not re.search(r'(src|href)="(?!data:|#)', text)
+    assert "default-src 'none'" in text
+    assert "unsafe-inline" not in re.findall(r"script-src ([^;]*);", text)[0]
 
 
 def test_every_figure_is_written_twice(made: Report) -> None:
@@ -98,9 +122,9 @@ def test_the_page_says_what_was_found(made: Report) -> None:
     assert made.held is not None
     assert made.held.holdout is not None
     text = made.html.read_text(encoding="utf-8")
-    for table in tables(made.story):
-        assert html.escape(table.title) in text
-    titles = {table.title for table in tables(made.story)}
+    for table in all_tables(made.data):
+        assert escape(table.title) in text
+    titles = {table.title for table in all_tables(made.data)}
     assert {
         "The fit",
         "Exponents under each convention",
@@ -109,14 +133,14 @@ def test_the_page_says_what_was_found(made: Report) -> None:
         "Seconds per stage",
     } <= titles
     assert "width<sup>−0.5</sup>" in text
-    assert f"SHA-256 {made.story.table.sha256}" in text
-    assert len(made.story.table.sha256 or "") == 64
-    conventions = next(t for t in tables(made.story) if t.title == "Exponents under each convention")
+    assert f"SHA-256 {made.data.table.sha256}" in text
+    assert len(made.data.table.sha256 or "") == 64
+    conventions = next(t for t in all_tables(made.data) if t.title == "Exponents under each convention")
     assert len(conventions.rows) == 6
 
 
 def test_a_page_and_its_figures_are_drawn_the_same_twice(made: Report, tmp_path: Path) -> None:
-    again = write(made.story, tmp_path)
+    again = write(made.data, tmp_path)
     assert again.html.read_text(encoding="utf-8") == made.html.read_text(encoding="utf-8")
     for mine, theirs in zip(again.figures, made.figures, strict=True):
         assert mine.read_bytes() == theirs.read_bytes(), mine.name
@@ -135,7 +159,7 @@ def test_a_foreign_table_gets_the_figures_it_can_and_is_told_first_what_it_lacks
     names = {item.stem for item in found.figures}
     assert {"surface", "residuals"} <= names
     assert not {"isoflop", "curves", "tuning"} & names
-    assert any("approach 2 needs two" in line for line in found.story.notes)
+    assert any("approach 2 needs two" in line for line in found.data.notes)
     text = found.html.read_text(encoding="utf-8")
     assert "<script>alert" not in text
     assert "&lt;script&gt;alert(1)" in text
@@ -151,7 +175,7 @@ def test_a_table_whose_largest_budget_breaks_the_law_says_so_first(table: RunTab
     text = found.html.read_text(encoding="utf-8")
     kept = re.findall(r"<li>(.*?)</li>", text[text.index("To keep in mind") :])
     assert kept[0].startswith("7 of 7 held-out runs lie outside")
-    assert kept[-len(table.warnings) :] == [html.escape(line) for line in table.warnings]
+    assert kept[-len(table.warnings) :] == [str(escape(line)) for line in table.warnings]
     assert '<p class="value">0 of 7</p>' in text
 
 
@@ -179,37 +203,45 @@ def test_numbers_read_well() -> None:
 
 
 def test_sections_say_which_law_and_how_sure(made: Report) -> None:
-    story, text = made.story, made.html.read_text(encoding="utf-8")
+    data, text = made.data, made.html.read_text(encoding="utf-8")
     titles = [text.index(f"<h2>{title}</h2>") for title in ("Which law?", "How sure?", "The numbers")]
     assert titles == sorted(titles)
     assert titles[0] < text.index('id="competition"') < titles[1] < text.index('id="profiles"') < titles[2]
-    assert story.competition is not None
-    assert {row.name for row in story.competition.rows} == {*RIVALS, "nothing improves", "log-linear"}
+    assert data.competition is not None
+    assert {row.name for row in data.competition.rows} == {*RIVALS, "nothing improves", "log-linear"}
     seal = made.fit.certificate
     assert seal is not None
     assert f"{seal.starts_at_optimum} of {seal.starts} starts end there" in text
-    assert [each.approach for each in story.agreements] == [2, 1]
+    assert [each.approach for each in data.agreements] == [2, 1]
     assert "No predictor can do better on this source than 1.050 nats per token" in text
     assert "What to run next" not in text
-    assert "parabolas in log N" in FIGURES["allocation"].caption(story)
-    assert "parabolas in log N" in FIGURES["heldout"].caption(story)
+    assert "parabolas in log N" in data.figures["allocation"].caption
+    assert "parabolas in log N" in data.figures["heldout"].caption
 
 
 def test_the_competition_figure_shows_each_error_and_its_interval(made: Report) -> None:
-    found = made.story.competition
+    found = made.data.competition
     assert found is not None
-    shown = competition.marks(made.story)
-    assert [mark.error for mark in shown] == [row.mean_abs_error for row in found.rows]
+    drawn = made.data.figures["competition"]
+    assert isinstance(drawn, HeldOutErrors)
     best = next(row.mean_abs_error for row in found.rows if row.name == found.best)
-    for mark, row in zip(shown, found.rows, strict=True):
-        assert mark.filled == (row.kind == "law" and row.scored_on == "runs")
-        if mark.bar and row.scored_on == "runs":
-            assert mark.bar[1] == pytest.approx(best + (row.interval[1] or 0))
-            assert (best < mark.bar[0]) == (row.beyond_chance and row.excess > 0)
+    for row in found.rows:
+        assert filled(row) == (row.kind == "law" and row.scored_on == "runs")
+        assert f"{row.mean_abs_error:.4f}" in drawn.description
+        span = bar(row)
+        if span and row.scored_on == "runs":
+            assert span[1] == pytest.approx(best + (row.interval[1] or 0))
+            assert (best < span[0]) == (row.beyond_chance and row.excess > 0)
+
+
+def panels(report: Report) -> dict[str, Any]:
+    drawn = report.data.figures["profiles"]
+    assert isinstance(drawn, ObjectiveProfiles)
+    return {panel.name: panel for panel in drawn.quantities}
 
 
 def test_profiles_are_of_the_fit_itself_and_cross_where_their_interval_ends(made: Report) -> None:
-    shown = {panel.name: panel for panel in profiles.panels(made.story)}
+    shown = panels(made)
     assert list(shown) == ["alpha", "beta", "E", "a"]
     spans = made.fit.intervals
     assert spans is not None
@@ -225,7 +257,7 @@ def test_profiles_are_of_the_fit_itself_and_cross_where_their_interval_ends(made
 
 
 def test_sensitivity_covers_every_kind_of_choice(made: Report) -> None:
-    choices = {choice.name: choice for choice in made.story.sensitivity}
+    choices = {choice.name: choice for choice in made.data.sensitivity}
     assert {choice.kind for choice in choices.values()} == {
         "", "objective", "weights", "runs", "counting", "form",
     }  # fmt: skip
@@ -239,13 +271,13 @@ def test_sensitivity_covers_every_kind_of_choice(made: Report) -> None:
 def test_least_squares_by_a_wide_huber_is_least_squares(made: Report) -> None:
     names = {"log": "least squares, log loss", "raw": "least squares, loss itself"}
     for space, name in names.items():
-        found = fit(made.story.table, FitOptions(loss="mse", space=space, bootstrap=0, starts=16))
-        choice = next(choice for choice in made.story.sensitivity if choice.name == name)
+        found = fit(made.data.table, FitOptions(loss="mse", space=space, bootstrap=0, starts=16))
+        choice = next(choice for choice in made.data.sensitivity if choice.name == name)
         assert choice.params == pytest.approx(found.params, rel=1e-4)
 
 
 def test_runs_far_off_the_fit_are_outliers_and_are_named(made: Report) -> None:
-    table = made.story.table
+    table = made.data.table
     assert not outliers(table, made.fit).any()
     loss = table.loss_R.copy()
     loss[[3, 20]] *= (1.2, 0.85)
@@ -254,21 +286,21 @@ def test_runs_far_off_the_fit_are_outliers_and_are_named(made: Report) -> None:
 
 
 def test_an_open_end_is_an_arrow_and_a_word_not_a_bar_of_no_length(made: Report) -> None:
-    story = made.story
-    assert story.parabolas is not None
-    assert story.parabolas.budgets is not None
-    first, *rest = story.parabolas.budgets
+    data = made.data
+    assert data.parabolas is not None
+    assert data.parabolas.budgets is not None
+    first, *rest = data.parabolas.budgets
     half_open = dataclasses.replace(first, n_interval=(None, (first.n_interval or (None, None))[1]))
-    parabolas = dataclasses.replace(story.parabolas, budgets=(half_open, *rest))
-    story = dataclasses.replace(story, parabolas=parabolas)
-    size, data = allocation.minima(story, "N")[0], allocation.minima(story, "D")[0]
+    parabolas = dataclasses.replace(data.parabolas, budgets=(half_open, *rest))
+    data = dataclasses.replace(data, parabolas=parabolas)
+    (size, *_), (tokens, *_) = minima(data.table, data.fit, parabolas)
     assert (size.open_low, size.open_high) == (True, False)
-    assert size.low == story.table.N_R[story.groups[0].rows].min() < size.value
-    assert (data.open_low, data.open_high) == (False, True)
-    assert data.high > data.value
-    row = next(table for table in tables(story) if table.title == "IsoFLOP minima").rows[0]
+    assert size.low == data.table.N_R[data.groups[0].rows].min() < size.value
+    assert (tokens.open_low, tokens.open_high) == (False, True)
+    assert tokens.high > tokens.value
+    row = next(table for table in all_tables(data) if table.title == "IsoFLOP minima").rows[0]
     assert str(row[2]).startswith("[open, ")
-    assert "arrow" in allocation.caption(story)
+    assert "arrow" in data.figures["allocation"].caption
     assert "[open, " in "\n".join(fit_lines(parabolas))
 
 
@@ -278,9 +310,9 @@ def test_what_to_run_next_is_said_where_the_runs_lie_on_one_line(tmp_path: Path)
     table = table_of(pd.DataFrame({"n_params": N, "n_tokens": 20 * N, "loss": loss}))
     found = report(table, tmp_path, FitOptions(bootstrap=40, starts=32))
     assert "<b>What to run next</b>" in found.html.read_text(encoding="utf-8")
-    assert len(advice(found.fit)) == 2
-    for panel in profiles.panels(found.story):
-        assert panel.estimate == pytest.approx((found.fit.params | found.fit.exponents)[panel.name], rel=0.02)
+    assert len(next_run_lines(found.fit)) == 2
+    for name, panel in panels(found).items():
+        assert panel.estimate == pytest.approx((found.fit.params | found.fit.exponents)[name], rel=0.02)
 
 
 def test_a_public_table_goes_to_a_folder_without_a_colon(table: RunTable) -> None:

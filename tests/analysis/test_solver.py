@@ -177,7 +177,7 @@ def test_importing_and_fitting_change_no_setting_of_jax() -> None:
         "import jax, sys; before = dict(jax.config.values)\n"
         "import isoflop.analysis as analysis, pandas as pd\n"
         "unwanted = [m for m in ('flax', 'wandb', 'tensorflow_datasets', 'optax', 'matplotlib', "
-        "'plotly') if m in sys.modules]\n"
+        "'jinja2') if m in sys.modules]\n"
         "assert not unwanted, unwanted\n"
         "own = [m for m in ('models', 'train', 'sweeps') if f'isoflop.{m}' in sys.modules]\n"
         "assert not own, own\n"

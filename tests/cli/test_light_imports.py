@@ -11,7 +11,7 @@ import pytest
 from isoflop.__main__ import COMMANDS
 
 SLOW = {
-    *("jax", "jaxlib", "flax", "optax", "scipy", "pandas", "pyarrow", "matplotlib", "plotly"),
+    *("jax", "jaxlib", "flax", "optax", "scipy", "pandas", "pyarrow", "matplotlib", "jinja2"),
     *("wandb", "tensorflow_datasets", "grain", "array_record", "tokenizers", "pooch"),
 }
 PANDAS = {"pandas", "pyarrow"}

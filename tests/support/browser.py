@@ -26,7 +26,7 @@ MEASURE = """
     const r = e.getBoundingClientRect();
     return r.left >= left - 1 && r.right <= right + 1;
   };
-  const clipped = [...document.querySelectorAll("p, li, h1, h2, h3, .card, .scroll, .plot svg text")]
+  const clipped = [...document.querySelectorAll("p, li, h1, h2, h3, .card, .scroll, .plot text")]
     .filter((e) => shown(e) && !within(e, 0, innerWidth) && !e.closest("table"))
     .map((e) => e.textContent.slice(0, 60));
   const cells = [...document.querySelectorAll("th, td")].filter(shown);
@@ -39,13 +39,13 @@ MEASURE = """
     .map((e) => e.parentElement.querySelector("h3, summary").textContent);
   const crossed = [];
   for (const plot of document.querySelectorAll(".plot")) {
-    const labels = plot.querySelectorAll(".legend text, .xtitle, .ytitle, [class$=tick] text");
-    const texts = [...labels].filter(shown);
+    const texts = [...plot.querySelectorAll("text")].filter(shown);
     for (const [k, one] of texts.entries()) for (const other of texts.slice(k + 1)) {
       const a = one.getBoundingClientRect(), b = other.getBoundingClientRect();
       const width = Math.min(a.right, b.right) - Math.max(a.left, b.left);
       const height = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
-      if (width > 3 && height > 4) crossed.push(`${plot.id}: ${one.textContent} / ${other.textContent}`);
+      const pair = `${plot.closest("figure").id}: ${one.textContent} / ${other.textContent}`;
+      if (width > 3 && height > 4) crossed.push(pair);
     }
   }
   const page = document.scrollingElement;
@@ -84,7 +84,7 @@ def browser() -> str:
 
 
 def opened(page: Path, profile: Path) -> tuple[str, str]:
-    """The page's DOM after its scripts ran, and the browser's console lines."""
+    """Return the page's DOM after its scripts ran, and the browser's console lines."""
     command = [browser(), *FLAGS, f"--user-data-dir={profile}", page.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr

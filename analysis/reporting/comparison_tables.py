@@ -1,15 +1,14 @@
-"""The report's tables of what competes and what agrees: laws, approaches, budgets."""
+"""The report's tables of what is compared: laws, approaches, budgets."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from isoflop.analysis.figures.style import curve_words, nats, power, short
-from isoflop.analysis.reporting.formatting import NONE, joined, number, opened, percent, signed
-from isoflop.analysis.reporting.text_table import TextTable
+from isoflop.analysis.reporting.formatting import NONE, fixed, joined, number, opened, signed
+from isoflop.analysis.reporting.tables import Cell, TextTable, flops
 
 if TYPE_CHECKING:
     from isoflop.analysis.comparison.competition import Competition, Contender
@@ -20,27 +19,27 @@ if TYPE_CHECKING:
 UNDECIDED = "no difference from the best shown"
 
 
-def competition_table(story: ReportData) -> TextTable:
+def competition_table(data: ReportData) -> TextTable:
     """Every contender, the least error first."""
-    found = story.competition
+    found = data.competition
     rows = found.rows if found else ()
     headers = (
         "law", "mean |error|", "over the best", "95% interval", "verdict", "bias", "worst",
         "at the minimum", "residual sd", "free", "runs",
     )  # fmt: skip
-    own = frozenset(k for k, row in enumerate(rows) if row.name == story.fit.law)
+    own = frozenset(k for k, row in enumerate(rows) if row.name == data.fit.law)
     caption = _competition_caption(found) if found else ""
     return TextTable("Which law predicts best?", caption, headers, tuple(map(_contender, rows)), own)
 
 
-def _contender(row: Contender) -> tuple[str | tuple[str, float], ...]:
+def _contender(row: Contender) -> tuple[Cell, ...]:
     spread = row.residual_log_sd
     return (
-        row.name.replace("_", " "), f"{row.mean_abs_error:.4f}",
+        row.name.replace("_", " "), fixed(row.mean_abs_error),
         signed(row.excess) if row.excess else NONE, opened(row.interval, signed), _verdict(row),
         signed(row.bias), signed(row.worst),
-        NONE if row.optimum_error is None else signed(row.optimum_error),
-        NONE if spread is None else percent(100 * spread), str(row.parameters), str(row.n_scored),
+        signed(row.optimum_error), NONE if spread is None else f"{spread:.2%}", str(row.parameters),
+        str(row.n_scored),
     )  # fmt: skip
 
 
@@ -92,33 +91,32 @@ def _baselines(found: Competition) -> str:
     return f" Baselines: {joined(there)}." if there else ""
 
 
-def agreement_table(story: ReportData) -> TextTable:
+def agreement_table(data: ReportData) -> TextTable:
     """The exponent a of approaches 1 and 2 against that of the surface."""
     rows = tuple(
         (
-            f"approach {each.approach} less approach 3", number(each.exponent, 3),
-            number(each.surface_exponent, 3), signed(each.difference, 3),
+            f"approach {each.approach} less approach 3", number(each.exponent),
+            number(each.surface_exponent), signed(each.difference, 3),
             opened(each.interval, lambda x: signed(x, 3)),
-            NONE if each.explained is None else signed(each.explained, 3),
-            NONE if each.p_beyond is None else number(each.p_beyond, 2), "yes" if each.agrees else "no",
+            signed(each.explained, 3), number(each.p_beyond, 2), "yes" if each.agrees else "no",
         )
-        for each in story.agreements
+        for each in data.agreements
     )  # fmt: skip
     headers = ("exponent a", "its own", "surface", "difference", "95% interval", "explained", "p", "agree")
-    return TextTable("Do the approaches agree?", agreement_words(story), headers, rows)
+    return TextTable("Do the approaches agree?", agreement_words(data), headers, rows)
 
 
-def agreement_words(story: ReportData) -> str:
+def agreement_words(data: ReportData) -> str:
     """The agreement of the approaches in a sentence or two."""
-    if not story.agreements:
+    if not data.agreements:
         return ""
-    apart = [f"approach {each.approach}" for each in story.agreements if not each.agrees]
+    apart = [f"approach {each.approach}" for each in data.agreements if not each.agrees]
     verdict = (
         f"{' and '.join(apart)} and the fitted surface differ by more than it and the runs' noise explain."
         if apart
         else "They differ by no more than the fitted surface and the runs' noise make them."
     )
-    first = story.agreements[0]
+    first = data.agreements[0]
     return (
         f"{verdict} Intervals and p from {first.B} redraws of the whole table ({first.resampling}), each "
         "seen by all approaches; explained: what an approach's own method makes of the surface without "
@@ -126,35 +124,30 @@ def agreement_words(story: ReportData) -> str:
     )
 
 
-def minima_table(story: ReportData) -> TextTable:
+def minima_table(data: ReportData) -> TextTable:
     """Each budget's minimum, and how far its runs can tell it."""
-    budgets = story.parabolas.budgets if story.parabolas and story.parabolas.budgets else ()
+    budgets = data.parabolas.budgets if data.parabolas and data.parabolas.budgets else ()
+    unbounded = any(b.n_interval is not None and None in b.n_interval for b in budgets)
+    note = " An open end is one that the runs do not bound." if unbounded else ""
     headers = (
         "budget C", "N_opt", "95% interval", "D_opt", "D/N", "loss", "minimum", "centring", "width",
         "half-width", "bias of N", "runs",
     )  # fmt: skip
     caption = (
-        f"Approach 2: minima of {curve_words(story.options.curve)}. Centring: where the parabola's vertex "
+        f"Approach 2: minima of {curve_words(data.options.curve)}. Centring: where the parabola's vertex "
         "lies among the sizes, 0 in the middle, ±1 at the ends. Width: largest over smallest size. "
-        f"Half-width: the factor on N that costs 0.01{nats(story.table.conventions)}. Bias: what the same "
-        f"curve makes of the fitted surface without noise.{_open_ends(budgets)}"
+        f"Half-width: the factor on N that costs 0.01{nats(data.table.conventions)}. Bias: what the same "
+        f"curve makes of the fitted surface without noise.{note}"
     )
     return TextTable("IsoFLOP minima", caption, headers, tuple(map(_minimum, budgets)))
 
 
-def _open_ends(budgets: Sequence[Budget]) -> str:
-    found = any(b.n_interval is not None and None in b.n_interval for b in budgets)
-    return " An open end is one that the runs do not bound." if found else ""
-
-
-def _minimum(b: Budget) -> tuple[str | tuple[str, float], ...]:
-    factor = NONE if b.half_width is None else f"×{number(_exp(b.half_width), 3)}"
+def _minimum(b: Budget) -> tuple[Cell, ...]:
     return (
-        (power(b.flops), b.flops), short(b.n_opt) if b.n_opt else NONE, opened(b.n_interval, short),
+        flops(b.flops), short(b.n_opt) if b.n_opt else NONE, opened(b.n_interval, short),
         short(b.d_opt) if b.d_opt else NONE, short(b.d_opt / b.n_opt) if b.n_opt and b.d_opt else NONE,
-        number(b.loss_opt, 4), _kind(b), NONE if b.centring is None else signed(b.centring, 2),
-        NONE if b.width is None else f"×{number(_exp(b.width), 3)}", factor,
-        NONE if b.bias_percent is None else percent(b.bias_percent, sign=True), str(b.runs),
+        number(b.loss_opt, 4), _kind(b), signed(b.centring, 2), _factor(b.width), _factor(b.half_width),
+        NONE if b.bias_percent is None else f"{signed(b.bias_percent, 1)}%", str(b.runs),
     )  # fmt: skip
 
 
@@ -164,5 +157,5 @@ def _kind(b: Budget) -> str:
     return "at an edge" if b.convex else "none"
 
 
-def _exp(x: float) -> float:
-    return float(np.exp(min(x, 50.0)))
+def _factor(log: float | None) -> str:
+    return NONE if log is None else f"×{number(float(np.exp(min(log, 50.0))))}"
