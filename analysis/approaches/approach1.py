@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from isoflop.analysis.approaches.approach2 import ENOUGH
+from isoflop.analysis.approaches.approach_result import ApproachResult
 from isoflop.analysis.approaches.envelope import Contenders, contenders, resampled
-from isoflop.analysis.approaches.result import ApproachResult
 from isoflop.analysis.compute import per_token
 from isoflop.analysis.isoflops.groups import NEARLY
 from isoflop.analysis.isoflops.power_laws import FRONTIER, identified_loss, loss_doubts

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from isoflop.analysis.approaches.approach_result import ApproachResult
 from isoflop.analysis.approaches.curve_noise import CurveNoise, curve_noise
 from isoflop.analysis.approaches.diagnostics import shape, surface_bias, surface_of
-from isoflop.analysis.approaches.result import ApproachResult
 from isoflop.analysis.compute import PerToken, per_token
 from isoflop.analysis.isoflops.groups import IsoflopGroup, isoflop_groups
 from isoflop.analysis.isoflops.minima import CURVES, Minima, open_interval
@@ -62,7 +62,7 @@ def approach2(table: RunTable, options: FitOptions) -> ApproachResult:
         budgets=budgets,
         draws_BxP=draws_BxP,
         exponent_draws_Bx2=None if draws_BxP is None else draws_BxP[:, [1, 3]],
-        resampling=noise.how,
+        resampling=noise.description,
         noise=noise.sd,
         warnings=(
             *sizes_to_add(table, groups, budgets, first),

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from isoflop.analysis.approaches.result import ApproachResult
+from isoflop.analysis.approaches.approach_result import ApproachResult
 from isoflop.analysis.compute import PerToken, per_token
 from isoflop.analysis.design.identifying import identifying_runs
 from isoflop.analysis.laws import Law, find_law
@@ -48,23 +48,25 @@ def approach3(table: RunTable, options: FitOptions) -> ApproachResult:
             f"{table.source} leaves {len(table)} usable runs for the {len(law.parameters)} parameters of "
             f"{law.name}: add runs, at least {len(law.parameters) + 1} and better 20"
         )
-    design = fit_problem(table, law, options)
-    solutions, certificate, verdict, warnings = _judged(design, table.loss_R, options.starts)
+    problem = fit_problem(table, law, options)
+    solutions, certificate, verdict, warnings = _search_and_judge(problem, table.loss_R, options.starts)
     params_P = solutions.params_SxP[solutions.best]
     if certificate.status != "certified":
         warnings = (f"the optimum is not certified: {certificate.why}", *warnings)
     if certificate.bounds:
         warnings += (f"at a bound: {', '.join(certificate.bounds)}",)
-    warnings += _rising(design, params_P)
-    judged = misfit_at(design, solutions.theta_SxP[solutions.best], params_P, table.loss_R, trunks_of(table))
-    if judged and judged.rejected:
-        warnings += (judged.doubt(law.name),)
+    warnings += _rising(problem, params_P)
+    lack_of_fit = misfit_at(
+        problem, solutions.theta_SxP[solutions.best], params_P, table.loss_R, trunks_of(table)
+    )
+    if lack_of_fit and lack_of_fit.rejected:
+        warnings += (lack_of_fit.doubt(law.name),)
     cost, C_K = per_token(table), ends(table)
-    noise = _noise(design, params_P, table.loss_R)
-    suggested = _next(design, solutions, verdict, cost, table, noise)
+    noise = _noise(problem, params_P, table.loss_R)
+    suggested = _next(problem, solutions, verdict, cost, table, noise)
     if verdict.warnings and not suggested:
         warnings += (NOTHING_NEXT,)
-    outcome = ApproachResult(
+    result = ApproachResult(
         law=options.law,
         params=dict(zip(law.parameters, map(float, params_P), strict=True)),
         exponents=dict(
@@ -74,35 +76,35 @@ def approach3(table: RunTable, options: FitOptions) -> ApproachResult:
         objective=_objective(options, float(solutions.objective_S[solutions.best])),
         certificate=certificate,
         identified=verdict.identified | _exponents_known(verdict, law, params_P, C_K, cost),
-        misfit=judged,
+        misfit=lack_of_fit,
         next_runs=suggested,
         noise=noise,
         warnings=warnings,
-        notes=_notes(law, cost, design),
+        notes=_notes(law, cost, problem),
     )
-    return _with_uncertainty(outcome, design, table, solutions, options)
+    return _with_uncertainty(result, problem, table, solutions, options)
 
 
-def _judged(
-    design: FitProblem, loss_R: np.ndarray, starts: int
+def _search_and_judge(
+    problem: FitProblem, loss_R: np.ndarray, starts: int
 ) -> tuple[Solutions, Certificate, Verdict, tuple[str, ...]]:
     """The solutions, the certificate, the verdict on each parameter, and the warnings so far.
 
     A large table is searched and judged on a sample of its runs, and the optima found there are refined on
-    all: what a sample tells, the whole does.
+    all: what a sample identifies, the whole does.
     """
     if len(loss_R) <= LARGE:
-        solutions = search(design, loss_R, starts)
-        verdict = identify(design, loss_R, solutions)
-        return solutions, certify(design, loss_R, solutions), verdict, verdict.warnings
+        solutions = search(problem, loss_R, starts)
+        verdict = identify(problem, loss_R, solutions)
+        return solutions, certify(problem, loss_R, solutions), verdict, verdict.warnings
     rows = np.sort(np.random.default_rng(0).choice(len(loss_R), SAMPLE, replace=False))
-    sample = design.at(rows)
+    sample = problem.at(rows)
     found = search(sample, loss_R[rows], starts)
     verdict = identify(sample, loss_R[rows], found)
     optima = found.theta_SxP[_distinct(found)]
-    solutions = solve(design, optima, loss_R[None], np.ones((1, len(loss_R))), warm=True)
+    solutions = solve(problem, optima, loss_R[None], np.ones((1, len(loss_R))), warm=True)
     certificate = dataclasses.replace(
-        certify(design, loss_R, solutions, fewest=1),
+        certify(problem, loss_R, solutions, fewest=1),
         starts=starts,
         starts_at_optimum=int(same_optimum(found.objective_S, SAMPLE).sum()),
     )
@@ -121,50 +123,50 @@ def _distinct(found: Solutions) -> list[int]:
 
 
 def bootstrap(
-    design: FitProblem, table: RunTable, solutions: Solutions, options: FitOptions, B: int
+    problem: FitProblem, table: RunTable, solutions: Solutions, options: FitOptions, B: int
 ) -> tuple[Solutions, Resamples]:
     """B refits to resampled runs, begun at the best solution, and the resamples."""
     rng = np.random.default_rng(options.seed)
     params_P = solutions.params_SxP[solutions.best]
-    predicted_R = evaluate(design.law, params_P, *design.inputs)
+    predicted_R = evaluate(problem.law, params_P, *problem.inputs)
     resamples = resample(table, predicted_R, len(params_P), B, rng, options.resample)
     theta_BxP = np.repeat(solutions.theta_SxP[solutions.best][None], B, axis=0)
-    return solve(design, theta_BxP, resamples.loss_BxR, resamples.weight_BxR, warm=True), resamples
+    return solve(problem, theta_BxP, resamples.loss_BxR, resamples.weight_BxR, warm=True), resamples
 
 
 def _with_uncertainty(
-    outcome: ApproachResult, design: FitProblem, table: RunTable, solutions: Solutions, options: FitOptions
+    result: ApproachResult, problem: FitProblem, table: RunTable, solutions: Solutions, options: FitOptions
 ) -> ApproachResult:
     if options.bootstrap:
-        outcome = _with_draws(outcome, design, table, solutions, options)
+        result = _with_draws(result, problem, table, solutions, options)
     if options.intervals == "profile":
-        found = profile_intervals(design, table, solutions, outcome, options)
-        outcome = dataclasses.replace(outcome, profiles=found)
-    return outcome
+        found = profile_intervals(problem, table, solutions, result, options)
+        result = dataclasses.replace(result, profiles=found)
+    return result
 
 
 def _with_draws(
-    outcome: ApproachResult, design: FitProblem, table: RunTable, solutions: Solutions, options: FitOptions
+    result: ApproachResult, problem: FitProblem, table: RunTable, solutions: Solutions, options: FitOptions
 ) -> ApproachResult:
     B = min(options.bootstrap, max(DRAWN // len(table), FEWEST_DRAWS))
     if options.bootstrap > B:
         note = f"{B} resamples instead of {options.bootstrap}: {len(table)} runs are many"
-        outcome = dataclasses.replace(outcome, warnings=(*outcome.warnings, note))
-    drawn, resamples = bootstrap(design, table, solutions, options, B)
+        result = dataclasses.replace(result, warnings=(*result.warnings, note))
+    drawn, resamples = bootstrap(problem, table, solutions, options, B)
     return dataclasses.replace(
-        outcome,
+        result,
         draws_BxP=drawn.params_SxP,
-        exponent_draws_Bx2=exponents(design.law, drawn.params_SxP, ends(table), outcome.cost),
-        resampling=resamples.how,
+        exponent_draws_Bx2=exponents(problem.law, drawn.params_SxP, ends(table), result.cost),
+        resampling=resamples.description,
     )
 
 
-def _rising(design: FitProblem, params_P: np.ndarray) -> tuple[str, ...]:
+def _rising(problem: FitProblem, params_P: np.ndarray) -> tuple[str, ...]:
     """A warning for size and for tokens, where the fitted loss rises with them at the table's centre."""
-    n0, d0 = design.centre
+    n0, d0 = problem.centre
     points = np.array([[n0, d0], [1.01 * n0, d0], [n0, 1.01 * d0]]).T
-    extra = design.law.fill(points[0], points[1], 6 * n0 * d0 * np.ones(3))
-    here, *moved = evaluate(design.law, params_P, *points, *extra)
+    extra = problem.law.fill(points[0], points[1], 6 * n0 * d0 * np.ones(3))
+    here, *moved = evaluate(problem.law, params_P, *points, *extra)
     return tuple(
         f"the fitted loss rises with {name}: look for columns that are swapped, or runs that are not alike"
         for name, loss in zip(("N", "D"), moved, strict=True)
@@ -172,13 +174,13 @@ def _rising(design: FitProblem, params_P: np.ndarray) -> tuple[str, ...]:
     )
 
 
-def _next(design, solutions, verdict, cost: PerToken, table: RunTable, noise: float):
+def _next(problem, solutions, verdict, cost: PerToken, table: RunTable, noise: float):
     if all(verdict.identified.values()):
         return ()
     best = solutions.best
     params_P, theta_P = solutions.params_SxP[best], solutions.theta_SxP[best]
     return identifying_runs(
-        design, params_P, theta_P, verdict.rivals_AxP, cost, float(table.C_R.max()), noise, table.loss_R
+        problem, params_P, theta_P, verdict.rivals_AxP, cost, float(table.C_R.max()), noise, table.loss_R
     )
 
 
@@ -198,10 +200,10 @@ def _exponents_known(
     return known
 
 
-def _notes(law: Law, cost: PerToken, design: FitProblem) -> dict[str, str]:
+def _notes(law: Law, cost: PerToken, problem: FitProblem) -> dict[str, str]:
     closed = cost.six_n and law.exponents is not None
     notes = {"exponents": "closed form" if closed else "slopes of the allocation over the table"}
-    if np.ndim(design.scale):
+    if np.ndim(problem.scale):
         notes["weights"] = "residuals over the seed noise at their compute, relative to its typical size"
     return notes
 
@@ -212,7 +214,7 @@ def _objective(options: FitOptions, value: float) -> Objective:
     return Objective("mse", options.space, None, "sum", 2.0 * value)
 
 
-def _noise(design: FitProblem, params_P: np.ndarray, loss_R: np.ndarray) -> float:
-    plain = dataclasses.replace(design, space="log", delta=LEAST_SQUARES, scale=1.0)
+def _noise(problem: FitProblem, params_P: np.ndarray, loss_R: np.ndarray) -> float:
+    plain = dataclasses.replace(problem, space="log", delta=LEAST_SQUARES, scale=1.0)
     residual_R = residuals(plain, params_P, loss_R)
     return float(np.sqrt((residual_R**2).sum() / max(len(residual_R) - len(params_P), 1)))

@@ -48,12 +48,12 @@ class CurveNoise:
         return float(np.sqrt((self.residual_S**2).sum() / max(self.freedom, 1)))
 
     @property
-    def how(self) -> str:
+    def description(self) -> str:
         """What is resampled, in words."""
-        how = "residuals about a smooth curve in each budget"
+        text = "residuals about a smooth curve in each budget"
         if self.trunk_G is None:
-            return how
-        return f"{how}, with an effect of each of {len(np.unique(self.trunk_G))} shared trunks"
+            return text
+        return f"{text}, with an effect of each of {len(np.unique(self.trunk_G))} shared trunks"
 
     def draw(self, B: int, rng: np.random.Generator) -> np.ndarray:
         """B draws of noise of the log loss, BxG, inflated for the coefficients that were fitted."""

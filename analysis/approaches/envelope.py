@@ -100,9 +100,9 @@ def resampled(
         whole = (rng.multinomial(T, np.full(T, 1 / T), size=b)[:, trunks_R[runs.rows_K]] for b in sizes)
         return f"{T} shared trunks, each whole", (np.where(w > 0, runs.loss_K, np.inf) for w in whole)
     predicted_R = evaluate(find_law(SURFACE), surface_P, table.N_R, table.D_R)
-    how = resample(table, predicted_R, len(surface_P), 1, np.random.default_rng(0)).how
+    description = resample(table, predicted_R, len(surface_P), 1, np.random.default_rng(0)).description
     pieces = (resample(table, predicted_R, len(surface_P), b, rng) for b in sizes)
-    return how, (np.where(p.weight_BxR > 0, p.loss_BxR, np.inf)[:, runs.rows_K] for p in pieces)
+    return description, (np.where(p.weight_BxR > 0, p.loss_BxR, np.inf)[:, runs.rows_K] for p in pieces)
 
 
 def _unbeaten(C_K: np.ndarray, loss_BxK: np.ndarray) -> np.ndarray:

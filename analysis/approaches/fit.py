@@ -7,8 +7,8 @@ import numpy as np
 from isoflop.analysis.approaches.approach1 import approach1
 from isoflop.analysis.approaches.approach2 import approach2
 from isoflop.analysis.approaches.approach3 import approach3
+from isoflop.analysis.approaches.approach_result import ApproachResult
 from isoflop.analysis.approaches.holdout import score, split
-from isoflop.analysis.approaches.result import ApproachResult
 from isoflop.analysis.conventions import FitConventions
 from isoflop.analysis.laws import find_law
 from isoflop.analysis.options import FitOptions
@@ -33,25 +33,25 @@ def fit(table: RunTable, options: FitOptions | None = None) -> LawFit:
     options = options or FitOptions()
     whole = prepare(table, options)
     fitted, held = choose(whole, options)
-    outcome = APPROACHES[options.approach](fitted, options)
+    result = APPROACHES[options.approach](fitted, options)
     return LawFit(
         approach=options.approach,
-        law=outcome.law,
-        params=outcome.params,
-        exponents=outcome.exponents,
-        objective=outcome.objective,
-        intervals=outcome.intervals(options),
-        certificate=outcome.certificate,
-        identified=outcome.identified,
-        budgets=outcome.budgets,
-        holdout=None if held is None else score(outcome, whole, held, options),
+        law=result.law,
+        params=result.params,
+        exponents=result.exponents,
+        objective=result.objective,
+        intervals=result.intervals(options),
+        certificate=result.certificate,
+        identified=result.identified,
+        budgets=result.budgets,
+        holdout=None if held is None else score(result, whole, held, options),
         n_runs=len(fitted),
         excluded=fitted.excluded,
-        conventions=_conventions(fitted, outcome),
-        warnings=(*fitted.warnings, *outcome.warnings),
-        misfit=outcome.misfit,
-        next_runs=outcome.next_runs,
-        profiles=outcome.profiles,
+        conventions=_conventions(fitted, result),
+        warnings=(*fitted.warnings, *result.warnings),
+        misfit=result.misfit,
+        next_runs=result.next_runs,
+        profiles=result.profiles,
         provenance=provenance_of(whole),
     )
 
@@ -90,17 +90,17 @@ def drop_worst(table: RunTable, K: int) -> RunTable:
     return table.where(keep_R, f"one of the {K} runs of highest loss, dropped as asked")
 
 
-def _conventions(table: RunTable, outcome: ApproachResult) -> FitConventions:
+def _conventions(table: RunTable, result: ApproachResult) -> FitConventions:
     seeds = seed_noise(table)
     ranges = [(float(x.min()), float(x.max())) for x in (table.N_R, table.D_R, table.C_R)]
     return FitConventions(
         **vars(table.conventions),
-        **outcome.notes,
-        flops_per_token=outcome.cost,
+        **result.notes,
+        flops_per_token=result.cost,
         flops_range=ranges[2],
         n_range=ranges[0],
         d_range=ranges[1],
-        residual_log_sd=outcome.noise,
+        residual_log_sd=result.noise,
         seed_sd_nats=seeds.nats if seeds else None,
         seed_groups=seeds.groups if seeds else 0,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from isoflop.analysis.approaches.approach2 import group_minima
-from isoflop.analysis.approaches.result import ApproachResult
+from isoflop.analysis.approaches.approach_result import ApproachResult
 from isoflop.analysis.compute import PerToken, per_token
 from isoflop.analysis.isoflops.groups import IsoflopGroup, isoflop_groups
 from isoflop.analysis.isoflops.minima import Minima, convex, quadratic
@@ -27,7 +27,7 @@ ENOUGH_RUNS = 12
 
 
 def largest_budget(table: RunTable) -> float | None:
-    """What to hold out unless told, FLOPs: the largest budget; in a table without IsoFLOP groups, the top
+    """What to hold out by default, FLOPs: the largest budget; in a table without IsoFLOP groups, the top
     fifth of its FLOPs. None for a table too small to spare any.
     """
     groups = isoflop_groups(table)
@@ -67,7 +67,7 @@ def split(table: RunTable, c_min: float) -> tuple[RunTable, RunTable]:
     return table.where(~above_R), table.where(above_R)
 
 
-def score(outcome: ApproachResult, table: RunTable, held: RunTable, options: FitOptions) -> Holdout:
+def score(result: ApproachResult, table: RunTable, held: RunTable, options: FitOptions) -> Holdout:
     """The held-out runs against their predictions, and the largest held-out budget's minimum against its own.
 
     An interval is predictive: bootstrap draws of the fit, and on each a normal error of the fit's residual
@@ -75,8 +75,8 @@ def score(outcome: ApproachResult, table: RunTable, held: RunTable, options: Fit
     """
     rng = np.random.default_rng([options.seed, 1])
     seeds = seed_noise(table)
-    noise = max(outcome.noise, seeds.log_sd if seeds else 0.0)
-    rows = () if outcome.law is None else _rows(outcome, held, noise, options, rng)
+    noise = max(result.noise, seeds.log_sd if seeds else 0.0)
+    rows = () if result.law is None else _rows(result, held, noise, options, rng)
     errors = np.array([row.error for row in rows])
     inside = [row.inside for row in rows if row.inside is not None]
     return Holdout(
@@ -88,20 +88,20 @@ def score(outcome: ApproachResult, table: RunTable, held: RunTable, options: Fit
         bias=float(errors.mean()) if rows else None,
         coverage=float(np.mean(inside)) if inside else None,
         noise_log_sd=noise,
-        optimum=_optimum(outcome, per_token(table), held, noise, options, rng),
+        optimum=_optimum(result, per_token(table), held, noise, options, rng),
     )
 
 
 def _rows(
-    outcome: ApproachResult, held: RunTable, noise: float, options: FitOptions, rng: np.random.Generator
+    result: ApproachResult, held: RunTable, noise: float, options: FitOptions, rng: np.random.Generator
 ) -> tuple[HeldOutRun, ...]:
-    law = find_law(outcome.law or "")
-    params_P = np.array(list(outcome.params.values()), dtype=float)
+    law = find_law(result.law or "")
+    params_P = np.array(list(result.params.values()), dtype=float)
     inputs = (held.N_R, held.D_R, *covariates(held, law))
     predicted_R = evaluate(law, params_P, *inputs)
     draws = np.full((0, len(held)), np.nan)
-    if outcome.draws_BxP is not None:
-        draws = evaluate(law, outcome.draws_BxP, *inputs)
+    if result.draws_BxP is not None:
+        draws = evaluate(law, result.draws_BxP, *inputs)
         draws = draws * np.exp(noise * rng.standard_normal(draws.shape))
     return tuple(
         HeldOutRun(
@@ -119,7 +119,7 @@ def _rows(
 
 
 def _optimum(
-    outcome: ApproachResult,
+    result: ApproachResult,
     cost: PerToken,
     held: RunTable,
     noise: float,
@@ -132,7 +132,7 @@ def _optimum(
         return None
     group, B = groups[-1], options.bootstrap
     minima, bends = _measured(held, group, noise, options, rng)
-    n_B, loss_B = _predicted(outcome, group.flops, cost, B)
+    n_B, loss_B = _predicted(result, group.flops, cost, B)
     known = bool(minima.bracketed_B[0])
     n_opt_interval = loss_opt_interval = None
     if B:
@@ -173,13 +173,13 @@ def _measured(
     return minima, bool(convex(N_R, coefficients)[0])
 
 
-def _predicted(outcome: ApproachResult, C: float, cost: PerToken, B: int) -> tuple[np.ndarray, np.ndarray]:
+def _predicted(result: ApproachResult, C: float, cost: PerToken, B: int) -> tuple[np.ndarray, np.ndarray]:
     """N_opt and the loss there from the fit (first) and from its bootstrap draws."""
-    params_BxP = np.array(list(outcome.params.values()), dtype=float)[None]
-    if B and outcome.draws_BxP is not None:
-        params_BxP = np.concatenate([params_BxP, outcome.draws_BxP])
-    if outcome.law is None:
+    params_BxP = np.array(list(result.params.values()), dtype=float)[None]
+    if B and result.draws_BxP is not None:
+        params_BxP = np.concatenate([params_BxP, result.draws_BxP])
+    if result.law is None:
         coefficient, exponent, _, _, E, K, gamma = params_BxP.T
         with np.errstate(all="ignore"):
             return coefficient * C**exponent, E + K * C**-gamma
-    return optimum(find_law(outcome.law), params_BxP, C, cost)
+    return optimum(find_law(result.law), params_BxP, C, cost)

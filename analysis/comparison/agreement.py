@@ -78,7 +78,7 @@ class _Redraws:
 
     surface_R: np.ndarray
     loss_BxR: np.ndarray
-    how: str
+    description: str
 
 
 def agreement(table: RunTable, options: FitOptions) -> tuple[Agreement, ...]:
@@ -95,18 +95,18 @@ def agreement(table: RunTable, options: FitOptions) -> tuple[Agreement, ...]:
     B = min(options.bootstrap, CELLS // len(table))
     if law.envelope or B < FEWEST or len(table) < len(law.parameters) + SPARE_RUNS:
         return ()
-    design = fit_problem(table, law, options)
+    problem = fit_problem(table, law, options)
     try:
-        found = search(design, table.loss_R, min(options.starts, STARTS))
+        found = search(problem, table.loss_R, min(options.starts, STARTS))
     except UserError:
         return ()
     params_P, theta_P = found.params_SxP[found.best], found.theta_SxP[found.best]
-    surface_R = np.asarray(evaluate(law, params_P, *design.inputs))
+    surface_R = np.asarray(evaluate(law, params_P, *problem.inputs))
     redraws = _redraw(table, groups, surface_R, len(params_P), B, options)
     if redraws is None:
         return ()
     theta_BxP = np.repeat(theta_P[None], B, axis=0)
-    refits = solve(design, theta_BxP, redraws.loss_BxR, np.ones((1, len(table))), warm=True)
+    refits = solve(problem, theta_BxP, redraws.loss_BxR, np.ones((1, len(table))), warm=True)
     cost, C_K = per_token(table), ends(table)
     surface_a = float(exponents(law, params_P[None], C_K, cost)[0, 0])
     surface_a_B = exponents(law, refits.params_SxP, C_K, cost)[:, 0]
@@ -114,7 +114,7 @@ def agreement(table: RunTable, options: FitOptions) -> tuple[Agreement, ...]:
         return ()
     others = (_by_minima(table, groups, redraws, cost, options.curve), _by_envelope(table, redraws))
     return tuple(
-        _compare(approach, other, surface_a, surface_a_B, redraws.how, options.level)
+        _compare(approach, other, surface_a, surface_a_B, redraws.description, options.level)
         for approach, other in zip((2, 1), others, strict=True)
         if other is not None
     )
@@ -136,7 +136,9 @@ def _redraw(
             return None
         log_noise = np.empty((B, len(table)))
         log_noise[:, noise.rows_G] = noise.draw(B, rng)
-        return _Redraws(surface_R, surface_R * np.exp(log_noise), f"the fitted surface with {noise.how}")
+        return _Redraws(
+            surface_R, surface_R * np.exp(log_noise), f"the fitted surface with {noise.description}"
+        )
     residual_R, trunks_R = np.log(table.loss_R / surface_R), trunks_of(table)
     if trunks_R is not None:
         log_noise = trunk_noise(residual_R, trunks_R, parameters, B, rng)
@@ -172,7 +174,7 @@ def _by_envelope(table: RunTable, redraws: _Redraws) -> np.ndarray | None:
 
 
 def _compare(
-    approach: int, other: np.ndarray, surface_a: float, surface_a_B: np.ndarray, how: str, level: float
+    approach: int, other: np.ndarray, surface_a: float, surface_a_B: np.ndarray, resampling: str, level: float
 ) -> Agreement:
     """`other`: a on the table, on the surface, on B redraws."""
     difference, bare = float(other[0] - surface_a), float(other[1] - surface_a)
@@ -192,7 +194,7 @@ def _compare(
         p_beyond=_two_sided(difference, draws) if known else None,
         level=level,
         B=len(draws),
-        resampling=how,
+        resampling=resampling,
     )
 
 

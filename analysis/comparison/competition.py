@@ -32,7 +32,7 @@ NOTHING_IDENTIFIED = "general"
 
 
 @dataclass(frozen=True)
-class _Scene:
+class _Setting:
     """What every contender is given: runs below and above, and the minimum to be predicted."""
 
     below: RunTable
@@ -52,7 +52,7 @@ class _Scored:
 def compete(table: RunTable, options: FitOptions, laws: Sequence[str] | None = None) -> Competition:
     """Fit each law below the holdout and score it above; by default every law that the table has columns for.
 
-    Without `options.holdout` the largest budget is held out. Only how the runs are counted, weighed and
+    Without `options.holdout` the largest budget is held out. Only how runs are counted, weighed and
     summed follows `options`; nothing is resampled but the held-out runs.
 
     Raises:
@@ -69,13 +69,13 @@ def compete(table: RunTable, options: FitOptions, laws: Sequence[str] | None = N
         options, approach=3, bootstrap=0, starts=STARTS, holdout=None, count=None, flops=None, drop_worst=0
     )
     flops, loss = minimum(held, options.curve)
-    scene = _Scene(below, held, options, flops, loss)
+    setting = _Setting(below, held, options, flops, loss)
     names = dict.fromkeys([*(laws or rivals()), options.law])
-    scored, left_out = _fitted(scene, whole, c_min, names)
+    scored, left_out = _fitted(setting, whole, c_min, names)
     if not any(item.contender.scored_on == "runs" for item in scored):
         raise UserError(f"no law can be fitted below {c_min:.3g} FLOPs: {'; '.join(left_out.values())}")
-    scored += [_persistence(scene), _regression(scene)]
-    return _ranked(scene, c_min, scored, left_out)
+    scored += [_persistence(setting), _regression(setting)]
+    return _ranked(setting, c_min, scored, left_out)
 
 
 def rivals() -> tuple[str, ...]:
@@ -84,56 +84,62 @@ def rivals() -> tuple[str, ...]:
 
 
 def _fitted(
-    scene: _Scene, whole: RunTable, c_min: float, names: Sequence[str] | dict[str, None]
+    setting: _Setting, whole: RunTable, c_min: float, names: Sequence[str] | dict[str, None]
 ) -> tuple[list[_Scored], dict[str, str]]:
     scored, left_out = [], {}
     for name in names:
         try:
             law = find_law(name)
-            parts = split(on_envelope(whole), c_min) if law.envelope else (scene.below, scene.held)
-            scored.append(_law(scene, name, law, *parts))
+            parts = split(on_envelope(whole), c_min) if law.envelope else (setting.below, setting.held)
+            scored.append(_law(setting, name, law, *parts))
         except UserError as error:
             left_out[name] = str(error)
     return scored, left_out
 
 
-def _law(scene: _Scene, name: str, law: Law, below: RunTable, held: RunTable) -> _Scored:
-    found = approach3(below, dataclasses.replace(scene.options, law=name))
+def _law(setting: _Setting, name: str, law: Law, below: RunTable, held: RunTable) -> _Scored:
+    found = approach3(below, dataclasses.replace(setting.options, law=name))
     params_P = np.array(list(found.params.values()), dtype=float)
     predicted_R = evaluate(law, params_P, held.N_R, held.D_R, *covariates(held, law))
     if not np.all(np.isfinite(predicted_R)):
         raise UserError(f"{name}, fitted below, predicts no finite loss above")
-    best = _least(scene, law, params_P, held)
-    seal, a = found.certificate, found.exponents["a"]
+    best = _least(setting, law, params_P, held)
+    certificate, a = found.certificate, found.exponents["a"]
     contender = dataclasses.replace(
-        _score(scene, name, "law", law.equation, len(law.parameters), predicted_R, held),
+        _score(setting, name, "law", law.equation, len(law.parameters), predicted_R, held),
         scored_on="envelope" if law.envelope else "runs",
         n_fit=len(below),
         residual_log_sd=found.noise,
         objective=found.objective.value if found.objective else None,
-        certificate=seal.status if seal else None,
-        bounds=seal.bounds if seal else (),
+        certificate=certificate.status if certificate else None,
+        bounds=certificate.bounds if certificate else (),
         unidentified=tuple(key for key, known in found.identified.items() if not known),
         exponent=a if a is not None and np.isfinite(a) else None,
         optimum_loss=best,
-        optimum_error=None if best is None or scene.loss is None else scene.loss - best,
+        optimum_error=None if best is None or setting.loss is None else setting.loss - best,
     )
     return _Scored(contender, held, held.loss_R - predicted_R)
 
 
-def _least(scene: _Scene, law: Law, params_P: np.ndarray, held: RunTable) -> float | None:
+def _least(setting: _Setting, law: Law, params_P: np.ndarray, held: RunTable) -> float | None:
     """The least loss at the largest held-out budget; None where the law has no optimum there."""
-    if scene.flops is None:
+    if setting.flops is None:
         return None
     if law.envelope:
-        inputs = (held.N_R[:1], held.D_R[:1], np.array([scene.flops]))
+        inputs = (held.N_R[:1], held.D_R[:1], np.array([setting.flops]))
         return float(evaluate(law, params_P, *inputs)[0])
-    _, loss = optimum(law, params_P[None], scene.flops, per_token(scene.below))
+    _, loss = optimum(law, params_P[None], setting.flops, per_token(setting.below))
     return float(loss[0]) if np.isfinite(loss[0]) else None
 
 
 def _score(
-    scene: _Scene, name: str, kind: str, form: str, parameters: int, predicted_R: np.ndarray, held: RunTable
+    setting: _Setting,
+    name: str,
+    kind: str,
+    form: str,
+    parameters: int,
+    predicted_R: np.ndarray,
+    held: RunTable,
 ) -> Contender:
     errors_R = held.loss_R - predicted_R
     worst = int(np.argmax(np.abs(errors_R)))
@@ -143,7 +149,7 @@ def _score(
         form=form,
         parameters=parameters,
         scored_on="runs",
-        n_fit=len(scene.below),
+        n_fit=len(setting.below),
         n_scored=len(held),
         mean_abs_error=float(np.abs(errors_R).mean()),
         bias=float(errors_R.mean()),
@@ -152,9 +158,9 @@ def _score(
     )
 
 
-def _persistence(scene: _Scene) -> _Scored:
+def _persistence(setting: _Setting) -> _Scored:
     """Nothing improves: each run keeps the loss of its size's longest run below, or of the nearest run."""
-    below, held = scene.below, scene.held
+    below, held = setting.below, setting.held
     predicted_R = np.empty(len(held))
     for r, (N, D) in enumerate(zip(held.N_R, held.D_R, strict=True)):
         away = np.abs(np.log(below.N_R / N))
@@ -164,40 +170,40 @@ def _persistence(scene: _Scene) -> _Scored:
             same = same[below.D_R[same] == below.D_R[same].max()]
         predicted_R[r] = below.loss_R[same if len(same) else [int(np.argmin(distance))]].mean()
     form = "the loss of the longest run of the same size, or of the nearest run"
-    contender = _score(scene, "nothing improves", "baseline", form, 0, predicted_R, held)
+    contender = _score(setting, "nothing improves", "baseline", form, 0, predicted_R, held)
     best = float(below.loss_R.min())
-    return _Scored(_aimed(scene, contender, best), held, held.loss_R - predicted_R)
+    return _Scored(_aimed(setting, contender, best), held, held.loss_R - predicted_R)
 
 
-def _regression(scene: _Scene) -> _Scored:
+def _regression(setting: _Setting) -> _Scored:
     """Least squares of log loss on log N and log D: no irreducible loss, and no optimum."""
-    below, held = scene.below, scene.held
+    below, held = setting.below, setting.held
     rows, above = (np.stack([np.ones(len(t)), np.log(t.N_R), np.log(t.D_R)], axis=1) for t in (below, held))
     slopes, *_ = np.linalg.lstsq(rows, np.log(below.loss_R), rcond=None)
     residual_R = np.log(below.loss_R) - rows @ slopes
     predicted_R = np.exp(above @ slopes)
     contender = dataclasses.replace(
-        _score(scene, "log-linear", "baseline", "log L = c + n log N + d log D", 3, predicted_R, held),
+        _score(setting, "log-linear", "baseline", "log L = c + n log N + d log D", 3, predicted_R, held),
         residual_log_sd=float(np.sqrt((residual_R**2).sum() / max(len(residual_R) - 3, 1))),
     )
     return _Scored(contender, held, held.loss_R - predicted_R)
 
 
-def _aimed(scene: _Scene, contender: Contender, best: float) -> Contender:
-    if scene.loss is None:
+def _aimed(setting: _Setting, contender: Contender, best: float) -> Contender:
+    if setting.loss is None:
         return contender
-    return dataclasses.replace(contender, optimum_loss=best, optimum_error=scene.loss - best)
+    return dataclasses.replace(contender, optimum_loss=best, optimum_error=setting.loss - best)
 
 
-def _ranked(scene: _Scene, c_min: float, scored: list[_Scored], left_out: dict[str, str]) -> Competition:
+def _ranked(setting: _Setting, c_min: float, scored: list[_Scored], left_out: dict[str, str]) -> Competition:
     """The contenders with their excess over the best law, each on the runs that it was scored on."""
-    options = scene.options
+    options = setting.options
     whole_field = [item for item in scored if item.contender.scored_on == "runs"]
     laws = [item for item in whole_field if item.contender.kind == "law"]
     best = min(laws, key=lambda item: item.contender.mean_abs_error)
     rows = []
     for item in scored:
-        same = np.isin(scene.held.frame.index, item.held.frame.index)
+        same = np.isin(setting.held.frame.index, item.held.frame.index)
         gap_R = np.abs(item.errors_R) - np.abs(best.errors_R[same])
         blocks: Blocks = blocks_of(item.held)
         itself = item is best
@@ -206,14 +212,14 @@ def _ranked(scene: _Scene, c_min: float, scored: list[_Scored], left_out: dict[s
     rows.sort(key=lambda row: (row.scored_on != "runs", row.mean_abs_error))
     return Competition(
         c_min=c_min,
-        n_fit=len(scene.below),
-        n_held_out=len(scene.held),
+        n_fit=len(setting.below),
+        n_held_out=len(setting.held),
         best=best.contender.name,
         curve=options.curve,
-        optimum_flops=scene.flops,
-        optimum_loss=scene.loss,
+        optimum_flops=setting.flops,
+        optimum_loss=setting.loss,
         level=options.level,
-        resampling=blocks_of(scene.held).how,
+        resampling=blocks_of(setting.held).description,
         rows=tuple(rows),
         left_out=left_out,
     )

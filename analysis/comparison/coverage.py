@@ -50,14 +50,14 @@ def check_coverage(
         raise UserError(f"--simulations {simulations}: give at least 20")
     table, _ = choose(prepare(table, options), options)
     law = find_law(options.law)
-    design = fit_problem(table, law, options)
-    truth = search(design, table.loss_R, STARTS)
-    drawn, fits = simulated_fits(design, table, truth, [options.seed, 3], simulations)
+    problem = fit_problem(table, law, options)
+    truth = search(problem, table.loss_R, STARTS)
+    drawn, fits = simulated_fits(problem, table, truth, [options.seed, 3], simulations)
     cost, C_K = per_token(table), ends(table)
     at = options.profile_at or float(C_K[-1])
     wanted = _quantities(law, C_K, cost, truth.params_SxP[truth.best], at)
     held = _by_profile if options.intervals == "profile" else _by_bootstrap
-    held_SxQ = held(design, table, truth, fits, drawn.loss_BxR, wanted, options, progress)
+    held_SxQ = held(problem, table, truth, fits, drawn.loss_BxR, wanted, options, progress)
     share = dict(zip((q.name for q in wanted), np.nanmean(held_SxQ, axis=0).tolist(), strict=True))
     level = options.level
     return Coverage(
@@ -65,7 +65,7 @@ def check_coverage(
         level=level,
         method=options.intervals,
         resamples=RESAMPLES,
-        noise=drawn.how,
+        noise=drawn.description,
         standard_error=float(np.sqrt(level * (1 - level) / simulations)),
         flops=at,
         params={name: share[name] for name in law.parameters},
@@ -89,14 +89,14 @@ def _values(wanted: tuple[Quantity, ...], params_BxP: np.ndarray) -> np.ndarray:
     return np.stack([np.asarray(q.values(params_BxP), dtype=float) for q in wanted], axis=1)
 
 
-def _by_bootstrap(design: FitProblem, table, truth, fits, loss_SxR, wanted, options, progress) -> np.ndarray:
+def _by_bootstrap(problem: FitProblem, table, truth, fits, loss_SxR, wanted, options, progress) -> np.ndarray:
     """Whether each simulated table's percentile intervals hold the truth, SxQ."""
     true_Q = _values(wanted, truth.params_SxP[[truth.best]])[0]
     held = np.full((len(loss_SxR), len(wanted)), np.nan)
     for s, loss_R in enumerate(loss_SxR):
         simulated = dataclasses.replace(table, loss_R=loss_R)
         settings = dataclasses.replace(options, seed=options.seed + s)
-        drawn, _ = bootstrap(design, simulated, _one(fits, s), settings, RESAMPLES)
+        drawn, _ = bootstrap(problem, simulated, _one(fits, s), settings, RESAMPLES)
         for q, (low, high) in enumerate(spans(_values(wanted, drawn.params_SxP), options.level)):
             if low is not None and high is not None:
                 held[s, q] = low <= true_Q[q] <= high
@@ -104,16 +104,16 @@ def _by_bootstrap(design: FitProblem, table, truth, fits, loss_SxR, wanted, opti
     return held
 
 
-def _by_profile(design: FitProblem, table, truth, fits, loss_SxR, wanted, options, progress) -> np.ndarray:
+def _by_profile(problem: FitProblem, table, truth, fits, loss_SxR, wanted, options, progress) -> np.ndarray:
     """Whether the truth lies under each simulated table's own calibrated threshold, SxQ."""
     ones = np.ones((1, len(table)))
-    rises_SxQ = constrained_rises(design, loss_SxR, ones, truth, fits, wanted)
+    rises_SxQ = constrained_rises(problem, loss_SxR, ones, truth, fits, wanted)
     held = np.full(rises_SxQ.shape, np.nan)
     for s in range(len(loss_SxR)):
         simulated = dataclasses.replace(table, loss_R=loss_SxR[s])
         mine = _one(fits, s)
-        again, free = simulated_fits(design, simulated, mine, [options.seed, 4, s], RESAMPLES)
-        draws_BxQ = constrained_rises(design, again.loss_BxR, again.weight_BxR, mine, free, wanted)
+        again, free = simulated_fits(problem, simulated, mine, [options.seed, 4, s], RESAMPLES)
+        draws_BxQ = constrained_rises(problem, again.loss_BxR, again.weight_BxR, mine, free, wanted)
         held[s] = rises_SxQ[s] <= np.nanquantile(draws_BxQ, options.level, axis=0)
         progress((s + 1) / len(loss_SxR))
     return held

@@ -21,7 +21,7 @@ class Blocks:
     """The number of each of R runs' block: its shared trunk, or itself."""
 
     member_R: np.ndarray
-    how: str
+    description: str
 
     def interval(self, gap_R: np.ndarray, level: float, seed: int) -> Interval:
         """Of the mean of R differences; (None, None) with fewer than `FEWEST` blocks.

@@ -110,11 +110,11 @@ def _greedy(inputs: tuple[np.ndarray, ...], score: Callable[[list[int]], np.ndar
 
 
 def _separating(gap_AxK: np.ndarray) -> Callable[[list[int]], np.ndarray]:
-    """Scores by what a run adds to the rivals not yet told apart. Gaps in standard deviations."""
+    """Scores by what a run adds to the rivals not yet set apart. Gaps in standard deviations."""
 
     def score(chosen: list[int]) -> np.ndarray:
-        told_A = (gap_AxK[:, chosen] ** 2).sum(axis=1)
-        return (np.log1p(told_A[:, None] + gap_AxK**2) - np.log1p(told_A)[:, None]).sum(axis=0)
+        known_A = (gap_AxK[:, chosen] ** 2).sum(axis=1)
+        return (np.log1p(known_A[:, None] + gap_AxK**2) - np.log1p(known_A)[:, None]).sum(axis=0)
 
     return score
 

@@ -17,7 +17,7 @@ SPAN = 0.15
 APART = 2.0
 """Groups lie further from their neighbours than this many times their own width in log C."""
 EXACT = 0.02
-"""Budgets closer than `NEARLY` are told apart down to this distance where runs sit exactly on them ..."""
+"""Budgets closer than `NEARLY` are kept apart down to this distance where runs sit exactly on them ..."""
 SHARP = 20.0
 """... that is, where the gaps are this many times the widths."""
 CROWDED = 3.0
@@ -60,7 +60,7 @@ def isoflop_groups(table: RunTable) -> list[IsoflopGroup]:
 def nearly_equal(C_R: np.ndarray, N_R: np.ndarray) -> list[np.ndarray]:
     """Positions in `C_R` (positive, FLOPs) of each set of nearly equal values, ascending; strays stay alone.
 
-    Sets are told apart by the gaps between them, not by rounding, so that neither their scale nor the order
+    Sets are separated by the gaps between them, not by rounding, so that neither their scale nor the order
     of the runs matters. `N_R`, the runs' sizes: a run that stands twice in the table is one.
     """
     if not len(C_R):

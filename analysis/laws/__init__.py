@@ -1,6 +1,6 @@
 """The registry of scaling laws: a law is one module here, or one file of the user's own.
 
-A module `analysis/laws/NAME.py` holds one `Law` called `LAW`; nothing else has to be told about it.
+A module `analysis/laws/NAME.py` holds one `Law` called `LAW`; nothing else needs to name it.
 """
 
 from __future__ import annotations

@@ -36,16 +36,16 @@ def law_profiles(table: RunTable, options: FitOptions, whole: LawFit) -> Profile
         return None
     # Of a law without these, its first parameters and a.
     names = FIRST if set(FIRST[:3]) <= set(law.parameters) else (*law.parameters[:3], "a")
-    design = fit_problem(table, law, options)
-    return profile_intervals(design, table, _optimum_of(design, table, whole), whole, options, names)
+    problem = fit_problem(table, law, options)
+    return profile_intervals(problem, table, _optimum_of(problem, table, whole), whole, options, names)
 
 
-def _optimum_of(design: FitProblem, table: RunTable, whole: LawFit) -> Solutions:
+def _optimum_of(problem: FitProblem, table: RunTable, whole: LawFit) -> Solutions:
     """Return the fit's own optimum: where others fit as well, a new search might end in one of those."""
     with float64_on_cpu():
-        theta_P = np.asarray(design.law.encode(jnp.asarray(whole.params_P), *design.centre))
-    theta_P = np.clip(np.nan_to_num(theta_P), *bounds_of(design.law))
-    return solve(design, theta_P[None], table.loss_R[None], np.ones((1, len(table))), warm=True)
+        theta_P = np.asarray(problem.law.encode(jnp.asarray(whole.params_P), *problem.centre))
+    theta_P = np.clip(np.nan_to_num(theta_P), *bounds_of(problem.law))
+    return solve(problem, theta_P[None], table.loss_R[None], np.ones((1, len(table))), warm=True)
 
 
 def agreements(table: RunTable, options: FitOptions, whole: LawFit) -> tuple[Agreement, ...]:

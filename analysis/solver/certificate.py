@@ -16,7 +16,7 @@ from isoflop.analysis.solver.solver import ROWS, FitProblem, Solutions, bounds_o
 AGREEMENT = 1e-6
 """Relative difference of objective below which two starts found the same optimum."""
 NEGLIGIBLE_RESIDUAL = 1e-9
-"""Residuals this small are rounding: objectives made of them are not told apart."""
+"""Residuals this small are rounding: objectives made of them count as equal."""
 SMALL_GRADIENT = 1e-6
 """Of the gradient's size if its terms, one a run, all had one sign."""
 VANISHED = 1e-6
@@ -29,16 +29,16 @@ def same_optimum(objective_S: np.ndarray, rows: int) -> np.ndarray:
     return objective_S <= best * (1 + AGREEMENT) + 0.5 * rows * NEGLIGIBLE_RESIDUAL**2
 
 
-def residuals(design: FitProblem, params_P: np.ndarray, loss_R: np.ndarray) -> np.ndarray:
-    """What the objective sums: log(loss / predicted) or loss - predicted, times the design's scale."""
-    predicted_R = evaluate(design.law, params_P, *design.inputs)
-    if design.space == "log":
-        return design.scale * (np.log(loss_R) - np.log(predicted_R))
-    return design.scale * (loss_R - predicted_R)
+def residuals(problem: FitProblem, params_P: np.ndarray, loss_R: np.ndarray) -> np.ndarray:
+    """What the objective sums: log(loss / predicted) or loss - predicted, times the problem's scale."""
+    predicted_R = evaluate(problem.law, params_P, *problem.inputs)
+    if problem.space == "log":
+        return problem.scale * (np.log(loss_R) - np.log(predicted_R))
+    return problem.scale * (loss_R - predicted_R)
 
 
 def certify(
-    design: FitProblem, loss_R: np.ndarray, solutions: Solutions, fewest: int | None = None
+    problem: FitProblem, loss_R: np.ndarray, solutions: Solutions, fewest: int | None = None
 ) -> Certificate:
     """The certificate of the best of S solutions that began at S starts.
 
@@ -47,8 +47,8 @@ def certify(
     best = solutions.best
     theta_P, params_P = solutions.theta_SxP[best], solutions.params_SxP[best]
     agree_S = same_optimum(solutions.objective_S, len(loss_R))
-    jacobian_RxP = jacobian(design, theta_P)
-    slope_R = np.clip(residuals(design, params_P, loss_R), -design.delta, design.delta)
+    jacobian_RxP = jacobian(problem, theta_P)
+    slope_R = np.clip(residuals(problem, params_P, loss_R), -problem.delta, problem.delta)
     scale = float((np.abs(slope_R) * np.linalg.norm(jacobian_RxP, axis=1)).sum())
     gradient = float(solutions.gradient_norm_S[best])
     found, starts = int(agree_S.sum()), len(agree_S)
@@ -63,29 +63,29 @@ def certify(
         starts=starts,
         starts_at_optimum=found,
         condition_number=_condition(jacobian_RxP),
-        bounds=at_bounds(design, theta_P, params_P, loss_R),
-        others=_others(design, loss_R, solutions, agree_S),
+        bounds=at_bounds(problem, theta_P, params_P, loss_R),
+        others=_others(problem, loss_R, solutions, agree_S),
         why="; ".join(reasons) or None,
     )
 
 
 def at_bounds(
-    design: FitProblem, theta_P: np.ndarray, params_P: np.ndarray, loss_R: np.ndarray
+    problem: FitProblem, theta_P: np.ndarray, params_P: np.ndarray, loss_R: np.ndarray
 ) -> tuple[str, ...]:
     """Parameters at a bound of the law's, and amplitudes of terms that are no part of any run's loss."""
-    lower_P, upper_P = bounds_of(design.law)
+    lower_P, upper_P = bounds_of(problem.law)
     hit = set(np.flatnonzero((theta_P <= lower_P + AT_BOUND) | (theta_P >= upper_P - AT_BOUND)).tolist())
-    for index in design.law.linear:
-        alone = np.where(np.isin(np.arange(len(params_P)), design.law.linear), 0.0, params_P)
+    for index in problem.law.linear:
+        alone = np.where(np.isin(np.arange(len(params_P)), problem.law.linear), 0.0, params_P)
         alone[index] = params_P[index]
-        term_R = evaluate(design.law, alone, *design.inputs)
+        term_R = evaluate(problem.law, alone, *problem.inputs)
         if not np.nanmax(np.abs(term_R) / loss_R) > VANISHED:
             hit.add(index)
-    return tuple(name for p, name in enumerate(design.law.parameters) if p in hit)
+    return tuple(name for p, name in enumerate(problem.law.parameters) if p in hit)
 
 
 def _others(
-    design: FitProblem, loss_R: np.ndarray, solutions: Solutions, agree_S: np.ndarray
+    problem: FitProblem, loss_R: np.ndarray, solutions: Solutions, agree_S: np.ndarray
 ) -> dict[str, int]:
     """What became of the starts that missed the optimum: a bound, a local optimum, or cut off on the way."""
     fates = {"bound": 0, "local_optimum": 0, "unfinished": 0}
@@ -94,24 +94,24 @@ def _others(
         theta_P, params_P = solutions.theta_SxP[s], solutions.params_SxP[s]
         if not np.isfinite(solutions.objective_S[s]) or solutions.gradient_norm_S[s] > steep:
             fates["unfinished"] += 1
-        elif at_bounds(design, theta_P, params_P, loss_R):
+        elif at_bounds(problem, theta_P, params_P, loss_R):
             fates["bound"] += 1
         else:
             fates["local_optimum"] += 1
     return fates
 
 
-def jacobian(design: FitProblem, theta_P: np.ndarray) -> np.ndarray:
+def jacobian(problem: FitProblem, theta_P: np.ndarray) -> np.ndarray:
     """Derivative of the scaled (log) predicted loss of each run in theta, RxP."""
-    return sensitivity(design, theta_P, design.inputs) * np.reshape(design.scale, (-1, 1))
+    return sensitivity(problem, theta_P, problem.inputs) * np.reshape(problem.scale, (-1, 1))
 
 
-def sensitivity(design: FitProblem, theta_P: np.ndarray, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
+def sensitivity(problem: FitProblem, theta_P: np.ndarray, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
     """Derivative in theta of the (log) loss predicted at K further inputs (N, D, covariates), KxP."""
     rows = -len(inputs[0]) % ROWS
     padded = [np.pad(x, (0, rows), mode="edge") for x in inputs]
     with float64_on_cpu():
-        found = np.asarray(_jacobian_of(design.law, design.space)(theta_P, design.centre, *padded))
+        found = np.asarray(_jacobian_of(problem.law, problem.space)(theta_P, problem.centre, *padded))
     return found[: len(inputs[0])]
 
 

@@ -37,12 +37,12 @@ def covariates(table: RunTable, law: Law) -> tuple[np.ndarray, ...]:
     return tuple(found)
 
 
-def search(design: FitProblem, loss_R: np.ndarray, starts: int) -> Solutions:
+def search(problem: FitProblem, loss_R: np.ndarray, starts: int) -> Solutions:
     """Solve from every start of the law's box."""
-    theta_SxP = box_starts(design, loss_R, starts)
-    solutions = solve(design, theta_SxP, loss_R[None], np.ones((1, len(loss_R))))
+    theta_SxP = box_starts(problem, loss_R, starts)
+    solutions = solve(problem, theta_SxP, loss_R[None], np.ones((1, len(loss_R))))
     if not np.isfinite(solutions.objective_S).any():
         raise UserError(
-            f"{design.law.name} cannot be evaluated on these runs from any start: check N, D and loss"
+            f"{problem.law.name} cannot be evaluated on these runs from any start: check N, D and loss"
         )
     return solutions

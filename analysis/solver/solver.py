@@ -66,7 +66,7 @@ class FitProblem:
         return (self.N_R, self.D_R, *self.extra)
 
     def at(self, rows: np.ndarray) -> FitProblem:
-        """The design of these runs alone."""
+        """The problem of these runs alone."""
         scale = self.scale[rows] if isinstance(self.scale, np.ndarray) else self.scale
         extra = tuple(x[rows] for x in self.extra)
         return dataclasses.replace(self, N_R=self.N_R[rows], D_R=self.D_R[rows], extra=extra, scale=scale)
@@ -115,7 +115,7 @@ def huber(residual: jax.Array, delta: jax.Array) -> jax.Array:
 
 
 def solve(
-    design: FitProblem,
+    problem: FitProblem,
     theta_SxP: np.ndarray,
     loss_SxR: np.ndarray,
     weight_SxR: np.ndarray,
@@ -128,25 +128,25 @@ def solve(
     their optima, so the widest zones of Huber's loss are left out.
     """
     S, P = theta_SxP.shape
-    R = len(design.N_R)
+    R = len(problem.N_R)
     rows = -R % ROWS
-    inputs = tuple(np.pad(x.astype(float), (0, rows), mode="edge") for x in design.inputs)
+    inputs = tuple(np.pad(x.astype(float), (0, rows), mode="edge") for x in problem.inputs)
     loss_SxR = np.pad(np.broadcast_to(loss_SxR, (S, R)), ((0, 0), (0, rows)), constant_values=1.0)
     weight_SxR = np.pad(np.broadcast_to(weight_SxR, (S, R)), ((0, 0), (0, rows)))
-    scale_R = np.pad(np.broadcast_to(design.scale, R).astype(float), (0, rows), constant_values=1.0)
+    scale_R = np.pad(np.broadcast_to(problem.scale, R).astype(float), (0, rows), constant_values=1.0)
     if pull is None:
         pull = Pull(np.zeros((1, P)), np.zeros(1), np.zeros(1))
     parts_of_pull = (pull.direction_SxP, pull.target_S, pull.stiffness_S)
     pulls = [np.broadcast_to(x, (S, *x.shape[1:])) for x in parts_of_pull]
-    projected = design.projected and not np.any(pull.stiffness_S)
+    projected = problem.projected and not np.any(pull.stiffness_S)
     program = _projected_chunk if projected else _newton_chunk
-    deltas = np.minimum(design.delta * ZONES, LEAST_SQUARES)
-    first = len(ZONES) - 1 if design.delta >= LEAST_SQUARES else WARM if warm else 0
+    deltas = np.minimum(problem.delta * ZONES, LEAST_SQUARES)
+    first = len(ZONES) - 1 if problem.delta >= LEAST_SQUARES else WARM if warm else 0
     whitening = None
-    if design.whitening is not None:
-        trunk_R, part_R = design.whitening
+    if problem.whitening is not None:
+        trunk_R, part_R = problem.whitening
         whitening = np.pad(trunk_R, (0, rows), constant_values=R), np.pad(part_R, (0, rows))
-    shared = (design.law, inputs, design.centre, design.space == "raw", scale_R, whitening, deltas)
+    shared = (problem.law, inputs, problem.centre, problem.space == "raw", scale_R, whitening, deltas)
     problems = [np.full(S, first), theta_SxP, loss_SxR, weight_SxR, *pulls]
     ends = _in_chunks(program, (*shared, FIRST_PASS), problems, np.arange(S))
     left = np.flatnonzero(~ends[-1])

@@ -14,41 +14,41 @@ RIDGE = 0.3
 keeps every term alive where a start's exponents make two terms collinear."""
 
 
-def box_starts(design: FitProblem, loss_R: np.ndarray, count: int) -> np.ndarray:
+def box_starts(problem: FitProblem, loss_R: np.ndarray, count: int) -> np.ndarray:
     """`count` starting points theta, shape SxP: a fixed Latin hypercube over the law's box.
 
     The box is the law's own (Hoffmann et al. (2022), appendix D.3, for theirs), not placed near an answer.
     In a law with linear amplitudes these are then fixed, given the start's other parameters, by nonnegative
     least squares on the relative loss.
     """
-    law = design.law
+    law = problem.law
     low, high = np.array(law.start_box).T
     strata_PxS = np.random.default_rng(0).permuted(np.tile(np.arange(count), (len(low), 1)), axis=1)
     share_SxP = (strata_PxS.T + 0.5) / count
     x_SxP = low + share_SxP * (high - low)
     with float64_on_cpu():
         if law.from_box is None:
-            params_SxP = np.asarray(vectorized(law.decode, (0, None, None))(x_SxP, *design.centre))
+            params_SxP = np.asarray(vectorized(law.decode, (0, None, None))(x_SxP, *problem.centre))
         else:
             params_SxP = np.asarray(vectorized(law.from_box)(x_SxP))
     if law.linear:
-        params_SxP = _with_fitted_amplitudes(design, params_SxP, loss_R)
+        params_SxP = _with_fitted_amplitudes(problem, params_SxP, loss_R)
     with float64_on_cpu():
-        theta_SxP = np.asarray(vectorized(law.encode, (0, None, None))(params_SxP, *design.centre))
+        theta_SxP = np.asarray(vectorized(law.encode, (0, None, None))(params_SxP, *problem.centre))
     return np.clip(theta_SxP, *bounds_of(law))
 
 
-def _with_fitted_amplitudes(design: FitProblem, params_SxP: np.ndarray, loss_R: np.ndarray) -> np.ndarray:
-    linear = list(design.law.linear)
+def _with_fitted_amplitudes(problem: FitProblem, params_SxP: np.ndarray, loss_R: np.ndarray) -> np.ndarray:
+    linear = list(problem.law.linear)
     K, R = len(linear), len(loss_R)
     empty_SxP = params_SxP.copy()
     empty_SxP[:, linear] = 0.0
-    rest_SxR = evaluate(design.law, empty_SxP, *design.inputs)
+    rest_SxR = evaluate(problem.law, empty_SxP, *problem.inputs)
     columns = []
     for index in linear:
         unit = empty_SxP.copy()
         unit[:, index] = 1.0
-        columns.append(evaluate(design.law, unit, *design.inputs) - rest_SxR)
+        columns.append(evaluate(problem.law, unit, *problem.inputs) - rest_SxR)
     basis_SxRxK = np.stack(columns, axis=-1)
     size_SxK = np.exp(np.log(np.maximum(basis_SxRxK, 1e-300)).mean(axis=1))
     rows_SxRxK = basis_SxRxK / size_SxK[:, None] / loss_R[:, None]

@@ -27,7 +27,7 @@ STIFF = 1e4
 NEAR_LINE = 0.97
 """Correlation of log N and log D above which the mirrored optimum along their line is tried."""
 ON_LINE = 1 - 1e-6
-"""Correlation above which the design is that line."""
+"""Correlation above which the runs lie on that line."""
 SINGULAR = 1e-5
 """Singular value, relative to the largest, below which a direction is open."""
 TAKES_PART = 0.1
@@ -45,18 +45,18 @@ class Verdict:
     rivals_AxP: np.ndarray
 
 
-def identify(design: FitProblem, loss_R: np.ndarray, solutions: Solutions) -> Verdict:
+def identify(problem: FitProblem, loss_R: np.ndarray, solutions: Solutions) -> Verdict:
     """A verdict for every parameter, and a line of explanation for each way that some fail."""
-    names = design.law.parameters
-    points = len(np.unique(np.stack(design.inputs), axis=1).T)
+    names = problem.law.parameters
+    points = len(np.unique(np.stack(problem.inputs), axis=1).T)
     if points <= len(names):
         why = f"{points} distinct (N, D) for {len(names)} parameters: too few runs to tell any; add runs"
         return Verdict(dict.fromkeys(names, False), (why,), np.empty((0, len(names))))
-    allowance = threshold(design, loss_R, solutions.params_SxP[solutions.best])
-    mirrored, mirror_AxP = _mirrored(design, loss_R, solutions, allowance)
-    disputed, other_AxP = _disputed(design, solutions)
-    flat, end_AxP = _flat(design, loss_R, solutions, allowance)
-    singular = _singular(design, solutions)
+    allowance = threshold(problem, loss_R, solutions.params_SxP[solutions.best])
+    mirrored, mirror_AxP = _mirrored(problem, loss_R, solutions, allowance)
+    disputed, other_AxP = _disputed(problem, solutions)
+    flat, end_AxP = _flat(problem, loss_R, solutions, allowance)
+    singular = _singular(problem, solutions)
     warnings = []
     if mirrored:
         warnings.append(
@@ -80,49 +80,49 @@ def identify(design: FitProblem, loss_R: np.ndarray, solutions: Solutions) -> Ve
     return Verdict({name: name not in failed for name in names}, tuple(warnings), rivals)
 
 
-def threshold(design: FitProblem, loss_R: np.ndarray, params_P: np.ndarray, level: float = LEVEL) -> float:
+def threshold(problem: FitProblem, loss_R: np.ndarray, params_P: np.ndarray, level: float = LEVEL) -> float:
     """Rise of the objective that a true value exceeds with probability 1 - level, one parameter profiled.
 
     For least squares this is the F test. For Huber's loss it is the robust likelihood ratio (Ronchetti 1982):
     the same, scaled by the mean square of psi over the mean of its derivative; where delta is far inside the
     residuals that mean is a density at zero, estimated over a window half their spread wide.
     """
-    residual_R = residuals(design, params_P, loss_R)
+    residual_R = residuals(problem, params_P, loss_R)
     freedom = max(len(loss_R) - len(params_P), 1)
     quantile = float(fdtri(1, freedom, level))
-    slope_R = np.clip(residual_R, -design.delta, design.delta)
+    slope_R = np.clip(residual_R, -problem.delta, problem.delta)
     spread = 1.4826 * float(np.median(np.abs(residual_R)))
-    window = max(min(design.delta, LEAST_SQUARES), 0.5 * spread)
-    curvature = float((np.abs(residual_R) <= window).mean()) * min(1.0, design.delta / window)
+    window = max(min(problem.delta, LEAST_SQUARES), 0.5 * spread)
+    curvature = float((np.abs(residual_R) <= window).mean()) * min(1.0, problem.delta / window)
     curvature = max(curvature, 1.0 / len(residual_R))
     return 0.5 * quantile * float((slope_R**2).sum() / freedom) / curvature + _negligible(loss_R)
 
 
 def _flat(
-    design: FitProblem, loss_R: np.ndarray, solutions: Solutions, allowance: float
+    problem: FitProblem, loss_R: np.ndarray, solutions: Solutions, allowance: float
 ) -> tuple[set[str], np.ndarray]:
     """Parameters whose profile stays within the allowance up to the factor on a side; the ends of those."""
-    P = len(design.law.parameters)
+    P = len(problem.law.parameters)
     at = np.tile(np.arange(P), 2)
     best_P = solutions.theta_SxP[solutions.best]
     theta = np.repeat(best_P[None], 2 * P, axis=0)
     end, target = solutions, np.zeros(2 * P)
     for step in range(1, STEPS + 1):
         factor = FACTOR ** (step / STEPS)
-        target = np.concatenate([_coordinates(design, solutions, f) for f in (1 / factor, factor)])
+        target = np.concatenate([_coordinates(problem, solutions, f) for f in (1 / factor, factor)])
         distance = np.abs(target - best_P[at])
         stiffness = STIFF * allowance / np.maximum(distance, 1e-6) ** 2
         pull = Pull(np.eye(P)[at], target, stiffness)
-        end = solve(design, theta, loss_R[None], np.ones((1, len(loss_R))), pull, warm=True)
+        end = solve(problem, theta, loss_R[None], np.ones((1, len(loss_R))), pull, warm=True)
         theta = end.theta_SxP
     rise = end.objective_S - solutions.objective_S[solutions.best]
     there = np.abs(theta[np.arange(2 * P), at] - best_P[at]) >= REACHED * np.abs(target - best_P[at])
     low = ~(rise > allowance) & there
-    names = {name for p, name in enumerate(design.law.parameters) if low[p] or low[p + P]}
+    names = {name for p, name in enumerate(problem.law.parameters) if low[p] or low[p + P]}
     return names, end.params_SxP[low]
 
 
-def _coordinates(design: FitProblem, solutions: Solutions, factor: float) -> np.ndarray:
+def _coordinates(problem: FitProblem, solutions: Solutions, factor: float) -> np.ndarray:
     """Each coordinate of theta where its own parameter is `factor` times the estimate, the others as they
     are, within the bounds.
     """
@@ -131,67 +131,67 @@ def _coordinates(design: FitProblem, solutions: Solutions, factor: float) -> np.
     scaled = np.tile(params_P, (P, 1))
     scaled[np.arange(P), np.arange(P)] *= factor
     with float64_on_cpu():
-        theta = np.asarray(vectorized(design.law.encode, (0, None, None))(scaled, *design.centre))
+        theta = np.asarray(vectorized(problem.law.encode, (0, None, None))(scaled, *problem.centre))
     theta_P = np.diagonal(theta)
     held_P = np.where(np.isfinite(theta_P), theta_P, solutions.theta_SxP[solutions.best])
-    return np.clip(held_P, *bounds_of(design.law))
+    return np.clip(held_P, *bounds_of(problem.law))
 
 
-def _singular(design: FitProblem, solutions: Solutions) -> set[str]:
+def _singular(problem: FitProblem, solutions: Solutions) -> set[str]:
     """Parameters that take part in a direction in which no prediction moves, to first order.
 
     A profile can rise on both sides of such a point by its higher orders alone: where alpha = beta on a line
     of D against N the two terms are one, and a few runs off the line hold just their sum.
     """
-    jacobian_RxP = jacobian(design, solutions.theta_SxP[solutions.best])
+    jacobian_RxP = jacobian(problem, solutions.theta_SxP[solutions.best])
     length_P = np.linalg.norm(jacobian_RxP, axis=0)
     if not np.all(np.isfinite(length_P)) or not np.all(length_P > 0):
         return set()
     _, values, rows = np.linalg.svd(jacobian_RxP / length_P, full_matrices=False)
     share = np.abs(rows[values < SINGULAR * values[0]])
-    return {name for p, name in enumerate(design.law.parameters) if np.any(share[:, p] > TAKES_PART)}
+    return {name for p, name in enumerate(problem.law.parameters) if np.any(share[:, p] > TAKES_PART)}
 
 
 def _mirrored(
-    design: FitProblem, loss_R: np.ndarray, solutions: Solutions, allowance: float
+    problem: FitProblem, loss_R: np.ndarray, solutions: Solutions, allowance: float
 ) -> tuple[set[str], np.ndarray]:
     """Parameters that differ at the law's mirrored optimum, where that is as good as the best."""
-    x, y = np.log(design.N_R), np.log(design.D_R)
-    nothing = np.empty((0, len(design.law.parameters)))
-    if design.law.mirror is None or np.ptp(x) == 0 or np.ptp(y) == 0 or np.corrcoef(x, y)[0, 1] < NEAR_LINE:
+    x, y = np.log(problem.N_R), np.log(problem.D_R)
+    nothing = np.empty((0, len(problem.law.parameters)))
+    if problem.law.mirror is None or np.ptp(x) == 0 or np.ptp(y) == 0 or np.corrcoef(x, y)[0, 1] < NEAR_LINE:
         return set(), nothing
     k = float(y.std() / x.std())
     params_P = solutions.params_SxP[solutions.best]
     with np.errstate(all="ignore"):
-        other_P = np.asarray(design.law.mirror(params_P, float(y.mean() - k * x.mean()), k), dtype=float)
+        other_P = np.asarray(problem.law.mirror(params_P, float(y.mean() - k * x.mean()), k), dtype=float)
     with float64_on_cpu():
-        theta = np.clip(np.asarray(design.law.encode(other_P, *design.centre)), *bounds_of(design.law))
+        theta = np.clip(np.asarray(problem.law.encode(other_P, *problem.centre)), *bounds_of(problem.law))
     exact: set[str] = set()
     if np.corrcoef(x, y)[0, 1] > ON_LINE:
         # Where the two terms happen to be each other's mirror nothing moves, yet nothing holds them apart.
         plain_P = np.arange(1.0, 1.0 + len(params_P))
-        exact = _differing(design, plain_P, np.atleast_2d(design.law.mirror(plain_P, 0.5, k * 1.1)))
+        exact = _differing(problem, plain_P, np.atleast_2d(problem.law.mirror(plain_P, 0.5, k * 1.1)))
     if not np.all(np.isfinite(theta)):
         return exact, nothing
-    end = solve(design, theta[None], loss_R[None], np.ones((1, len(loss_R))))
+    end = solve(problem, theta[None], loss_R[None], np.ones((1, len(loss_R))))
     if not end.objective_S[0] - solutions.objective_S[solutions.best] <= allowance:
         return exact, nothing
-    return exact | _differing(design, params_P, end.params_SxP), end.params_SxP
+    return exact | _differing(problem, params_P, end.params_SxP), end.params_SxP
 
 
-def _disputed(design: FitProblem, solutions: Solutions) -> tuple[set[str], np.ndarray]:
+def _disputed(problem: FitProblem, solutions: Solutions) -> tuple[set[str], np.ndarray]:
     """Parameters on which starts that reached the best objective disagree."""
-    agree_SxP = solutions.params_SxP[same_optimum(solutions.objective_S, len(design.N_R))]
+    agree_SxP = solutions.params_SxP[same_optimum(solutions.objective_S, len(problem.N_R))]
     best_P = solutions.params_SxP[solutions.best]
     distance_S = np.max(np.abs(agree_SxP - best_P) / np.maximum(np.abs(best_P), 1e-300), axis=1)
     furthest = agree_SxP[[int(np.argmax(distance_S))]]
-    names = _differing(design, best_P, agree_SxP)
+    names = _differing(problem, best_P, agree_SxP)
     return names, furthest if names else furthest[:0]
 
 
-def _differing(design: FitProblem, params_P: np.ndarray, others_SxP: np.ndarray) -> set[str]:
+def _differing(problem: FitProblem, params_P: np.ndarray, others_SxP: np.ndarray) -> set[str]:
     away = np.abs(np.atleast_2d(others_SxP) - params_P) > MOVED * np.abs(params_P)
-    return {name for name, moved in zip(design.law.parameters, np.any(away, axis=0), strict=True) if moved}
+    return {name for name, moved in zip(problem.law.parameters, np.any(away, axis=0), strict=True) if moved}
 
 
 def _negligible(loss_R: np.ndarray) -> float:

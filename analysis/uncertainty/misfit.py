@@ -47,21 +47,21 @@ METHOD = "F test of a quadratic surface beside the law"
 
 
 def misfit_at(
-    design: FitProblem,
+    problem: FitProblem,
     theta_P: np.ndarray,
     params_P: np.ndarray,
     loss_R: np.ndarray,
     trunk_R: np.ndarray | None,
 ) -> Misfit | None:
     """The test of a fit; None too for an envelope's law: its runs are chosen by their noise."""
-    if design.law.envelope:
+    if problem.law.envelope:
         return None
-    log_design = dataclasses.replace(design, space="log", delta=LEAST_SQUARES, scale=1.0)
-    lower_P, upper_P = bounds_of(design.law)
+    log_problem = dataclasses.replace(problem, space="log", delta=LEAST_SQUARES, scale=1.0)
+    lower_P, upper_P = bounds_of(problem.law)
     free_P = (theta_P > lower_P + AT_BOUND) & (theta_P < upper_P - AT_BOUND)
-    J_RxP = np.nan_to_num(sensitivity(log_design, theta_P, design.inputs))[:, free_P]
-    residual_R = np.log(loss_R) - np.log(evaluate(design.law, params_P, *design.inputs))
-    return misfit(J_RxP, residual_R, design.inputs, trunk_R)
+    J_RxP = np.nan_to_num(sensitivity(log_problem, theta_P, problem.inputs))[:, free_P]
+    residual_R = np.log(loss_R) - np.log(evaluate(problem.law, params_P, *problem.inputs))
+    return misfit(J_RxP, residual_R, problem.inputs, trunk_R)
 
 
 def misfit(

@@ -42,7 +42,7 @@ class Quantity:
 
 
 def profiles(
-    design: FitProblem,
+    problem: FitProblem,
     loss_R: np.ndarray,
     solutions: Solutions,
     quantities: tuple[Quantity, ...],
@@ -55,16 +55,18 @@ def profiles(
     best = solutions.best
     theta_P, params_P = solutions.theta_SxP[best], solutions.params_SxP[best]
     if thresholds_Q is None:
-        thresholds_Q = np.full(len(quantities), threshold(design, loss_R, params_P))
+        thresholds_Q = np.full(len(quantities), threshold(problem, loss_R, params_P))
     centre_Q = _values(quantities, params_P[None])[:, 0]
-    scale_Q = _spans(design, loss_R, quantities, theta_P)
+    scale_Q = _spans(problem, loss_R, quantities, theta_P)
     found: list[list[tuple[float, float]]] = [[(c, 0.0)] for c in centre_Q]
     lacking = np.array([(q, side) for q in range(len(quantities)) for side in (-1.0, 1.0)])
     for widening in range(WIDENINGS):
         q_S = np.repeat(lacking[:, 0].astype(int), len(REACH))
         offset_S = np.repeat(lacking[:, 1], len(REACH)) * np.tile(REACH, len(lacking)) * FURTHER**widening
         target_S = centre_Q[q_S] + offset_S * scale_Q[q_S]
-        value_S, rise_S = _follow(design, loss_R, solutions, quantities, q_S, target_S, thresholds_Q, scale_Q)
+        value_S, rise_S = _follow(
+            problem, loss_R, solutions, quantities, q_S, target_S, thresholds_Q, scale_Q
+        )
         for q, value, rise in zip(q_S, value_S, rise_S, strict=True):
             if np.isfinite(value) and np.isfinite(rise):
                 found[q].append((float(value), float(rise)))
@@ -81,7 +83,7 @@ def profiles(
 
 
 def constrained_rises(
-    design: FitProblem, loss_BxR: np.ndarray, weight_BxR: np.ndarray, solutions: Solutions, free: Solutions,
+    problem: FitProblem, loss_BxR: np.ndarray, weight_BxR: np.ndarray, solutions: Solutions, free: Solutions,
     quantities: tuple[Quantity, ...],
 ) -> np.ndarray:  # fmt: skip
     """Rise of each of B resampled objectives, from its own optimum `free`, to where each of Q quantities has
@@ -92,49 +94,49 @@ def constrained_rises(
     Q, B = len(quantities), len(free.objective_S)
     centre_Q = _values(quantities, params_P[None])[:, 0]
     q_S, b_S = np.repeat(np.arange(Q), B), np.tile(np.arange(B), Q)
-    allowance_Q = np.full(Q, threshold(design, loss_BxR[0], params_P))
-    scale_Q = _spans(design, loss_BxR[0], quantities, theta_P)
+    allowance_Q = np.full(Q, threshold(problem, loss_BxR[0], params_P))
+    scale_Q = _spans(problem, loss_BxR[0], quantities, theta_P)
     theta_SxP = np.repeat(theta_P[None], len(q_S), axis=0)
     losses = np.broadcast_to(loss_BxR, (B, loss_BxR.shape[1]))[b_S]
     weights = np.broadcast_to(weight_BxR, (B, loss_BxR.shape[1]))[b_S]
     end = solutions
     for _ in range(2):
-        pull = _pull(design, quantities, q_S, centre_Q[q_S], theta_SxP, allowance_Q, scale_Q)
-        end = solve(design, theta_SxP, losses, weights, pull, warm=True)
+        pull = _pull(problem, quantities, q_S, centre_Q[q_S], theta_SxP, allowance_Q, scale_Q)
+        end = solve(problem, theta_SxP, losses, weights, pull, warm=True)
         theta_SxP = end.theta_SxP
     return np.maximum((end.objective_S - free.objective_S[b_S]).reshape(Q, B).T, 0.0)
 
 
-def _follow(design, loss_R, solutions, quantities, q_S, target_S, thresholds_Q, scale_Q):
+def _follow(problem, loss_R, solutions, quantities, q_S, target_S, thresholds_Q, scale_Q):
     """(value, rise) at S points of the profiles of quantities q_S, near their targets."""
     best = solutions.best
     theta_SxP = np.repeat(solutions.theta_SxP[best][None], len(q_S), axis=0)
     end = solutions
     for _ in range(ROUNDS):
-        pull = _pull(design, quantities, q_S, target_S, theta_SxP, thresholds_Q, scale_Q)
-        end = solve(design, theta_SxP, loss_R[None], np.ones((1, len(loss_R))), pull, warm=True)
+        pull = _pull(problem, quantities, q_S, target_S, theta_SxP, thresholds_Q, scale_Q)
+        end = solve(problem, theta_SxP, loss_R[None], np.ones((1, len(loss_R))), pull, warm=True)
         theta_SxP = end.theta_SxP
     value_QxS = _values(quantities, end.params_SxP)
     return value_QxS[q_S, np.arange(len(q_S))], end.objective_S - solutions.objective_S[best]
 
 
-def _pull(design, quantities, q_S, target_S, theta_SxP, thresholds_Q, scale_Q) -> Pull:
+def _pull(problem, quantities, q_S, target_S, theta_SxP, thresholds_Q, scale_Q) -> Pull:
     """Towards the targets, on each quantity as linearized where its problem stands."""
-    value_S, slope_SxP = _linearized(design, quantities, q_S, theta_SxP)
+    value_S, slope_SxP = _linearized(problem, quantities, q_S, theta_SxP)
     aim_S = target_S - value_S + np.einsum("sp,sp->s", slope_SxP, theta_SxP)
     usable_S = np.isfinite(aim_S) & np.all(np.isfinite(slope_SxP), axis=1)
     stiffness_S = np.where(usable_S, STIFF * thresholds_Q[q_S] / scale_Q[q_S] ** 2, 0.0)
     return Pull(np.where(usable_S[:, None], slope_SxP, 0.0), np.where(usable_S, aim_S, 0.0), stiffness_S)
 
 
-def _linearized(design, quantities, q_S, theta_SxP):
+def _linearized(problem, quantities, q_S, theta_SxP):
     """Value (S) and gradient in theta (SxP) of quantity q_S at theta, by central differences."""
     S, P = theta_SxP.shape
     moves = STEP * np.concatenate([np.zeros((1, P)), np.eye(P), -np.eye(P)])
     theta_MxSxP = theta_SxP[None] + moves[:, None]
     with float64_on_cpu():
-        decode = vectorized(design.law.decode, (0, None, None))
-        params = np.asarray(decode(theta_MxSxP.reshape(-1, P), *design.centre)).reshape(-1, S, P)
+        decode = vectorized(problem.law.decode, (0, None, None))
+        params = np.asarray(decode(theta_MxSxP.reshape(-1, P), *problem.centre)).reshape(-1, S, P)
     values_MxS = np.empty(params.shape[:2])
     for q, quantity in enumerate(quantities):
         mine = q_S == q
@@ -151,14 +153,14 @@ def _values(quantities: tuple[Quantity, ...], params_BxP: np.ndarray) -> np.ndar
         return np.stack([np.log(r) if q.positive else r for q, r in zip(quantities, rows, strict=True)])
 
 
-def _spans(design, loss_R, quantities, theta_P) -> np.ndarray:
+def _spans(problem, loss_R, quantities, theta_P) -> np.ndarray:
     """Two standard errors of each quantity by the Gauss-Newton Hessian: a unit for the distances to try."""
     Q = len(quantities)
-    _, slope_QxP = _linearized(design, quantities, np.arange(Q), np.repeat(theta_P[None], Q, axis=0))
+    _, slope_QxP = _linearized(problem, quantities, np.arange(Q), np.repeat(theta_P[None], Q, axis=0))
     with float64_on_cpu():
-        params_P = np.asarray(design.law.decode(theta_P, *design.centre))
-    J_RxP = np.nan_to_num(jacobian(design, theta_P))
-    residual_R = residuals(design, params_P, loss_R)
+        params_P = np.asarray(problem.law.decode(theta_P, *problem.centre))
+    J_RxP = np.nan_to_num(jacobian(problem, theta_P))
+    residual_R = residuals(problem, params_P, loss_R)
     variance = float(np.mean(residual_R**2)) + 1e-24
     values, vectors = np.linalg.eigh(J_RxP.T @ J_RxP)
     values = np.maximum(values, 1e-10 * values[-1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from isoflop.analysis.approaches.result import ApproachResult
+from isoflop.analysis.approaches.approach_result import ApproachResult
 from isoflop.analysis.compute import PerToken
 from isoflop.analysis.laws import Law
 from isoflop.analysis.laws.evaluate import evaluate
@@ -63,22 +63,22 @@ def quantities_of(
 
 
 def simulated_fits(
-    design: FitProblem, table: RunTable, truth: Solutions, seed: list[int], count: int
+    problem: FitProblem, table: RunTable, truth: Solutions, seed: list[int], count: int
 ) -> tuple[Resamples, Solutions]:
     """`count` tables drawn from the best solution with the noise of its residuals, and the fit of each."""
     params_P, theta_P = truth.params_SxP[truth.best], truth.theta_SxP[truth.best]
-    predicted_R = evaluate(design.law, params_P, *design.inputs)
+    predicted_R = evaluate(problem.law, params_P, *problem.inputs)
     rng = np.random.default_rng(seed)
     drawn = resample(table, predicted_R, len(params_P), count, rng, "residuals")
     theta_SxP = np.repeat(theta_P[None], count, axis=0)
-    return drawn, solve(design, theta_SxP, drawn.loss_BxR, drawn.weight_BxR, warm=True)
+    return drawn, solve(problem, theta_SxP, drawn.loss_BxR, drawn.weight_BxR, warm=True)
 
 
 def profile_intervals(
-    design: FitProblem,
+    problem: FitProblem,
     table: RunTable,
     solutions: Solutions,
-    outcome: ApproachResult | LawFit,
+    result: ApproachResult | LawFit,
     options: FitOptions,
     only: tuple[str, ...] = (),
 ) -> Profiles:
@@ -90,17 +90,17 @@ def profile_intervals(
     """
     C_K = ends(table)
     at = options.profile_at or float(C_K[-1])
-    allocates = outcome.exponents["a"] is not None and np.isfinite(outcome.exponents["a"])
-    wanted = quantities_of(design.law, C_K, outcome.cost, bool(allocates), at)
+    allocates = result.exponents["a"] is not None and np.isfinite(result.exponents["a"])
+    wanted = quantities_of(problem.law, C_K, result.cost, bool(allocates), at)
     wanted = tuple(quantity for quantity in wanted if quantity.name in only) or wanted
-    simulated, free = simulated_fits(design, table, solutions, [options.seed, 2], SIMULATIONS)
-    rises_BxQ = constrained_rises(design, simulated.loss_BxR, simulated.weight_BxR, solutions, free, wanted)
+    simulated, free = simulated_fits(problem, table, solutions, [options.seed, 2], SIMULATIONS)
+    rises_BxQ = constrained_rises(problem, simulated.loss_BxR, simulated.weight_BxR, solutions, free, wanted)
     thresholds_Q = np.maximum(np.nanquantile(rises_BxQ, options.level, axis=0), 1e-300)
-    found = profiles(design, table.loss_R, solutions, wanted, thresholds_Q)
+    found = profiles(problem, table.loss_R, solutions, wanted, thresholds_Q)
     return Profiles(
         level=options.level,
         flops=at,
         simulations=SIMULATIONS,
-        noise=simulated.how,
+        noise=simulated.description,
         quantities=found,
     )

@@ -1,4 +1,4 @@
-"""What is resampled, and how: the bootstrap's designs."""
+"""Resampling for the bootstrap: runs, budgets, trunks, or residuals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ class Resamples:
 
     weight_BxR: np.ndarray
     loss_BxR: np.ndarray
-    how: str
+    description: str
+    """What is resampled, in words."""
 
 
 def trunks_of(table: RunTable) -> np.ndarray | None:
@@ -65,11 +66,13 @@ def resample(
     return _blocks(table, member_R, f"{member_R.max() + 1} shared trunks, each whole", B, rng)
 
 
-def _blocks(table: RunTable, member_R: np.ndarray, how: str, B: int, rng: np.random.Generator) -> Resamples:
+def _blocks(
+    table: RunTable, member_R: np.ndarray, description: str, B: int, rng: np.random.Generator
+) -> Resamples:
     """Whole blocks of runs, drawn with replacement."""
     blocks = int(member_R.max()) + 1
     weight_BxR = rng.multinomial(blocks, np.full(blocks, 1.0 / blocks), size=B)[:, member_R]
-    return Resamples(weight_BxR.astype(float), table.loss_R[None], how)
+    return Resamples(weight_BxR.astype(float), table.loss_R[None], description)
 
 
 def _residuals(table, predicted_R, member_R, parameters, B, rng) -> Resamples:
@@ -78,11 +81,11 @@ def _residuals(table, predicted_R, member_R, parameters, B, rng) -> Resamples:
     if member_R is None:
         inflate = np.sqrt(R / max(R - parameters, 1))
         noise_BxR = inflate * _smoothed(residual_R, B, rng)
-        how = "residuals of log loss"
+        description = "residuals of log loss"
     else:
         noise_BxR = trunk_noise(residual_R, member_R, parameters, B, rng)
-        how = f"residuals of log loss with an effect of each of {member_R.max() + 1} shared trunks"
-    return Resamples(np.ones((1, R)), predicted_R * np.exp(noise_BxR), how)
+        description = f"residuals of log loss with an effect of each of {member_R.max() + 1} shared trunks"
+    return Resamples(np.ones((1, R)), predicted_R * np.exp(noise_BxR), description)
 
 
 def _budgets(table: RunTable) -> np.ndarray:

@@ -134,9 +134,9 @@ def test_the_intervals_of_seven_normal_differences_hold_their_mean_nearly_as_oft
 def test_runs_of_one_trunk_are_resampled_together() -> None:
     frame = grid()
     table = table_of(frame)
-    assert blocks_of(table).how == "16 shared trunks, each whole"
+    assert blocks_of(table).description == "16 shared trunks, each whole"
     assert int(blocks_of(table).member_R.max()) + 1 == frame["trunk_id"].nunique()
-    assert blocks_of(table_of(frame.drop(columns="trunk_id"))).how == "42 runs"
+    assert blocks_of(table_of(frame.drop(columns="trunk_id"))).description == "42 runs"
 
 
 def test_a_table_without_budgets_holds_out_its_largest_fifth_and_a_small_one_nothing() -> None:

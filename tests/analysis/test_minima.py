@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isoflop.analysis import FitOptions, LawFit, RunTable, UserError, find_law, fit, table_of
+from isoflop.analysis.approaches.approach_result import ApproachResult
 from isoflop.analysis.approaches.diagnostics import SURFACE, shape, surface_bias
 from isoflop.analysis.approaches.holdout import _optimum
-from isoflop.analysis.approaches.result import ApproachResult
 from isoflop.analysis.compute import SixN
 from isoflop.analysis.isoflops.groups import isoflop_groups
 from isoflop.analysis.isoflops.minima import CURVES, Minima, by_akima, by_argmin, open_interval

@@ -82,12 +82,12 @@ def drawn(kind: str, table: RunTable, B: int, rng: np.random.Generator) -> np.nd
 
 def p_values(table: RunTable, loss_BxR: np.ndarray, law: Law = CHINCHILLA) -> np.ndarray:
     """Of the test of `law` at its Huber fit to each row of losses."""
-    design = fit_problem(table, law, FitOptions())
-    begun = search(design, np.exp(np.log(loss_BxR).mean(axis=0)), 64)
+    problem = fit_problem(table, law, FitOptions())
+    begun = search(problem, np.exp(np.log(loss_BxR).mean(axis=0)), 64)
     theta_BxP = np.repeat(begun.theta_SxP[begun.best][None], len(loss_BxR), axis=0)
-    found = solve(design, theta_BxP, loss_BxR, np.ones((1, len(table))))
+    found = solve(problem, theta_BxP, loss_BxR, np.ones((1, len(table))))
     judged = [
-        misfit_at(design, theta_P, params_P, loss_R, trunks_of(table))
+        misfit_at(problem, theta_P, params_P, loss_R, trunks_of(table))
         for theta_P, params_P, loss_R in zip(found.theta_SxP, found.params_SxP, loss_BxR, strict=True)
     ]
     return np.array([np.nan if m is None else m.p_value for m in judged])
@@ -121,12 +121,12 @@ def test_a_law_of_another_bend_is_rejected(design: str) -> None:
 
 def test_a_run_far_off_is_an_outlier_and_no_misfit() -> None:
     table = spread()
-    design = fit_problem(table, CHINCHILLA, FEW)
+    problem = fit_problem(table, CHINCHILLA, FEW)
     clean = evaluate(CHINCHILLA, BESIROGLU, table.N_R, table.D_R)
     loss_R = clean * np.exp(drawn("normal", table, 1, np.random.default_rng(0))[0])
     loss_R[[5, 17]] *= 1.5
-    found = search(design, loss_R, 64)
-    judged = misfit_at(design, found.theta_SxP[found.best], found.params_SxP[found.best], loss_R, None)
+    found = search(problem, loss_R, 64)
+    judged = misfit_at(problem, found.theta_SxP[found.best], found.params_SxP[found.best], loss_R, None)
     assert judged is not None
     assert judged.outliers == 2
     assert judged.p_value > 0.01

@@ -44,14 +44,14 @@ class TestProfiles:
     def test_of_a_linear_problem_is_its_t_interval(self) -> None:
         """Least squares with exponents that hardly bend: the profile's interval is the linear model's."""
         table = table_of(spread_runs(80, 1e-4))
-        design = fit_problem(table, find_law("chinchilla"), LEAST)
-        solutions = search(design, table.loss_R, 16)
-        found = profiles(design, table.loss_R, solutions, (Quantity("alpha", lambda p: p[:, 2]),))["alpha"]
+        problem = fit_problem(table, find_law("chinchilla"), LEAST)
+        solutions = search(problem, table.loss_R, 16)
+        found = profiles(problem, table.loss_R, solutions, (Quantity("alpha", lambda p: p[:, 2]),))["alpha"]
         from isoflop.analysis.solver.certificate import jacobian, residuals
 
         best = solutions.best
-        J = jacobian(design, solutions.theta_SxP[best])
-        r = residuals(design, solutions.params_SxP[best], table.loss_R)
+        J = jacobian(problem, solutions.theta_SxP[best])
+        r = residuals(problem, solutions.params_SxP[best], table.loss_R)
         sd = np.sqrt(np.linalg.inv(J.T @ J)[2, 2] * (r @ r) / 75)
         low, high = found.interval
         assert low is not None
@@ -63,9 +63,9 @@ class TestProfiles:
         """On D = 20 N alpha can grow without end: the other term then does the work of both."""
         N = np.geomspace(2e7, 4e9, 24)
         table = table_of(at(N, 20 * N, 0.003))
-        design = fit_problem(table, find_law("chinchilla"), LEAST)
-        solutions = search(design, table.loss_R, 64)
-        found = profiles(design, table.loss_R, solutions, (Quantity("alpha", lambda p: p[:, 2]),))["alpha"]
+        problem = fit_problem(table, find_law("chinchilla"), LEAST)
+        solutions = search(problem, table.loss_R, 64)
+        found = profiles(problem, table.loss_R, solutions, (Quantity("alpha", lambda p: p[:, 2]),))["alpha"]
         assert None in found.interval
 
     def test_intervals_of_every_quantity(self, wide: RunTable) -> None:
@@ -175,8 +175,8 @@ class TestNextRuns:
         N = np.append(np.geomspace(2e7, 4e9, 24), [6.7e6] * 3)
         D = np.append(20 * N[:24], [2.4e11] * 3)
         table = table_of(at(N, D, 0.003))
-        design = fit_problem(table, find_law("chinchilla"), FitOptions())
-        verdict = identify(design, table.loss_R, search(design, table.loss_R, 64))
+        problem = fit_problem(table, find_law("chinchilla"), FitOptions())
+        verdict = identify(problem, table.loss_R, search(problem, table.loss_R, 64))
         assert not verdict.identified["alpha"]
         assert not verdict.identified["beta"]
 
