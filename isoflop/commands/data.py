@@ -43,7 +43,7 @@ def run(argv: list[str]) -> int:
 
 def _prepare(arguments: Prepare) -> int:
     from isoflop.train.data.corpus import prepare
-    from isoflop.train.data.token_rows import SPLITS
+    from isoflop.train.data.row_corpus import SPLITS
 
     corpus = prepare(arguments.name, arguments.tokenizer)
     print(f"{corpus.title} ({corpus.licence}), tokenizer {corpus.spec.tokenizer} of {corpus.vocab_size} ids")

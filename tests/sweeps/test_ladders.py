@@ -21,9 +21,8 @@ from isoflop.sweeps.progress.console import Reporter
 from isoflop.sweeps.run import run_sweep
 from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.data.corpus import prepare
-from isoflop.train.data.row_corpus import RowCorpus
+from isoflop.train.data.row_corpus import ROW, RowCorpus
 from isoflop.train.data.synthetic_corpus import SyntheticCorpus
-from isoflop.train.data.token_rows import ROW
 from isoflop.train.execution import Execution
 from isoflop.train.spec import DataSpec, Split
 

@@ -15,8 +15,8 @@ import tensorflow_datasets as tfds
 from isoflop.base.errors import UserError
 from isoflop.train.data import row_corpus
 from isoflop.train.data.corpus import META, Corpus, load, prepare, prepared, token_dtype
+from isoflop.train.data.row_corpus import ROW, SPLITS, _rows
 from isoflop.train.data.sources import Document, TextSource, open_source, source_names
-from isoflop.train.data.token_rows import ROW, SPLITS, _rows
 from isoflop.train.data.tokenizers import Bytes, open_tokenizer
 from isoflop.train.spec import Split
 from tests.support.optional import lacking

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 from isoflop.base.errors import UserError
 from isoflop.train.data.corpus import Corpus, prepare
-from isoflop.train.data.mixture import MixedCorpus, MixSource, _interleaved, open_mixture
+from isoflop.train.data.mixed_corpus import MixedCorpus
 from isoflop.train.data.order import arranged
+from isoflop.train.data.row_corpus import SPLITS
 from isoflop.train.data.sources import open_source
-from isoflop.train.data.token_rows import SPLITS
+from isoflop.train.data.sources.mix import MixSource, _interleaved
+from isoflop.train.data.sources.mix import open_source as open_mixture
 from tests.support.examples import examples
 from tests.support.pseudo_english import pseudo_english
 

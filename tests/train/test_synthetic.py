@@ -16,11 +16,7 @@ from scipy.stats import chi2
 
 from isoflop.base.errors import UserError
 from isoflop.train.data.corpus import Corpus, prepare
-from isoflop.train.data.processes import open_process, process_names
-from isoflop.train.data.processes.bits import below, threefry
-from isoflop.train.data.processes.copy import Process as Copy
-from isoflop.train.data.processes.markov import Process as Markov
-from isoflop.train.data.processes.tables import (
+from isoflop.train.data.frequency_tables import (
     WORD,
     alias_table,
     columns,
@@ -31,7 +27,11 @@ from isoflop.train.data.processes.tables import (
     uniform_probabilities,
     zipf_weights,
 )
+from isoflop.train.data.processes import open_process, process_names
+from isoflop.train.data.processes.copy import Process as Copy
+from isoflop.train.data.processes.markov import Process as Markov
 from isoflop.train.data.processes.zipf import Process as Zipf
+from isoflop.train.data.random_bits import below, threefry
 from isoflop.train.data.sources.synthetic import open_source
 from isoflop.train.data.synthetic_corpus import SyntheticCorpus
 from tests.support.examples import examples

@@ -13,8 +13,8 @@ import tensorflow_datasets as tfds
 
 from isoflop.base.errors import UserError
 from isoflop.train.data.corpus import prepare
+from isoflop.train.data.row_corpus import ROW, SPLITS
 from isoflop.train.data.sources import TextSource, open_source
-from isoflop.train.data.token_rows import ROW, SPLITS
 from tests.support.pseudo_english import pseudo_english
 
 TEXTS = {split: pseudo_english(150_000, seed).split("\n\n") for seed, split in enumerate(("train", "test"))}

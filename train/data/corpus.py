@@ -35,7 +35,7 @@ UNSEEN_SHARE = 1e-4
 KINDS = {
     "rows": "isoflop.train.data.row_corpus",
     "synthetic": "isoflop.train.data.synthetic_corpus",
-    "mix": "isoflop.train.data.mixture",
+    "mix": "isoflop.train.data.mixed_corpus",
 }
 """By kind, the module whose `write` prepares a corpus of it and whose `CORPUS` reads it back."""
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -18,10 +18,13 @@ from numpy.typing import NDArray
 from isoflop.base.errors import UserError
 from isoflop.train.data.corpus import Corpus, token_dtype
 from isoflop.train.data.processes import SyntheticProcess, Tables, open_process
-from isoflop.train.data.processes.bits import threefry
+from isoflop.train.data.random_bits import threefry
 from isoflop.train.data.sources import Text
 from isoflop.train.data.tokenizers import open_tokenizer
 from isoflop.train.spec import Split
+
+if TYPE_CHECKING:
+    from isoflop.train.data.sources.synthetic import SyntheticSource
 
 GENERATOR = "threefry 1"
 """Part of every key and fingerprint: raised by any change that makes other ids of the same name."""
@@ -29,37 +32,6 @@ GENERATOR = "threefry 1"
 STRETCH_BITS, SEED_BITS = 40, 16
 LONGEST_CONTEXT = 1 << 15
 TABLES = "tables.npz"
-
-
-@dataclass(frozen=True)
-class SyntheticSource:
-    """The process that `argument` names, `NAME[,KEY=VALUE...]`."""
-
-    kind: ClassVar[str] = "synthetic"
-    argument: str
-    process: SyntheticProcess
-
-    @property
-    def name(self) -> str:
-        return f"synthetic:{self.argument}"
-
-    @property
-    def title(self) -> str:
-        return f"synthetic tokens, {self.argument}"
-
-    @property
-    def licence(self) -> str:
-        return "made up, free to use"
-
-    @property
-    def fingerprint(self) -> str:
-        return f"{GENERATOR} {_identity(self.argument)}"
-
-    def split(self, split: Split) -> Iterator[str]:
-        """Raises `UserError`: there is no text, and no tokenizer to train on it."""
-        raise UserError(
-            f"{self.name} is made of ids, not of text: take the tokenizer bytes, which leaves them be"
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,15 +127,16 @@ def write(source: SyntheticSource, tokenizer_name: str, learnt_from: Text, folde
     }
 
 
-def _identity(argument: str) -> str:
-    """The process with all its parameters, spelled one way."""
+def identity(argument: str) -> str:
+    """The process with all its parameters, spelled one way, and the generator's version."""
     parameters: Any = open_process(argument)
-    return json.dumps([argument.partition(",")[0], asdict(parameters)], sort_keys=True)
+    spelled = json.dumps([argument.partition(",")[0], asdict(parameters)], sort_keys=True)
+    return f"{GENERATOR} {spelled}"
 
 
 @lru_cache(maxsize=64)
 def _split_key(argument: str, split: Split) -> NDArray[np.uint32]:
-    name = f"{GENERATOR} {_identity(argument)} {split}"
+    name = f"{identity(argument)} {split}"
     return np.frombuffer(hashlib.sha256(name.encode()).digest()[:8], dtype="<u4").astype(np.uint32)
 
 

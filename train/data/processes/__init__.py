@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import fields
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 from numpy.typing import NDArray
@@ -15,31 +16,35 @@ Tables = dict[str, NDArray[Any]]
 """Integer tables that a process samples from, by name."""
 
 
-class SyntheticProcess(Protocol):
+class SyntheticProcess(ABC):
     """A law of windows of ids. Every draw compares integers, so that all platforms give the same ids."""
 
+    vocab: int
+
     @property
-    def vocab_size(self) -> int: ...
+    def vocab_size(self) -> int:
+        """The number of ids."""
+        return self.vocab
 
     @property
     def shortest_context(self) -> int:
         """The least context length of a window that it can fill."""
-        ...
+        return 1
 
     def tables(self) -> Tables:
         """What `sample` and `floor` read: the law itself, as integers."""
-        ...
+        return {}
 
+    @abstractmethod
     def sample(self, tables: Any, keys_2xW: jax.Array, length: int) -> jax.Array:
         """Windows (W, length) of ids, one for each key of two uint32. Traced by JAX."""
-        ...
 
+    @abstractmethod
     def floor(self, tables: Tables, context: int) -> float:
         """The least expected loss, nats a target, over the `context` targets of a window of context + 1 ids.
 
         Nothing is known of what came before the window.
         """
-        ...
 
 
 def process_names() -> list[str]:

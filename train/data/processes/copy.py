@@ -15,13 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from isoflop.train.data.processes import Tables, check
-from isoflop.train.data.processes.bits import below, threefry
-from isoflop.train.data.processes.tables import entropy, uniform_entropy, uniform_probabilities
+from isoflop.train.data.frequency_tables import entropy, uniform_entropy, uniform_probabilities
+from isoflop.train.data.processes import SyntheticProcess, Tables, check
+from isoflop.train.data.random_bits import below, threefry
 
 
 @dataclass(frozen=True)
-class Process:
+class Process(SyntheticProcess):
     """`length`: ids in the segment."""
 
     vocab: int = 256
@@ -33,15 +33,8 @@ class Process:
         check("copy", "length", self.length, 1, 16_384)
 
     @property
-    def vocab_size(self) -> int:
-        return self.vocab
-
-    @property
     def shortest_context(self) -> int:
         return 2 * self.length + 1
-
-    def tables(self) -> Tables:
-        return {}
 
     def sample(self, tables: Any, keys_2xW: jax.Array, length: int) -> jax.Array:
         places = self._places(length)

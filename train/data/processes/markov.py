@@ -15,9 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.base.errors import UserError
-from isoflop.train.data.processes import Tables, check
-from isoflop.train.data.processes.bits import threefry
-from isoflop.train.data.processes.tables import (
+from isoflop.train.data.frequency_tables import (
     WORD,
     alias_table,
     columns,
@@ -26,6 +24,8 @@ from isoflop.train.data.processes.tables import (
     probabilities,
     zipf_weights,
 )
+from isoflop.train.data.processes import SyntheticProcess, Tables, check
+from isoflop.train.data.random_bits import threefry
 
 MOST_CONTEXTS = 1 << 18
 SLOT_BITS, MASS_BITS = 16, 46
@@ -34,7 +34,7 @@ SETTLING_STEPS = 64
 
 
 @dataclass(frozen=True)
-class Process:
+class Process(SyntheticProcess):
     """After each context of `order` ids may come `branch` others, chosen by a Zipf law, the r-th of them with
     a probability proportional to r^-exponent. `exponent` is that of both laws."""
 
@@ -55,14 +55,6 @@ class Process:
                 f"synthetic:markov: order={self.order},vocab={self.vocab} makes {self.contexts} contexts, "
                 f"more than {MOST_CONTEXTS}: lower one of them"
             )
-
-    @property
-    def vocab_size(self) -> int:
-        return self.vocab
-
-    @property
-    def shortest_context(self) -> int:
-        return 1
 
     @property
     def contexts(self) -> int:

@@ -9,9 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from isoflop.train.data.processes import Tables, check
-from isoflop.train.data.processes.bits import threefry
-from isoflop.train.data.processes.tables import (
+from isoflop.train.data.frequency_tables import (
     WORD,
     alias_table,
     columns,
@@ -20,10 +18,12 @@ from isoflop.train.data.processes.tables import (
     probabilities,
     zipf_weights,
 )
+from isoflop.train.data.processes import SyntheticProcess, Tables, check
+from isoflop.train.data.random_bits import threefry
 
 
 @dataclass(frozen=True)
-class Process:
+class Process(SyntheticProcess):
     """Id r has a frequency proportional to (r + 1)^-exponent, rounded to integers."""
 
     vocab: int = 256
@@ -33,14 +33,6 @@ class Process:
     def __post_init__(self) -> None:
         check("zipf", "vocab", self.vocab, 2, 65_536)
         check("zipf", "exponent", self.exponent, 0, 8)
-
-    @property
-    def vocab_size(self) -> int:
-        return self.vocab
-
-    @property
-    def shortest_context(self) -> int:
-        return 1
 
     def tables(self) -> Tables:
         total = columns(self.vocab) * WORD

@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 
 from isoflop.base.errors import UserError
+from isoflop.train.data.row_corpus import ROW
 from isoflop.train.data.sources import Document, TextSource
-from isoflop.train.data.token_rows import ROW
 
 PARAGRAPHS = 16
 """A file is cut into documents of this many paragraphs, so that few large files still give three splits."""
