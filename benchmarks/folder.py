@@ -26,6 +26,7 @@ import numpy as np
 from benchmarks.timing import is_small
 from isoflop.base.durable import MANIFEST, new_folder
 from isoflop.base.json_values import to_json
+from isoflop.models.config import ModelOptions
 from isoflop.running import plan
 from isoflop.sweeps.grids.config import Rates, SweepConfig
 from isoflop.sweeps.plan import Plan
@@ -96,7 +97,7 @@ def config(budgets: int) -> SweepConfig:
         centre_budget=1e14,
         rates=Rates(0.01),
         data="synthetic:zipf",
-        context_length=32,
+        model=ModelOptions(context_length=32),
         replicates=0,
         checks=False,
         checkpoint_steps=10**15,

@@ -21,7 +21,9 @@ def demo_recipe(width: int) -> Recipe:
     """A cell of the demo's, by its width."""
     model = family(width, vocab_size=256, context_length=128)
     data = DataSpec("random", "bytes", "none")
-    return Recipe(model, data, AdamW(1e-3), Schedule("wsd", 1), batch_size=4, init_seed=0, data_seed=0)
+    return Recipe(
+        model, data, AdamW(1e-3), Schedule("wsd", warmup_steps=1), batch_size=4, init_seed=0, data_seed=0
+    )
 
 
 def random_inputs(recipe: Recipe) -> tuple[NDArray[Any], ...]:

@@ -108,7 +108,7 @@ def cpu(batch: int, only: Sequence[int], small: bool) -> dict[str, Any]:
     compiling = {"compile_seconds": 0.0, "torch_compile_seconds": 0.0}
     for width in widths:
         probe = min(best, key=lambda p: abs(math.log(p / width)))
-        recipe = _recipe(SWEEP.model(width, Random()), batch, "float32")
+        recipe = _recipe(SWEEP.model_at(width, Random()), batch, "float32")
         ours = _pinned(recipe)
         compiling["compile_seconds"] += max(one["compile_seconds"] for one in ours)
         rates["ours"][width] = sum(one["tokens_per_second"] for one in ours)
@@ -167,7 +167,7 @@ def packed_tokens_per_second(recipe: Recipe, members: int) -> float:
 
 
 def _recipe(model: ModelConfig, batch: int, dtype: Any) -> Recipe:
-    return Recipe(model, Random.spec, AdamW(1e-3), Schedule("wsd", 1), batch, 0, 0, dtype=dtype)
+    return Recipe(model, Random.spec, AdamW(1e-3), Schedule("wsd", warmup_steps=1), batch, 0, 0, dtype=dtype)
 
 
 def _job(recipe: Recipe) -> dict[str, Any]:
@@ -307,7 +307,7 @@ def _cores() -> Sequence[int | None]:
 
 def _best_torch(width: int, batch: int, small: bool) -> dict[str, dict[str, Any]]:
     """The fastest arrangement of eager and of compiled torch at a width."""
-    recipe = _recipe(SWEEP.model(width, Random()), batch, "float32")
+    recipe = _recipe(SWEEP.model_at(width, Random()), batch, "float32")
     threads = sorted({1, len(_cores())})
 
     def best(modes: Iterable[str], optimizers: Iterable[str]) -> dict[str, Any]:

@@ -30,9 +30,12 @@ from .analysis import predict as predict
 from .analysis import read_fit as read_fit
 from .analysis import report as report
 from .base.errors import UserError as UserError
+from .models.config import ModelOptions as ModelOptions
 from .running import plan as plan
 from .running import prepare as prepare
 from .running import status as status
 from .running import sweep as sweep
 from .sweeps.grids.config import Rates as Rates
 from .sweeps.grids.config import SweepConfig as SweepConfig
+from .train.spec import OptimizerOptions as OptimizerOptions
+from .train.spec import ScheduleOptions as ScheduleOptions

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-from typing import Any, TypeVar
+import dataclasses
+import difflib
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
+from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
+from tyro import _errors as tyro_errors  # its one way to say what was wrong; pyproject.toml holds its version
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from isoflop.base.errors import UserError
 from isoflop.base.formatting import compact
-from isoflop.base.ranges import OutOfRangeError
-from isoflop.refusals import refusal
 
 T = TypeVar("T")
 
 _NUMBERS = ConstructorRegistry()
+_KINDS = {float: "a number", int: "a whole number"}
 
 
 @_NUMBERS.primitive_rule
@@ -33,29 +35,99 @@ def _short_number(kind: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[float] | 
     )
 
 
-def parse(cls: type[T], argv: list[str], command: str, default: Any = None) -> T:
+def parse(cls: type[T], argv: list[str], command: str, default: Any = tyro.MISSING_NONPROP) -> T:
     """The value that `argv` spells; `--help` prints and exits as usual."""
-    complaint = io.StringIO()
+
+    def refuse(event: tyro_errors.ParseErrorEvent) -> NoReturn:
+        if isinstance(event, tyro_errors.InstantiationFailure) and event.argument is None:
+            raise UserError(event.message)  # a value's own refusal
+        options = [option for _, option in _options(cls)]
+        raise UserError(f"{_wrong_words(event, argv, options)}; see isoflop {command} --help")
+
     try:
-        with contextlib.redirect_stderr(complaint), _NUMBERS:
-            if default is not None:
-                return tyro.cli(cls, args=argv, prog=f"isoflop {command}", default=default)
-            return tyro.cli(cls, args=argv, prog=f"isoflop {command}")
-    except OutOfRangeError as error:
-        raise _by_option(error) from None
-    except SystemExit as stop:
-        if not stop.code:
-            raise
-        cause = stop.__context__
-        while cause is not None and not isinstance(cause, UserError):  # wrapped once for each dataclass
-            cause = cause.__context__
-        if isinstance(cause, OutOfRangeError):
-            raise _by_option(cause) from None
-        if cause is not None:  # a value's own refusal
-            raise cause from None
-        raise UserError(f"{refusal(complaint.getvalue())}; see isoflop {command} --help") from None
+        with tyro_errors.on_parse_error(refuse):
+            return tyro.cli(cls, args=argv, prog=f"isoflop {command}", default=default, registry=_NUMBERS)
+    except UserError as error:
+        raise UserError(_by_option(str(error), cls)) from None
 
 
-def _by_option(error: OutOfRangeError) -> UserError:
-    """The same refusal, of the option, which may be spelled as the field is."""
-    return UserError(f"--{error}")
+def _by_option(message: str, cls: type) -> str:
+    """The message, its field's name at the start replaced by the option's."""
+    field, space, reason = message.partition(" ")
+    name, colon, _ = field.partition(":")
+    options = (option for path, option in _options(cls) if f".{path}".endswith(f".{name}"))
+    return next((option + colon for option in options), field) + space + reason
+
+
+def _wrong_words(event: tyro_errors.ParseErrorEvent, argv: Sequence[str], options: Sequence[str]) -> str:
+    """What was wrong, as one line: the option, what was given, and what it takes."""
+    if isinstance(event, tyro_errors.InstantiationFailure) and event.argument:
+        option = event.argument.display_name()
+        several = " (several may be given)" if event.argument.lowered.nargs == "*" else ""
+        return f"{option} {_given(option, argv)}: must be {_wanted(event.argument.field.type)}{several}"
+    if isinstance(event, tyro_errors.InvalidChoice):
+        return f"{event.argument.display_name()} {event.value}: choose {_either(event.choices)}"
+    if isinstance(event, tyro_errors.BadValue):
+        return f"{event.argument.display_name()}: its value is missing"
+    if isinstance(event, tyro_errors.UnrecognizedArgs):
+        return _unknown(event.tokens, options)
+    if isinstance(event, tyro_errors.MissingArgs):
+        return f"missing: {', '.join(_described(one.arg) for one in event.missing_arguments)}"
+    return "wrong arguments"
+
+
+def _given(option: str, argv: Sequence[str]) -> str:
+    """The words that follow an option, where it stands last."""
+    for i, word in reversed([*enumerate(argv)]):
+        name, equals, value = word.partition("=")
+        if name.replace("_", "-") == option:
+            return value if equals else " ".join(takewhile(lambda w: not w.startswith("--"), argv[i + 1 :]))
+    return ""
+
+
+def _wanted(kind: Any) -> str:
+    """What an option of this type takes."""
+    parts = [part for part in get_args(kind) if part is not Ellipsis]
+    if get_origin(kind) is Literal:
+        return _either(parts)
+    if get_origin(kind) is Annotated:
+        return _wanted(parts[0])
+    if get_origin(kind) is tuple:
+        return " and ".join(dict.fromkeys(_wanted(part) for part in parts))
+    if parts:
+        return " or ".join(_wanted(part) for part in parts if part is not type(None))
+    return _KINDS.get(kind, f"a {getattr(kind, '__name__', kind)}".lower())
+
+
+def _either(choices: Sequence[Any]) -> str:
+    *others, last = map(str, choices)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _unknown(words: Sequence[str], options: Sequence[str]) -> str:
+    unknown = [word.partition("=")[0] for word in words if word.startswith("-")]
+    if not unknown:
+        return f"unexpected {words[0]!r}"
+    near = difflib.get_close_matches(unknown[0], options, n=1)
+    return f"unknown option {', '.join(unknown)}{f' (perhaps {near[0]})' if near else ''}"
+
+
+def _described(argument: Any) -> str:
+    """The name of an option is enough; of a positional argument its help says what it is."""
+    if not argument.is_positional():
+        return argument.display_name()
+    text = argument.field.helptext
+    about = str(text() if callable(text) else text).rstrip(".")
+    return about[0].lower() + about[1:]
+
+
+def _options(cls: type, path: str = "", prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Each field of a dataclass and of those within it, dotted, with its option."""
+    for name, hint in get_type_hints(cls, include_extras=True).items():
+        marks = getattr(hint, "__metadata__", ())
+        named = next((mark.name for mark in marks if getattr(mark, "name", None) is not None), name)
+        kind = get_args(hint)[0] if marks else hint
+        if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+            yield from _options(kind, f"{path}{name}.", f"{prefix}{named}." if named else prefix)
+        elif tyro.conf.Positional not in marks:
+            yield f"{path}{name}", f"--{prefix}{named}".replace("_", "-")

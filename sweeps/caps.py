@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from isoflop.base.errors import UserError
-from isoflop.base.ranges import Range, check_ranges
+from isoflop.base.fields import Positive, check_fields
 
 if TYPE_CHECKING:
     from isoflop.sweeps.plan import Price
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 class Caps:
     """What a sweep may cost at most. Raises `UserError` for a cap that is none."""
 
-    max_flops: Annotated[float, Range(above=0)] | None = None
+    max_flops: Positive | None = None
     """Refuse a plan of more FLOPs than this, by the exact ledger."""
-    max_hours: Annotated[float, Range(above=0)] | None = None
+    max_hours: Positive | None = None
     """Refuse a plan that takes longer than this on this machine, by a short calibration."""
 
     def __post_init__(self) -> None:
-        check_ranges(self)
+        check_fields(self)
 
     def refuse(self, price: Price) -> None:
         """Raises `UserError` for a price above a cap, before anything is spent."""

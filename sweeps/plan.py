@@ -165,7 +165,7 @@ def _centres(cells: Sequence[PlannedCell]) -> list[PlannedCell]:
 
 
 def _refuse_small_corpus(config: SweepConfig, corpus: Corpus, cells: Sequence[PlannedCell]) -> None:
-    context = config.context_length
+    context = config.model.context_length
     corpus.require_windows("heldout", context, config.eval_windows)
     if config.rates.tried:
         corpus.require_windows("tune", context, config.tune_windows)

@@ -213,7 +213,7 @@ def _run_stages(sweep: Sweep, adaptive: Adaptive | None) -> None:
             fresh_cosine=sum(p.cell.flops for p in runs),
         ),
         learning_rate=summaries.RateRule.of(tuned, check),
-        dataset=summaries.Dataset.of(corpus, config.context_length),
+        dataset=summaries.Dataset.of(corpus, config.model.context_length),
         rounds=tuple(rounds),
         adaptive=asdict(adaptive) | {"level_at_a_look": adaptive.level_at_a_look} if adaptive else None,
     )

@@ -240,7 +240,7 @@ def test_a_sweep_config_can_be_planned(name: str) -> None:
     for budget in config.budgets:
         widths = config.widths_at(budget, Bytes())
         assert len(widths) == config.sizes
-        assert all(ledger(config.model(width, Bytes())).params() > 0 for width in widths)
+        assert all(ledger(config.model_at(width, Bytes())).params() > 0 for width in widths)
     assert config.title
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
 from isoflop.base.errors import UserError
-from isoflop.base.ranges import Range, check_ranges
+from isoflop.base.fields import Count, check_fields
+from isoflop.models.config import Remat
 
 Platform = Literal["auto", "cpu", "gpu", "tpu"]
-Remat = Literal["none", "dots", "block"]
 
 
 @dataclass(frozen=True)
@@ -18,21 +18,21 @@ class Execution:
 
     platform: Platform = "auto"
     """Where to train: auto takes an accelerator where JAX sees one."""
-    devices: Annotated[int, Range(at_least=1)] = 1
+    devices: Count = 1
     """Devices that one cell is spread over: its batch is divided, its parameters and moments sharded."""
-    members: Annotated[int, Range(at_least=1)] | None = None
+    members: Count | None = None
     """Cells of one shape trained together as one program, at most; by default 1 on a CPU and as many as fit
     on an accelerator."""
     remat: Remat = "none"
     """Activations recomputed in the backward pass, for models that don't fit otherwise: none, all but the
     products with weights (dots), or all within a block."""
-    nodes: Annotated[int, Range(at_least=1)] = 1
+    nodes: Count = 1
     """Machines that one cell is spread over, each with its share of the devices (launchers of clusters)."""
     profile: bool = False
     """Write a profiler trace of each width's first task into the sweep's folder `profiles`."""
 
     def __post_init__(self) -> None:
-        check_ranges(self)
+        check_fields(self)
         if self.devices % self.nodes:
             raise UserError(
                 f"devices {self.devices} can't be divided among {self.nodes} nodes: make it a multiple"

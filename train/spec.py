@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Annotated, Literal
 
+import tyro
 from pydantic import Field
 
+from isoflop.base.fields import Fraction, InvalidFieldError, NotNegative, Positive, check_fields
 from isoflop.base.json_values import canonical_json, content_id
 from isoflop.models import Ledger, ModelConfig, ledger
+from isoflop.models.config import Dtype
 
 RESULTS_VERSION = 2
 """Part of every hash. Raised by any change of this code that changes the numbers a recipe gives."""
 
+Parametrization = Literal["standard", "mup", "completep"]
 Split = Literal["train", "tune", "heldout"]
 
 
@@ -26,55 +30,98 @@ class DataSpec:
     digest: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class _AdamOptions:
+    """What Adam takes besides a rate, and what is done to every gradient and weight."""
+
+    beta1: Fraction = 0.9
+    """Adam's decay of the first moment."""
+    beta2: Fraction = 0.99
+    """Adam's decay of the second moment."""
+    eps: Positive = 1e-8
+    """Added to the root of the second moment, which Adam divides by."""
+    weight_decay: NotNegative = 0.1
+    """Decoupled weight decay of matrices, times the current rate; 0 is none."""
+    clip: NotNegative = 1.0
+    """The largest global gradient norm, to which longer gradients are cut; 0 is no clipping."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, "optimizer.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _MuonOptions(_AdamOptions):
+    momentum: Fraction = 0.95
+    """Muon's momentum of the blocks' matrices; the betas are those of Adam, for the rest."""
+
+
 @dataclass(frozen=True)
-class AdamW:
-    """Loshchilov and Hutter (2019), decoupled weight decay times the current rate, as in optax.
+class AdamW(_AdamOptions):
+    """Loshchilov and Hutter (2019): weight decay decoupled, times the current rate, as in optax."""
 
-    `peak_lr`: the schedule's maximum. `weight_decay` acts on the matrices of the blocks and the head.
-    `clip`: largest global gradient norm; 0 is no clipping.
-    """
-
-    peak_lr: float
-    beta1: float = 0.9
-    beta2: float = 0.99
-    eps: float = 1e-8
-    weight_decay: float = 0.1
-    clip: float = 1.0
-    name: Literal["adamw"] = "adamw"
+    peak_lr: NotNegative
+    """The schedule's maximum."""
+    name: Literal["adamw"] = field(default="adamw", kw_only=True)
 
 
 @dataclass(frozen=True)
-class Muon:
+class Muon(_MuonOptions):
     """Jordan et al. (2024): orthogonalized momentum for the blocks' matrices, Adam for everything else.
 
     A matrix' update has the root mean square of Adam's (Liu et al. 2025, section 2.2), so that rates and
-    weight decay mean what they mean for `AdamW`. `momentum`: of the matrices; the betas are Adam's.
+    weight decay mean what they mean for `AdamW`.
     """
 
-    peak_lr: float
-    momentum: float = 0.95
-    beta1: float = 0.9
-    beta2: float = 0.99
-    eps: float = 1e-8
-    weight_decay: float = 0.1
-    clip: float = 1.0
-    name: Literal["muon"] = "muon"
+    peak_lr: NotNegative
+    """The schedule's maximum."""
+    name: Literal["muon"] = field(default="muon", kw_only=True)
 
 
 Optimizer = Annotated[AdamW | Muon, Field(discriminator="name")]
-OPTIMIZERS: dict[str, type[AdamW | Muon]] = {"adamw": AdamW, "muon": Muon}
-Parametrization = Literal["standard", "mup", "completep"]
-Dtype = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerOptions(_MuonOptions):
+    """The optimizer, but for its rate."""
+
+    name: Annotated[Literal["adamw", "muon"], tyro.conf.arg(name="optimizer")] = "adamw"
+    """AdamW, or Muon for the blocks' matrices and Adam for the rest."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.name != "muon" and self.momentum != _MuonOptions.momentum:
+            raise InvalidFieldError(
+                "optimizer.momentum", f"{self.momentum:g}: is Muon's: choose optimizer muon too"
+            )
+
+    def at(self, peak_lr: float) -> AdamW | Muon:
+        """The optimizer at a rate."""
+        cls = {"adamw": AdamW, "muon": Muon}[self.name]
+        own = {f.name for f in fields(cls)} - {"peak_lr"}
+        return cls(peak_lr, **{name: value for name, value in vars(self).items() if name in own})
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """Learning rate over steps. `decay_fraction`: of all steps, for `wsd`; `final_fraction`: of the peak."""
+class ScheduleOptions:
+    """The learning rate over steps, but for its warm-up."""
 
-    name: Literal["wsd", "cosine", "linear"]
-    warmup_steps: int
-    decay_fraction: float = 0.2
-    final_fraction: float = 0.0
+    name: Annotated[Literal["wsd", "cosine", "linear"], tyro.conf.arg(name="schedule")] = "wsd"
+    """The learning rate over steps: wsd (warm up, stay, decay) shares trunks between budgets; the others
+    train every cell alone."""
+    decay_fraction: Annotated[float, Field(gt=0, lt=1)] = field(default=0.2, kw_only=True)
+    """The share of its steps over which a wsd cell decays."""
+    final_fraction: Annotated[float, Field(ge=0, le=1)] = field(default=0.0, kw_only=True)
+    """The rate after the last step, over the peak."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, "schedule.")
+
+
+@dataclass(frozen=True)
+class Schedule(ScheduleOptions):
+    """The learning rate over steps, as a share of the peak."""
+
+    warmup_steps: Annotated[int, Field(ge=0)] = field(kw_only=True)
 
     def decay_start(self, steps: int) -> int:
         """First step of a `steps`-step run that depends on where the run ends."""

@@ -45,7 +45,7 @@ class Stop:
 def simulate(world: World, arm: str, target: str, half_width: float, seed: int) -> Stop:
     """One sweep of an arm in a world, until its interval is as narrow as asked."""
     fresh = arm in ("classical", "fresh, adaptive")
-    config = replace(world.config, schedule="cosine" if fresh else "wsd")
+    config = world.config.with_options(schedule="cosine" if fresh else "wsd")
     world = replace(world, config=config)
     grow = _adaptive if arm in ("fresh, adaptive", "ours") else _whole_grids
     return grow(world, Adaptive(target, half_width), seed)
@@ -76,7 +76,7 @@ def _whole_grids(world: World, options: Adaptive, seed: int) -> Stop:
     rows = []
     rounds = 0
     while True:
-        once = grid_cells(replace(config, seed=config.seed + rounds), CORPUS, config.rates)
+        once = grid_cells(config.with_options(seed=config.seed + rounds), CORPUS, config.rates)
         rounds += 1
         cells += once
         rows += sky.rows(once)
@@ -131,8 +131,8 @@ def extras(world: World) -> float:
     config = world.config
     tuning = sum(p.cell.flops for p in tuning_cells(config, CORPUS))
     own = [p for p in grid_cells(config, CORPUS, config.rates) if p.budget == config.budgets[-1]]
-    checks = check_cells(replace(config, checks=True), own[len(own) // 2])
-    roles = ("rate_half", "rate_double", *(["fresh_cosine"] if config.schedule == "wsd" else []))
+    checks = check_cells(config.with_options(checks=True), own[len(own) // 2])
+    roles = ("rate_half", "rate_double", *(["fresh_cosine"] if config.schedule.name == "wsd" else []))
     return float(tuning + sum(p.cell.flops for p in checks if p.role in roles))
 
 

@@ -63,7 +63,7 @@ def _classical(folder: Path) -> dict[str, float]:
     """Whole grids of fresh cosine runs, until the interval is narrow enough."""
     done: list[Path] = []
     while True:
-        fresh = replace(config(), schedule="cosine", seed=len(done))
+        fresh = config().with_options(schedule="cosine", seed=len(done))
         out = folder / f"classical-{len(done)}"
         done.append(run_sweep(plan(fresh), out, load_launcher("local"), Reporter()))
         found = _known(done)

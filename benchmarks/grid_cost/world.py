@@ -71,7 +71,7 @@ class Sky:
         self.rate_miss = dict(zip(world.config.ladder, errors[0] + slope * (widths - low), strict=True))
         self.luck: dict[Any, float] = {}
         config = world.config
-        centre = config.model(config.centre_width, CORPUS)
+        centre = config.model_at(config.centre_width, CORPUS)
         self.usual_tokens = config.centre_budget / ledger(centre).train_flops
 
     def rows(self, planned: Sequence[PlannedCell]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isoflop.arguments import parse
-from isoflop.commands.sweep import Where, run_config
+from isoflop.commands.sweep import SweepArguments, train_and_report
 
 
 @dataclass(frozen=True)
@@ -26,4 +26,4 @@ def run(argv: list[str]) -> int:
 
     arguments = parse(Demo, argv, "demo")
     config = load_config("cpu-demo")
-    return run_config(config, Where(out=arguments.out), config)
+    return train_and_report(SweepArguments("cpu-demo", config, out=arguments.out), config)

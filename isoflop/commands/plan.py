@@ -10,34 +10,26 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from isoflop.arguments import parse
 from isoflop.base.json_values import to_json
-from isoflop.commands.sweep import (
-    EXECUTION_FLAGS,
-    EXECUTION_OPTIONS,
-    EXECUTION_USAGE,
-    split_options,
-    stay_off_the_accelerator,
-    take_config,
-)
-from isoflop.sweeps.grids.config import SweepConfig, load_config
-from isoflop.sweeps.workers.options import WorkerOptions
+from isoflop.commands.sweep import ConfigArguments, parse_with_config, stay_off_the_accelerator
 
 if TYPE_CHECKING:
     from isoflop.sweeps.plan import Plan, Price
+    from isoflop.sweeps.workers.options import WorkerOptions
 
 
 @dataclass(frozen=True)
-class Options:
-    """What a plan is told with."""
+class PlanArguments(ConfigArguments):
+    """Shows a sweep's grid and its price; trains nothing. `isoflop plan --next RUNS` proposes the runs that a
+    table lacks: see isoflop plan --next --help.
+
+    Options replace fields of CONFIG, as in --budgets 1e11 2e11 --seed 1.
+    """
 
     as_json: Annotated[bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff] = False
     """Print one JSON object and nothing else."""
     no_calibration: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Skip the short runs that the price in seconds needs."""
-    worker_options: Annotated[WorkerOptions, tyro.conf.arg(name=""), tyro.conf.OmitArgPrefixes] = (
-        WorkerOptions()
-    )
 
 
 def run(argv: list[str]) -> int:
@@ -46,22 +38,16 @@ def run(argv: list[str]) -> int:
         from isoflop.commands import next_runs
 
         return next_runs.run([word for word in argv if word != "--next"])
-    usage = f"[--json] [--no-calibration] {EXECUTION_USAGE} [overrides]"
-    other = "\n       isoflop plan --next RUNS [options]: the runs that a table lacks, see plan --next --help"
-    name, rest = take_config(argv, "plan", usage + other)
-    flags = ("--json", "--no-calibration", *EXECUTION_FLAGS)
-    ours, overrides = split_options(rest, EXECUTION_OPTIONS, flags)
-    options = parse(Options, ours, "plan")
-    config = parse(SweepConfig, overrides, f"plan {name}", default=load_config(name))
+    asked = parse_with_config(PlanArguments, argv, "plan")
     from isoflop.running import plan as make
     from isoflop.sweeps.launchers import refuse_missing
 
-    options.worker_options.execution.refuse_batch(config.batch_size)
-    refuse_missing("local", options.worker_options.execution)
+    asked.worker_options.execution.refuse_batch(asked.config.batch_size)
+    refuse_missing("local", asked.worker_options.execution)
     stay_off_the_accelerator()
-    planned = make(config)
-    price = planned.price() if options.no_calibration else _price(planned, options.worker_options)
-    if options.as_json:
+    planned = make(asked.config)
+    price = planned.price() if asked.no_calibration else _price(planned, asked.worker_options)
+    if asked.as_json:
         print(json.dumps(_as_json(planned, price)))
     else:
         _print(planned, price)

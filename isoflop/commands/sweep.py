@@ -7,7 +7,7 @@ import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import tyro
 
@@ -17,33 +17,30 @@ from isoflop.commands.fit_text import wrapped
 from isoflop.sweeps.caps import Caps
 from isoflop.sweeps.grids.config import SweepConfig, config_names, load_config
 from isoflop.sweeps.workers.options import WorkerOptions
-from isoflop.train.execution import Execution
 
 if TYPE_CHECKING:
     from isoflop.sweeps.progress.console import Reporter
 
-EXECUTION_OPTIONS = tuple(
-    f"--{f.name.replace('_', '-')}"
-    for f in (*dataclasses.fields(Execution), *dataclasses.fields(WorkerOptions))
-    if f.type not in ("bool", "Execution")
-)
-EXECUTION_FLAGS = ("--profile",)
-EXECUTION_USAGE = "[--platform P] [--devices N] [--members M] [--remat R] [--profile] ..."
-
-OPTIONS = (
-    *("--launcher", "--launcher-options", "--out", "--target", "--half-width"),
-    *("--max-flops", "--max-hours"),
-)
-FLAGS = ("--no-report", "--adaptive")
-USAGE = (
-    "[--out DIR] [--no-report] [--launcher NAME] [--launcher-options O] [--max-flops F] [--max-hours H] "
-    "[--adaptive [--target T] [--half-width W]]"
-)
+A = TypeVar("A", bound="ConfigArguments")
 
 
 @dataclass(frozen=True)
-class Where:
-    """Where a sweep runs and what it leaves."""
+class ConfigArguments:
+    """A config, by its name, with what is replaced in it, and the machine that it is for."""
+
+    name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="CONFIG")]
+    """A sweep in sweeps/configs by name (this command alone lists them), or a .py file of your own that
+    defines SWEEP. Its values are the defaults below."""
+    config: Annotated[SweepConfig, tyro.conf.arg(name="")]
+    worker_options: Annotated[WorkerOptions, tyro.conf.arg(name="")] = WorkerOptions()
+
+
+@dataclass(frozen=True)
+class SweepArguments(ConfigArguments):
+    """Trains a sweep, fits it and draws its report; interrupted, the same command goes on where it stopped.
+
+    Options replace fields of CONFIG, as in --budgets 1e11 2e11 --seed 1.
+    """
 
     launcher: str = "local"
     """Who trains: a file in sweeps/launchers, or a .py file of your own."""
@@ -51,7 +48,7 @@ class Where:
     """What the launcher asks of a cluster: key=value,... or a .toml file; see docs/clusters.md."""
     out: Path | None = None
     """Folder of the sweep; outputs/NAME unless given, with what differs from CONFIG: outputs/NAME-seed-1."""
-    no_report: bool = False
+    no_report: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Stop after training."""
     adaptive: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Choose cells and seeds on the way, until the target's interval is narrow enough: docs/adaptive.md."""
@@ -60,25 +57,36 @@ class Where:
     half_width: float = 0.02
     """Of the target's 95% interval, at which an adaptive sweep stops; --max-flops stops it before."""
     caps: Annotated[Caps, tyro.conf.arg(name="")] = Caps()
-    worker_options: Annotated[WorkerOptions, tyro.conf.arg(name=""), tyro.conf.OmitArgPrefixes] = (
-        WorkerOptions()
-    )
 
 
 def run(argv: list[str]) -> int:
     """Trains a sweep, then fits it and draws its report."""
-    name, rest = take_config(argv, "sweep", f"{USAGE} {EXECUTION_USAGE} [overrides]")
-    ours, overrides = split_options(rest, (*OPTIONS, *EXECUTION_OPTIONS), (*FLAGS, *EXECUTION_FLAGS))
-    where = parse(Where, ours, "sweep")
-    if not where.adaptive and (where.target, where.half_width) != (Where.target, Where.half_width):
+    asked = parse_with_config(SweepArguments, argv, "sweep")
+    if not asked.adaptive and (asked.target, asked.half_width) != (
+        SweepArguments.target,
+        SweepArguments.half_width,
+    ):
         raise UserError("--target and --half-width are an adaptive sweep's: say --adaptive too, or drop them")
-    if where.adaptive and where.caps.max_hours is not None:
+    if asked.adaptive and asked.caps.max_hours is not None:
         raise UserError("--max-hours prices a fixed grid: an adaptive sweep is capped by --max-flops")
-    base = load_config(name)
-    return run_config(parse(SweepConfig, overrides, f"sweep {name}", default=base), where, base)
+    return train_and_report(asked, load_config(asked.name))
 
 
-def run_config(config: SweepConfig, where: Where, base: SweepConfig) -> int:
+def parse_with_config(cls: type[A], argv: list[str], command: str) -> A:
+    """The arguments, whose defaults are those of the config that is named first."""
+    names = config_names()
+    name = next(iter(argv), "-")
+    if name in ("-h", "--help"):
+        name = names[0]  # whose values the help then shows
+    elif name.startswith("-"):
+        known = ", ".join(names)
+        raise UserError(
+            f"isoflop {command} CONFIG: which one? Known are {known}; or name a .py file of your own"
+        )
+    return parse(cls, argv, command, default=cls(name, load_config(name)))
+
+
+def train_and_report(asked: SweepArguments, base: SweepConfig) -> int:
     """Trains a config, `base` with some fields replaced, and draws its report, telling a person of it."""
     from isoflop.running import sweep
     from isoflop.sweeps.grids.adaptive import Adaptive
@@ -91,14 +99,21 @@ def run_config(config: SweepConfig, where: Where, base: SweepConfig) -> int:
     stay_off_the_accelerator()
     reporter = Reporter()
     began = time.monotonic()
-    caps, options = where.caps, where.launcher_options
-    chosen = Adaptive(where.target, where.half_width, caps.max_flops) if where.adaptive else None
-    caps = dataclasses.replace(caps, max_flops=None) if chosen else caps
-    out = where.out or default_folder(config, base, chosen)
-    folder = sweep(config, out, where.launcher, reporter, where.worker_options, caps, options, chosen)
+    config, caps = asked.config, asked.caps
+    chosen = Adaptive(asked.target, asked.half_width, caps.max_flops) if asked.adaptive else None
+    folder = sweep(
+        config,
+        asked.out or default_folder(config, base, chosen),
+        asked.launcher,
+        reporter,
+        asked.worker_options,
+        dataclasses.replace(caps, max_flops=None) if chosen else caps,
+        asked.launcher_options,
+        chosen,
+    )
     for line in summary_lines(folder):
         reporter.say(line)
-    if not where.no_report:
+    if not asked.no_report:
         with reporter.stage("fit and draw the report"):
             headline, page = draw_report(folder)
             with contextlib.closing(
@@ -134,38 +149,3 @@ def _file_stages(folder: Path, reporter: Reporter) -> None:
     store = Store(folder)
     stages = tuple(StageSeconds(*stage) for stage in reporter.seconds)
     write_summary(store, dataclasses.replace(read_summary(store), stages=stages))
-
-
-def take_config(argv: list[str], command: str, options: str) -> tuple[str, list[str]]:
-    """The config's name and the rest; help and a missing name are answered here."""
-    known = ", ".join(config_names())
-    if argv and argv[0] in ("-h", "--help"):
-        fields = "\n".join(f"  --{f.name.replace('_', '-')}" for f in dataclasses.fields(SweepConfig))
-        print(
-            f"usage: isoflop {command} CONFIG {options}\n\nCONFIG is one of {known}, or a .py file that "
-            "defines SWEEP.\nOverrides replace fields of the config, as in --budgets 1e11 2e11 --seed 1:\n\n"
-            f"{fields}\n\n`isoflop {command} CONFIG --help` explains each and shows the config's values."
-        )
-        raise SystemExit(0)
-    if not argv or argv[0].startswith("-"):
-        raise UserError(
-            f"isoflop {command} CONFIG: which one? Known are {known}; or name a .py file of your own"
-        )
-    return argv[0], argv[1:]
-
-
-def split_options(
-    argv: list[str], valued: tuple[str, ...], flags: tuple[str, ...]
-) -> tuple[list[str], list[str]]:
-    """The options of the command itself, and those left: the config's overrides."""
-    own: list[str] = []
-    rest: list[str] = []
-    words = iter(argv)
-    for word in words:
-        if word in flags or (word.split("=")[0] in valued and "=" in word):
-            own.append(word)
-        elif word in valued:
-            own += [word, *[value for value in [next(words, None)] if value is not None]]
-        else:
-            rest.append(word)
-    return own, rest

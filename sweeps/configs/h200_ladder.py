@@ -7,6 +7,7 @@ with an exponent of .45, and one size up, so that six sizes stand two below the 
 above: text is what runs out first, and below the minimum is where it does.
 """
 
+from isoflop.models.config import ModelOptions
 from isoflop.sweeps.grids.config import Rates, SweepConfig
 
 SWEEP = SweepConfig(
@@ -28,7 +29,7 @@ SWEEP = SweepConfig(
     ),
     data="debian-docs",
     # A hundred words. At 1,024 attention would be half of the FLOPs at the minima.
-    context_length=512,
+    model=ModelOptions(context_length=512),
     batch_size=8,
     # Two small cells at 1e15 read the text more than once; of their size they can't learn it by heart.
     max_epochs=2.5,

@@ -9,6 +9,7 @@ losses at 3e10, 1e11 and 3e11 FLOPs were 4.46, 4.31 and 4.13 nats, all interior,
 parameters; the floor there is 2.42.
 """
 
+from isoflop.models.config import ModelOptions
 from isoflop.sweeps.grids.config import Rates, SweepConfig
 
 SWEEP = SweepConfig(
@@ -28,7 +29,7 @@ SWEEP = SweepConfig(
     ),
     data="synthetic:markov,order=2,vocab=512,branch=16,exponent=1",
     # Two ids are all that the chain remembers; a longer context would only cost.
-    context_length=128,
+    model=ModelOptions(context_length=128),
     batch_size=64,
     eval_windows=8192,
     tune_windows=4096,

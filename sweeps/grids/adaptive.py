@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
+import pydantic
 
 from isoflop.analysis.design.choice import BRACKETS, Progress, next_picks
 from isoflop.analysis.design.estimate import METHOD, Estimate, FinishedRuns, estimate
@@ -19,7 +20,7 @@ from isoflop.analysis.design.space import Pick, Trunk, tried_cells
 from isoflop.analysis.design.targets import parse_target
 from isoflop.analysis.laws import find_law
 from isoflop.base.errors import UserError
-from isoflop.base.ranges import Range, check_ranges
+from isoflop.base.fields import Positive, check_fields
 from isoflop.sweeps.grids.cells import PlannedCell, grid_cells
 from isoflop.sweeps.grids.config import Rates, SweepConfig
 from isoflop.sweeps.grids.ladder import Ladder, build_ladder
@@ -37,15 +38,15 @@ class Adaptive:
 
     target: str = "a"
     """a, b (exponents of N_opt and D_opt), n_opt@FLOPS or loss@FLOPS."""
-    half_width: Annotated[float, Range(above=0)] = 0.02
+    half_width: Positive = 0.02
     """Half of the interval to stop at; of n_opt a share of it, of a loss nats."""
-    max_flops: Annotated[float, Range(above=0)] | None = None
+    max_flops: Positive | None = None
     """Stop before this many FLOPs are spent, tuning included."""
-    batch: Annotated[float, Range(above=0, at_most=1)] = 0.35
+    batch: Annotated[float, pydantic.Field(gt=0, le=1)] = 0.35
     """A round costs at most this share of what the rounds before it did."""
     law: str = "chinchilla"
     """The law whose interval is narrowed; one of N and D alone."""
-    level: Annotated[float, Range(above=0, below=1)] = 0.95
+    level: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.95
     """Coverage of the interval at the stop."""
 
     @property
@@ -55,7 +56,7 @@ class Adaptive:
 
     def __post_init__(self) -> None:
         parse_target(self.target)
-        check_ranges(self)
+        check_fields(self)
         _require(
             not find_law(self.law).covariates,
             f"law {self.law} needs more of a run than N and D: choose another",

@@ -10,7 +10,7 @@ from isoflop.base.errors import UserError
 from isoflop.models import ModelConfig, ledger
 from isoflop.sweeps.grids.config import Rates, SweepConfig
 from isoflop.train.data.corpus import Corpus
-from isoflop.train.spec import OPTIMIZERS, CellSpec, DataSpec, Recipe, Schedule, Split
+from isoflop.train.spec import CellSpec, DataSpec, Recipe, Schedule, Split
 
 Role = Literal["grid", "retry", "replicate", "tune", "fresh_cosine", "rate_half", "rate_double"]
 
@@ -112,7 +112,9 @@ def cell_at(
     role: Role = "grid",
 ) -> PlannedCell:
     """One width on one budget (FLOPs) at a peak rate. Raises `UserError` for a budget under one step."""
-    step_flops = config.batch_size * config.context_length * ledger(config.model(width, corpus)).train_flops
+    step_flops = (
+        config.batch_size * config.model.context_length * ledger(config.model_at(width, corpus)).train_flops
+    )
     steps = round(budget / step_flops)
     if steps < 1:
         raise UserError(
@@ -121,7 +123,7 @@ def cell_at(
         )
     warmup = _warmup(config, corpus, width, step_flops, budget)
     # Six digits: the rate must not hang on the last bit of a power.
-    recipe = _recipe(config, corpus.spec, config.model(width, corpus), float(f"{rate:.6g}"), warmup)
+    recipe = _recipe(config, corpus.spec, config.model_at(width, corpus), float(f"{rate:.6g}"), warmup)
     tuning = role == "tune"
     split: Split = "tune" if tuning else "heldout"
     windows = config.tune_windows if tuning else config.eval_windows
@@ -134,13 +136,8 @@ def _recipe(config: SweepConfig, data: DataSpec, model: ModelConfig, rate: float
     return Recipe(
         model=model,
         data=data,
-        optimizer=OPTIMIZERS[config.optimizer](
-            peak_lr=rate,
-            beta2=config.beta2,
-            weight_decay=config.weight_decay,
-            clip=config.clip,
-        ),
-        schedule=Schedule(config.schedule, warmup, decay_fraction=config.decay_fraction),
+        optimizer=config.optimizer.at(rate),
+        schedule=Schedule(**vars(config.schedule), warmup_steps=warmup),
         batch_size=config.batch_size,
         init_seed=config.seed,
         data_seed=config.seed,

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import bisect
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
-from typing import Annotated, Literal, Protocol, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Protocol
 
-from isoflop.base import plugin_files, plugins
+import tyro
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+
+from isoflop.base import plugins
 from isoflop.base.errors import UserError
-from isoflop.base.ranges import Range, check_ranges
+from isoflop.base.fields import Count, Fraction, InvalidFieldError, Positive, check_fields
 from isoflop.models import ModelConfig, family, ledger
-from isoflop.models.config import Mlp
+from isoflop.models.config import Dtype, ModelOptions
 from isoflop.train.parametrization import branch_scale
-from isoflop.train.spec import Dtype, Parametrization
+from isoflop.train.spec import OptimizerOptions, Parametrization, ScheduleOptions
 
 
 class Vocabulary(Protocol):
@@ -27,11 +37,13 @@ class Vocabulary(Protocol):
     def eos(self) -> int | None: ...
 
 
-Width = Annotated[int, Range(at_least=4)]
-Positive = Annotated[float, Range(above=0)]
+Width = Annotated[int, Field(ge=4)]
 Flops = Positive
-Share = Annotated[float, Range(at_least=0, below=1)]
-Count = Annotated[int, Range(at_least=1)]
+Exponent = Annotated[float, Field(ge=0, le=1)]
+Windows = Annotated[int, Field(ge=2)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Unprefixed = tyro.conf.arg(name="")
+"""Marks a group of options that the command line gives without the group's name: `--beta2`."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +57,32 @@ class Rates:
 
     coefficient: Positive
     """The rule's peak learning rate at width 1, before tuning."""
-    exponent: Annotated[float, Range()] = 0.5
+    exponent: float = 0.5
     """How fast the rule's rate falls with the width; 0 is one rate for all widths."""
     tried: tuple[Positive, ...] = ()
     """Factors of the rule's rate that are tried at each anchor; none is no tuning."""
     anchors: tuple[tuple[Width, Flops], ...] = ()
     """Where rates are tried: pairs of a width and a budget in FLOPs, two far apart to fit the exponent."""
 
+    def __post_init__(self) -> None:
+        check_fields(self, "rates.")
+        if bool(self.tried) != bool(self.anchors):
+            raise UserError("rates.tried and rates.anchors go together: give both, or neither")
+
     def at(self, width: int) -> float:
         """The rule's peak learning rate for a width."""
         return self.coefficient * width**-self.exponent
+
+    def require_at(self, width: int) -> None:
+        """Raises `UserError` for a width at which the rule has no usable rate."""
+        try:
+            rate = self.at(width)
+        except OverflowError:
+            rate = math.inf
+        if not 0 < rate < math.inf:
+            raise InvalidFieldError(
+                "rates.exponent", f"{self.exponent:g}: makes the learning rate {rate:g} at width {width}"
+            )
 
     def __str__(self) -> str:
         return f"{self.coefficient:g} * width^{0 - self.exponent:g}"  # of zero, not minus zero
@@ -88,64 +116,39 @@ class SweepConfig:
     """How the peak learning rate follows the width, and how it is tuned."""
     sizes: Count = 5
     """Widths that each budget is spent on: neighbours on the ladder, around the expected minimum."""
-    centre_exponent: Annotated[float, Range(at_least=0, at_most=1)] = 0.5
+    centre_exponent: Exponent = 0.5
     """How fast the expected best parameter count grows with the budget: as budget ** centre_exponent."""
     data: str = "wiki-intro"
     """The corpus: a source that `isoflop data list` shows, with its argument after a colon."""
     tokenizer: str = "bytes"
     """bytes, or bpe-SIZE, trained on the corpus' own training text."""
-    context_length: Count = 128
-    """Tokens that a window predicts; text wants a power of two up to 1024."""
     batch_size: Count = 1
     """Windows in one step."""
-    architecture: str = "decoder"
-    """The model's code: a file in models/ by name, or the path of a .py file of one's own, which is copied
-    and named by its content."""
-    mlp: Mlp = "swiglu"
-    """The feed-forward layers' nonlinearity; swiglu has a gate, and a narrower layer for it."""
-    tie_embeddings: bool = False
-    """Whether the output head is the embedding's matrix."""
-    experts: Count = 1
-    """Feed-forward layers to choose from, in a mixture of experts; 1 is a dense model."""
-    experts_per_token: Count = 1
-    """Experts that a token visits, at most `experts`."""
-    capacity_factor: Positive = 1.25
-    """Room that each expert has, over an even share of a window's tokens; tokens beyond it are dropped."""
+    model: Annotated[ModelOptions, Unprefixed] = ModelOptions()
     across_documents: bool = True
     """Whether attention crosses the boundaries of documents packed into one window."""
     parametrization: Parametrization = "completep"
     """How rates, decay and branches follow width and depth: see train/parametrization.py."""
-    optimizer: Literal["adamw", "muon"] = "adamw"
-    """AdamW, or Muon for the blocks' matrices and Adam for the rest."""
-    schedule: Literal["wsd", "cosine", "linear"] = "wsd"
-    """The learning rate over steps: wsd (warm up, stay, decay) shares trunks between budgets; the others
-    train every cell alone."""
-    warmup_share: Share = 0.05
+    dtype: Dtype = "float32"
+    """Of the products; parameters, moments, norms, softmax and losses are float32 always."""
+    optimizer: Annotated[OptimizerOptions, Unprefixed] = OptimizerOptions()
+    schedule: Annotated[ScheduleOptions, Unprefixed] = ScheduleOptions()
+    warmup_share: Fraction = 0.05
     """Warm-up, as a share of the steps of a width's smallest cell; 0 is one step."""
-    decay_fraction: Annotated[float, Range(above=0, below=1)] = 0.2
-    """The share of its steps over which a wsd cell decays."""
-    beta2: Share = 0.99
-    """Adam's decay of the second moment."""
-    weight_decay: Annotated[float, Range(at_least=0)] = 0.1
-    """Decoupled weight decay of matrices, times the current rate; 0 is none."""
-    clip: Annotated[float, Range(at_least=0)] = 1.0
-    """The largest global gradient norm, to which longer gradients are cut; 0 is no clipping."""
-    replicates: Annotated[int, Range(at_least=0, at_most=1000)] = 1
+    replicates: Annotated[int, Field(ge=0, le=1000)] = 1
     """Further seeds of the best size of each budget."""
-    retries: Annotated[int, Range(at_least=0, at_most=20)] = 2
+    retries: Annotated[int, Field(ge=0, le=20)] = 2
     """Further attempts at a cell that diverged, each under another seed and at half the rate before."""
     checks: bool = True
     """Whether to test the schedule and the rate rule at the largest budget's minimum, by three runs more."""
     max_epochs: Positive = 1.0
     """Passes over the corpus that a cell may make; more than one repeats tokens."""
-    eval_windows: Annotated[int, Range(at_least=2)] = 1024
+    eval_windows: Windows = 1024
     """Held-out windows that give each cell's loss; the same for all cells."""
-    tune_windows: Annotated[int, Range(at_least=2)] = 512
+    tune_windows: Windows = 512
     """Windows of the tuning split that compare learning rates."""
-    seed: Annotated[int, Range(at_least=0, below=2**31)] = 0
+    seed: Seed = 0
     """Seed of initialization and data order; replicates take the seeds after it."""
-    dtype: Dtype = "float32"
-    """Of the products; parameters, moments, norms, softmax and losses are float32 always."""
     keep: Literal["none", "trunks", "all"] = "trunks"
     """Checkpoints kept: none; the trunks', from which further budgets can branch; and the finished models."""
     checkpoint_steps: Count = 20_000
@@ -154,47 +157,46 @@ class SweepConfig:
     """Where cells are mirrored to: files in sweeps/trackers/ by name, or .py files of one's own."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "architecture", plugin_files.pin(self.architecture, "architecture"))
-        self._require_known_choices()
-        check_ranges(self)
+        check_fields(self)
         _require(len(self.budgets) > 0, f"sweep {self.name}: budgets is empty: name at least one, in FLOPs")
         _require(list(self.budgets) == sorted(set(self.budgets)), "budgets must rise and not repeat")
         _require(list(self.ladder) == sorted(set(self.ladder)), "ladder must rise and not repeat")
         _require(self.sizes <= len(self.ladder), f"sizes {self.sizes}: the ladder has {len(self.ladder)}")
         _require(self.centre_width in self.ladder, f"centre_width {self.centre_width} is not on the ladder")
         _require(
-            not self.tie_embeddings or self.parametrization == "standard",
+            not self.model.tie_embeddings or self.parametrization == "standard",
             f"tie_embeddings with parametrization {self.parametrization}: a tied matrix wants two rates: "
             "untie it, or take standard",
-        )
-        _require(
-            bool(self.rates.tried) == bool(self.rates.anchors),
-            "rates.tried and rates.anchors go together: give both, or neither",
         )
         _require(
             self.seed + self.replicates < 2**31,
             f"seed {self.seed}: must be below 2^31 with its {self.replicates} replicates",
         )
-        self._require_rates()
-
-    def _require_rates(self) -> None:
         for width in self.ladder:
-            try:
-                rate = self.rates.at(width)
-            except OverflowError:
-                rate = math.inf
-            _require(
-                0 < rate < math.inf,
-                f"rates.exponent {self.rates.exponent:g}: makes the learning rate {rate:g} at width {width}",
-            )
+            self.rates.require_at(width)
 
-    def _require_known_choices(self) -> None:
-        for name, hint in get_type_hints(type(self)).items():
-            value = getattr(self, name)
-            _require(
-                get_origin(hint) is not Literal or value in get_args(hint),
-                f"{name} {value!r} is unknown: choose one of {', '.join(map(str, get_args(hint)))}",
-            )
+    @model_serializer(mode="wrap")
+    def _to_flat(self, to_json: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """In JSON every option stands under its own name, as on the command line."""
+        values = to_json(self)
+        return {option: _at(values, path) for option, path in OPTIONS.items()}
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _from_flat(cls, values: Any, from_json: ModelWrapValidatorHandler[SweepConfig]) -> SweepConfig:
+        return from_json(_grouped(values) if isinstance(values, dict) else values)
+
+    def option(self, name: str) -> Any:
+        """The value of an option: `config.option("beta2")` is `config.optimizer.beta2`."""
+        return _at(self, OPTIONS[name])
+
+    def with_options(self, **options: Any) -> SweepConfig:
+        """The config with some options replaced, each by its own name: `with_options(beta2=0.95, seed=1)`."""
+        groups = {
+            name: replace(getattr(self, name), **value) if name in GROUPS else value
+            for name, value in _grouped(options).items()
+        }
+        return replace(self, **groups)
 
     @cached_property
     def _hash(self) -> int:
@@ -204,7 +206,7 @@ class SweepConfig:
         """Made once: a plan of many cells looks things up by its config again and again."""
         return self._hash
 
-    def model(self, width: int, corpus: Vocabulary) -> ModelConfig:
+    def model_at(self, width: int, corpus: Vocabulary) -> ModelConfig:
         """The family's member of this width, for a corpus."""
         return _model(self, width, corpus.vocab_size, corpus.eos)
 
@@ -225,6 +227,41 @@ class SweepConfig:
         return _least_budgets(self, corpus.vocab_size, corpus.eos)
 
 
+GROUPS = {"model": ModelOptions, "optimizer": OptimizerOptions, "schedule": ScheduleOptions}
+OPTIONS: dict[str, tuple[str, ...]] = {
+    own: path
+    for outer in fields(SweepConfig)
+    for own, path in (
+        [
+            (outer.name if f.name == "name" else f.name, (outer.name, f.name))
+            for f in fields(GROUPS[outer.name])
+        ]
+        if outer.name in GROUPS
+        else [(outer.name, (outer.name,))]
+    )
+}
+"""Where each option stands in a `SweepConfig`. An option has one name, on the command line, in `sweep.json`
+and in a folder's name: its field's own (`beta2`), or for a group's `name` the group's (`optimizer`)."""
+
+
+def _at(value: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        value = value[name] if isinstance(value, Mapping) else getattr(value, name)
+    return value
+
+
+def _grouped(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by their own names as arguments of a `SweepConfig`, those of a group in a dict."""
+    values: dict[str, Any] = {}
+    for option, value in options.items():
+        group, *inner = OPTIONS.get(option, (option,))
+        if inner:
+            values.setdefault(group, {})[inner[0]] = value
+        else:
+            values[option] = value
+    return values
+
+
 # A plan of a hundred thousand cells asks for few models, again and again.
 
 
@@ -233,13 +270,7 @@ def _model(config: SweepConfig, width: int, vocab_size: int, eos: int | None) ->
     shape = family(
         width,
         vocab_size=vocab_size,
-        context_length=config.context_length,
-        architecture=config.architecture,
-        mlp=config.mlp,
-        tie_embeddings=config.tie_embeddings,
-        experts=config.experts,
-        experts_per_token=config.experts_per_token,
-        capacity_factor=config.capacity_factor,
+        **vars(config.model),
         document_separator=None if config.across_documents else eos,
     )
     return replace(shape, branch_scale=branch_scale(config.parametrization, shape.depth))

@@ -57,7 +57,7 @@ def build_ladder(config: SweepConfig, corpus: Corpus, rates: Rates) -> Ladder:
             except UserError:  # under one step
                 continue
             if planned.cell.tokens <= limit:
-                key = (planned.cell.recipe, None if config.schedule == "wsd" else budget)
+                key = (planned.cell.recipe, None if config.schedule.name == "wsd" else budget)
                 cells[families.setdefault(key, len(families)), b] = planned
     place = {(p.cell.recipe.model.width, p.budget): at for at, p in cells.items()}
     return Ladder(config, _space(config, cells, len(families)), cells, place)

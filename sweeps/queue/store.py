@@ -24,7 +24,7 @@ import json
 import os
 import shutil
 import time
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -39,11 +39,6 @@ from isoflop.sweeps.queue.claims import names
 from isoflop.train.spec import RESULTS_VERSION, DataSpec
 
 FORMAT = 2
-
-_DEFAULTS = {
-    f.name: json.loads(json.dumps(f.default)) for f in fields(SweepConfig) if f.default is not MISSING
-}
-"""Values of the fields that a folder of an earlier version may lack."""
 
 GRID = "fixed grid"
 """Kind of a sweep whose cells are planned before anything is trained."""
@@ -336,7 +331,7 @@ class Store:
                 f"this one's {RESULTS_VERSION}), whose numbers this one's may not be mixed with: choose "
                 "another folder with --out, or go on with that version"
             )
-        ours, theirs = to_json(config), _DEFAULTS | facts["config"]
+        ours, theirs = to_json(config), to_json(self.config())  # what it lacks has its default
         differing = sorted(k for k in ours | theirs if ours.get(k) != theirs.get(k))
         known = theirs.get("budgets", [])
         if differing and not (differing == ["budgets"] and ours["budgets"][: len(known)] == known):

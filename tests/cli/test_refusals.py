@@ -4,30 +4,39 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, get_args, get_type_hints
 
 import pytest
+import tyro
 
 from isoflop.arguments import parse
 from isoflop.base.errors import UserError
-from isoflop.commands import compare, fit, next_runs, predict, sweep, sync
-from isoflop.sweeps.grids.config import SweepConfig, load_config
+from isoflop.commands import compare, fit, next_runs, predict, sync
+from isoflop.commands.sweep import SweepArguments
+from isoflop.sweeps.grids.config import load_config
 
 PARSER_WORDS = re.compile(r"instantiat|matching|literal|typing|convert|FLOAT|\bINT\b|[{}<>]|Expected|parsing")
 CASES: list[tuple[type[Any], list[str], str]] = [
-    (sweep.Where, ["--max-flops", "abc"], "--max-flops abc: must be a number"),
-    (sweep.Where, ["--members", "x"], "--members x: must be a whole number"),
-    (sweep.Where, ["--devices", "1.5"], "--devices 1.5: must be a whole number"),
-    (sweep.Where, ["--platform", "q"], "--platform q: choose auto, cpu, gpu or tpu"),
-    (sweep.Where, ["--out"], "--out: its value is missing"),
-    (sweep.Where, ["--adaptive", "x"], "unexpected 'x'"),
-    (SweepConfig, ["--budgets", "1e11", "x"], "--budgets 1e11 x: must be a number (several may be given)"),
-    (SweepConfig, ["--clip", "abc"], "--clip abc: must be a number"),
-    (SweepConfig, ["--clip", "-1"], "--clip -1.0: must be at least 0"),
-    (SweepConfig, ["--budgets"], "sweep cpu-demo: budgets is empty: name at least one, in FLOPs"),
-    (SweepConfig, ["--rates.anchors", "1", "b"],
+    (SweepArguments, ["--max-flops", "abc"], "--max-flops abc: must be a number"),
+    (SweepArguments, ["--members", "x"], "--members x: must be a whole number"),
+    (SweepArguments, ["--devices", "1.5"], "--devices 1.5: must be a whole number"),
+    (SweepArguments, ["--platform", "q"], "--platform q: choose auto, cpu, gpu or tpu"),
+    (SweepArguments, ["--out"], "--out: its value is missing"),
+    (SweepArguments, ["--adaptive", "x"], "unexpected 'x'"),
+    (SweepArguments, ["--budgets", "1e11", "x"], "--budgets 1e11 x: must be a number (several may be given)"),
+    (SweepArguments, ["--clip", "abc"], "--clip abc: must be a number"),
+    (SweepArguments, ["--clip", "-1"], "--clip -1.0: must be at least 0"),
+    (SweepArguments, ["--weight-decay=-1"], "--weight-decay -1.0: must be at least 0"),
+    (SweepArguments, ["--batch_size=x"], "--batch-size x: must be a whole number"),
+    (SweepArguments, ["--optimizer", "sgd"], "--optimizer sgd: choose adamw or muon"),
+    (SweepArguments, ["--momentum", ".9"], "--momentum 0.9: is Muon's: choose optimizer muon too"),
+    (SweepArguments, ["--sizes", "40"], "--sizes 40: the ladder has 8"),
+    (SweepArguments, ["--rates.trid", "1"], "unknown option --rates.trid (perhaps --rates.tried)"),
+    (SweepArguments, ["--budgets"], "sweep cpu-demo: budgets is empty: name at least one, in FLOPs"),
+    (SweepArguments, ["--rates.anchors", "1", "b"],
      "--rates.anchors 1 b: must be a whole number and a number (several may be given)"),
-    (SweepConfig, ["--archtecture", "x"], "unknown option --archtecture (perhaps --architecture)"),
+    (SweepArguments, ["--archtecture", "x"], "unknown option --archtecture (perhaps --architecture)"),
     (fit.Fit, ["a.csv", "--approach", "4"], "--approach 4: choose 1, 2 or 3"),
     (fit.Fit, ["a.csv", "--holdout", "x"], "--holdout x: must be a number"),
     (fit.Fit, ["a.csv", "--levl", ".9"], "unknown option --levl (perhaps --level)"),
@@ -37,9 +46,32 @@ CASES: list[tuple[type[Any], list[str], str]] = [
 ]  # fmt: skip
 
 
+def options(kind: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Each option of a command with its type."""
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        marks = getattr(hint, "__metadata__", ())
+        named = next((mark.name for mark in marks if getattr(mark, "name", None) is not None), name)
+        inner = get_args(hint)[0] if marks else hint
+        if dataclasses.is_dataclass(inner):
+            yield from options(inner, f"{named}." if named else "")
+        elif tyro.conf.Positional not in marks:
+            yield f"--{prefix}{named}".replace("_", "-"), hint
+
+
+def leaves(hint: Any) -> Iterator[Any]:
+    """The types that a hint is made of."""
+    parts = get_args(hint)
+    yield from (leaf for part in parts for leaf in leaves(part)) if parts else (hint,)
+
+
 def refused(kind: type[Any], words: list[str]) -> str:
     """The line that answers these arguments."""
-    default = load_config("cpu-demo") if kind is SweepConfig else None
+    default = (
+        SweepArguments("cpu-demo", load_config("cpu-demo"))
+        if kind is SweepArguments
+        else tyro.MISSING_NONPROP
+    )
+    words = ["cpu-demo", *words] if kind is SweepArguments else words
     with pytest.raises(UserError) as caught:
         parse(kind, words, "command", default=default)
     return str(caught.value)
@@ -51,17 +83,15 @@ def test_a_wrong_argument_is_refused_in_plain_words(kind: type[Any], words: list
 
 
 NUMBERS = [
-    (kind, field.name)
-    for kind in (SweepConfig, fit.Fit, next_runs.NextRuns, predict.Predict, sweep.Where, sync.Sync)
-    for field in dataclasses.fields(kind)
-    if re.search(r"\b(float|int|Positive|Share|Count|Width|Flops)\b", str(field.type))
-    and not str(field.type).startswith("tuple")
+    (kind, option)
+    for kind in (SweepArguments, fit.Fit, next_runs.NextRuns, predict.Predict, sync.Sync)
+    for option, hint in options(kind)
+    if {int, float} & set(leaves(hint))
 ]
 
 
-@pytest.mark.parametrize(("kind", "name"), NUMBERS, ids=lambda case: getattr(case, "__name__", case))
-def test_no_word_of_the_parser_reaches_a_user(kind: type[Any], name: str) -> None:
-    option = f"--{name.replace('_', '-')}"
+@pytest.mark.parametrize(("kind", "option"), NUMBERS, ids=lambda case: getattr(case, "__name__", case))
+def test_no_word_of_the_parser_reaches_a_user(kind: type[Any], option: str) -> None:
     required = ["fit.json", "--flops", "1"] if kind is predict.Predict else []
     line = refused(kind, [*required, option, "seven"])
     assert line.startswith(f"{option} seven: ")
@@ -69,4 +99,6 @@ def test_no_word_of_the_parser_reaches_a_user(kind: type[Any], name: str) -> Non
 
 
 def test_there_are_numbers_to_try() -> None:
-    assert len(NUMBERS) > 20
+    assert len(NUMBERS) > 50
+    for option in ("beta1", "eps", "momentum", "norm-eps", "rope-base", "final-fraction", "rates.tried"):
+        assert (SweepArguments, f"--{option}") in NUMBERS

@@ -128,5 +128,5 @@ def test_a_shape_that_cannot_be_built_names_its_field(wrong: dict[str, Any]) -> 
         "context_length": 32,
     }
     ModelConfig(**good)
-    with pytest.raises(UserError, match=f"^model {next(iter(wrong))} .*[^\n]$"):
+    with pytest.raises(UserError, match=f"^model.{next(iter(wrong))} .*[^\n]$"):
         ModelConfig(**good | wrong)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from isoflop.models import ModelConfig, family
+from isoflop.models.config import ModelOptions
 from isoflop.sweeps.grids.config import Rates, SweepConfig
 from isoflop.train.data.corpus import Corpus
 from isoflop.train.spec import AdamW, DataSpec, Recipe, Schedule
@@ -34,7 +35,8 @@ def small_recipe(corpus: Corpus | None = None, **changes: Any) -> Recipe:
 
 
 def small_sweep(source_name: str, **changes: Any) -> SweepConfig:
-    """Two budgets by three widths, one replicate each and no checks: about a second of training."""
+    """Two budgets by three widths, one replicate each and no checks: about a second of training. `changes`
+    replace options by their own names."""
     config = SweepConfig(
         name="small",
         title="A small sweep",
@@ -46,11 +48,11 @@ def small_sweep(source_name: str, **changes: Any) -> SweepConfig:
         parametrization="standard",
         rates=Rates(coefficient=0.06),
         data=source_name,
-        context_length=CONTEXT,
+        model=ModelOptions(context_length=CONTEXT),
         batch_size=BATCH,
         eval_windows=64,
         tune_windows=64,
         checks=False,
         trackers=("jsonl",),
     )
-    return replace(config, **changes)
+    return config.with_options(**changes)

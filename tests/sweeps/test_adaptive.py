@@ -159,7 +159,7 @@ def test_any_rows_may_be_lost(loose: Any, lost: set[int], seed: int) -> None:
 
 
 def test_fresh_runs_share_nothing(corpus: Corpus, source_name: str) -> None:
-    config = replace(CONFIG, schedule="cosine")
+    config = CONFIG.with_options(schedule="cosine")
     space = build_ladder(config, CORPUS, RATES).space
     assert (space.trunk_FxB == 0).all()
     assert (space.possible_FxB.sum(axis=1) == 1).all()
@@ -197,4 +197,4 @@ def test_it_costs_less_than_half_of_the_classical_grid() -> None:
     mean = {arm: np.mean([s.flops for s in found]) for arm, found in stops.items()}
     assert mean["ours"] < 0.6 * mean["classical"]
     assert all(s.half_width <= 0.03 for found in stops.values() for s in found)
-    assert extras(replace(WORLD, config=replace(CONFIG, schedule="cosine"))) < extras(WORLD)
+    assert extras(replace(WORLD, config=CONFIG.with_options(schedule="cosine"))) < extras(WORLD)

@@ -138,7 +138,7 @@ def test_a_damaged_result_is_set_aside_and_made_again(
 def test_a_damaged_trunk_is_trained_again_from_the_last_good_one(
     run: Runner, config: SweepConfig, tmp_path: Path, kind: str
 ) -> None:
-    further = replace(config, budgets=(*config.budgets, 8e8))
+    further = config.with_options(budgets=(*config.budgets, 8e8))
     run(further, tmp_path / "reference")
     out = tmp_path / "out"
     run(config, out)
@@ -166,7 +166,7 @@ def test_a_torn_head_amid_a_sweeps_records_is_written_again(
 def test_an_adaptive_sweep_stopped_anywhere_comes_to_the_same_cells(
     run: Runner, config: SweepConfig, tmp_path: Path
 ) -> None:
-    config = replace(config, budgets=(2e8, 4e8, 8e8), ladder=(8, 12, 16, 20, 24), sizes=3, replicates=0)
+    config = config.with_options(budgets=(2e8, 4e8, 8e8), ladder=(8, 12, 16, 20, 24), sizes=3, replicates=0)
     options = Adaptive(half_width=0.3, max_flops=5e10)
     run(config, tmp_path / "whole", adaptive=options)
     trained = [task.segment.segment_id for task in run.given]
@@ -194,9 +194,9 @@ def test_an_adaptive_sweep_stopped_anywhere_comes_to_the_same_cells(
 def test_what_an_adaptive_sweep_cannot_do_is_refused_before_anything_is_spent(
     run: Runner, config: SweepConfig, tmp_path: Path, changes: dict[str, Any], options: Adaptive, message: str
 ) -> None:
-    config = replace(config, budgets=(2e8, 4e8, 8e8), ladder=(8, 12, 16), sizes=3)
+    config = config.with_options(budgets=(2e8, 4e8, 8e8), ladder=(8, 12, 16), sizes=3)
     with pytest.raises(UserError, match=message):
-        run(replace(config, **changes), tmp_path / "out", adaptive=options)
+        run(config.with_options(**changes), tmp_path / "out", adaptive=options)
     assert run.given == []
 
 

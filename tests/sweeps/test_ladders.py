@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +95,9 @@ def test_every_width_is_one_that_tensor_cores_and_flash_attention_take(name: str
 
     config = (plan := planned(name, tmp_path)).config
     for width in config.ladder:
-        model = config.model(width, plan.corpus)
+        model = config.model_at(width, plan.corpus)
         assert width % 16 == 0
-        length = config.context_length
+        length = config.model.context_length
         kernel = implementation(Hopper(), np.dtype("bfloat16"), model.head_dim, length=length, masked=False)
         assert kernel == "cudnn"
 
@@ -133,8 +132,7 @@ def test_the_registered_prediction_costs_no_run_of_the_largest_budget(name: str)
 def shrunk(name: str, data: str) -> SweepConfig:
     """The same sweep at a hundred-thousandth of the price."""
     config = load_config(name)
-    return replace(
-        config,
+    return config.with_options(
         budgets=(2e8, 4e8),
         ladder=(8,),
         sizes=1,

@@ -17,18 +17,27 @@ from hypothesis import strategies as st
 
 from isoflop.__main__ import _run
 from isoflop.base.errors import UserError
-from isoflop.base.ranges import Range
+from isoflop.models.config import ModelOptions
 from isoflop.sweeps.caps import Caps
 from isoflop.sweeps.grids.adaptive import Adaptive
 from isoflop.sweeps.grids.cells import grid_cells, tuning_cells
-from isoflop.sweeps.grids.config import Rates, SweepConfig, load_config
+from isoflop.sweeps.grids.config import GROUPS, Rates, SweepConfig, load_config
 from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.execution import Execution
-from isoflop.train.spec import DataSpec
+from isoflop.train.spec import DataSpec, ScheduleOptions
 from tests.support.small import small_sweep
 
 TUNED = small_sweep("text:nowhere", rates=Rates(0.06, tried=(0.5, 1.0, 2.0), anchors=((8, 2e8),)))
 VALUES = (TUNED, Execution(), WorkerOptions(), Caps(), Adaptive())
+
+
+class Bounds(NamedTuple):
+    """What an annotation says of a number; None is no bound."""
+
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+    lt: float | None = None
 
 
 class Number(NamedTuple):
@@ -36,17 +45,25 @@ class Number(NamedTuple):
 
     field: str
     kind: type
-    allowed: Range | None
+    allowed: Bounds
     put: Callable[[Any], Any]
 
 
-def numbers(hint: Any, value: Any) -> Iterator[tuple[type, Range | None, Callable[[Any], Any]]]:
+def bounds(extras: tuple[Any, ...]) -> Bounds:
+    """Those of pydantic's fields."""
+    constraints = [c for extra in extras for c in getattr(extra, "metadata", ())]
+    return Bounds(
+        *(next((getattr(c, n) for c in constraints if hasattr(c, n)), None) for n in Bounds._fields)
+    )
+
+
+def numbers(hint: Any, value: Any) -> Iterator[tuple[type, Bounds, Callable[[Any], Any]]]:
     """The numbers in a value of this type."""
     origin, args = get_origin(hint), get_args(hint)
     if hint in (int, float):
-        yield hint, None, lambda number: number
-    elif origin is Annotated:
-        yield args[0], next((a for a in args if isinstance(a, Range)), None), lambda number: number
+        yield hint, Bounds(), lambda number: number
+    elif origin is Annotated and args[0] in (int, float):
+        yield args[0], bounds(args[1:]), lambda number: number
     elif origin in (Union, types.UnionType):
         yield from (found for arg in args for found in numbers(arg, value))
     elif origin is tuple:
@@ -77,38 +94,38 @@ NUMBERS = [
 
 
 def test_there_are_many() -> None:
-    assert len({n.field for n in NUMBERS}) > 30
-    assert {"clip", "beta2", "rates.tried", "half_width", "max_hours", "devices"} <= {
-        n.field for n in NUMBERS
-    }
+    assert len({n.field for n in NUMBERS}) > 36
+    assert {
+        *("optimizer.clip", "optimizer.eps", "model.norm_eps", "schedule.final_fraction"),
+        *("rates.tried", "half_width", "max_hours", "devices"),
+    } <= {n.field for n in NUMBERS}
 
 
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda n: n.field)
 def test_each_has_a_range(number: Number) -> None:
-    assert number.allowed is not None
     if number.field != "rates.exponent":
-        assert (number.allowed.at_least, number.allowed.above) != (None, None)
+        assert (number.allowed.ge, number.allowed.gt) != (None, None)
 
 
 @st.composite
 def outside(draw: st.DrawFn) -> tuple[Number, Any]:
     """An option, and a number that it doesn't take."""
     number = draw(st.sampled_from(NUMBERS))
-    allowed = number.allowed or Range()
+    allowed = number.allowed
     wrong: list[st.SearchStrategy[Any]] = [st.sampled_from(["2", True, None, 1j])]
     if number.kind is float:
         wrong.append(st.sampled_from([math.nan, math.inf, -math.inf]))
     else:
         wrong.append(st.floats(0.1, 1e6).filter(lambda x: not x.is_integer()))
     numeric: Any = st.integers if number.kind is int else st.floats
-    if allowed.at_least is not None:
-        wrong.append(numeric(max_value=allowed.at_least).filter(lambda x: x < allowed.at_least))
-    if allowed.above is not None:
-        wrong.append(numeric(max_value=allowed.above))
-    if allowed.at_most is not None:
-        wrong.append(numeric(min_value=allowed.at_most).filter(lambda x: x > allowed.at_most))
-    if allowed.below is not None:
-        wrong.append(numeric(min_value=allowed.below))
+    if allowed.ge is not None:
+        wrong.append(numeric(max_value=allowed.ge).filter(lambda x: x < allowed.ge))
+    if allowed.gt is not None:
+        wrong.append(numeric(max_value=allowed.gt))
+    if allowed.le is not None:
+        wrong.append(numeric(min_value=allowed.le).filter(lambda x: x > allowed.le))
+    if allowed.lt is not None:
+        wrong.append(numeric(min_value=allowed.lt))
     found = draw(st.one_of(wrong))
     if found is None and number.field in ("members", "max_flops", "max_hours"):  # None is no cap
         found = math.nan
@@ -129,13 +146,15 @@ def test_a_number_outside_is_refused_by_its_field_in_a_line(drawn: tuple[Number,
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--beta2 1.5", "--beta2 1.5: must be at least 0 and below 1"),
+        ("--eps 0", "--eps 0.0: must be a positive number"),
+        ("--experts-per-token 2", "--experts-per-token 2: must be at most the number of experts, 1"),
+        ("--beta2 1.5", "--beta2 1.5: must be below 1"),
         ("--clip -1", "--clip -1.0: must be at least 0"),
-        ("--weight-decay -0.1", "--weight_decay -0.1: must be at least 0"),
-        ("--batch-size 0", "--batch_size 0: must be at least 1"),
-        ("--rates.coefficient nan", "--rates.coefficient nan: must be a positive number"),
-        ("--budgets 1e11 inf", "--budgets inf: must be a positive number"),
-        ("--lease-seconds 0", "--lease_seconds 0.0: must be a positive number"),
+        ("--weight-decay -0.1", "--weight-decay -0.1: must be at least 0"),
+        ("--batch-size 0", "--batch-size 0: must be at least 1"),
+        ("--rates.coefficient nan", "--rates.coefficient nan: must be a finite number"),
+        ("--budgets 1e11 inf", "--budgets inf: must be a finite number"),
+        ("--lease-seconds 0", "--lease-seconds 0.0: must be a positive number"),
     ],
 )
 def test_the_command_line_says_so_by_the_option(
@@ -147,7 +166,7 @@ def test_the_command_line_says_so_by_the_option(
 
 @pytest.mark.parametrize(
     "cls",
-    [SweepConfig, Rates, Execution, WorkerOptions, Caps, Adaptive],
+    [SweepConfig, ModelOptions, ScheduleOptions, Rates, Execution, WorkerOptions, Caps, Adaptive],
     ids=lambda cls: cls.__name__,
 )
 def test_each_field_has_its_sentence(cls: Any) -> None:
@@ -161,7 +180,7 @@ def test_each_field_has_its_sentence(cls: Any) -> None:
         if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
         if str(below.value.value).strip()
     }
-    assert [f.name for f in fields(cls) if f.name not in told] == []
+    assert [f.name for f in fields(cls) if f.name not in {*told, *GROUPS}] == []
 
 
 @pytest.mark.parametrize(

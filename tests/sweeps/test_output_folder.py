@@ -61,7 +61,7 @@ def test_a_config_by_value_is_compared_with_the_known_one_of_its_name() -> None:
 @pytest.fixture
 def config(config: SweepConfig) -> SweepConfig:
     """Wide enough for an adaptive sweep to begin."""
-    return replace(config, budgets=(2e8, 4e8, 8e8), ladder=(8, 12, 16), sizes=3, trackers=())
+    return config.with_options(budgets=(2e8, 4e8, 8e8), ladder=(8, 12, 16), sizes=3, trackers=())
 
 
 LOOSE = Adaptive(half_width=10.0, max_flops=1e11)
@@ -134,7 +134,7 @@ def test_the_run_table_loses_no_run_while_a_sweep_goes_further(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(replace(config, budgets=(*config.budgets, 1.6e9)), tmp_path / "out", refuse=stop)
+        run(config.with_options(budgets=(*config.budgets, 1.6e9)), tmp_path / "out", refuse=stop)
     tables.append({row["cell_id"] for row in read_rows(tmp_path / "out")})
     assert all(before <= table for table in tables)
 

@@ -158,7 +158,9 @@ def test_packed_and_alone_a_sweep_has_the_same_table(
 ) -> None:
     """Three rates tried and two further seeds, in processes that take them in turn or one by one."""
     rates = Rates(0.06, 0.5, (0.5, 1.0, 2.0), ((8, 1e8),))
-    config = replace(config, rates=rates, budgets=(2e8,), ladder=(8,), sizes=1, centre_width=8, replicates=2)
+    config = config.with_options(
+        rates=rates, budgets=(2e8,), ladder=(8,), sizes=1, centre_width=8, replicates=2
+    )
     tables = {}
     for members in (1, 4):
         out = tmp_path / str(members)

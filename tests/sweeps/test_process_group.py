@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,7 +61,7 @@ def leave(processes: list[subprocess.Popen[bytes]]) -> list[int]:
 def test_two_processes_train_what_one_does_and_go_on_after_leaving(
     run: Runner, narrow: SweepConfig, corpus: Corpus, tmp_path: Path
 ) -> None:
-    narrow = replace(narrow, budgets=(2e9,), centre_budget=2e9)  # long enough to be left in the middle
+    narrow = narrow.with_options(budgets=(2e9,), centre_budget=2e9)  # long enough to be left in the middle
     single = run(narrow, tmp_path / "single")
     store = Store.open(tmp_path / "both", narrow)
     plan = make_plan(narrow, corpus)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +86,7 @@ def test_cells_of_one_trunk_say_so(finished: list[dict[str, str]]) -> None:
 
 @pytest.mark.parametrize("keep", ["none", "trunks", "all"])
 def test_checkpoints_are_kept_as_asked(run: Runner, narrow: SweepConfig, tmp_path: Path, keep: str) -> None:
-    config = replace(narrow, keep=keep)  # pyright: ignore[reportArgumentType]  # one of the Literal's
+    config = narrow.with_options(keep=keep)  # pyright: ignore[reportArgumentType]  # one of the Literal's
     run(config, tmp_path)
     plan = make_plan(config, run.corpus)
     segments = plan.tree(plan.grid).segments
@@ -119,7 +118,7 @@ def test_a_failed_task_leaves_a_row_and_is_tried_again(
     keep: str,
     undisturbed: list[dict[str, str]],
 ) -> None:
-    config = replace(narrow, keep=keep)  # pyright: ignore[reportArgumentType]  # one of the Literal's
+    config = narrow.with_options(keep=keep)  # pyright: ignore[reportArgumentType]  # one of the Literal's
 
     grid = make_plan(config, run.corpus)
     doomed = list(grid.tree(grid.grid).segments)[failing]
@@ -142,7 +141,7 @@ def test_a_failed_task_leaves_a_row_and_is_tried_again(
 def test_a_diverged_cell_is_a_row_and_is_not_trained_again(
     run: Runner, narrow: SweepConfig, tmp_path: Path
 ) -> None:
-    wild = replace(narrow, rates=Rates(1e30), retries=0)
+    wild = narrow.with_options(rates=Rates(1e30), retries=0)
     rows = run(wild, tmp_path)
     assert {row["status"] for row in rows} == {"diverged"}
     assert {row["loss"] for row in rows} == {""}
@@ -155,7 +154,7 @@ def test_a_diverged_cell_is_a_row_and_is_not_trained_again(
 def test_a_sweep_may_go_further_and_trains_only_what_is_new(
     run: Runner, narrow: SweepConfig, tmp_path: Path
 ) -> None:
-    first = run(replace(narrow, budgets=narrow.budgets[:2]), tmp_path)
+    first = run(narrow.with_options(budgets=narrow.budgets[:2]), tmp_path)
     trained = {task.segment.segment_id for task in run.given}
     rows = run(narrow, tmp_path)
     assert run.given
@@ -181,7 +180,7 @@ def test_a_sweep_goes_on_past_a_cell_that_diverged(
     grid = make_plan(narrow, run.corpus).grid
     last = grid[-1].cell.recipe.schedule.decay_start(grid[-1].cell.steps)
     monkeypatch.setattr(module, "TrainingRun", SickRun)
-    rows = run(replace(narrow, retries=0), tmp_path)
+    rows = run(narrow.with_options(retries=0), tmp_path)
     assert [row["status"] for row in rows] == ["finished", "finished", "diverged"]
 
 
@@ -221,7 +220,7 @@ def test_a_loss_that_is_no_number_is_never_a_result(
     monkeypatch.setattr(
         "isoflop.sweeps.workers.execute.evaluate", lambda *_: np.full(64, np.nan, dtype=np.float32)
     )
-    narrow = replace(narrow, retries=0)
+    narrow = narrow.with_options(retries=0)
     rows = run(narrow, tmp_path)
     assert {row["status"] for row in rows} == {"diverged"}
     assert run(narrow, tmp_path) == rows
@@ -236,7 +235,7 @@ class Stopped(BaseException):
 def test_a_sweep_stopped_anywhere_and_run_again_is_the_same(
     run: Runner, narrow: SweepConfig, tmp_path: Path, after: int, undisturbed: list[dict[str, str]]
 ) -> None:
-    config = replace(narrow, checkpoint_steps=60, keep="none")
+    config = narrow.with_options(checkpoint_steps=60, keep="none")
     done: list[str] = []
 
     def stop(task: Task) -> None:
@@ -254,7 +253,7 @@ def test_a_sweep_stopped_anywhere_and_run_again_is_the_same(
 def test_stages_in_order(run: Runner, config: SweepConfig, tmp_path: Path) -> None:
     """Rates tuned at one width, the grid by the rule, then replicates and checks at the minima."""
     rates = Rates(0.06, 0.5, (0.5, 1.0, 2.0), ((8, 1e8),))
-    config = replace(config, rates=rates, budgets=(1e8, 2e8), ladder=(8, 12), sizes=2, checks=True)
+    config = config.with_options(rates=rates, budgets=(1e8, 2e8), ladder=(8, 12), sizes=2, checks=True)
     rows = run(config, tmp_path)
     tuning, checks = read_rows(tmp_path, "tuning.csv"), read_rows(tmp_path, "checks.csv")
     summary = json.loads((tmp_path / "summary.json").read_text())
@@ -313,7 +312,7 @@ def open_tracker(sweep, folder, warn):
 
 def test_a_slow_tracker_hears_of_each_cell_once(run: Runner, narrow: SweepConfig, tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(SLOW_TRACKER)
-    run(replace(narrow, trackers=(str(tmp_path / "slow.py"),)), tmp_path / "out")
+    run(narrow.with_options(trackers=(str(tmp_path / "slow.py"),)), tmp_path / "out")
     assert len(list((tmp_path / "out").glob("told-*"))) == 3
 
 
@@ -334,7 +333,7 @@ def test_a_broken_tracker_is_dropped_with_one_warning_and_caught_up_later(
 ) -> None:
     plugin = tmp_path / "flaky.py"
     plugin.write_text(BROKEN_TRACKER)
-    config = replace(narrow, trackers=(str(plugin), "jsonl"))
+    config = narrow.with_options(trackers=(str(plugin), "jsonl"))
     rows = run(config, tmp_path / "out")
     assert {row["status"] for row in rows} == {"finished"}
     assert len([line for line in run.said if "the line is dead" in line]) == 1
@@ -376,7 +375,7 @@ def test_a_cell_that_learnt_nothing_is_marked(
     run: Runner, narrow: SweepConfig, corpus: Corpus, tmp_path: Path
 ) -> None:
     """Its gradients are cut to nothing, so that it stays near where it began: it finishes, and counts."""
-    rows = run(replace(narrow, clip=1e-12, weight_decay=0.0, rates=Rates(1e-6), budgets=(1e8,)), tmp_path)
+    rows = run(narrow.with_options(clip=1e-12, weight_decay=0.0, rates=Rates(1e-6), budgets=(1e8,)), tmp_path)
     (row,) = rows
     assert row["status"] == "finished"
     assert float(row["baseline_loss"]) == corpus.baseline_loss < float(row["loss"])

@@ -16,8 +16,8 @@ from tests.support.small import small_recipe
 
 RECIPES = [
     small_recipe(),
-    small_recipe(schedule=Schedule("cosine", 5)),
-    small_recipe(init_seed=1, schedule=Schedule("wsd", 3, decay_fraction=0.5)),
+    small_recipe(schedule=Schedule("cosine", warmup_steps=5)),
+    small_recipe(init_seed=1, schedule=Schedule("wsd", warmup_steps=3, decay_fraction=0.5)),
 ]
 
 cells = st.lists(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,7 +43,7 @@ def said(folder: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
 def config(config: SweepConfig) -> SweepConfig:
     """Every stage: four cells to tune by, six in the grid, two replicates and three checks."""
     rates = Rates(0.06, 0.5, (0.5, 1.0, 2.0, 4.0), ((8, 2e8),))
-    return replace(config, rates=rates, checks=True, trackers=())
+    return config.with_options(rates=rates, checks=True, trackers=())
 
 
 def stop_after(count: int) -> Refuse:
@@ -75,11 +74,11 @@ def test_a_finished_sweep(
 def test_stages_that_a_sweep_has_not_are_not_named(
     run: Runner, config: SweepConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    small = replace(config, rates=Rates(0.06), checks=False, replicates=0)
+    small = config.with_options(rates=Rates(0.06), checks=False, replicates=0)
     run(small, tmp_path / "out")
     assert set(said(tmp_path / "out", capsys)) == {"state", "grid", "FLOPs", "last"}
     with pytest.raises(KeyboardInterrupt):
-        run(replace(small, seed=1), tmp_path / "half", refuse=stop_after(4))
+        run(small.with_options(seed=1), tmp_path / "half", refuse=stop_after(4))
     told = said(tmp_path / "half", capsys)
     assert set(told) == {"state", "grid", "FLOPs", "last"}
     assert "pending" in told["grid"]
@@ -123,7 +122,7 @@ def test_before_anything_has_begun_all_is_to_come(
 def test_an_adaptive_sweep(
     run: Runner, config: SweepConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wide = replace(config, budgets=(2e8, 4e8, 8e8), sizes=3, checks=False)
+    wide = config.with_options(budgets=(2e8, 4e8, 8e8), sizes=3, checks=False)
     run(wide, tmp_path / "out", adaptive=Adaptive(half_width=10.0, max_flops=1e11))
     told = said(tmp_path / "out", capsys)
     assert told["state"] == "finished"

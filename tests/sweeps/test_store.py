@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,7 +27,7 @@ def test_another_sweeps_folder_is_refused_by_the_field_that_differs(
         UserError,
         match=r"holds another sweep: eval_windows is 64 there and 32 here, seed is 0 there and 3 here",
     ):
-        Store.open(tmp_path, replace(config, seed=3, eval_windows=32))
+        Store.open(tmp_path, config.with_options(seed=3, eval_windows=32))
 
 
 def test_a_folder_of_before_a_field_was_there_is_the_same_sweep(config: SweepConfig, tmp_path: Path) -> None:
@@ -38,11 +37,11 @@ def test_a_folder_of_before_a_field_was_there_is_the_same_sweep(config: SweepCon
     store.write_json("sweep.json", facts)
     Store.open(tmp_path, config)
     with pytest.raises(UserError, match="retries is 2 there and 1 here"):
-        Store.open(tmp_path, replace(config, retries=1))
+        Store.open(tmp_path, config.with_options(retries=1))
 
 
 def test_numbers_of_a_refusal_are_short(config: SweepConfig, tmp_path: Path) -> None:
-    Store.open(tmp_path, replace(config, budgets=(1e11, 1.6e11)))
+    Store.open(tmp_path, config.with_options(budgets=(1e11, 1.6e11)))
     with pytest.raises(
         UserError, match=r"budgets is \[1e\+11, 1\.6e\+11\] there and \[2e\+08, 4e\+08\] here"
     ):
@@ -52,10 +51,10 @@ def test_numbers_of_a_refusal_are_short(config: SweepConfig, tmp_path: Path) -> 
 def test_more_budgets_are_the_same_sweep_gone_further(config: SweepConfig, tmp_path: Path) -> None:
     Store.open(tmp_path, config)
     (tmp_path / "summary.json").write_text("{}")
-    further = replace(config, budgets=(*config.budgets, 1e9))
+    further = config.with_options(budgets=(*config.budgets, 1e9))
     assert Store.open(tmp_path, further).config() == further
     assert not (tmp_path / "summary.json").exists()
-    for other in (config, replace(config, budgets=(1e8, *config.budgets))):
+    for other in (config, config.with_options(budgets=(1e8, *config.budgets))):
         with pytest.raises(UserError, match="budgets is"):
             Store.open(tmp_path, other)
 

@@ -143,7 +143,7 @@ def test_a_corpus_is_resident_by_its_size_in_bytes(
 def test_a_run_that_explodes_ends_at_its_first_loss_that_is_no_number(
     rate: float, whole: Segment, corpus: Corpus
 ) -> None:
-    wild = replace(whole.recipe, optimizer=AdamW(peak_lr=rate), schedule=Schedule("wsd", 1))
+    wild = replace(whole.recipe, optimizer=AdamW(peak_lr=rate), schedule=Schedule("wsd", warmup_steps=1))
     trained = run_segment(replace(whole, recipe=wild), corpus, None)
     assert trained.diverged
     assert 1 < len(trained.losses) < 40

@@ -59,7 +59,7 @@ def test_a_decay_may_end_above_zero() -> None:
 def test_rates_stay_between_zero_and_the_peak(
     name: Any, warmup: int, total: int, decay: float, final: float
 ) -> None:
-    schedule = Schedule(name, warmup, decay, final)
+    schedule = Schedule(name, warmup_steps=warmup, decay_fraction=decay, final_fraction=final)
     rates = whole(schedule, total)
     assert rates.shape == (total,)
     assert np.all(rates > 0), "a step that doesn't move is a step wasted"
@@ -73,7 +73,7 @@ def test_rates_stay_between_zero_and_the_peak(
 def test_rates_do_not_depend_on_where_a_run_is_cut(
     name: Any, warmup: int, total: int, decay: float, data: st.DataObject
 ) -> None:
-    schedule = Schedule(name, warmup, decay)
+    schedule = Schedule(name, warmup_steps=warmup, decay_fraction=decay)
     cut = data.draw(st.integers(0, total))
     parts = [learning_rates(schedule, PEAK, a, b, total) for a, b in ((0, cut), (cut, total))]
     np.testing.assert_array_equal(np.concatenate(parts), whole(schedule, total))
@@ -81,7 +81,7 @@ def test_rates_do_not_depend_on_where_a_run_is_cut(
 
 @given(warmups, steps, fractions)
 def test_the_trunk_is_the_beginning_of_every_branch(warmup: int, total: int, decay: float) -> None:
-    schedule = Schedule("wsd", warmup, decay)
+    schedule = Schedule("wsd", warmup_steps=warmup, decay_fraction=decay)
     branch_at = schedule.decay_start(total)
     trunk = learning_rates(schedule, PEAK, 0, branch_at, None)
     np.testing.assert_array_equal(trunk, whole(schedule, total)[:branch_at])
@@ -89,12 +89,12 @@ def test_the_trunk_is_the_beginning_of_every_branch(warmup: int, total: int, dec
 
 @given(st.integers(1, 2000), fractions)
 def test_branches_leave_the_trunk_in_order(total: int, decay: float) -> None:
-    schedule = Schedule("wsd", 0, decay)
+    schedule = Schedule("wsd", warmup_steps=0, decay_fraction=decay)
     assert 0 <= schedule.decay_start(total) <= schedule.decay_start(total + 1) <= total + 1
 
 
 @pytest.mark.parametrize("name", ["cosine", "linear"])
 def test_only_wsd_has_a_trunk(name: Any) -> None:
-    assert Schedule(name, 3).decay_start(50) == 0
+    assert Schedule(name, warmup_steps=3).decay_start(50) == 0
     with pytest.raises(ValueError, match="has no trunk"):
-        learning_rates(Schedule(name, 3), PEAK, 0, 10, None)
+        learning_rates(Schedule(name, warmup_steps=3), PEAK, 0, 10, None)

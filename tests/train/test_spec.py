@@ -44,7 +44,7 @@ def changes(value: Any, hints: dict[str, Any]) -> list[Any]:
         elif isinstance(old, str):
             new = [old + "x"]
         else:
-            new = [2 * old + 2 if isinstance(old, int) else old + 0.125]
+            new = [2 * old + 2 if isinstance(old, int) else 0.5 * old + 0.125]
         changed += [replace(value, **{field.name: one}) for one in new]
     return changed
 
@@ -87,7 +87,7 @@ def test_names_are_the_same_in_every_process(seed: str) -> None:
     [
         (CellSpec, ("steps",), "many"),
         (CellSpec, ("recipe", "model", "width"), None),
-        (CellSpec, ("recipe", "schedule", "name"), "constant"),
+        (CellSpec, ("recipe", "schedule", "warmup_steps"), "constant"),
         (Segment, ("stop",), [1]),
         (SweepConfig, ("budgets",), "1e9"),
         (SweepConfig, ("rates", "coefficient"), "high"),
@@ -109,7 +109,7 @@ def test_json_that_does_not_fit_names_the_field(cls: Any, path: tuple[str, ...],
 def test_json_of_a_shape_that_cannot_be_built_is_refused() -> None:
     value = to_json(CELL)
     value["recipe"]["model"]["head_dim"] = 7
-    with pytest.raises(UserError, match="head_dim is 7"):
+    with pytest.raises(UserError, match="head_dim: Input should be a multiple of 2"):
         from_json(CellSpec, value)
 
 

@@ -21,7 +21,10 @@ def final_loss(source: str, steps: int, width: int = 16, rate: float = 0.01) -> 
     """The corpus, and the held-out loss of a small model after some steps of 16 windows."""
     corpus = prepare(source, "bytes")
     model = small_model(width, vocab_size=corpus.vocab_size)
-    optimizer, schedule = AdamW(peak_lr=rate, weight_decay=0.0), Schedule("wsd", 20, decay_fraction=0.4)
+    optimizer, schedule = (
+        AdamW(peak_lr=rate, weight_decay=0.0),
+        Schedule("wsd", warmup_steps=20, decay_fraction=0.4),
+    )
     recipe = replace(small_recipe(corpus, model=model), batch_size=16, optimizer=optimizer, schedule=schedule)
     trained = run_segment(Segment(recipe, 0, steps, steps, None), corpus, None)
     cell = CellSpec(recipe, steps, "heldout", 1024)
