@@ -24,18 +24,10 @@ from typing import Any, NamedTuple
 from flax import nnx
 
 from isoflop.models.roles import HiddenMatrix, Readout, Router, map_roles
-from isoflop.train.spec import Parametrization, Recipe
-
-BASE_WIDTH = 64
-BASE_DEPTH = 2
+from isoflop.train.spec import BASE_WIDTH, Recipe
 
 READS_FEATURES = (HiddenMatrix, Readout, Router)
 """Matrices that sum over `width` features, so that their right rate falls with it; these alone decay."""
-
-
-def branch_scale(parametrization: Parametrization, depth: int) -> float:
-    """What each residual branch of a model of `depth` layers is multiplied by."""
-    return BASE_DEPTH / depth if parametrization == "completep" else 1.0
 
 
 class Multipliers(NamedTuple):

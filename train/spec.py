@@ -18,6 +18,9 @@ RESULTS_VERSION = 2
 """Part of every hash. Raised by any change of this code that changes the numbers a recipe gives."""
 
 Parametrization = Literal["standard", "mup", "completep"]
+BASE_WIDTH, BASE_DEPTH = 64, 2
+"""Features and layers at which all parametrizations (`isoflop.train.parametrization`) are the same model."""
+
 Split = Literal["train", "tune", "heldout"]
 
 
@@ -126,6 +129,11 @@ class Schedule(ScheduleOptions):
     def decay_start(self, steps: int) -> int:
         """First step of a `steps`-step run that depends on where the run ends."""
         return steps - round(self.decay_fraction * steps) if self.name == "wsd" else 0
+
+
+def branch_scale(parametrization: Parametrization, depth: int) -> float:
+    """What each residual branch of a model of `depth` layers is multiplied by."""
+    return BASE_DEPTH / depth if parametrization == "completep" else 1.0
 
 
 @dataclass(frozen=True)

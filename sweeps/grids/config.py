@@ -23,8 +23,7 @@ from isoflop.base.errors import UserError
 from isoflop.base.fields import Count, Fraction, InvalidFieldError, Positive, check_fields
 from isoflop.models import ModelConfig, family, ledger
 from isoflop.models.config import Dtype, ModelOptions
-from isoflop.train.parametrization import branch_scale
-from isoflop.train.spec import OptimizerOptions, Parametrization, ScheduleOptions
+from isoflop.train.spec import OptimizerOptions, Parametrization, ScheduleOptions, branch_scale
 
 
 class Vocabulary(Protocol):

@@ -14,13 +14,18 @@ from isoflop.models import build
 from isoflop.models.roles import ROLES, HiddenMatrix, Readout, Router
 from isoflop.train.data.batches import CHUNK
 from isoflop.train.parametrization import (
-    BASE_DEPTH,
-    BASE_WIDTH,
-    branch_scale,
     decay_multiplier,
     rate_multiplier,
 )
-from isoflop.train.spec import AdamW, Muon, Parametrization, Recipe
+from isoflop.train.spec import (
+    BASE_DEPTH,
+    BASE_WIDTH,
+    AdamW,
+    Muon,
+    Parametrization,
+    Recipe,
+    branch_scale,
+)
 from isoflop.train.step import TrainState, programs
 from tests.support.small import small_model, small_recipe
 from tests.train.test_step import leaves
