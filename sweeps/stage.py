@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from isoflop.base.errors import UserError
 from isoflop.sweeps.launchers import Launcher
-from isoflop.sweeps.launchers.restarts import last_line
+from isoflop.sweeps.launchers.pool import last_line
 from isoflop.sweeps.queue import board as boards
 from isoflop.sweeps.queue.board import Board
 from isoflop.sweeps.queue.claims import Claim, Claims

@@ -27,15 +27,15 @@ class Launcher(Protocol):
         ...
 
     def scale(self, wanted: int) -> list[str]:
-        """Sees to it that `wanted` workers, or `worker_count` if that is less, run or are queued.
+        """See to it that `wanted` workers, or `worker_count` if that is less, run or are queued.
 
-        It never waits long. Returns a line for each worker that ended badly since the last call. Raises
+        It never waits long. Return a line for each worker that ended badly since the last call. Raises
         `UserError` where none can be had.
         """
         ...
 
     def close(self) -> None:
-        """Asks the workers to save and leave, and waits for a bounded time."""
+        """Ask the workers to save and leave, and wait for a bounded time."""
         ...
 
 
@@ -47,7 +47,7 @@ class Queueing(Protocol):
     def waiting(self) -> str:
         """What all workers wait for, such as "4 workers are queued"; empty while any of them runs.
 
-        A sweep whose launcher says so is not taken to be stuck.
+        A sweep whose launcher says so is not taken to be stalled.
         """
         ...
 

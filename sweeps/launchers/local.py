@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from isoflop.base.errors import UserError
-from isoflop.sweeps.launchers.restarts import GRACE_SECONDS, Patience, exit_message
+from isoflop.sweeps.launchers.pool import GRACE_SECONDS, WorkerPool
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.workers import child
 from isoflop.sweeps.workers.options import WorkerOptions
@@ -28,9 +28,9 @@ def refuse_missing(execution: Execution) -> None:
     child.refuse_missing_platform(execution)
 
 
-def open_launcher(store: Store, worker_options: WorkerOptions) -> Local:
+def open_launcher(store: Store, worker_options: WorkerOptions) -> LocalLauncher:
     """This machine's cores or accelerators, for the sweep in `store`."""
-    return Local(store, worker_options)
+    return LocalLauncher(store, worker_options)
 
 
 @dataclass(frozen=True)
@@ -47,30 +47,40 @@ class Slot:
         return f"place {self.number}" if self.gpu is None else f"GPU {self.gpu}"
 
 
-class Local:
+class LocalLauncher(WorkerPool):
     """Processes of this machine; each compiles a width's programs once for all its tasks."""
 
     def __init__(self, store: Store, worker_options: WorkerOptions) -> None:
         refuse_missing(worker_options.execution)
-        self.store, self.worker_options = store, worker_options
+        self.log = store.path / "worker.log"
+        super().__init__(store, worker_options, self.log)
         self.slots = _slots(worker_options.execution)
         self.workers: dict[Slot, subprocess.Popen[bytes]] = {}
-        self.log = store.path / "worker.log"
-        self.patience = Patience(store, self.log)
 
     @property
     def worker_count(self) -> int:
         return len(self.slots)
 
-    def scale(self, wanted: int) -> list[str]:
-        said = [line for slot in list(self.workers) if (line := self._reap(slot))]
-        self.patience.hear(bool(said), bool(self.workers))
-        for slot in self.slots if self.patience.is_over() else ():
-            if len(self.workers) >= wanted:
-                break
-            if slot not in self.workers:
-                self.workers[slot] = self._start(slot)
-        return said
+    def alive(self) -> int:
+        return len(self.workers)
+
+    def reap(self) -> list[str]:
+        lines = []
+        for slot, process in list(self.workers.items()):
+            if (status := process.poll()) is not None:
+                del self.workers[slot]
+                if why := self.exit_message(status):
+                    lines.append(f"the worker on {slot} {why} (see worker.log); another takes its place")
+        return lines
+
+    def start(self, count: int) -> list[str]:
+        free = [slot for slot in self.slots if slot not in self.workers]
+        for slot in free[:count]:
+            with self.log.open("a") as log:
+                self.workers[slot] = child.start(
+                    self.store.path, self.worker_options, core=slot.core, gpu=slot.gpu, log=log
+                )
+        return []
 
     def close(self) -> None:
         with contextlib.suppress(KeyboardInterrupt):  # a second one: at once, and nothing else is lost
@@ -84,19 +94,6 @@ class Local:
             process.kill()
             process.wait()
         self.workers.clear()
-
-    def _start(self, slot: Slot) -> subprocess.Popen[bytes]:
-        with self.log.open("a") as log:
-            return child.start(self.store.path, self.worker_options, core=slot.core, gpu=slot.gpu, log=log)
-
-    def _reap(self, slot: Slot) -> str:
-        """Forgets a worker that has ended; what there is to say of its end."""
-        status = self.workers[slot].poll()
-        if status is None:
-            return ""
-        del self.workers[slot]
-        why = exit_message(status, self.store, self.worker_options)
-        return f"the worker on {slot} {why} (see worker.log); another takes its place" if why else ""
 
 
 def _slots(execution: Execution) -> Sequence[Slot]:

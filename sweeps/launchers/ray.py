@@ -13,19 +13,21 @@ from typing import Any
 
 from isoflop.base.errors import UserError
 from isoflop.sweeps.launchers.options import read_options
-from isoflop.sweeps.launchers.restarts import GRACE_SECONDS, Patience, exit_message
+from isoflop.sweeps.launchers.pool import GRACE_SECONDS, WorkerPool
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.workers import child
 from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.execution import Execution
 
-LOOK_SECONDS = 0.2
+POLL_SECONDS = 0.2
+"""Between two looks of an actor at its worker."""
 
 ANSWER_SECONDS = 10.0
+"""What a cluster that was named may take to answer."""
 
 
 @dataclass(frozen=True)
-class Ray:
+class RayOptions:
     """What a worker asks of the cluster."""
 
     address: str = ""
@@ -56,7 +58,7 @@ def open_launcher(store: Store, worker_options: WorkerOptions, options: str = ""
 
     Raises `UserError` where Ray is not installed, the cluster doesn't answer, or no worker fits any node.
     """
-    settings = read_options(Ray, "ray", options)
+    settings = read_options(RayOptions, "ray", options)
     refuse_missing(worker_options.execution)
     import ray
 
@@ -72,20 +74,20 @@ def open_launcher(store: Store, worker_options: WorkerOptions, options: str = ""
     return launcher
 
 
-class RayLauncher:
-    """Keeps an actor for each worker. `ours`: whether this process joined the cluster for it."""
+class RayLauncher(WorkerPool):
+    """An actor for each worker. `ours`: whether this process joined the cluster for it."""
 
-    def __init__(self, store: Store, worker_options: WorkerOptions, settings: Ray, ours: bool) -> None:
-        self.store, self.worker_options, self.settings, self.ours = store, worker_options, settings, ours
+    def __init__(self, store: Store, worker_options: WorkerOptions, settings: RayOptions, ours: bool) -> None:
+        self.logs = store.path.resolve() / "ray"
+        super().__init__(store, worker_options, self.logs)
+        self.settings, self.ours = settings, ours
         cores, gpus = child.cores_and_gpus(worker_options.execution, settings.cpus, settings.gpus)
         further = {name: float(amount) for name, amount in settings.resources.items()}
         self.need = {name: n for name, n in {"CPU": cores, "GPU": gpus, **further}.items() if n}
-        self.logs = store.path.resolve() / "ray"
-        self.patience = Patience(store, self.logs)
         self.workers: dict[Any, Any] = {}
-        """By what each will end with, its actor."""
+        """Actor by the reference of its `run`, which is ready once the worker has ended."""
         self.placed: dict[Any, Any] = {}
-        """By the same, what is there once the actor has its place on a node."""
+        """By the same, the reference of its `placed`, which is ready once the actor runs on a node."""
 
     @property
     def worker_count(self) -> int:
@@ -96,16 +98,6 @@ class RayLauncher:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         return sum(min(int(node.get(name, 0) // n) for name, n in self.need.items()) for node in nodes)
 
-    def scale(self, wanted: int) -> list[str]:
-        said = [line for end in self._ended(0.0) if (line := self._reap(end))]
-        self.patience.hear(bool(said), bool(self.workers))
-        missing = min(wanted, self.worker_count) - len(self.workers)
-        if missing > 0 and self.patience.is_over():
-            self.logs.mkdir(exist_ok=True)
-            for _ in range(missing):
-                self._start()
-        return said
-
     @property
     def waiting(self) -> str:
         import ray
@@ -115,11 +107,52 @@ class RayLauncher:
         need = ", ".join(f"{name} {amount:g}" for name, amount in self.need.items())
         return f"{len(self.placed)} workers wait for room on the Ray cluster ({need} each)"
 
+    def alive(self) -> int:
+        return len(self.workers)
+
+    def reap(self) -> list[str]:
+        import ray
+        from ray.exceptions import RayError
+
+        lines = []
+        for run in self._ended(0.0):
+            del self.workers[run], self.placed[run]
+            try:
+                log, status = ray.get(run)
+            except RayError as error:  # its node or its actor is gone
+                lines.append(f"a worker is lost: {' '.join(str(error).split())}")
+                continue
+            if why := self.exit_message(status):
+                lines.append(f"the worker of {log} {why}")
+        return lines
+
+    def start(self, count: int) -> list[str]:
+        import ray
+
+        self.logs.mkdir(exist_ok=True)
+        # An actor whose coordinator dies is killed, and would take its child with it before that can save.
+        variables = {"RAY_kill_child_processes_on_worker_exit": "0"}
+        if path := os.environ.get("PYTHONPATH"):
+            variables["PYTHONPATH"] = path
+        options: dict[str, Any] = {
+            "num_cpus": self.need.get("CPU", 0),
+            "num_gpus": self.need.get("GPU", 0),
+            "resources": {name: n for name, n in self.need.items() if name not in ("CPU", "GPU")},
+            "max_concurrency": 3,  # it answers, and can be asked to leave, while it waits for the worker
+            "runtime_env": {"env_vars": variables},
+        }
+        actor_class: Any = ray.remote(**options)(WorkerActor)
+        for _ in range(count):
+            actor = actor_class.remote(self.store.path.resolve(), self.worker_options, self.logs)
+            run = actor.run.remote()
+            self.workers[run], self.placed[run] = actor, actor.placed.remote()
+        return []
+
     def close(self) -> None:
         import ray
 
-        for end in [end for end, placed in self.placed.items() if not ray.wait([placed], timeout=0.0)[0]]:
-            ray.kill(self.workers.pop(end))  # one that has no place yet has nothing to save
+        for run in [run for run, placed in self.placed.items() if not ray.wait([placed], timeout=0.0)[0]]:
+            ray.kill(self.workers.pop(run))  # one that has no place yet has nothing to save
         with contextlib.suppress(KeyboardInterrupt):  # a second one: at once, and nothing else is lost
             for actor in self.workers.values():
                 actor.leave.remote()
@@ -132,46 +165,14 @@ class RayLauncher:
             ray.shutdown()
 
     def _ended(self, seconds: float) -> list[Any]:
-        """Those that have ended, once all have or `seconds` are over."""
+        """The runs that have ended, once all have or `seconds` are over."""
         import ray
 
-        ends = list(self.workers)
-        return ray.wait(ends, num_returns=len(ends), timeout=seconds)[0] if ends else []
-
-    def _start(self) -> None:
-        import ray
-
-        # An actor whose coordinator dies is killed, and would take its child with it before that can save.
-        variables = {"RAY_kill_child_processes_on_worker_exit": "0"}
-        if path := os.environ.get("PYTHONPATH"):
-            variables["PYTHONPATH"] = path
-        options: dict[str, Any] = {
-            "num_cpus": self.need.get("CPU", 0),
-            "num_gpus": self.need.get("GPU", 0),
-            "resources": {name: n for name, n in self.need.items() if name not in ("CPU", "GPU")},
-            "max_concurrency": 3,  # it answers, and hears that it should leave, while it waits for the worker
-            "runtime_env": {"env_vars": variables},
-        }
-        actor_class: Any = ray.remote(**options)(Keeper)
-        actor = actor_class.remote(self.store.path.resolve(), self.worker_options, self.logs)
-        end = actor.run.remote()
-        self.workers[end], self.placed[end] = actor, actor.placed.remote()
-
-    def _reap(self, end: Any) -> str:
-        """Forgets a worker that has ended; what there is to say of its end."""
-        import ray
-        from ray.exceptions import RayError
-
-        del self.workers[end], self.placed[end]
-        try:
-            log, status = ray.get(end)
-        except RayError as error:  # its node or its actor is gone
-            return f"a worker is lost: {' '.join(str(error).split())}"
-        why = exit_message(status, self.store, self.worker_options)
-        return f"the worker of {log} {why}" if why else ""
+        runs = list(self.workers)
+        return ray.wait(runs, num_returns=len(runs), timeout=seconds)[0] if runs else []
 
 
-class Keeper:
+class WorkerActor:
     """The actor: has a worker as its child on its node. The worker leaves when the actor is gone."""
 
     def __init__(self, folder: Path, worker_options: WorkerOptions, logs: Path) -> None:
@@ -184,7 +185,7 @@ class Keeper:
         with self.log.open("w") as log:
             process = child.start(self.folder, self.worker_options, log=log)
         while process.poll() is None:
-            if self.leaving.wait(LOOK_SECONDS):
+            if self.leaving.wait(POLL_SECONDS):
                 child.leave(process, GRACE_SECONDS)
         return self.log, process.returncode
 

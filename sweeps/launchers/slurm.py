@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from isoflop.base.errors import UserError
 from isoflop.sweeps.launchers.options import read_options
-from isoflop.sweeps.launchers.restarts import Patience, exit_message
+from isoflop.sweeps.launchers.pool import WorkerPool
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.workers import child
 from isoflop.sweeps.workers.options import WorkerOptions
@@ -38,7 +38,7 @@ QUEUED = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "RESV_DEL_HOLD",
 """States of a job that has yet to run."""
 
 REQUEUE_SECONDS = 10.0
-"""Of the grace time, what is left for the queue."""
+"""The part of the grace time that is left for queueing the job again."""
 
 OVER = {
     *("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY"),
@@ -46,12 +46,12 @@ OVER = {
 }
 """States of a job that will not run again; COMPLETING may be one that is queued again."""
 
-NO_END_OF_REQUEUES = 1_000_000
+MAX_TIMEOUTS = 1_000_000
 """A worker that finds nothing to do ends by itself: how often its time ran out says nothing."""
 
 
 @dataclass(frozen=True)
-class Slurm:
+class SlurmOptions:
     """What a worker asks of the cluster; what is left empty is the cluster's default."""
 
     workers: int = 4
@@ -105,56 +105,92 @@ def open_launcher(store: Store, worker_options: WorkerOptions, options: str = ""
     Raises `UserError` where submitit or SLURM's commands are not installed, or the scheduler doesn't answer.
     """
     refuse_missing(worker_options.execution)
-    return SlurmLauncher(store, worker_options, read_options(Slurm, "slurm", options))
+    return SlurmLauncher(store, worker_options, read_options(SlurmOptions, "slurm", options))
 
 
-class SlurmLauncher:
-    """Keeps a sweep's workers in the queue; their jobs are known by a name made from the folder's path."""
+class SlurmLauncher(WorkerPool):
+    """Workers as jobs of the queue, known by a name made from the folder's path."""
 
-    def __init__(self, store: Store, worker_options: WorkerOptions, settings: Slurm) -> None:
-        self.worker_options, self.settings = worker_options, settings
+    def __init__(self, store: Store, worker_options: WorkerOptions, settings: SlurmOptions) -> None:
         self.folder = store.path.resolve()
-        self.name = job_name(self.folder)
+        self.logs = self.folder / "slurm"
+        super().__init__(store, worker_options, self.logs)
+        self.settings, self.name = settings, job_name(self.folder)
         # An earlier coordinator's workers, if any, are this one's now.
         self.jobs = _queue(self.name)
-        self.alive = {i for i, job in self.jobs.items() if job.state not in OVER}
-        self.patience, self.next_look = Patience(store, self.folder / "slurm"), 0.0
-        self.answered = time.monotonic()
-        self.silent = ""
+        self.running = {i for i, job in self.jobs.items() if job.state not in OVER}
+        self.next_poll, self.answered = 0.0, time.monotonic()
+        self.no_answer = ""
+        """Why the scheduler does not answer; empty while it does."""
 
     @property
     def worker_count(self) -> int:
         return self.settings.workers
 
+    @property
+    def waiting(self) -> str:
+        if self.no_answer:
+            return self.no_answer if time.monotonic() - self.answered < SILENT_SECONDS else ""
+        # A job that was submitted since the last look waits too.
+        jobs = [self.jobs.get(i, Job("PENDING", 0)) for i in self.running]
+        if not jobs or any(job.state not in QUEUED for job in jobs):
+            return ""
+        reasons = ", ".join(sorted({job.reason for job in jobs if job.reason}))
+        return f"{len(jobs)} workers are queued on SLURM{f' ({reasons})' if reasons else ''}"
+
     def scale(self, wanted: int) -> list[str]:
-        now = time.monotonic()
-        if now < self.next_look:
+        if time.monotonic() < self.next_poll:
             return []
-        self.next_look = now + POLL_SECONDS
+        self.next_poll = time.monotonic() + POLL_SECONDS
         try:
             self.jobs = _queue(self.name)
         except UserError as error:
-            said = [] if self.silent else [str(error)]
-            self.silent = str(error)
-            return said
-        self.answered, self.silent = time.monotonic(), ""
-        said = self._ended(self.jobs)
-        self.patience.hear(bool(said), bool(self.alive))
-        missing = min(wanted, self.worker_count) - len(self.alive)
-        if missing > 0 and self.patience.is_over():
-            said += self._submit(missing)
-        return said
+            lines = [] if self.no_answer else [str(error)]
+            self.no_answer = str(error)
+            return lines
+        self.answered, self.no_answer = time.monotonic(), ""
+        return super().scale(wanted)
 
-    @property
-    def waiting(self) -> str:
-        if self.silent:
-            return self.silent if time.monotonic() - self.answered < SILENT_SECONDS else ""
-        # A job that was submitted since the last look waits too.
-        known = [self.jobs.get(i, Job("PENDING", 0)) for i in self.alive]
-        if not known or any(job.state not in QUEUED for job in known):
+    def alive(self) -> int:
+        return len(self.running)
+
+    def reap(self) -> list[str]:
+        running = {i for i, job in self.jobs.items() if job.state not in OVER}
+        ended, self.running = self.running - running, running
+        return [line for i in sorted(ended) if (line := self._exit_line(i))]
+
+    def _exit_line(self, i: str) -> str:
+        """What there is to say of a job that ended, if it did not complete."""
+        job = self.jobs.get(i, self.jobs.get(i.partition("_")[0]))  # SLURM drops what never began
+        if job is None:  # and forgets the others after some minutes; what a worker gave as its result stays
+            result = self.logs / f"{i}_0_result.pkl"
+            job = Job("COMPLETED" if result.exists() else "no longer in the queue", 0)
+        why = self.exit_message(job.status) or f"is {job.state}"
+        if job.state == "COMPLETED":
             return ""
-        reasons = ", ".join(sorted({job.reason for job in known if job.reason}))
-        return f"{len(known)} workers are queued on SLURM{f' ({reasons})' if reasons else ''}"
+        return f"the worker of SLURM job {i} {why} (see {self.logs / i}_0_log.out)"
+
+    def start(self, count: int) -> list[str]:
+        import submitit
+        from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+        executor = submitit.SlurmExecutor(self.logs, max_num_timeout=MAX_TIMEOUTS)
+        asked = parameters(self.settings, self.worker_options.execution)
+        executor.update_parameters(**asked, job_name=self.name)
+        grace = max(1.0, self.settings.signal_delay - REQUEUE_SECONDS)
+        worker = WorkerJob(self.folder, self.worker_options, grace)
+        try:
+            with _outside_of_jobs(), executor.batch():
+                jobs = [executor.submit(worker) for _ in range(count)]
+        except (FailedJobError, FailedSubmissionError, subprocess.SubprocessError, OSError) as error:
+            last = next((line for line in reversed(str(error).splitlines()) if "error" in line), str(error))
+            line = f"sbatch refuses the workers ({last.strip()}): change --launcher-options"
+            if not self.running and not self.backoff.early_exits:
+                raise UserError(line) from error
+            self.backoff.record(failed=True, alive=bool(self.running))
+            return [line]
+        self.running |= {job.job_id for job in jobs}
+        return []
 
     def close(self) -> None:
         """Raises nothing: a scheduler that is gone has no workers to end."""
@@ -162,63 +198,17 @@ class SlurmLauncher:
         with contextlib.suppress(UserError):
             while jobs := {i: job for i, job in _queue(self.name).items() if job.state not in OVER}:
                 if time.monotonic() > deadline:
-                    self._cancel(list(jobs))
+                    _cancel(list(jobs))
                     return
                 # Of a running job only the steps are signalled: cancelled, it would have no more than the
-                # cluster's KillWait to save its work. A step that has not begun hears the next signal.
-                self._cancel([i for i, job in jobs.items() if job.state == "RUNNING"], "--signal=TERM")
-                self._cancel([i for i, job in jobs.items() if job.state == "PENDING"])
+                # cluster's KillWait to save its work. A step that has not begun gets the next signal.
+                _cancel([i for i, job in jobs.items() if job.state == "RUNNING"], "--signal=TERM")
+                _cancel([i for i, job in jobs.items() if job.state == "PENDING"])
                 time.sleep(min(2.0, POLL_SECONDS))
 
-    def _ended(self, jobs: dict[str, Job]) -> list[str]:
-        """Brings `alive` up to date; lines for the jobs that have ended badly since the last look."""
-        alive = {i for i, job in jobs.items() if job.state not in OVER}
-        ended, self.alive = self.alive - alive, alive
-        said = (self._reap(i, jobs) for i in sorted(ended))
-        return [line for line in said if line]
 
-    def _reap(self, i: str, jobs: dict[str, Job]) -> str:
-        """What there is to say of a job's end. Raises `UserError` where all others will end like it."""
-        files = self.folder / "slurm"
-        job = jobs.get(i, jobs.get(i.partition("_")[0]))  # SLURM drops what was cancelled before it began
-        if job is None:  # and forgets the others after some minutes; what a worker gave as its result stays
-            result = files / f"{i}_0_result.pkl"
-            job = Job("COMPLETED" if result.exists() else "no longer in the queue", 0)
-        why = exit_message(job.status, Store(self.folder), self.worker_options) or f"is {job.state}"
-        if job.state == "COMPLETED":
-            return ""
-        return f"the worker of SLURM job {i} {why} (see {files / i}_0_log.out)"
-
-    def _submit(self, count: int) -> list[str]:
-        import submitit
-        from submitit.core.utils import FailedJobError, FailedSubmissionError
-
-        executor = submitit.SlurmExecutor(self.folder / "slurm", max_num_timeout=NO_END_OF_REQUEUES)
-        executor.update_parameters(
-            **parameters(self.settings, self.worker_options.execution), job_name=self.name
-        )
-        grace = max(1.0, self.settings.signal_delay - REQUEUE_SECONDS)
-        try:
-            with _outside_of_jobs(), executor.batch():
-                jobs = [executor.submit(Pilot(self.folder, self.worker_options, grace)) for _ in range(count)]
-        except (FailedJobError, FailedSubmissionError, subprocess.SubprocessError, OSError) as error:
-            last = next((line for line in reversed(str(error).splitlines()) if "error" in line), str(error))
-            said = f"sbatch refuses the workers ({last.strip()}): change --launcher-options"
-            if not self.alive and not self.patience.early:
-                raise UserError(said) from error
-            self.patience.hear(True, bool(self.alive))
-            return [said]
-        self.alive |= {job.job_id for job in jobs}
-        return []
-
-    def _cancel(self, jobs: Sequence[str], *flags: str) -> None:
-        if jobs:
-            with contextlib.suppress(UserError):  # they may just have ended
-                _ask(["scancel", *flags, *jobs])
-
-
-class Pilot:
-    """What a job runs: a worker as its child, told of the scheduler's signals in time to save its work.
+class WorkerJob:
+    """What a job runs: a worker as its child, sent the scheduler's signals in time to save its work.
 
     `grace`: seconds that it has. Checkpointable as submitit means it: a warned job is queued again.
     """
@@ -235,7 +225,7 @@ class Pilot:
         self.process = child.start(
             self.folder, self.worker_options, more=_several_processes(self.worker_options.execution)
         )
-        if self.leaving:  # it was told so before there was a worker
+        if self.leaving:  # the signal came before there was a worker
             self._leave()
         # Waited for by another thread, so that a handler that runs in this one can wait for it too.
         waiting = threading.Thread(target=self.process.wait)
@@ -274,8 +264,8 @@ def job_name(folder: Path) -> str:
     return f"isoflop-{re.sub(r'[^A-Za-z0-9.-]', '-', folder.name)}-{mark}"
 
 
-def parameters(settings: Slurm, execution: Execution) -> dict[str, Any]:
-    """What submitit is told of a worker's job."""
+def parameters(settings: SlurmOptions, execution: Execution) -> dict[str, Any]:
+    """What a worker's job asks for, as submitit takes it."""
     cpus, gpus = child.cores_and_gpus(execution, settings.cpus, settings.gpus)
     texts = ("partition", "account", "qos", "constraint", "mem")
     return {
@@ -318,6 +308,12 @@ def _queue(name: str) -> dict[str, Job]:
         why = "".join(reason).strip()
         jobs[i] = Job(state, os.waitstatus_to_exitcode(int(status)), "" if why == "None" else why)
     return jobs
+
+
+def _cancel(jobs: Sequence[str], *flags: str) -> None:
+    if jobs:
+        with contextlib.suppress(UserError):  # they may just have ended
+            _ask(["scancel", *flags, *jobs])
 
 
 def _is_preempted(shown: str) -> bool:

@@ -11,37 +11,37 @@ from typing import Any
 from unittest import mock
 
 from isoflop.base.json_values import to_json
-from isoflop.sweeps.launchers.ray import Keeper
-from isoflop.sweeps.launchers.slurm import Pilot
+from isoflop.sweeps.launchers.ray import WorkerActor
+from isoflop.sweeps.launchers.slurm import WorkerJob
 from isoflop.sweeps.workers import child
 from isoflop.sweeps.workers.options import WorkerOptions
 
 
 class StandIn:
-    """Gives orders to the workers of a folder, and hears of them."""
+    """Instructs the workers of a folder, and reads the events that they record."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.order()
+        self.instruct()
 
-    def order(self, **orders: Any) -> None:
+    def instruct(self, **instructions: Any) -> None:
         """What workers that start from now on shall do."""
-        (self.folder / "orders.json").write_text(json.dumps(orders))
+        (self.folder / "instructions.json").write_text(json.dumps(instructions))
 
-    def told(self, event: str) -> list[dict[str, Any]]:
-        """What the workers have told so far."""
-        path = self.folder / "told.jsonl"
+    def events(self, event: str) -> list[dict[str, Any]]:
+        """The events that the workers have recorded so far."""
+        path = self.folder / "events.jsonl"
         lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
         return [line for line in lines if line["event"] == event]
 
-    def await_told(self, event: str, count: int) -> list[dict[str, Any]]:
+    def await_events(self, event: str, count: int) -> list[dict[str, Any]]:
         """The same, once there are so many."""
-        wait_until(lambda: len(self.told(event)) >= count)
-        assert len(self.told(event)) == count
-        return self.told(event)
+        wait_until(lambda: len(self.events(event)) >= count)
+        assert len(self.events(event)) == count
+        return self.events(event)
 
 
-class StandInPilot(Pilot):
+class StandInJob(WorkerJob):
     """Starts the stand-in in the place of the worker."""
 
     def __call__(self) -> None:
@@ -49,7 +49,7 @@ class StandInPilot(Pilot):
             super().__call__()
 
 
-class StandInKeeper(Keeper):
+class StandInActor(WorkerActor):
     """The same on Ray."""
 
     def run(self) -> tuple[Path, int]:

@@ -1,7 +1,7 @@
-"""Stands in for a worker in tests of launchers: it only tells, in the folder's `told.jsonl`, what happens.
+"""A stand-in for a worker in tests of launchers: it records what happens, in the folder's `events.jsonl`.
 
-`python -m tests.support.stand_in_worker FOLDER HOW` reads FOLDER/orders.json: `code` to end with at once, or
-nothing, to work until it is told to leave; then it takes `leaving` seconds.
+`python -m tests.support.stand_in_worker FOLDER OPTIONS` reads FOLDER/instructions.json: `code` to end with at
+once, or nothing, to work until it is asked to leave; then it takes `leaving` seconds.
 """
 
 from __future__ import annotations
@@ -30,32 +30,32 @@ VARIABLES = (
 def main() -> None:
     """Is a worker that does nothing."""
     folder = Path(sys.argv[1])
-    orders = json.loads((folder / "orders.json").read_text())
+    instructions = json.loads((folder / "instructions.json").read_text())
     left = threading.Event()
 
-    def tell(event: str, **facts: Any) -> None:
+    def record(event: str, **facts: Any) -> None:
         line = json.dumps({"event": event, "pid": os.getpid(), **facts}) + "\n"
-        with (folder / "told.jsonl").open("a") as file:
+        with (folder / "events.jsonl").open("a") as file:
             file.write(line)
 
     def leave(number: int, frame: Any) -> None:
-        tell("signal", name=signal.Signals(number).name)
+        record("signal", name=signal.Signals(number).name)
         left.set()
 
     for number in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT):
         signal.signal(number, leave)
-    tell("start", options=json.loads(sys.argv[2]), **{name: os.environ.get(name) for name in VARIABLES})
-    if "code" in orders:
-        sys.exit(orders["code"])
-    if orders.get("distributed"):
-        tell("sum", value=_sum_over_processes())
+    record("start", options=json.loads(sys.argv[2]), **{name: os.environ.get(name) for name in VARIABLES})
+    if "code" in instructions:
+        sys.exit(instructions["code"])
+    if instructions.get("distributed"):
+        record("sum", value=_sum_over_processes())
     parent = int(os.environ["ISOFLOP_PARENT"])
     while not left.wait(0.05):
         if os.getppid() != parent:
-            tell("orphaned")
+            record("orphaned")
             return
-    threading.Event().wait(orders.get("leaving", 0.0))
-    tell("left")
+    threading.Event().wait(instructions.get("leaving", 0.0))
+    record("left")
 
 
 def _sum_over_processes() -> float:

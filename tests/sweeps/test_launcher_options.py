@@ -9,17 +9,17 @@ import pytest
 from isoflop.base.errors import UserError
 from isoflop.sweeps.launchers import load_launcher
 from isoflop.sweeps.launchers.options import read_options
-from isoflop.sweeps.launchers.ray import Ray
-from isoflop.sweeps.launchers.slurm import Slurm
+from isoflop.sweeps.launchers.ray import RayOptions
+from isoflop.sweeps.launchers.slurm import SlurmOptions
 
 
-def read(text: str, **environ: str) -> Slurm:
-    return read_options(Slurm, "slurm", text, environ)
+def read(text: str, **environ: str) -> SlurmOptions:
+    return read_options(SlurmOptions, "slurm", text, environ)
 
 
 def test_nothing_said_is_the_clusters_default() -> None:
-    assert read("") == Slurm()
-    assert read_options(Ray, "ray", "", {}) == Ray()
+    assert read("") == SlurmOptions()
+    assert read_options(RayOptions, "ray", "", {}) == RayOptions()
 
 
 def test_what_stands_further_right_counts_and_all_of_it_before_the_environment(tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def test_what_stands_further_right_counts_and_all_of_it_before_the_environment(t
     settings = read(
         f"time=30, {file}, workers=9,sbatch.nice=100", ISOFLOP_SLURM_ACCOUNT="us", ISOFLOP_SLURM_TIME="5"
     )
-    assert settings == Slurm(
+    assert settings == SlurmOptions(
         workers=9,
         time=600,
         partition="gpu",

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from isoflop.base.errors import UserError
-from isoflop.sweeps.launchers import restarts, slurm
-from isoflop.sweeps.launchers.slurm import Slurm, SlurmLauncher, job_name, open_launcher, parameters
+from isoflop.sweeps.launchers import pool, slurm
+from isoflop.sweeps.launchers.slurm import SlurmLauncher, SlurmOptions, job_name, open_launcher, parameters
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.workers.child import FULL, REFUSED
 from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.execution import Execution
 from tests.support.slurm_cluster import SlurmCluster, slurm_cluster
-from tests.support.stand_in import StandIn, StandInPilot, wait_until
+from tests.support.stand_in import StandIn, StandInJob, wait_until
 
 slow = pytest.mark.slow
 
@@ -41,8 +41,8 @@ class OnSlurm(StandIn):
         return open_launcher(Store(self.folder), WorkerOptions(execution), options)
 
     def look(self, launcher: SlurmLauncher, wanted: int) -> list[str]:
-        """`keep`, without the time that is left between two questions."""
-        launcher.next_look = 0.0
+        """`scale`, without the time that is left between two questions."""
+        launcher.next_poll = 0.0
         return launcher.scale(wanted)
 
     def jobs(self) -> dict[str, str]:
@@ -55,7 +55,7 @@ def warned(cluster: SlurmCluster, tmp_path_factory: pytest.TempPathFactory) -> O
     """A worker whose time runs out while the other tests run: SLURM counts in minutes."""
     stand_in = OnSlurm(tmp_path_factory.mktemp("warned"), cluster)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(slurm, "Pilot", StandInPilot)
+        patch.setattr(slurm, "WorkerJob", StandInJob)
         stand_in.launcher("workers=1,time=1,signal_delay=55,sbatch.nodelist=n2").scale(1)
     return stand_in
 
@@ -66,8 +66,8 @@ def stand_in(
 ) -> Iterator[OnSlurm]:
     """A folder without workers, whose jobs start the stand-in."""
     monkeypatch.setattr(slurm, "POLL_SECONDS", 0.2)
-    monkeypatch.setattr(restarts, "PAUSE_SECONDS", (0.5, 600.0))
-    monkeypatch.setattr(slurm, "Pilot", StandInPilot)
+    monkeypatch.setattr(pool, "PAUSE_SECONDS", (0.5, 600.0))
+    monkeypatch.setattr(slurm, "WorkerJob", StandInJob)
     here = OnSlurm(tmp_path, cluster)
     yield here
     cluster.cancel(here.name)
@@ -78,7 +78,7 @@ def test_an_array_of_workers_is_kept_at_its_size(stand_in: OnSlurm) -> None:
     launcher = stand_in.launcher("workers=3")
     assert launcher.worker_count == 3
     assert launcher.scale(2) == []
-    started = stand_in.await_told("start", 2)
+    started = stand_in.await_events("start", 2)
     assert {name.partition("_")[2] for name in stand_in.jobs()} == {"0", "1"}, "one array"
     assert len({line["SLURM_JOB_ID"] for line in started}) == 2
     assert {line["NPROC"] for line in started} == {line["SLURM_CPUS_PER_TASK"] for line in started} == {"1"}
@@ -86,14 +86,14 @@ def test_an_array_of_workers_is_kept_at_its_size(stand_in: OnSlurm) -> None:
     assert len(stand_in.jobs()) == 2
     assert stand_in.look(launcher, 10) == []
     assert len(stand_in.jobs()) == 3, "never more than there may be"
-    stand_in.await_told("start", 3)
+    stand_in.await_events("start", 3)
     launcher.settings = replace(launcher.settings, workers=4, sbatch={"begin": "now+1hour"})
     assert stand_in.look(launcher, 10) == []
     assert sorted(stand_in.jobs().values()) == ["PENDING", *["RUNNING"] * 3]
     launcher.close()
     assert stand_in.jobs() == {}
-    assert len(stand_in.told("left")) == 3
-    assert {line["name"] for line in stand_in.told("signal")} == {"SIGTERM"}
+    assert len(stand_in.events("left")) == 3
+    assert {line["name"] for line in stand_in.events("signal")} == {"SIGTERM"}
 
 
 @slow
@@ -105,7 +105,7 @@ def test_workers_that_are_queued_are_waited_for_and_it_says_why(stand_in: OnSlur
     assert launcher.waiting == "1 workers are queued on SLURM (BeginTime)"
     launcher.settings = replace(launcher.settings, workers=2, sbatch={})
     stand_in.look(launcher, 2)
-    stand_in.await_told("start", 1)
+    stand_in.await_events("start", 1)
     stand_in.look(launcher, 2)
     assert launcher.waiting == "", "one of them works"
 
@@ -118,19 +118,19 @@ def test_a_coordinator_that_comes_back_takes_its_workers_over(stand_in: OnSlurm)
     assert again.scale(2) == []
     assert set(stand_in.jobs()) == before
     stand_in.cluster.cancel(stand_in.name)
-    told = stand_in.look(again, 0)
-    assert len(told) == 2, "it hears of the end of workers that another submitted"
-    assert all("CANCELLED" in line for line in told)
+    lines = stand_in.look(again, 0)
+    assert len(lines) == 2, "it hears of the end of workers that another submitted"
+    assert all("CANCELLED" in line for line in lines)
     assert stand_in.look(again, 0) == [], "once"
     assert stand_in.look(stand_in.launcher(), 0) == [], "and a third one not at all"
 
 
 @slow
 def test_a_preempted_worker_saves_and_its_job_is_queued_again(stand_in: OnSlurm) -> None:
-    stand_in.order(leaving=1.0)
+    stand_in.instruct(leaving=1.0)
     launcher = stand_in.launcher("workers=1,sbatch.nodelist=n1")
     launcher.scale(1)
-    stand_in.await_told("start", 1)
+    stand_in.await_events("start", 1)
     (job,) = stand_in.jobs()
     urgent = f"urgent-{stand_in.name}"
     asked = (
@@ -141,33 +141,33 @@ def test_a_preempted_worker_saves_and_its_job_is_queued_again(stand_in: OnSlurm)
         "--output=/dev/null",
     )
     stand_in.cluster.ask("sbatch", *asked, "--wrap=sleep 60")
-    stand_in.await_told("left", 1)
+    stand_in.await_events("left", 1)
     wait_until(lambda: "RUNNING" in stand_in.cluster.jobs(urgent).values())
-    assert {line["name"] for line in stand_in.told("signal")} == {"SIGTERM"}
+    assert {line["name"] for line in stand_in.events("signal")} == {"SIGTERM"}
     assert stand_in.look(launcher, 1) == []
     assert stand_in.jobs() == {job: "PENDING"}, "the same job, and no other in its place"
     stand_in.cluster.cancel(urgent)
     stand_in.cluster.run_now(job)
-    assert stand_in.await_told("start", 2)[1]["SLURM_RESTART_COUNT"] == "1"
+    assert stand_in.await_events("start", 2)[1]["SLURM_RESTART_COUNT"] == "1"
 
 
 @slow
 def test_a_requeued_worker_is_not_replaced(stand_in: OnSlurm) -> None:
     launcher = stand_in.launcher("workers=1")
     launcher.scale(1)
-    stand_in.await_told("start", 1)
+    stand_in.await_events("start", 1)
     (job,) = stand_in.jobs()
     stand_in.cluster.ask("scontrol", "requeue", job)
-    stand_in.await_told("left", 1)
+    stand_in.await_events("left", 1)
     assert stand_in.look(launcher, 1) == []
     stand_in.cluster.run_now(job)
-    assert stand_in.await_told("start", 2)[1]["SLURM_RESTART_COUNT"] == "1"
+    assert stand_in.await_events("start", 2)[1]["SLURM_RESTART_COUNT"] == "1"
     assert list(stand_in.jobs()) == [job]
 
 
 @slow
-def test_workers_that_fail_are_told_and_replaced_ever_later(stand_in: OnSlurm) -> None:
-    stand_in.order(code=3)
+def test_workers_that_fail_are_reported_and_replaced_ever_later(stand_in: OnSlurm) -> None:
+    stand_in.instruct(code=3)
     launcher = stand_in.launcher("workers=1")
     launcher.scale(1)
     wait_until(lambda: not stand_in.jobs())
@@ -177,8 +177,8 @@ def test_workers_that_fail_are_told_and_replaced_ever_later(stand_in: OnSlurm) -
     assert log.exists()
     assert stand_in.jobs() == {}, "not at once"
     wait_until(lambda: stand_in.look(launcher, 1) or stand_in.jobs())
-    stand_in.await_told("start", 2)
-    launcher.patience.early = restarts.MAX_EARLY_EXITS - 1
+    stand_in.await_events("start", 2)
+    launcher.backoff.early_exits = pool.MAX_EARLY_EXITS - 1
     wait_until(lambda: not stand_in.jobs())
     with pytest.raises(UserError, match="no worker can work"):
         stand_in.look(launcher, 1)
@@ -188,7 +188,7 @@ def test_workers_that_fail_are_told_and_replaced_ever_later(stand_in: OnSlurm) -
 @pytest.mark.parametrize(("code", "message"), [(FULL, "no disk space left"), (REFUSED, "not on this node")])
 def test_what_every_worker_would_meet_ends_the_sweep(code: int, message: str, stand_in: OnSlurm) -> None:
     Store(stand_in.folder).write_json("refusals/one.json", {"reason": "not on this node", "at": 1.0})
-    stand_in.order(code=code)
+    stand_in.instruct(code=code)
     launcher = stand_in.launcher("workers=1")
     launcher.scale(1)
     wait_until(lambda: not stand_in.jobs())
@@ -198,23 +198,23 @@ def test_what_every_worker_would_meet_ends_the_sweep(code: int, message: str, st
 
 @slow
 def test_a_worker_on_two_nodes_is_one_mesh(stand_in: OnSlurm) -> None:
-    stand_in.order(distributed=True)
+    stand_in.instruct(distributed=True)
     launcher = stand_in.launcher("workers=1", Execution(platform="cpu", devices=2, nodes=2))
     launcher.scale(1)
-    started = stand_in.await_told("start", 2)
+    started = stand_in.await_events("start", 2)
     assert sorted(line["SLURMD_NODENAME"] for line in started) == ["n1", "n2"]
-    assert [line["value"] for line in stand_in.await_told("sum", 2)] == [3.0, 3.0]  # of 1 and 2
+    assert [line["value"] for line in stand_in.await_events("sum", 2)] == [3.0, 3.0]  # of 1 and 2
     launcher.close()
-    assert len(stand_in.told("left")) == 2
+    assert len(stand_in.events("left")) == 2
 
 
 @slow
-def test_a_controller_that_goes_away_is_told_once_and_waited_for(
+def test_a_controller_that_goes_away_is_reported_once_and_waited_for(
     stand_in: OnSlurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     launcher = stand_in.launcher("workers=1")
     launcher.scale(1)
-    stand_in.await_told("start", 1)
+    stand_in.await_events("start", 1)
     stand_in.cluster.stop_controller()
     try:
         with monkeypatch.context() as patch:
@@ -235,7 +235,7 @@ def test_a_controller_that_goes_away_is_told_once_and_waited_for(
 
 
 @slow
-def test_what_sbatch_refuses_is_told_in_a_line(stand_in: OnSlurm) -> None:
+def test_what_sbatch_refuses_is_said_in_a_line(stand_in: OnSlurm) -> None:
     with pytest.raises(UserError, match=r"sbatch refuses the workers \(.*partition") as caught:
         stand_in.launcher("partition=nowhere").scale(1)
     assert "\n" not in str(caught.value)
@@ -243,11 +243,11 @@ def test_what_sbatch_refuses_is_told_in_a_line(stand_in: OnSlurm) -> None:
 
 @slow
 def test_its_time_over_a_worker_saves_and_its_job_is_queued_again(warned: OnSlurm) -> None:
-    warned.await_told("left", 1)
-    assert "SIGUSR2" in {line["name"] for line in warned.told("signal")}
+    warned.await_events("left", 1)
+    assert "SIGUSR2" in {line["name"] for line in warned.events("signal")}
     (job,) = warned.jobs()
     warned.cluster.run_now(job)
-    assert warned.await_told("start", 2)[1]["SLURM_RESTART_COUNT"] == "1"
+    assert warned.await_events("start", 2)[1]["SLURM_RESTART_COUNT"] == "1"
     assert list(warned.jobs()) == [job]
     warned.cluster.cancel(warned.name)
 
@@ -268,14 +268,16 @@ def test_without_submitit_it_says_what_to_install(tmp_path: Path, monkeypatch: p
 
 
 def test_a_job_asks_for_what_a_worker_needs() -> None:
-    on_cores = parameters(Slurm(), Execution(platform="cpu", devices=6, nodes=2))
+    on_cores = parameters(SlurmOptions(), Execution(platform="cpu", devices=6, nodes=2))
     assert (on_cores["nodes"], on_cores["ntasks_per_node"], on_cores["cpus_per_task"]) == (2, 1, 3)
     assert "gpus_per_node" not in on_cores
-    on_gpus = parameters(Slurm(partition="a100", mem="64G"), Execution(platform="gpu", devices=8, nodes=2))
+    on_gpus = parameters(
+        SlurmOptions(partition="a100", mem="64G"), Execution(platform="gpu", devices=8, nodes=2)
+    )
     assert (on_gpus["gpus_per_node"], on_gpus["cpus_per_task"]) == (4, 16)
     assert (on_gpus["partition"], on_gpus["mem"]) == ("a100", "64G")
     assert "--cpus-per-task=16" in on_gpus["srun_args"]
-    said = parameters(Slurm(gpus=0, cpus=2, sbatch={"gres": "gpu:a100:1"}), Execution(platform="gpu"))
+    said = parameters(SlurmOptions(gpus=0, cpus=2, sbatch={"gres": "gpu:a100:1"}), Execution(platform="gpu"))
     assert "gpus_per_node" not in said
     assert said["cpus_per_task"] == 2
     assert said["additional_parameters"] == {"requeue": True, "gres": "gpu:a100:1"}

@@ -13,9 +13,9 @@ import pytest
 from isoflop.base.errors import UserError
 from isoflop.sweeps import stage, stall
 from isoflop.sweeps.grids.segments import Tree
-from isoflop.sweeps.launchers import restarts
+from isoflop.sweeps.launchers import pool
 from isoflop.sweeps.launchers.local import open_launcher
-from isoflop.sweeps.launchers.restarts import Patience
+from isoflop.sweeps.launchers.pool import RestartBackoff
 from isoflop.sweeps.queue.board import Board
 from isoflop.sweeps.queue.claims import Claim, Claims
 from isoflop.sweeps.queue.heartbeats import IDLE, STARTING, TRAINING, Heartbeat, TaskProgress
@@ -179,13 +179,13 @@ def test_a_machine_that_slept_did_not_wait(tmp_path: Path) -> None:
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seconds become tenths."""
     monkeypatch.setattr(stall, "STALL_SECONDS", 1.5)
-    monkeypatch.setattr(restarts, "PAUSE_SECONDS", (0.05, 1.0))
+    monkeypatch.setattr(pool, "PAUSE_SECONDS", (0.05, 1.0))
     monkeypatch.setattr(stage, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(child, "command", command)
 
 
 @pytest.mark.parametrize(
-    ("orders", "says"),
+    ("instructions", "says"),
     [
         ({"code": 0}, "grid: nothing was done for .*: 2 tasks wait, .*worker.log"),
         ({}, "grid: nothing was done for .*: 2 tasks wait, .*worker.log"),
@@ -194,12 +194,12 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     ids=["come and leave", "stay and do nothing", "die"],
 )
 def test_local_workers_that_do_nothing_end_the_stage_with_the_reason(
-    orders: dict[str, Any], says: str, tmp_path: Path, hasty: None, monkeypatch: pytest.MonkeyPatch
+    instructions: dict[str, Any], says: str, tmp_path: Path, hasty: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if orders.get("code"):  # given up by their number, however long their starts take
+    if instructions.get("code"):  # given up by their number, however long their starts take
         monkeypatch.setattr(stall, "STALL_SECONDS", 600.0)
     store = Store(tmp_path)
-    StandIn(tmp_path).order(**orders)
+    StandIn(tmp_path).instruct(**instructions)
     with (
         contextlib.closing(open_launcher(store, WorkerOptions(Execution(platform="cpu")))) as launcher,
         pytest.raises(UserError, match=says) as caught,
@@ -217,15 +217,15 @@ class Deaths:
     """Workers that end badly one after the other, each after the pause of the one before."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(restarts, "PAUSE_SECONDS", (0.0, 0.0))
+        monkeypatch.setattr(pool, "PAUSE_SECONDS", (0.0, 0.0))
         self.store = Store(folder)
-        self.patience = Patience(self.store, folder / "worker.log")
+        self.backoff = RestartBackoff(self.store, folder / "worker.log")
 
     def until_given_up(self, before_each: Callable[[int], object] = lambda number: None) -> int:
         for number in range(100):
             before_each(number)
             try:
-                self.patience.hear(failed=True, alive=False)
+                self.backoff.record(failed=True, alive=False)
             except UserError:
                 return number + 1
         return 100
@@ -236,10 +236,10 @@ def test_workers_that_die_before_they_claim_anything_are_given_up(
 ) -> None:
     (tmp_path / "worker.log").write_text("Traceback ...\nImportError: no module named jax\n\n")
     deaths = Deaths(tmp_path, monkeypatch)
-    assert deaths.until_given_up() == restarts.MAX_EARLY_EXITS
+    assert deaths.until_given_up() == pool.MAX_EARLY_EXITS
     with pytest.raises(UserError, match="the last line there: ImportError: no module named jax"):
-        deaths.patience.hear(failed=False, alive=False)
-    deaths.patience.hear(failed=False, alive=True)  # others work
+        deaths.backoff.record(failed=False, alive=False)
+    deaths.backoff.record(failed=False, alive=True)  # others work
 
 
 def test_a_claim_in_between_starts_the_count_anew_and_so_does_a_result(
@@ -247,14 +247,14 @@ def test_a_claim_in_between_starts_the_count_anew_and_so_does_a_result(
 ) -> None:
     deaths = Deaths(tmp_path, monkeypatch)
     claims = Claims(tmp_path / "claims", "worker")
-    assert deaths.until_given_up(lambda number: claims.take(f"task {number}")) == restarts.MAX_FRUITLESS_EXITS
+    assert deaths.until_given_up(lambda number: claims.take(f"task {number}")) == pool.MAX_FRUITLESS_EXITS
     deaths = Deaths(tmp_path, monkeypatch)
     filed = lambda number: (tmp_path / "partial" / f"task~{number}").mkdir(parents=True)  # noqa: E731
     assert deaths.until_given_up(filed) == 100
 
 
 def test_workers_that_die_together_count_once(tmp_path: Path) -> None:
-    patience = Patience(Store(tmp_path), tmp_path / "worker.log")
+    backoff = RestartBackoff(Store(tmp_path), tmp_path / "worker.log")
     for _ in range(64):
-        patience.hear(failed=True, alive=False)
-    assert not patience.is_over()
+        backoff.record(failed=True, alive=False)
+    assert not backoff.may_start()
