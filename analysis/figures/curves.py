@@ -36,7 +36,7 @@ class TrainingCurves(FigureData):
     """Every curve that was kept; `decays`: all of a schedule that ends in a decay."""
 
     title = "Training curves"
-    legend_title = "Training budget C"
+    legend_title = "Budget C (FLOPs)"
     curves: tuple[TrainingCurve, ...]
     decays: bool
 

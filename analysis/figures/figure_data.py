@@ -109,7 +109,7 @@ def run_series(table: RunTable) -> list[RunSeries]:
     """The runs of each IsoFLOP budget, lowest first, then those of no budget."""
     groups = isoflop_groups(table)
     series = [
-        RunSeries(f"{power(group.flops)} FLOPs", colour, group.rows)
+        RunSeries(power(group.flops), colour, group.rows)
         for group, colour in zip(groups, budget_colours(len(groups)), strict=True)
     ]
     of_none = np.setdiff1d(np.arange(len(table)), np.concatenate([[], *(group.rows for group in groups)]))
