@@ -1,4 +1,4 @@
-"""Draws the figures of these pages from simulated runs: `make figures`, or python docs/draw.py [FOLDER].
+"""Draw the figures of these pages from simulated runs: `make figures`, or python docs/draw.py [FOLDER].
 
 They go to outputs/figures unless a folder is named: another processor rounds otherwise, and another
 matplotlib draws otherwise, so that those of docs/figures change only on purpose. The figure of the README is
@@ -32,7 +32,7 @@ PLAIN_FILE = {"Software": None}
 
 
 def main() -> None:
-    """Writes every figure and prints the numbers that the pages quote."""
+    """Write every figure and print the numbers that the pages quote."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "outputs/figures")
     folder.mkdir(parents=True, exist_ok=True)
     draw_starts(folder)
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def draw_starts(folder: Path) -> None:
-    """Where searches end: ours from its 512 starts, L-BFGS-B by finite differences from the D.3 grid."""
+    """Draw where searches end: ours from its 512 starts, L-BFGS-B by finite differences from the D.3 grid."""
     frame = simulated()
     table = table_of(frame)
     design = fit_problem(table, find_law("chinchilla"), PLAIN)
@@ -71,18 +71,18 @@ def draw_starts(folder: Path) -> None:
 
 
 def draw_trap(folder: Path) -> None:
-    """Runs along D = 20 N: what their fit says, and what two kinds of further runs cure."""
+    """Draw runs along D = 20 N: what their fit says, and what two kinds of further runs cure."""
     rng = np.random.default_rng(0)
     N = np.geomspace(2e7, 4e9, 24)
     line = losses(N, 20 * N, rng)
     trapped = table_of(line)
     first = fit(trapped, PLAIN)
-    tell("on the line", first)
+    print_fit("on the line", first)
     extra = [(run["n_params"], run["n_tokens"]) for run in first.next_runs]
-    advised = losses(*np.array(extra * 3).T, rng)
-    cured_table = table_of(pd.concat([line, advised], ignore_index=True))
+    added = losses(*np.array(extra * 3).T, rng)
+    cured_table = table_of(pd.concat([line, added], ignore_index=True))
     cured = fit(cured_table, PLAIN)
-    tell("with the advised runs, three seeds each", cured)
+    print_fit("with the next runs, three seeds each", cured)
     figure, (plane, curve) = canvas(9.0, 3.8, columns=2)
     plane.plot(N, 20 * N, "o", color=NEUTRAL, ms=5, label="runs at 20 tokens a parameter")
     plane.plot(*np.array(extra).T, "D", color=ACCENT, ms=8, label="what to run next")
@@ -97,7 +97,7 @@ def draw_trap(folder: Path) -> None:
         curve.plot(values, np.sqrt(rises / threshold), "-", color=colour, lw=2, label=name)
     curve.axhline(1, color=SOFT, lw=0.9, ls=":")
     curve.axvline(TRUTH[2], color=INK, lw=0.9)
-    curve.text(TRUTH[2] + 0.01, 2.6, "true alpha", color=INK, fontsize=8)
+    curve.text(TRUTH[2] + 0.07, 2.8, "true alpha", color=INK, fontsize=8)
     curve.text(0.99, 1.05, "95%", color=SOFT, fontsize=8, ha="right")
     curve.set_xlim(0.0, 1.0)
     curve.set_ylim(0, 3)
@@ -122,8 +122,8 @@ def alpha_profile(table: RunTable) -> tuple[np.ndarray, np.ndarray, float]:
     return np.array(found.values), np.maximum(found.rises, 0.0), found.threshold
 
 
-def tell(name: str, fitted: LawFit) -> None:
-    """The numbers that docs/identifiability.md quotes."""
+def print_fit(name: str, fitted: LawFit) -> None:
+    """Print the numbers that docs/identifiability.md quotes."""
     params = ", ".join(f"{key} {value:.4g}" for key, value in fitted.params.items())
     unknown = [key for key, known in fitted.identified.items() if not known]
     print(f"{name}: {params}; a {fitted.exponents['a']:.3f}; not identified: {', '.join(unknown) or 'none'}")
