@@ -20,13 +20,13 @@ from .figures.notebook import plot_profiles as plot_profiles
 from .figures.notebook import plot_residuals as plot_residuals
 from .figures.notebook import plot_surface as plot_surface
 from .figures.notebook import plot_tuning as plot_tuning
+from .inputs import UserError as UserError
 from .inputs import holds_a_fit as holds_a_fit
 from .inputs import read_fit as read_fit
 from .laws import Law as Law
 from .laws import find_law as find_law
 from .laws import known_laws as known_laws
 from .options import FitOptions as FitOptions
-from .options import UserError as UserError
 from .planning.prediction import Prediction as Prediction
 from .reporting.report import Report as Report
 from .result import LawFit as LawFit

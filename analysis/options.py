@@ -1,122 +1,91 @@
-"""What a fit may be asked for."""
+"""What a fit may be asked for; the command line takes its options from here."""
 
 from __future__ import annotations
 
 import dataclasses
-import numbers
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from isoflop.analysis.columns.counting import COUNTS, FLOPS
-from isoflop.base.errors import UserError
+from pydantic import Field
 
-SMALLEST_DELTA = 1e-12
-RESAMPLINGS = ("auto", "runs", "budgets", "trunks", "residuals")
+from isoflop.base.fields import InvalidFieldError, Positive, check_fields
+
+CountName = Literal["total", "non_embedding", "body"]
+FlopsName = Literal["exact", "6nd"]
+Approach = Literal[1, 2, 3]
+Curve = Literal["parabola", "akima", "argmin"]
+Resampling = Literal["auto", "runs", "budgets", "trunks", "residuals"]
+
+FEWEST_RESAMPLES = 20
+"""Resamples below which percentiles say nothing."""
 
 
-@dataclass(frozen=True)
-class FitOptions:
-    """How to fit; the defaults are those of Hoffmann et al. (2022), approach 3, appendix D.3."""
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveOptions:
+    """The law, the objective and the runs that enter it; the defaults are those of Hoffmann et al. (2022)."""
 
-    approach: int = 3
-    """1: envelope, 2: IsoFLOP parabolas, 3: parametric law."""
     law: str = "chinchilla"
-    """A law's name, or the path of a file that defines one."""
-    loss: str = "huber"
-    """`huber` or `mse`."""
-    space: str = "log"
-    """`log`: residuals of log loss; `raw`: of the loss, nats."""
-    delta: float = 1e-3
-    """Half-width of the Huber loss's quadratic zone, in units of the residual."""
-    curve: str = "parabola"
-    """Approach 2's curve through a budget: `parabola` (Hoffmann et al. 2022), `akima` (Porian et al. 2024),
-    or `argmin`, the run of least loss."""
-    minima_weights: str = "equal"
-    """Approach 2's minima in the power laws: `equal`, as in the paper, or `precision`, by one over the
-    variance of log N_opt, as Porian et al. (2024) do."""
-    drop_worst: int = 0
+    """The law of approach 3: its name, or the path of a .py file of your own."""
+    loss: Literal["huber", "mse"] = "huber"
+    """What is summed over the runs."""
+    space: Literal["log", "raw"] = "log"
+    """Residuals of the log loss, or of the loss in nats."""
+    delta: Annotated[float, Field(ge=1e-12)] = 1e-3
+    """The Huber loss's threshold, in units of the residual."""
+    drop_worst: Annotated[int, Field(ge=0)] = 0
     """Leave out this many runs of highest loss."""
-    count: str | None = None
-    """`total`, `non_embedding` or `body`; None: as the table was loaded."""
-    flops: str | None = None
-    """`exact` or `6nd`; None: as the table was loaded."""
-    weights: str = "none"
-    """`seeds`: residuals over the noise of replicated seeds at their compute; `none`: all alike."""
-    intervals: str = "bootstrap"
-    """`bootstrap`: percentiles; `profile`: where the objective rises past a simulated threshold."""
-    profile_at: float | None = None
-    """Training budget, FLOPs, at which profiles give N_opt and the loss; None: the table's largest."""
-    resample: str = "auto"
-    """What the bootstrap draws: `runs`, `budgets`, `trunks`, `residuals` (with a trunk effect where trunks
-    are shared); `auto` chooses by the table.
-    """
-    bootstrap: int = 1000
-    """Resamples for the intervals; 0: none."""
-    level: float = 0.95
-    """Coverage the intervals aim at."""
-    seed: int = 0
-    """Of the resampling; the starts are fixed."""
-    starts: int = 512
-    """Starting points, a fixed Latin hypercube over the law's box."""
-    holdout: float | None = None
-    """Fit the runs below this many FLOPs (nominal budget, where the table has it), score those at or
-    above.
-    """
+    weights: Literal["none", "seeds"] = "none"
+    """seeds: weigh runs by the noise of replicated seeds at their compute."""
 
     def __post_init__(self) -> None:
-        """Raises `UserError` for a value of the wrong type, an unknown choice or a number out of range."""
-        for field in dataclasses.fields(self):
-            value = _typed(field.name, getattr(self, field.name), str(field.type))
-            object.__setattr__(self, field.name, value)
-        _choose("approach", self.approach, (1, 2, 3))
-        _choose("loss", self.loss, ("huber", "mse"))
-        _choose("space", self.space, ("log", "raw"))
-        _choose("curve", self.curve, ("parabola", "akima", "argmin"))
-        _choose("minima_weights", self.minima_weights, ("equal", "precision"))
-        _choose("count", self.count, (None, *COUNTS))
-        _choose("flops", self.flops, (None, *FLOPS))
-        _choose("weights", self.weights, ("none", "seeds"))
-        _choose("intervals", self.intervals, ("bootstrap", "profile"))
-        _choose("resample", self.resample, RESAMPLINGS)
-        _check(
-            "delta",
-            self.delta,
-            SMALLEST_DELTA <= self.delta < float("inf"),
-            f"at least {SMALLEST_DELTA:g}, such as 1e-3: losses are not known more finely",
-        )
-        _check("drop_worst", self.drop_worst, self.drop_worst >= 0, "zero or more")
-        _check("bootstrap", self.bootstrap, self.bootstrap == 0 or self.bootstrap >= 20, "0, or at least 20")
-        _check("level", self.level, 0 < self.level < 1, "between 0 and 1, such as 0.95")
-        _check("starts", self.starts, self.starts >= 2, "at least 2")
-        _check("seed", self.seed, self.seed >= 0, "zero or more")
-        at = self.profile_at
-        _check("profile_at", at, at is None or 0 < at < float("inf"), "a positive number of FLOPs")
-        held = self.holdout
-        _check("holdout", held, held is None or 0 < held < float("inf"), "a positive number of FLOPs")
+        """Raises `UserError` for a value that its field does not take."""
+        check_fields(self)
 
 
-def _typed(name: str, value: Any, kind: str) -> Any:
-    """The value, a whole number as an int. Raises `UserError` for one of another type than the field's."""
-    if value is None and "None" in kind:
-        return None
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if kind == "int":
-        if not (is_number and value == value // 1):
-            raise UserError(f"{name} {value!r}: must be a whole number")
-        return int(value)
-    if kind.startswith("float") and not is_number:
-        raise UserError(f"{name} {value!r}: must be a number")
-    if kind.startswith("str") and not isinstance(value, str):
-        raise UserError(f"{name} {value!r}: must be a name")
-    return value
+@dataclass(frozen=True, kw_only=True)
+class FitOptions(ObjectiveOptions):
+    """How to fit; the defaults are those of Hoffmann et al. (2022), approach 3, appendix D.3."""
 
+    approach: Approach = 3
+    """Of Hoffmann et al. (2022): 1 envelope, 2 IsoFLOP parabolas, 3 parametric law."""
+    curve: Curve = "parabola"
+    """Of approach 2, through each budget's runs: parabola (Hoffmann et al. 2022), akima (Porian et al. 2024);
+    argmin takes the run of least loss."""
+    minima_weights: Literal["equal", "precision"] = "equal"
+    """Of approach 2, how the minima count in the power laws; precision: by 1 / variance of log N_opt, as
+    Porian et al. (2024) do."""
+    count: CountName | None = None
+    """What N counts; None: as the table was loaded."""
+    flops: FlopsName | None = None
+    """What C counts; None: as the table was loaded."""
+    intervals: Literal["bootstrap", "profile"] = "bootstrap"
+    """profile: where the objective rises past a threshold calibrated by simulation (approach 3)."""
+    profile_at: Positive | None = None
+    """FLOPs at which profiles give N_opt and the loss there; the largest budget unless given."""
+    resample: Resampling = "auto"
+    """What the bootstrap of approach 3 draws; auto: by trunk where trunks are shared, else by run; residuals:
+    with a trunk effect where trunks are shared."""
+    bootstrap: Annotated[int, Field(ge=0)] = 1000
+    """Resamples for the intervals; 0: none."""
+    level: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """Coverage the intervals aim at."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of the resampling; the starts are fixed."""
+    starts: Annotated[int, Field(ge=2)] = 512
+    """Starting points of approach 3, a fixed Latin hypercube over the law's box."""
+    holdout: Positive | None = None
+    """Fit the runs below this many FLOPs (the nominal budget, where the table has it), score those at or
+    above."""
 
-def _choose(name: str, value: object, known: tuple[object, ...]) -> None:
-    if value not in known:
-        names = ", ".join(str(item) for item in known if item is not None)
-        raise UserError(f"{name} {value!r} is not known: choose {names}")
+    def __post_init__(self) -> None:
+        """Raises `UserError` for a value that its field does not take."""
+        super().__post_init__()
+        if 0 < self.bootstrap < FEWEST_RESAMPLES:
+            reason = f"{self.bootstrap}: must be 0, or at least {FEWEST_RESAMPLES}"
+            raise InvalidFieldError("bootstrap", reason)
 
-
-def _check(name: str, value: object, right: bool, wanted: str) -> None:
-    if not right:
-        raise UserError(f"{name} is {value}: it must be {wanted}")
+    @classmethod
+    def among(cls, asked: Any) -> FitOptions:
+        """The options among the fields of a command line; the defaults for those that it lacks."""
+        names = (field.name for field in dataclasses.fields(FitOptions))
+        return FitOptions(**{name: getattr(asked, name) for name in names if hasattr(asked, name)})

@@ -44,7 +44,7 @@ def resample(
     rng: np.random.Generator,
     what: str = "auto",
 ) -> Resamples:
-    """Draw B resamples; `what` is an entry of `options.RESAMPLINGS`.
+    """Draw B resamples; `what` is an entry of `options.Resampling`.
 
     By default runs that stand alone are drawn with replacement; many shared trunks are drawn whole; with few,
     the residuals of log loss about `predicted_R` are drawn, split into a trunk's effect and the run's own.

@@ -15,14 +15,13 @@ from rich.table import Table
 
 from isoflop import analysis
 from isoflop.analysis import IdentifyingRuns
+from isoflop.analysis.options import FitOptions, ObjectiveOptions
 from isoflop.arguments import parse
 from isoflop.commands.fit_text import number, span
-from isoflop.commands.objective_options import ObjectiveOptions
 from isoflop.commands.sweep import stay_off_the_accelerator
 from isoflop.commands.table_options import TableOptions
 
 if TYPE_CHECKING:
-    from isoflop.analysis import FitOptions
     from isoflop.analysis.design.next_runs import NextRun, Proposal
 
 SHOWN = 12
@@ -34,7 +33,7 @@ Kind = tuple[float, tuple[float, ...], str | None, str]
 
 
 @dataclass(frozen=True)
-class NextRuns(ObjectiveOptions, TableOptions):
+class NextRuns(TableOptions, ObjectiveOptions):
     """Which runs to do next: what each costs, and what it would buy."""
 
     runs: tyro.conf.Positional[tuple[str, ...]]
@@ -50,17 +49,15 @@ class NextRuns(ObjectiveOptions, TableOptions):
     as_json: Annotated[bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff] = False
     """Print one JSON object and nothing else."""
 
-    def fit_options(self) -> FitOptions:
-        """The fit that the proposal rests on: as `isoflop fit` makes it."""
-        return analysis.FitOptions(**self.objective, count=self.count, flops=self.flops)
-
 
 def run(argv: list[str]) -> int:
     """Prints the runs to do next."""
     asked = parse(NextRuns, argv, "plan --next")
     stay_off_the_accelerator()
     table = asked.load(asked.runs)
-    found = analysis.next_runs(table, asked.target, asked.half_width, asked.max_flops, asked.fit_options())
+    found = analysis.next_runs(
+        table, asked.target, asked.half_width, asked.max_flops, FitOptions.among(asked)
+    )
     if asked.as_json:
         print(json.dumps(found.to_json()))
     else:

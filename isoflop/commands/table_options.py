@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from isoflop import analysis
+from isoflop.analysis.options import CountName, FlopsName
 
 if TYPE_CHECKING:
     from isoflop.analysis import RunTable
@@ -23,9 +24,9 @@ class TableOptions:
     """Rename columns: new=old,..."""
     where: str | None = None
     """Only rows of these values: column=value,... (or !=, <, <=, >, >=)"""
-    count: Literal["total", "non_embedding", "body"] = "non_embedding"
+    count: CountName = "non_embedding"
     """What N counts."""
-    flops: Literal["exact", "6nd"] = "exact"
+    flops: FlopsName = "exact"
     """What C counts."""
     best_of_each: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Keep only the run of lowest loss at each N and D, as after a search over learning rates."""

@@ -8,6 +8,7 @@ import pytest
 from isoflop.analysis import FitOptions, LawFit, find_law, fit, table_of
 from isoflop.analysis.approaches.diagnostics import SURFACE
 from isoflop.analysis.compute import SixN
+from isoflop.analysis.options import Approach, Curve
 from isoflop.analysis.result import optimal_size
 from tests.analysis.conftest import BESIROGLU
 from tests.analysis.test_minima import isoflops
@@ -42,7 +43,7 @@ def minima(found: LawFit) -> list[tuple[bool, float]]:
         (3, "parabola", 0.015, None),
     ],
 )
-def test_spread_and_coverage(approach: int, curve: str, spread: float, distance: float | None) -> None:
+def test_spread_and_coverage(approach: Approach, curve: Curve, spread: float, distance: float | None) -> None:
     """Six budgets, seven sizes over a factor of eight, half a percent of noise: spread of a, coverage."""
     fits = [
         fit(

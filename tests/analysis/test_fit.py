@@ -211,14 +211,14 @@ def test_every_convention_of_a_sweep(folder) -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"approach": 4}, "approach 4 is not known: choose 1, 2, 3"),
-        ({"loss": "mae"}, "loss 'mae' is not known: choose huber, mse"),
-        ({"delta": 0.0}, "delta is 0.0: it must be at least 1e-12"),
-        ({"delta": float("nan")}, "delta is nan"),
-        ({"bootstrap": 3}, "bootstrap is 3: it must be 0, or at least 20"),
-        ({"count": "all"}, "count 'all' is not known"),
-        ({"holdout": -1.0}, "holdout is -1.0"),
-        ({"drop_worst": -1}, "drop_worst is -1"),
+        ({"approach": 4}, "approach 4 is unknown: choose one of 1, 2, 3"),
+        ({"loss": "mae"}, "loss 'mae' is unknown: choose one of huber, mse"),
+        ({"delta": 0.0}, "delta 0.0: must be at least 1e-12"),
+        ({"delta": float("nan")}, "delta nan: must be a finite number"),
+        ({"bootstrap": 3}, "bootstrap 3: must be 0, or at least 20"),
+        ({"count": "all"}, "count 'all' is unknown"),
+        ({"holdout": -1.0}, "holdout -1.0: must be a positive number"),
+        ({"drop_worst": -1}, "drop_worst -1: must be at least 0"),
     ],
 )
 def test_bad_options_are_refused(changes: dict, says: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from isoflop.analysis import FitOptions, LawFit, fit, predict, table_of
 from isoflop.analysis.isoflops.power_laws import GAMMAS, loss_curve
+from isoflop.analysis.options import Approach
 from tests.support import simulate
 
 E, A, ALPHA, B, BETA = 1.9, 400.0, 0.34, 900.0, 0.32
@@ -56,7 +57,7 @@ def check(found: LawFit) -> None:
 
 @pytest.mark.parametrize("approach", [1, 2, 3])
 @pytest.mark.parametrize("seed", range(6))
-def test_every_interval_holds_its_estimate(approach: int, seed: int) -> None:
+def test_every_interval_holds_its_estimate(approach: Approach, seed: int) -> None:
     options = FitOptions(approach=approach, bootstrap=200, starts=16)
     check(fit(table_of(isoflops(4 + seed % 3, seed, 0.004)), options))
     check(fit(table_of(simulate.grid(seed)), options))

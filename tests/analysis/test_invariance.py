@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from isoflop.__main__ import _run
 from isoflop.analysis import FitOptions, LawFit, fit, table_of
+from isoflop.analysis.options import Approach
 from tests.analysis.test_truth import isoflop, simulate, spread
 from tests.support.examples import examples
 
@@ -122,7 +123,7 @@ def timeless(text: str) -> str:
 
 
 @pytest.mark.parametrize("approach", [1, 2, 3])
-def test_same_seed_same_bits(approach: int) -> None:
+def test_same_seed_same_bits(approach: Approach) -> None:
     table = table_of(simulate(*isoflop(), 0.01, 5))
     options = FitOptions(approach=approach, bootstrap=40, starts=8, seed=3)
     text = [timeless(json.dumps(fit(table, options).to_json())) for _ in range(2)]

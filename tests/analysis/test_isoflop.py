@@ -13,6 +13,7 @@ from isoflop.analysis.approaches.envelope import Contenders, contenders
 from isoflop.analysis.compute import FamilyRule, SixN, SizeTable, allocate, per_token
 from isoflop.analysis.isoflops.groups import isoflop_groups
 from isoflop.analysis.isoflops.power_laws import loss_curve, power_law
+from isoflop.analysis.options import Approach
 from isoflop.analysis.uncertainty.resampling import seed_noise, trunk_noise
 from isoflop.base.json_values import from_json, to_json
 from tests.support.simulate import BUDGETS, TRUTH, grid, loss_at
@@ -83,7 +84,7 @@ def test_equal_exact_budgets_are_no_isoflop_in_6nd(folder) -> None:
 
 
 @pytest.mark.parametrize("approach", [1, 2])
-def test_approaches_1_and_2_agree_with_the_truth_of_a_sweep(table: RunTable, approach: int) -> None:
+def test_approaches_1_and_2_agree_with_the_truth_of_a_sweep(table: RunTable, approach: Approach) -> None:
     found = fit(table, FitOptions(approach=approach, bootstrap=200))
     cost = found.cost
 
@@ -110,7 +111,7 @@ def test_the_envelope_holds_only_runs_that_no_cheaper_run_beats(table: RunTable)
 
 
 @pytest.mark.parametrize("approach", [1, 2, 3])
-def test_the_largest_budget_is_predicted_from_the_smaller(table: RunTable, approach: int) -> None:
+def test_the_largest_budget_is_predicted_from_the_smaller(table: RunTable, approach: Approach) -> None:
     found = fit(table, FitOptions(approach=approach, holdout=BUDGETS[-1], bootstrap=200, starts=32))
     held = found.holdout
     assert held is not None

@@ -9,11 +9,12 @@ from isoflop.analysis.figures.figure_data import render
 from isoflop.analysis.figures.isoflop import IsoflopCurves
 from isoflop.analysis.figures.style import curve_words
 from isoflop.analysis.isoflops.minima import CURVES
+from isoflop.analysis.options import Curve
 from tests.analysis.test_minima import isoflops
 
 
 @pytest.mark.parametrize("curve", CURVES)
-def test_budgets_without_a_minimum_are_dashed_and_open_ends_carry_arrows(curve: str) -> None:
+def test_budgets_without_a_minimum_are_dashed_and_open_ends_carry_arrows(curve: Curve) -> None:
     table = table_of(isoflops(sd=0.004, centre=(0.2, 2.0)))
     found = fit(table, FitOptions(approach=2, curve=curve, bootstrap=50, starts=8))
     budgets = found.budgets or ()

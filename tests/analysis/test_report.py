@@ -269,7 +269,7 @@ def test_sensitivity_covers_every_kind_of_choice(made: Report) -> None:
 
 
 def test_least_squares_by_a_wide_huber_is_least_squares(made: Report) -> None:
-    names = {"log": "least squares, log loss", "raw": "least squares, loss itself"}
+    names: dict[Any, str] = {"log": "least squares, log loss", "raw": "least squares, loss itself"}
     for space, name in names.items():
         found = fit(made.data.table, FitOptions(loss="mse", space=space, bootstrap=0, starts=16))
         choice = next(choice for choice in made.data.sensitivity if choice.name == name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -191,7 +192,7 @@ class TestCoverage:
     @pytest.mark.slow
     @pytest.mark.parametrize("intervals", ["bootstrap", "profile"])
     def test_is_near_its_level_on_a_good_design(
-        self, intervals: str, monkeypatch: pytest.MonkeyPatch
+        self, intervals: Literal["bootstrap", "profile"], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """20 simulated tables: 95% intervals hold the truth in at least 75% (binomial, 1 in 300)."""
         monkeypatch.setattr(coverage, "RESAMPLES", 40)
