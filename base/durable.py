@@ -130,6 +130,15 @@ def verify(folder: Path) -> None:
         raise CorruptRecordError(folder, f"{MANIFEST} can't be read ({type(error).__name__})") from error
 
 
+def list_names(path: Path) -> list[str]:
+    """Return the names of a folder's entries but for hidden ones; none where there is no folder."""
+    try:
+        with os.scandir(path) as entries:
+            return [entry.name for entry in entries if not entry.name.startswith(".")]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
 def sync(path: Path) -> None:
     """Flush a file, or the names in a folder, to the disk, where the file system can."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Who is at what, by names alone: claims on a folder that any file system with atomic renames keeps apart.
+"""Who holds which task, by names alone: claims in a folder, on any file system with atomic renames.
 
 claims/TASK/EPOCH~WORKER    the worker has the task; EPOCH - 1 workers had it before and died
 
@@ -10,10 +10,11 @@ is needed, and no answer of the server's is believed: whoever renamed looks whet
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+
+from isoflop.base.durable import list_names
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Claim:
 
     @property
     def name(self) -> str:
-        """Of the claim's file."""
+        """The name of the claim's file."""
         return f"{self.epoch}~{self.worker}"
 
 
@@ -37,7 +38,7 @@ class Claims:
         self.path, self.worker = path, worker
 
     def take(self, task: str) -> Claim | None:
-        """The claim on a task that nobody holds; None if somebody does."""
+        """Return the claim on a task that nobody holds; None if somebody does."""
         claim = Claim(task, self.worker, 1)
         own = self.path / f".{self.worker}"
         own.mkdir(parents=True, exist_ok=True)
@@ -50,7 +51,7 @@ class Claims:
         return None
 
     def take_over(self, dead: Claim) -> Claim | None:
-        """The claim of a worker that is gone, unless another was faster."""
+        """Return the claim taken over from a worker that is gone; None if another was faster."""
         claim = Claim(dead.task, self.worker, dead.epoch + 1)
         with contextlib.suppress(OSError):
             self._file(dead).rename(self._file(claim))
@@ -61,7 +62,7 @@ class Claims:
         return self._file(claim).exists()
 
     def release(self, claim: Claim) -> bool:
-        """Gives a claim up; whether it still stood."""
+        """Give a claim up; return whether it still stood."""
         try:
             self._file(claim).unlink()
         except FileNotFoundError:
@@ -71,10 +72,10 @@ class Claims:
         return True
 
     def standing(self) -> list[Claim]:
-        """All claims."""
+        """Return all claims."""
         found = []
-        for task in names(self.path):
-            for name in names(self.path / task):
+        for task in list_names(self.path):
+            for name in list_names(self.path / task):
                 epoch, _, worker = name.partition("~")
                 if epoch.isdigit() and worker:
                     found.append(Claim(task, worker, int(epoch)))
@@ -82,12 +83,3 @@ class Claims:
 
     def _file(self, claim: Claim) -> Path:
         return self.path / claim.task / claim.name
-
-
-def names(path: Path) -> list[str]:
-    """Names of the entries of a folder, but for hidden ones; none where there is no folder."""
-    try:
-        with os.scandir(path) as entries:
-            return [entry.name for entry in entries if not entry.name.startswith(".")]
-    except (FileNotFoundError, NotADirectoryError):
-        return []

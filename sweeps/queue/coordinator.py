@@ -7,8 +7,9 @@ import math
 import time
 from collections.abc import Callable, Iterator
 
+from isoflop.base.durable import list_names
 from isoflop.sweeps.queue import board as boards
-from isoflop.sweeps.queue.claims import Claims, names
+from isoflop.sweeps.queue.claims import Claims
 from isoflop.sweeps.queue.heartbeats import HEARTBEATS_PER_LEASE, HeartbeatMonitor, HeartbeatWriter
 from isoflop.sweeps.queue.process_identity import ProcessIdentity
 from isoflop.sweeps.queue.store import Store
@@ -25,7 +26,7 @@ def coordinating(store: Store, lease_seconds: float, say: Callable[[str], None])
     seconds = min(MAX_HEARTBEAT_SECONDS, lease_seconds / HEARTBEATS_PER_LEASE)
     heartbeats = HeartbeatWriter(store.path / "coordinators", process, seconds)
     monitor = HeartbeatMonitor(heartbeats.folder, 2.5 * seconds)
-    others = {name.removesuffix(".json") for name in names(heartbeats.folder)}
+    others = {name.removesuffix(".json") for name in list_names(heartbeats.folder)}
     dead = monitor.gone(others)
     if others - dead:  # of another machine, or of a boot before: they live if their heartbeats go on
         time.sleep(3 * seconds)
@@ -46,11 +47,11 @@ def coordinating(store: Store, lease_seconds: float, say: Callable[[str], None])
 def _tidy_up(store: Store, name: str) -> None:
     """Forget what earlier runs of the command failed at, and release their dead workers' tasks."""
     store.forget_failures()
-    for board in names(store.path / "board"):
+    for board in list_names(store.path / "board"):
         boards.take_down(store, board)
     claims = Claims(store.path / "claims", name)
     standing = claims.standing()
-    workers = {name.removesuffix(".json") for name in names(store.path / "workers")}
+    workers = {name.removesuffix(".json") for name in list_names(store.path / "workers")}
     dead = HeartbeatMonitor(store.path / "workers", math.inf).gone(workers)
     for claim in standing:
         if claim.worker in dead and (taken := claims.take_over(claim)):

@@ -30,12 +30,11 @@ from pathlib import Path
 from typing import Any
 
 from isoflop.base import durable
-from isoflop.base.durable import CorruptRecordError
+from isoflop.base.durable import CorruptRecordError, list_names
 from isoflop.base.errors import UserError
 from isoflop.base.formatting import compact
 from isoflop.base.json_values import from_json, to_json
 from isoflop.sweeps.grids.config import SweepConfig
-from isoflop.sweeps.queue.claims import names
 from isoflop.train.spec import RESULTS_VERSION, DataSpec
 
 FORMAT = 2
@@ -157,18 +156,18 @@ class Store:
     def contents(self) -> Contents:
         """What is there now. One listing a kind, whatever the number of records."""
         partial: dict[str, int] = {}
-        for name in names(self.path / "partial"):
+        for name in list_names(self.path / "partial"):
             segment, _, steps = name.partition("~")
             partial[segment] = max(int(steps), partial.get(segment, 0))
         failures: dict[str, int] = {}
-        for name in names(self.path / "failures"):
+        for name in list_names(self.path / "failures"):
             segment, _, tries = name.removesuffix(".json").partition("~")
             failures[segment] = max(int(tries), failures.get(segment, 0))
         return Contents(
-            segments=frozenset(names(self.path / "segments")),
-            checkpoints=frozenset(names(self.path / "checkpoints")),
-            diverged=frozenset(names(self.path / "diverged")),
-            cells=frozenset(names(self.path / "cells")),
+            segments=frozenset(list_names(self.path / "segments")),
+            checkpoints=frozenset(list_names(self.path / "checkpoints")),
+            diverged=frozenset(list_names(self.path / "diverged")),
+            cells=frozenset(list_names(self.path / "cells")),
             partial=partial,
             failures=failures,
         )
@@ -213,7 +212,7 @@ class Store:
 
     def drop_partials(self, segment_id: str, below: int | None = None) -> None:
         """Removes what was left half-way of a segment, if need be only before `below` steps."""
-        for name in names(self.path / "partial"):
+        for name in list_names(self.path / "partial"):
             whose, _, steps = name.partition("~")
             if whose == segment_id and (below is None or int(steps) < below):
                 self.drop(self.path / "partial" / name)
@@ -235,7 +234,7 @@ class Store:
         aside = self.path / "damaged"
         aside.mkdir(exist_ok=True)
         record = f"{damaged.parent.name}-{damaged.name}-"
-        times = sum(name.startswith(record) and name.endswith(".txt") for name in names(aside))
+        times = sum(name.startswith(record) and name.endswith(".txt") for name in list_names(aside))
         if times >= MAX_CORRUPTIONS:
             raise UserError(
                 f"{damaged} was damaged {times + 1} times ({why}): this disk does not keep what is written: "
@@ -256,7 +255,7 @@ class Store:
     def forget_failures(self) -> None:
         """Let all that failed be tried again, and whoever could not work here."""
         for kind in ("failures", "refusals"):
-            for name in names(self.path / kind):
+            for name in list_names(self.path / kind):
                 (self.path / kind / name).unlink(missing_ok=True)
 
     def refuse_work(self, worker: str, reason: str) -> None:
@@ -265,7 +264,7 @@ class Store:
 
     def last_refusal(self) -> str:
         """Why a worker could not work here, most lately; empty if none said so."""
-        refusals = [self.read_json(f"refusals/{name}") for name in names(self.path / "refusals")]
+        refusals = [self.read_json(f"refusals/{name}") for name in list_names(self.path / "refusals")]
         return max(refusals, key=lambda refusal: refusal["at"])["reason"] if refusals else ""
 
     def remove_scratch(self) -> None:

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from isoflop.base.durable import CorruptRecordError, DiskFullError, is_full
+from isoflop.base.durable import CorruptRecordError, DiskFullError, is_full, list_names
 from isoflop.base.errors import UserError
 from isoflop.base.json_values import from_json, to_json
 from isoflop.models import ModelConfig
 from isoflop.sweeps.queue import board as boards
 from isoflop.sweeps.queue.board import Board
-from isoflop.sweeps.queue.claims import Claim, Claims, names
+from isoflop.sweeps.queue.claims import Claim, Claims
 from isoflop.sweeps.queue.heartbeats import IDLE, TRAINING, HeartbeatMonitor, HeartbeatWriter, TaskProgress
 from isoflop.sweeps.queue.process_identity import ProcessIdentity
 from isoflop.sweeps.queue.store import MAX_TRIES, Contents, Store
@@ -131,7 +131,7 @@ class Worker:
     def _next_pack(self) -> list[tuple[Task, Claim]]:
         """Tasks to do as one, claimed; none if there is nothing that could be done now."""
         self.others_hold = False
-        for name in names(self.store.path / "board"):
+        for name in list_names(self.store.path / "board"):
             if name not in self.boards and (read := boards.read(self.store, name)):
                 self.boards[name] = read
                 refuse_too_large(

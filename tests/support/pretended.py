@@ -21,7 +21,14 @@ class PretendedRun:
     """Stands for `isoflop.train.loop.TrainingRun`."""
 
     def __init__(
-        self, segments: Sequence[Segment], corpus: Any, starts: Sequence[Start], *_: Any, **__: Any
+        self,
+        segments: Sequence[Segment],
+        corpus: Any,
+        starts: Sequence[Start],
+        execution: Any = None,
+        *,
+        profile: Path | None = None,
+        agree: Any = None,
     ) -> None:
         self.segments, self.done = segments, False
         self.states: list[Any] = []
@@ -48,7 +55,7 @@ class PretendedRun:
                     self.states[i] = _mixed(self.states[i], step, segment.recipe.optimizer.peak_lr)
                     self.losses[i].append(_loss(self.states[i], step + 1))
             self.done = stop == self.segments[0].stop
-            yield {}
+            yield {"loss": np.array(self.losses, dtype=np.float32)[:, first - stop :]}
 
     def trained(self) -> list[Trained]:
         """The segments as they stand."""
@@ -58,7 +65,7 @@ class PretendedRun:
         ]
 
 
-def evaluate(cell: CellSpec, state: Any, *_: Any) -> np.ndarray:
+def evaluate(cell: CellSpec, state: Any, corpus: Any, execution: Any = None) -> np.ndarray:
     """Stands for `isoflop.train.loop.evaluate`."""
     draw = np.random.default_rng(int(state))
     return (_loss(state, cell.steps) + 0.01 * draw.normal(size=cell.eval_windows)).astype(np.float32)
@@ -70,7 +77,7 @@ def save(state: Any, path: Path) -> None:
     np.save(path / "state.npy", state)
 
 
-def restore(recipe: Any, path: Path, execution: Any) -> Any:
+def restore(recipe: Any, path: Path, execution: Any = None) -> Any:
     """Stands for `isoflop.train.checkpoint.restore`."""
     return np.load(path / "state.npy")
 
