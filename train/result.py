@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -15,14 +14,16 @@ from numpy.typing import NDArray
 from isoflop.base.provenance import Provenance, provenance
 from isoflop.train.data.corpus import Corpus
 from isoflop.train.device import peak_flops, peak_memory_bytes
-from isoflop.train.spec import CellSpec, Recipe
+from isoflop.train.spec import CellSpec
 
 TAIL = 0.05
 """`train_loss` is the mean over this share of the steps, the last ones."""
 
 CURVE_POINTS = 200
+"""Of a cell's curve: as many as a figure shows apart."""
 
 SPIKE_WINDOW, SPIKE_DEVIATIONS = 128, 7.0
+"""Steps that a loss is compared with, and how far above them a spike is: the paper's numbers (`spikes`)."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,11 @@ class Clock:
     step: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CellResult:
     """One row of the run table, but for the columns that only the sweep knows (budget, trunk, bill).
+
+    Columns without a default are known before the cell runs; the others when it has finished.
 
     `loss`, `loss_stderr` and `train_loss` in nats per token; `flops` exact by the ledger. `step_seconds`,
     `tokens_per_second` and `mfu` are of the steps alone, without the start-up; `mfu` is a share of the
@@ -60,10 +63,10 @@ class CellResult:
     n_tokens_unique: int
     flops: int
     flops_6nd: int
-    loss: float | None
-    loss_stderr: float | None
-    bits_per_byte: float | None
-    train_loss: float | None
+    loss: float | None = None
+    loss_stderr: float | None = None
+    bits_per_byte: float | None = None
+    train_loss: float | None = None
     lr: float
     batch_tokens: int
     steps: int
@@ -78,65 +81,60 @@ class CellResult:
     context_length: int
     dataset: str
     tokenizer: str
-    wall_seconds: float | None
-    first_step_seconds: float | None
-    step_seconds: float | None
-    tokens_per_second: float | None
-    mfu: float | None
-    peak_memory_bytes: int | None
-    loss_spikes: int | None
-    dropped: float | None
-    device: str
+    wall_seconds: float | None = None
+    first_step_seconds: float | None = None
+    step_seconds: float | None = None
+    tokens_per_second: float | None = None
+    mfu: float | None = None
+    peak_memory_bytes: int | None = None
+    loss_spikes: int | None = None
+    dropped: float | None = None
+    device: str = ""
     baseline_loss: float | None = None
     isoflop_version: str | None = None
     jax_version: str | None = None
     host: str | None = None
 
 
-MEASURED = (
-    *("loss", "loss_stderr", "bits_per_byte", "train_loss", "wall_seconds", "first_step_seconds"),
-    *("step_seconds", "tokens_per_second", "mfu", "peak_memory_bytes", "loss_spikes", "dropped"),
-    "baseline_loss",
-)
+ORIGIN = ("isoflop_version", "jax_version", "host")
+"""Columns that say where a cell was trained."""
+
+MEASURED = tuple(f.name for f in fields(CellResult) if f.default is None and f.name not in ORIGIN)
+"""Columns that training measures."""
 
 
-def describe(cell: CellSpec, n_tokens_available: int) -> dict[str, Any]:
-    """The columns that are known before the cell has run."""
-    known = _of_recipe(cell.recipe)
-    return known | {
-        "cell_id": cell.cell_id,
-        "n_tokens": cell.tokens,
-        "n_tokens_unique": min(cell.tokens, n_tokens_available),
-        "flops": cell.flops,
-        "flops_6nd": 6 * known["n_params_non_embedding"] * cell.tokens,
-        "steps": cell.steps,
-    }
-
-
-@lru_cache(maxsize=1 << 14)
-def _of_recipe(recipe: Recipe) -> dict[str, Any]:
-    model, ledger = recipe.model, recipe.ledger
-    return {
-        "init_seed": recipe.init_seed,
-        "data_seed": recipe.data_seed,
-        "n_params_total": ledger.params("total"),
-        "n_params_non_embedding": ledger.params("non_embedding"),
-        "n_params_body": ledger.params("body"),
-        "n_params_active": ledger.params_active,
-        "lr": recipe.optimizer.peak_lr,
-        "batch_tokens": recipe.batch_tokens,
-        "schedule": recipe.schedule.name,
-        "optimizer": recipe.optimizer.name,
-        "parametrization": recipe.parametrization,
-        "dtype": recipe.dtype,
-        "d_model": model.width,
-        "n_layers": model.depth,
-        "n_heads": model.heads,
-        "vocab_size": model.vocab_size,
-        "context_length": model.context_length,
-        "dataset": recipe.data.source,
-        "tokenizer": recipe.data.tokenizer,
-    }
+def unfinished(cell: CellSpec, corpus: Corpus, status: str, reason: str) -> CellResult:
+    """The row of a cell that has no loss: diverged, failed, running or pending, and why."""
+    recipe, model, ledger = cell.recipe, cell.recipe.model, cell.recipe.ledger
+    return CellResult(
+        cell_id=cell.cell_id,
+        init_seed=recipe.init_seed,
+        data_seed=recipe.data_seed,
+        status=status,
+        reason=reason,
+        n_params_total=ledger.params("total"),
+        n_params_non_embedding=ledger.params("non_embedding"),
+        n_params_body=ledger.params("body"),
+        n_params_active=ledger.params_active,
+        n_tokens=cell.tokens,
+        n_tokens_unique=min(cell.tokens, corpus.n_tokens("train")),
+        flops=cell.flops,
+        flops_6nd=6 * ledger.params("non_embedding") * cell.tokens,
+        lr=recipe.optimizer.peak_lr,
+        batch_tokens=recipe.batch_tokens,
+        steps=cell.steps,
+        schedule=recipe.schedule.name,
+        optimizer=recipe.optimizer.name,
+        parametrization=recipe.parametrization,
+        dtype=recipe.dtype,
+        d_model=model.width,
+        n_layers=model.depth,
+        n_heads=model.heads,
+        vocab_size=model.vocab_size,
+        context_length=model.context_length,
+        dataset=recipe.data.source,
+        tokenizer=recipe.data.tokenizer,
+    )
 
 
 def measured(
@@ -154,13 +152,11 @@ def measured(
     taken by `devices` devices of the kind `device`. `trained_by`: of each segment on the cell's path; this
     process' own unless given."""
     loss = float(windows.mean(dtype=np.float64))
-    speed = cell.recipe.batch_tokens / clock.step
+    tokens_per_second = cell.recipe.batch_tokens / clock.step
     peak, bytes_per_token = peak_flops(device), corpus.bytes_per_token
     tail = slice(-max(1, round(TAIL * cell.steps)), None)
-    return CellResult(
-        **describe(cell, corpus.n_tokens("train")),
-        status="finished",
-        reason=_nothing_learnt(loss, corpus.baseline_loss),
+    return replace(
+        unfinished(cell, corpus, "finished", _nothing_learnt(loss, corpus.baseline_loss)),
         loss=loss,
         loss_stderr=float(windows.std(ddof=1, dtype=np.float64) / math.sqrt(len(windows))),
         bits_per_byte=loss / math.log(2) / bytes_per_token if bytes_per_token else None,
@@ -168,8 +164,8 @@ def measured(
         wall_seconds=clock.training,
         first_step_seconds=clock.first_step,
         step_seconds=clock.step,
-        tokens_per_second=speed,
-        mfu=speed * cell.recipe.ledger.train_flops / (peak * devices) if peak else None,
+        tokens_per_second=tokens_per_second,
+        mfu=tokens_per_second * cell.recipe.ledger.train_flops / (peak * devices) if peak else None,
         peak_memory_bytes=peak_memory_bytes(),
         loss_spikes=spikes(metrics["loss"]),
         dropped=float(metrics["dropped"][tail].mean(dtype=np.float64)) if "dropped" in metrics else None,
@@ -197,13 +193,6 @@ def _origin(trained_by: Sequence[Provenance]) -> dict[str, str]:
     }
 
 
-def unfinished(cell: CellSpec, corpus: Corpus, status: str, reason: str) -> CellResult:
-    """The row of a cell that has no loss: diverged, failed, running or pending, and why."""
-    nothing: dict[str, Any] = dict.fromkeys(MEASURED)
-    known = describe(cell, corpus.n_tokens("train"))
-    return CellResult(**known, **nothing, status=status, reason=reason, device="")
-
-
 def spikes(losses: NDArray[np.float32]) -> int:
     """Steps whose loss is SPIKE_DEVIATIONS standard deviations or more above the mean of the SPIKE_WINDOW
     steps before them (the spike score of OLMo et al. 2024, section 3.1, as a count)."""
@@ -217,11 +206,10 @@ def spikes(losses: NDArray[np.float32]) -> int:
 def curve(
     cell: CellSpec, metrics: Mapping[str, NDArray[np.float32]], rates: NDArray[np.float32]
 ) -> list[dict[str, Any]]:
-    """The run's metrics in at most CURVE_POINTS means over equal stretches; `step` is a stretch's end.
+    """The run's metrics in at most CURVE_POINTS means over equal stretches; `step` is a stretch's last.
 
-    Of a run that is not over, with metrics (steps so far,), the points that it has come to.
-
-    The loss stands as `train_loss`, the others under their own names.
+    A run that is not over, with metrics (steps so far,), has the points that it has come to. The loss stands
+    as `train_loss`, the other metrics under their own names.
     """
     edges = np.unique(np.linspace(0, cell.steps, CURVE_POINTS + 1).round().astype(int))
     token_flops = cell.recipe.ledger.train_flops
