@@ -13,14 +13,9 @@ from pathlib import Path
 import pytest
 
 from isoflop.base.errors import UserError
+from isoflop.train.data.prose import html_paragraphs, is_prose, text_paragraphs
 from isoflop.train.data.sources import Document, debian_docs
-from isoflop.train.data.sources.debian_docs import (
-    html_paragraphs,
-    is_prose,
-    open_source,
-    pages,
-    text_paragraphs,
-)
+from isoflop.train.data.sources.debian_docs import open_source, pages, paragraphs
 from tests.support.optional import lacking
 
 PROSE = "The cat that was on the mat is not the one that sat by the door, and it knew this."
@@ -90,14 +85,17 @@ def test_html_is_taken_alone_where_there_is_any(tmp_path: Path) -> None:
     text = {"doc/a.txt.gz": gzip.compress(PROSE.encode()), "doc/b.rst": b"x", "doc/changelog.gz": b"x"}
     write(tmp_path, text)
     (tmp_path / "doc" / "link.txt").symlink_to(tmp_path / "doc" / "b.rst")
-    assert [path for path, _ in pages(tmp_path)] == ["doc/a.txt.gz", "doc/b.rst"]
-    assert list(pages(tmp_path)[0][1]()) == [PROSE]
+    assert [page.relative_to(tmp_path).as_posix() for page in pages(tmp_path)] == [
+        "doc/a.txt.gz",
+        "doc/b.rst",
+    ]
+    assert paragraphs(pages(tmp_path)[0]) == [PROSE]
     write(
         tmp_path,
         {"doc/z.html": PAGE.encode(), "doc/genindex.html": b"", "doc/y.htm": "<p>é".encode("latin-1")},
     )
-    assert [path for path, _ in pages(tmp_path)] == ["doc/y.htm", "doc/z.html"]
-    assert list(pages(tmp_path)[0][1]()) == ["é"]
+    assert [page.relative_to(tmp_path).as_posix() for page in pages(tmp_path)] == ["doc/y.htm", "doc/z.html"]
+    assert paragraphs(pages(tmp_path)[0]) == ["é"]
 
 
 APT = """#!/bin/sh

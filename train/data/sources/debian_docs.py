@@ -18,16 +18,16 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from html.parser import HTMLParser
 from pathlib import Path, PurePosixPath
 
 from isoflop.base.cache import cache_dir
 from isoflop.base.durable import new_folder
 from isoflop.base.errors import UserError
 from isoflop.train.data.fetching import announce, progress
+from isoflop.train.data.prose import html_paragraphs, is_prose, text_paragraphs
 from isoflop.train.data.sources import Document, TextSource
 
 EDITION = 1
@@ -63,21 +63,6 @@ NO_PROSE = re.compile(
     re.IGNORECASE,
 )
 
-SHORTEST_PARAGRAPH = 40
-COMMON = """
-a all an and are as at be but by can do for from has have if in is it its may not of on one or that the their
-then they this to used was were when which will with you
-"""
-COMMON_WORDS = frozenset(COMMON.split())
-LEAST_COMMON = 0.12
-"""Share of the common words in a paragraph: English has .3 to .5, code and other languages hardly any."""
-LEAST_LETTERS = 0.72
-LEAST_LETTERS_OF_ENTRY = 0.6
-"""Share of letters and spaces among a paragraph's characters; a dictionary's has accents and brackets."""
-
-WORD = re.compile(r"[a-z']+")
-LETTERS = re.compile(r"[A-Za-z ]")
-
 
 @dataclass(frozen=True)
 class Package:
@@ -100,8 +85,7 @@ def open_source(argument: str) -> TextSource:
         parts = folder.with_name(f".{folder.name}-parts")
         found, missing = fetch(name, PACKAGES[argument], parts)
         with new_folder(folder) as scratch:
-            _join([parts / package.package for package in found], scratch / TEXT)
-            _describe(found, missing, scratch)
+            _join(found, missing, parts, scratch)
         shutil.rmtree(parts, ignore_errors=True)
     manifest = json.loads((folder / MANIFEST).read_text())
     return TextSource(
@@ -169,23 +153,20 @@ def _part(name: str, package: str, parts: Path, seen: set[bytes]) -> Path | None
     return folder
 
 
-def _join(parts: Sequence[Path], text: Path) -> None:
-    with text.open("wb") as file:
-        for part in parts:
-            with (part / TEXT).open("rb") as own:
-                shutil.copyfileobj(own, file)
-
-
-def _describe(found: Sequence[Package], missing: Sequence[str], folder: Path) -> None:
-    """Writes the manifest beside the text."""
-    with (folder / TEXT).open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+def _join(found: Sequence[Package], missing: Sequence[str], parts: Path, folder: Path) -> None:
+    """Writes the text of all packages, one after the other, and its manifest."""
+    digest = hashlib.sha256()
+    with (folder / TEXT).open("wb") as file:
+        for package in found:
+            text = (parts / package.package / TEXT).read_bytes()
+            digest.update(text)
+            file.write(text)
     manifest = {
         "packages": [asdict(package) for package in found],
         "not_in_this_release": missing,
         "download_bytes": sum(package.download_bytes for package in found),
         "text_bytes": sum(package.text_bytes for package in found),
-        "digest": digest,
+        "digest": digest.hexdigest(),
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
 
@@ -200,148 +181,44 @@ def documents_of(package: str, archive: Path, seen: set[bytes]) -> Iterator[Docu
             raise UserError(
                 f"{archive} can't be unpacked ({_last_line(done.stderr)}): delete it and try again"
             )
-        for path, read in pages(Path(scratch)):
-            entries = _suffix(path) == ".dict"
-            kept = [p for p in read() if is_prose(p, entries) and not _is_known(p, seen)]
+        for page in pages(Path(scratch)):
+            entries = _suffix(page.name) == ".dict"
+            kept: list[str] = []
+            for paragraph in paragraphs(page):
+                known = _hash(paragraph)
+                if known not in seen and is_prose(paragraph, entries):
+                    seen.add(known)
+                    kept.append(paragraph)
             for number, part in enumerate(_parts(kept)):
-                yield Document(f"{package}/{path}/{number}", part)
+                yield Document(f"{package}/{page.relative_to(scratch).as_posix()}/{number}", part)
 
 
-def pages(root: Path) -> list[tuple[str, Callable[[], Iterator[str]]]]:
-    """Relative paths, sorted, and how to read the paragraphs of each.
-
-    The HTML pages alone where there are any, for the same text often ships twice.
-    """
-    files = sorted(p for p in root.rglob("*") if p.is_file() and not p.is_symlink())
-    known = [(p.relative_to(root).as_posix(), p) for p in files]
-    known = [(path, p) for path, p in known if not NO_PROSE.search(path)]
-    html = [(path, partial(_of_html, p)) for path, p in known if _suffix(path) in HTML_SUFFIXES]
-    text = [(path, partial(_of_text, p)) for path, p in known if _suffix(path) in TEXT_SUFFIXES]
-    return html or text
+def pages(root: Path) -> list[Path]:
+    """The pages below a folder, sorted; the HTML ones alone where there are any, for the same text often
+    ships twice."""
+    files = [p for p in sorted(root.rglob("*")) if p.is_file() and not p.is_symlink()]
+    known = [p for p in files if not NO_PROSE.search(p.relative_to(root).as_posix())]
+    html = [p for p in known if _suffix(p.name) in HTML_SUFFIXES]
+    return html or [p for p in known if _suffix(p.name) in TEXT_SUFFIXES]
 
 
-def is_prose(paragraph: str, in_dictionary: bool = False) -> bool:
-    """Whether a paragraph (one line) reads as English sentences, or as a dictionary's entry."""
-    if len(paragraph) < SHORTEST_PARAGRAPH:
-        return False
-    letters = len(LETTERS.findall(paragraph))
-    if in_dictionary:
-        return letters >= LEAST_LETTERS_OF_ENTRY * len(paragraph)
-    if letters < LEAST_LETTERS * len(paragraph):
-        return False
-    words = WORD.findall(paragraph.lower())
-    common = [word for word in words if word in COMMON_WORDS]
-    return len(set(common)) >= 2 and len(common) >= LEAST_COMMON * len(words)
-
-
-NOT_READ = "script style head nav header footer pre form select button svg math noscript"
-SKIPPED = frozenset(NOT_READ.split())
-"""Tags whose content is no prose."""
-
-
-class Paragraphs(HTMLParser):
-    """Collects a page's paragraphs, the text between any two tags: feed it no tags within sentences."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.paragraphs: list[str] = []
-        self._text: list[str] = []
-        self._skipped: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.end_paragraph()
-        if tag in SKIPPED:
-            self._skipped.append(tag)
-        elif tag == "body":  # of a page that closes no head
-            self._skipped.clear()
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.end_paragraph()
-
-    def handle_endtag(self, tag: str) -> None:
-        self.end_paragraph()
-        if tag in self._skipped:
-            while self._skipped.pop() != tag:
-                pass
-
-    def handle_data(self, data: str) -> None:
-        if not self._skipped:
-            self._text.append(data)
-
-    def end_paragraph(self) -> None:
-        """Files what was read since the last one ended."""
-        if self._text:
-            if text := _one_line("".join(self._text)):
-                self.paragraphs.append(text)
-            self._text.clear()
-
-
-INLINE = re.compile(
-    r"</?(?:a|abbr|acronym|b|bdi|bdo|big|cite|code|del|dfn|em|font|i|img|ins|kbd|label|mark|q|s|samp|small|span"
-    r"|strike|strong|sub|sup|tt|u|var|wbr)(?=[\s/>])(?:[^>\"']|\"[^\"]*\"|'[^']*')*>",
-    re.IGNORECASE,
-)
-
-
-def html_paragraphs(page: str) -> list[str]:
-    """The paragraphs of an HTML page, each as one line."""
-    parser = Paragraphs()
-    parser.feed(INLINE.sub("", page))  # most of the tags, and the parser is slow
-    parser.close()
-    parser.end_paragraph()
-    return parser.paragraphs
-
-
-def text_paragraphs(text: str, suffix: str) -> list[str]:
-    """The paragraphs of plain text, each as one line; in a dictionary each entry's headword begins one."""
-    if suffix == ".dict":
-        text = re.sub(r"\n(?=\S)", "\n\n", text)
-    blocks = re.split(r"\n\s*\n", text)
-    if suffix == ".pod":
-        blocks = [
-            re.sub(r"[A-Z]<+ ?(.*?) ?>+", r"\1", b)
-            for b in blocks
-            if b and not b[0].isspace() and b[0] != "="
-        ]
-    if suffix == ".rst":
-        blocks = [block for block in blocks if not block.lstrip().startswith((".. ", ":"))]
-    return [line for block in blocks if (line := _one_line(block))]
-
-
-def _of_html(path: Path) -> Iterator[str]:
-    yield from html_paragraphs(_read(path))
-
-
-def _of_text(path: Path) -> Iterator[str]:
-    yield from text_paragraphs(_read(path), _suffix(path.name))
-
-
-def _read(path: Path) -> str:
+def paragraphs(path: Path) -> list[str]:
+    """The paragraphs of a page, each as one line."""
     raw = path.read_bytes()
     if raw[:2] == b"\x1f\x8b":  # .gz, and a dictionary's .dz
         raw = gzip.decompress(raw)
     try:
-        return raw.decode("utf-8")
+        text = raw.decode("utf-8")
     except UnicodeDecodeError:
-        return raw.decode("latin-1")
+        text = raw.decode("latin-1")
+    suffix = _suffix(path.name)
+    return html_paragraphs(text) if suffix in HTML_SUFFIXES else text_paragraphs(text, suffix)
 
 
-def _suffix(path: str) -> str:
-    pure = PurePosixPath(path)
-    return PurePosixPath(pure.stem).suffix if pure.suffix in (".gz", ".dz") else pure.suffix
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.replace("¶", "").replace("\0", "").split())
-
-
-def _is_known(paragraph: str, seen: set[bytes]) -> bool:
-    """Whether it has come before; remembers it."""
-    known = _hash(paragraph)
-    if known in seen:
-        return True
-    seen.add(known)
-    return False
+def _suffix(name: str) -> str:
+    """The suffix of a file's name, that of its compression left out."""
+    path = PurePosixPath(name)
+    return PurePosixPath(path.stem).suffix if path.suffix in (".gz", ".dz") else path.suffix
 
 
 def _hash(paragraph: str) -> bytes:
@@ -402,15 +279,8 @@ def _download(name: str, package: str) -> Path | None:
 
 def _apt(*arguments: str) -> subprocess.CompletedProcess[str]:
     # A server that is silent for half a minute is given up, twice.
-    patience = (
-        "-o",
-        "Acquire::http::Timeout=30",
-        "-o",
-        "Acquire::https::Timeout=30",
-        "-o",
-        "Acquire::Retries=1",
-    )
-    command = ["apt-get", "--quiet=2", *arguments, *patience]
+    limits = ("Acquire::http::Timeout=30", "Acquire::https::Timeout=30", "Acquire::Retries=1")
+    command = ["apt-get", "--quiet=2", *arguments, *(f"-o{limit}" for limit in limits)]
     return subprocess.run(
         command, cwd=_archives(), capture_output=True, text=True, check=False, timeout=APT_SECONDS
     )
