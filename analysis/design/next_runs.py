@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -60,7 +59,7 @@ class Narrow:
 
     def __post_init__(self) -> None:
         for name, value in (("--half-width", self.half_width), ("--max-flops", self.max_flops)):
-            if value is not None and not (math.isfinite(value) and value > 0):
+            if value is not None and not value > 0:
                 raise UserError(f"{name} {value}: give a positive number")
         parse_target(self.target)
 
@@ -246,11 +245,10 @@ def _narrowing(table: RunTable, goal: Narrow, known: Estimate, space: Space | No
     if known.half_width <= FIXED * abs(known.value):
         law = known.problem.law.name
         raise UserError(f"{law} fixes {known.target} whatever the runs say: choose another target or law")
+    guarded = space is not None or bool(isoflop_groups(table))
     space = space_of(table, per_token(table)) if space is None else space
     trunks, names, loss_FxB = placed(table, space)
-    progress = Progress(
-        space, trunks, loss_FxB, space.possible_FxB, known, guarded=bool(isoflop_groups(table))
-    )
+    progress = Progress(space, trunks, loss_FxB, space.possible_FxB, known, guarded)
     spent = max(float(space.flops(*tried_cells(trunks, len(space.budget_B))).sum()), float(table.C_R.sum()))
     wanted = HALF_WIDTHS[known.target.name] if goal.half_width is None else goal.half_width
     picks = next_picks(progress, wanted, goal.max_flops or spent, goal.round_flops).picks

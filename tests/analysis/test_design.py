@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isoflop.analysis import FitOptions, RunTable, UserError, find_law, table_of
+from isoflop.analysis import FitOptions, RunTable, UserError, find_law, fit, table_of
 from isoflop.analysis.compute import SixN
 from isoflop.analysis.design.criterion import Criterion, choose
 from isoflop.analysis.design.estimate import Estimate, FinishedRuns, estimate
 from isoflop.analysis.design.guards import SPREAD, edges, fill, frame, optima, thin, window
-from isoflop.analysis.design.next_runs import Narrow, Proposal, next_runs
+from isoflop.analysis.design.next_runs import Identify, IdentifyingRuns, Narrow, Proposal, next_runs
 from isoflop.analysis.design.space import Space, Trunk, marks, subsets
 from isoflop.analysis.design.targets import Target, parse_target
 from isoflop.analysis.laws import chinchilla
@@ -357,3 +357,31 @@ class TestProposal:
         with pytest.raises(UserError, match=why) as caught:
             next_runs(table_of(spread_runs(60, 0.01)), Narrow(target, width), FitOptions(law=law))
         assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def on_a_line() -> RunTable:
+    """Runs that all have 20 tokens a parameter, from which the two terms cannot be told apart."""
+    N_R = np.geomspace(2e7, 4e9, 24)
+    noise = np.exp(0.003 * np.random.default_rng(0).standard_normal(24))
+    loss_R = evaluate(LAW, BESIROGLU, N_R, 20 * N_R) * noise
+    return table_of(pd.DataFrame({"n_params": N_R, "n_tokens": 20 * N_R, "loss": loss_R}))
+
+
+class TestGoals:
+    def test_what_a_fit_leaves_open_is_identified_by_default(self, on_a_line: RunTable) -> None:
+        """`plan --next` without a target and a fit's own `next_runs` are one answer."""
+        fitted = fit(on_a_line, FitOptions())
+        by_default = next_runs(on_a_line)
+        assert isinstance(by_default, IdentifyingRuns)
+        assert len(by_default.runs) == 2
+        assert by_default == next_runs(on_a_line, Identify())
+        assert by_default.runs == fitted.next_runs
+        assert by_default.to_json()["runs"] == fitted.to_json()["next_runs"]
+        assert {"alpha", "beta"} <= set(by_default.parameters)
+        assert "--target" in by_default.warnings[-1]
+
+    def test_a_target_that_is_named_is_narrowed_all_the_same(self, on_a_line: RunTable) -> None:
+        found = next_runs(on_a_line, Narrow("a"))
+        assert isinstance(found, Proposal)
+        assert "leave out --target" in found.warnings[-1]

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.grid_cost.arms import ARMS, extras, simulate, true_value
 from benchmarks.grid_cost.world import CORPUS, Sky, World, worlds
+from isoflop.analysis import table_of
+from isoflop.analysis.design.next_runs import Narrow, Proposal, next_runs
 from isoflop.analysis.design.targets import Target
 from isoflop.base.errors import UserError
 from isoflop.sweeps.grids.adaptive import Adaptive, Decision, first_cells, next_cells
@@ -188,6 +192,26 @@ def test_two_budgets_are_too_few(corpus: Corpus, source_name: str) -> None:
 def test_wrong_options_are_one_line(wrong: dict[str, Any], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         Adaptive(**wrong)
+
+
+@pytest.mark.parametrize("finished", [15, 20, 30])
+def test_its_cells_are_the_next_runs_of_its_table(loose: Any, finished: int) -> None:
+    """The same runs, target, level and FLOPs, of the cells that the ladder allows: the same answer."""
+    _, rows, _ = loose
+    ladder = build_ladder(CONFIG, CORPUS, RATES)
+    decision = next_cells(CONFIG, CORPUS, RATES, rows[:finished], LOOSE)
+    trunks = [f"{ladder.place[r['d_model'], r['budget']][0]}-{r['init_seed']}" for r in rows[:finished]]
+    frame = pd.DataFrame(rows[:finished]).assign(trunk_id=trunks)
+    frame = frame.rename(columns={"n_params_non_embedding": "n_params"})
+    goal = Narrow("a", 0.05, math.inf, LOOSE.batch * decision.flops, "trunk effects", LOOSE.level_at_a_look)
+    found = next_runs(table_of(frame), goal, space=ladder.space)
+    assert isinstance(found, Proposal)
+    assert found.estimate == pytest.approx(decision.estimate, rel=1e-6)
+    assert found.half_width == pytest.approx(decision.half_width, rel=1e-6)
+    assert found.flops == pytest.approx(decision.next_flops)
+    assert Counter(
+        (run.n_params, budget) for run in found.runs for budget in run.budgets for _ in range(run.seeds)
+    ) == Counter((p.cell.recipe.ledger.params(), p.budget) for p in decision.cells)
 
 
 @pytest.mark.slow
