@@ -52,7 +52,7 @@ def minimize(
     evaluate: Callable,
     line: Callable,
     theta: jax.Array,
-    deltas: np.ndarray,
+    deltas: jax.Array,
     first: jax.Array,
     limit: jax.Array,
     lower: np.ndarray,
