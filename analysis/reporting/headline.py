@@ -117,7 +117,7 @@ def _minimum(best: HeldOutMinimum) -> str:
     """The held-out minimum against its prediction."""
     low, high = span = best.loss_opt_interval or (None, None)
     words = f"the minimum measured {best.loss_opt:.3f}, predicted {best.loss_opt_predicted:.3f}"
-    if low is None or high is None:
+    if best.loss_opt is None or low is None or high is None:
         return words
     inside = low <= best.loss_opt <= high
     return f"{words} {between(span, 4)}: {'inside' if inside else 'outside'}"

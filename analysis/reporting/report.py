@@ -72,6 +72,7 @@ def report(
 def write(data: ReportData, folder: Path) -> Report:
     """Draw and write what is analyzed already. Raises `UserError` where the folder can't be written."""
     _make(folder)
+    text = page(data)  # makes the fits: what they raise is no trouble with the folder
     try:
         figures = [
             path for name, figure in data.figures.items() for path in _save(figure, folder / "figures" / name)
@@ -79,7 +80,7 @@ def write(data: ReportData, folder: Path) -> Report:
         fit_json = folder / "fit.json"
         fit_json.write_text(json.dumps(data.fit.to_json(), indent=1) + "\n", encoding="utf-8")
         html = folder / "report.html"
-        html.write_text(page(data), encoding="utf-8")
+        html.write_text(text, encoding="utf-8")
     except OSError as error:
         raise _unwritable(folder, error) from error
     return Report(html, fit_json, tuple(figures), headline(data), data.fit, data.held, data)

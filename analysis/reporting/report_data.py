@@ -1,11 +1,12 @@
-"""Everything a report says, computed once: the figures and tables only draw it."""
+"""Everything a report says, computed once: the figures and tables only show it."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from isoflop.analysis.approaches.fit import drop_worst, fit
 from isoflop.analysis.approaches.holdout import largest_budget
@@ -37,29 +38,90 @@ RIVALS = ("chinchilla", "gadre", "kaplan", "kaplan_compute")
 
 @dataclass(frozen=True)
 class ReportData:
-    """A table, the fits of it and the sweep around it."""
+    """A table, the fits of it and the sweep around it. Each is made when it is first asked for, so that one
+    figure costs only what it draws.
+    """
 
     table: RunTable
     options: FitOptions
-    fit: LawFit
-    """Approach 3 on every run."""
-    parabolas: LawFit | None
-    """Approach 2 on every run, where the table has IsoFLOP groups."""
-    envelope: LawFit | None
-    held: LawFit | None
-    """Approach 3 on the runs below the largest budget, with its held-out score."""
-    held_parabolas: LawFit | None
-    groups: tuple[IsoflopGroup, ...]
-    conventions: tuple[Variant, ...]
-    approaches: tuple[Variant, ...]
-    sensitivity: tuple[Choice, ...]
-    competition: Competition | None
-    """Laws and baselines fitted below the largest budget and scored there; None without one to hold out."""
-    profiles: Profiles | None
-    """How the objective rises about the fit."""
-    agreements: tuple[Agreement, ...]
-    sweep: SweepFolder
-    notes: tuple[str, ...]
+    """Of every fit of the whole table: approach 3, nothing held out."""
+    holdout: float | None
+    """FLOPs of the least budget that the fits below leave out; None for a table with nothing to hold out."""
+    laws: tuple[str, ...]
+    """What competes."""
+    given: LawFit | None = None
+    """A fit of the whole table that is at hand already."""
+
+    @cached_property
+    def fit(self) -> LawFit:
+        """Approach 3 on every run. Raises `UserError` where it cannot be fitted."""
+        return self.given or fit(self.table, self.options)
+
+    @cached_property
+    def approaches(self) -> tuple[Variant, Variant, Variant]:
+        """Approaches 1 to 3 on every run."""
+        envelope, no_envelope = self._attempt(approach=1)
+        return (
+            Variant("approach 1: envelope", False, envelope, no_envelope),
+            Variant("approach 2: parabolas", False, *self._parabolas),
+            Variant("approach 3: fitted surface", True, self.fit),
+        )
+
+    @cached_property
+    def parabolas(self) -> LawFit | None:
+        """Approach 2 on every run, where the table has IsoFLOP groups."""
+        return self._parabolas[0]
+
+    @cached_property
+    def envelope(self) -> LawFit | None:
+        """Approach 1 on every run."""
+        return self.approaches[0].fit
+
+    @cached_property
+    def held(self) -> LawFit | None:
+        """Approach 3 on the runs below the holdout, with its score on those above."""
+        return self._held[0]
+
+    @cached_property
+    def competition(self) -> Competition | None:
+        """Laws and baselines fitted below the holdout and scored above it."""
+        return self._competition[0]
+
+    @cached_property
+    def groups(self) -> tuple[IsoflopGroup, ...]:
+        """The IsoFLOP budgets."""
+        return tuple(isoflop_groups(self.table))
+
+    @cached_property
+    def conventions(self) -> tuple[Variant, ...]:
+        """The fit under every counting convention."""
+        return convention_variants(self.table, self.options, self.fit)
+
+    @cached_property
+    def sensitivity(self) -> tuple[Choice, ...]:
+        """The fit with one choice changed at a time."""
+        return choices(self.table, self.options, self.fit, self.groups, self.conventions, self.competition)
+
+    @cached_property
+    def profiles(self) -> Profiles | None:
+        """How the objective rises about the fit."""
+        return law_profiles(self.table, self.options, self.fit)
+
+    @cached_property
+    def agreements(self) -> tuple[Agreement, ...]:
+        """Approaches 1 and 2 against the fit."""
+        return agreements(self.table, self.options, self.fit)
+
+    @cached_property
+    def sweep(self) -> SweepFolder:
+        """What the table's folder holds besides."""
+        return read_sweep(self.table)
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """Why what is not there could not be made."""
+        missing = (self._parabolas[1], self.approaches[0].why, self._held[1], self._competition[1])
+        return tuple(why for why in missing if why)
 
     @property
     def title(self) -> str:
@@ -68,71 +130,54 @@ class ReportData:
     @cached_property
     def figures(self) -> dict[str, FigureData]:
         """Every figure that there is something to show in, by its file's name."""
-        table, fit, sweep = self.table, self.fit, self.sweep
-        found: dict[str, FigureData | None] = {
-            "isoflop": IsoflopCurves.of(table, self.parabolas),
-            "allocation": Allocation.of(table, fit, self.parabolas, self.options.level),
-            "heldout": HeldOutBudget.of(table, self.held, self.options),
-            "surface": Surface.of(table, fit),
-            "residuals": Residuals.of(table, fit),
-            "curves": TrainingCurves.of(table, sweep.curves),
-            "tuning": Tuning.of(sweep.tuning, sweep.summary.get("learning_rate")),
-            "competition": HeldOutErrors.of(self.competition, nats(table.conventions)),
-            "profiles": ObjectiveProfiles.of(self.profiles, fit),
-        }
-        return {name: figure for name, figure in found.items() if figure is not None}
+        drawn = {name: make(self) for name, make in FIGURES.items()}
+        return {name: figure for name, figure in drawn.items() if figure is not None}
+
+    def _attempt(self, **changes: Any) -> tuple[LawFit | None, str]:
+        return attempt(self.table, dataclasses.replace(self.options, **changes))
+
+    @cached_property
+    def _parabolas(self) -> tuple[LawFit | None, str]:
+        return self._attempt(approach=2)
+
+    @cached_property
+    def _held(self) -> tuple[LawFit | None, str]:
+        return (None, "") if self.holdout is None else self._attempt(holdout=self.holdout)
+
+    @cached_property
+    def _competition(self) -> tuple[Competition | None, str]:
+        if self.holdout is None:
+            return None, ""
+        try:
+            options = dataclasses.replace(self.options, holdout=self.holdout)
+            return compete(self.table, options, self.laws), ""
+        except UserError as error:
+            return None, str(error)
 
 
-def analyze(table: RunTable, options: FitOptions | None = None, laws: Sequence[str] = RIVALS) -> ReportData:
-    """Fit the table every way the report shows; `laws` compete. Raises `UserError` where approach 3 cannot
-    be fitted at all.
-    """
+FIGURES: dict[str, Callable[[ReportData], FigureData | None]] = {
+    "isoflop": lambda data: IsoflopCurves.of(data.table, data.parabolas),
+    "allocation": lambda data: Allocation.of(data.table, data.fit, data.parabolas, data.options.level),
+    "heldout": lambda data: HeldOutBudget.of(data.table, data.held, data.options),
+    "surface": lambda data: Surface.of(data.table, data.fit),
+    "residuals": lambda data: Residuals.of(data.table, data.fit),
+    "curves": lambda data: TrainingCurves.of(data.table, data.sweep.curves),
+    "tuning": lambda data: Tuning.of(data.sweep.tuning, data.sweep.summary.get("learning_rate")),
+    "competition": lambda data: HeldOutErrors.of(data.competition, nats(data.table.conventions)),
+    "profiles": lambda data: ObjectiveProfiles.of(data.profiles, data.fit),
+}
+"""By file name: what each figure takes."""
+
+
+def analyze(
+    table: RunTable,
+    options: FitOptions | None = None,
+    laws: Sequence[str] = RIVALS,
+    given: LawFit | None = None,
+) -> ReportData:
+    """Return all that a report says of a table, counted and cut as the options have it; `laws` compete."""
     options = dataclasses.replace(options or FitOptions(), approach=3)
     table = table.counted(options.count or table.conventions.count, options.flops or table.conventions.flops)
     table = drop_worst(table, options.drop_worst)
-    options = dataclasses.replace(options, drop_worst=0, count=None, flops=None)
-    plain = dataclasses.replace(options, holdout=None)
-    whole = fit(table, plain)
-    parabolas, no_parabolas = attempt(table, dataclasses.replace(plain, approach=2))
-    envelope, no_envelope = attempt(table, dataclasses.replace(plain, approach=1))
-    groups = tuple(isoflop_groups(table))
-    held, held_parabolas, competition, notes = _held_out(table, options, laws)
-    conventions = convention_variants(table, plain, whole)
-    return ReportData(
-        table=table,
-        options=plain,
-        fit=whole,
-        parabolas=parabolas,
-        envelope=envelope,
-        held=held,
-        held_parabolas=held_parabolas,
-        groups=groups,
-        conventions=conventions,
-        approaches=(
-            Variant("approach 1: envelope", False, envelope, no_envelope),
-            Variant("approach 2: parabolas", False, parabolas, no_parabolas),
-            Variant("approach 3: fitted surface", True, whole),
-        ),
-        sensitivity=choices(table, plain, whole, groups, conventions, competition),
-        competition=competition,
-        profiles=law_profiles(table, plain, whole),
-        agreements=agreements(table, plain, whole),
-        sweep=read_sweep(table),
-        notes=tuple(why for why in (no_parabolas, no_envelope, *notes) if why),
-    )
-
-
-def _held_out(
-    table: RunTable, options: FitOptions, laws: Sequence[str]
-) -> tuple[LawFit | None, LawFit | None, Competition | None, tuple[str, ...]]:
-    """Approaches 3 and 2 below the holdout, the competition there, and what is to be said."""
-    c_min = options.holdout or largest_budget(table)
-    if c_min is None:
-        return None, None, None, ()
-    options = dataclasses.replace(options, holdout=c_min)
-    held, why = attempt(table, options)
-    parabolas, _ = attempt(table, dataclasses.replace(options, approach=2))
-    try:
-        return held, parabolas, compete(table, options, laws), (why,)
-    except UserError as error:
-        return held, parabolas, None, (why, str(error))
+    plain = dataclasses.replace(options, drop_worst=0, count=None, flops=None, holdout=None)
+    return ReportData(table, plain, options.holdout or largest_budget(table), tuple(laws), given)

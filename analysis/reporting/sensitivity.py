@@ -56,7 +56,6 @@ class Choice:
     own: bool = False
     params: dict[str, float | None] = field(default_factory=dict)
     a: float | None = None
-    b: float | None = None
     loss: float | None = None
     sound: bool | None = None
     """Certified, and every parameter identified."""
@@ -202,7 +201,6 @@ def _choice(
         own=own,
         params=found.params,
         a=found.exponents["a"],
-        b=found.exponents["b"],
         loss=float(found.predict(N, D)) if known else None,
         sound=found.trusted,
         remark=remark,

@@ -76,13 +76,13 @@ def test_captions_name_no_minima_budgets_or_bands_that_are_not_there() -> None:
 
 
 def test_the_sensitivity_table_says_how_far_the_choices_moved_the_answer() -> None:
-    choices = [Choice("", "as reported", True, {"E": 1.8}, 0.5, 0.5, 2.0, True)]
+    choices = [Choice("", "as reported", True, {"E": 1.8}, 0.5, 2.0, True)]
     data: Any = SimpleNamespace(
         fit=SimpleNamespace(params={"E": 1.8}, intervals=None), groups=(), options=FitOptions(),
         table=SimpleNamespace(C_R=np.array([1e12])), sensitivity=choices,
     )  # fmt: skip
     assert "Over all rows" not in sensitivity_table(data).caption
-    choices.append(Choice("runs", "without outliers", False, {"E": 1.2}, 0.71, 0.29, 1.9, False))
+    choices.append(Choice("runs", "without outliers", False, {"E": 1.2}, 0.71, 1.9, False))
     assert "a goes from 0.500 to 0.710, the loss from 1.900 to 2.000" in sensitivity_table(data).caption
     assert "less" not in sensitivity_table(data).caption
 
