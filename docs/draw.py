@@ -1,8 +1,8 @@
-"""Draw the figures of these pages from simulated runs: `make figures`, or python docs/draw.py [FOLDER].
+"""Draw the figures of these pages: `make figures`, or python docs/draw.py [FOLDER].
 
-They go to outputs/figures unless a folder is named: another processor rounds otherwise, and another
-matplotlib draws otherwise, so that those of docs/figures change only on purpose. The figure of the README is
-the demo's own (docs/demo.md).
+Two are of the demo's runs in docs/results, two of simulated runs. They go to outputs/figures unless a folder
+is named: another processor rounds otherwise, and another matplotlib draws otherwise, so that those of
+docs/figures change only on purpose.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from scipy.optimize import minimize
 
 from benchmarks.fit import GRID, huber_sum, simulated
 from isoflop.analysis import FitOptions, LawFit, RunTable, find_law, fit, table_of
+from isoflop.analysis.figures.notebook import plot_heldout, plot_isoflops
 from isoflop.analysis.figures.style import ACCENT, INK, NEUTRAL, SOFT, canvas, log_axis
 from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.analysis.solver.search import fit_problem, search
@@ -27,6 +29,7 @@ TRUTH = np.array([1.8172, 482.01, 0.3478, 2085.43, 0.3658])
 NOISE = 0.003
 PLAIN = FitOptions(bootstrap=0)
 SCIPY_STARTS = 200
+DEMO = Path(__file__).parent / "results" / "cpu-demo" / "runs.csv"
 PLAIN_FILE = {"Software": None}
 """No version of the drawing program in the file: equal pictures are equal files."""
 
@@ -35,9 +38,18 @@ def main() -> None:
     """Write every figure and print the numbers that the pages quote."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "outputs/figures")
     folder.mkdir(parents=True, exist_ok=True)
+    draw_demo(folder)
     draw_starts(folder)
     draw_trap(folder)
     print(f"the figures are in {folder}")
+
+
+def draw_demo(folder: Path) -> None:
+    """Draw the demo's IsoFLOP curves, and its largest budget predicted from the smaller ones."""
+    for name, plot in (("isoflop", plot_isoflops), ("heldout", plot_heldout)):
+        figure = plot(DEMO).figure
+        assert isinstance(figure, Figure)
+        figure.savefig(folder / f"{name}.png", dpi=200, metadata=PLAIN_FILE)
 
 
 def draw_starts(folder: Path) -> None:

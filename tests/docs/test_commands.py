@@ -149,6 +149,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, variables: dict[str, str]
 
 def give(folder: Path, demo: Path) -> None:
     """What the pages take a user to have: tables, texts, and the files that they show."""
+    shutil.copytree(ROOT / "docs" / "results", folder / "docs" / "results")
     shutil.copy(demo / "runs.csv", folder / "runs.csv")
     frame = pd.read_csv(demo / "runs.csv")
     frame[::2].to_csv(folder / "a.csv", index=False)

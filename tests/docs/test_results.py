@@ -1,0 +1,98 @@
+"""The demo's runs in docs/results: a fit gives the numbers of its fit.json and of the README."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from isoflop import LawFit
+from isoflop.__main__ import _run
+from isoflop.analysis import fit, load_runs
+from isoflop.analysis.inputs import read_fit, stale
+from tests.docs.commands import ROOT
+
+DEMO = ROOT / "docs" / "results" / "cpu-demo"
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
+ROUNDING = 2e-3
+"""Relative: printed numbers have four digits, and other processors round resamples otherwise."""
+
+
+@pytest.fixture(scope="module")
+def refit() -> LawFit:
+    """A fit of the committed run table, with default options."""
+    return fit(load_runs(DEMO / "runs.csv"))
+
+
+@pytest.fixture(scope="module")
+def committed() -> LawFit:
+    """The fit beside the table."""
+    return read_fit(DEMO / "fit.json")
+
+
+def test_a_refit_gives_the_committed_fit(refit: LawFit, committed: LawFit) -> None:
+    assert stale(DEMO) == ()
+    assert refit.n_runs == committed.n_runs == 36
+    assert refit.params == pytest.approx(committed.params, rel=1e-6)
+    assert refit.exponents == pytest.approx(committed.exponents, rel=1e-6)
+    assert refit.misfit is not None
+    assert committed.misfit is not None
+    assert refit.misfit.p_value == pytest.approx(committed.misfit.p_value, rel=1e-4)
+    assert refit.intervals is not None
+    assert committed.intervals is not None
+    for kind in ("params", "exponents"):
+        found, written = getattr(refit.intervals, kind), getattr(committed.intervals, kind)
+        assert found.keys() == written.keys()
+        for name in written:
+            assert found[name] == pytest.approx(written[name], rel=ROUNDING), name
+
+
+def test_the_headline_of_the_readme_is_the_fits(committed: LawFit) -> None:
+    assert committed.intervals is not None
+    assert committed.misfit is not None
+    for name, what in (("a", "size grows as"), ("b", "data as")):
+        low, high = committed.intervals.exponents[name]
+        words = rf"{what} C^{committed.exponents[name]:.2f} [{low:.2f}, {high:.2f}]"
+        assert words in " ".join(README.split())
+    assert f"(p = {committed.misfit.p_value:.0e})" in README
+
+
+@pytest.mark.parametrize("command", ["isoflop fit docs/results/", "isoflop predict docs/results/"])
+def test_what_the_readme_shows_is_what_is_printed(
+    command: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    line, shown = shown_output(command)
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert _run(line.split()[1:]) == 0
+    out, err = capfd.readouterr()
+    printed = plain(out + err)
+    assert NUMBER.sub("#", plain(shown)) == NUMBER.sub("#", printed)
+    numbers = [[float(number) for number in NUMBER.findall(text)] for text in (plain(shown), printed)]
+    assert numbers[0] == pytest.approx(numbers[1], rel=ROUNDING)
+
+
+def shown_output(beginning: str) -> tuple[str, str]:
+    """A command of the README after `$`, and what is shown below it."""
+    found = re.search(rf"^    \$ ({re.escape(beginning)}.*)\n((?:    (?!\$).*\n)+)", README, re.MULTILINE)
+    assert found, beginning
+    return found[1], found[2]
+
+
+def plain(text: str) -> str:
+    """In one line, without the gradient's norm, which is rounding."""
+    return re.sub(r"norm [\d.e-]+", "norm", " ".join(text.split()))
+
+
+def test_tables_name_no_machine() -> None:
+    for path in sorted(DEMO.glob("*.csv")):
+        assert "host" not in path.read_text().split("\n", 1)[0].split(","), path
+    assert _host(DEMO / "fit.json") == ""
+
+
+def _host(path: Path) -> str:
+    made_by = read_fit(path).provenance
+    assert made_by is not None
+    return made_by.host
