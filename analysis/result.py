@@ -16,8 +16,9 @@ from isoflop.analysis.provenance import FitProvenance
 from isoflop.analysis.run_table import Excluded
 from isoflop.analysis.scores import Competition, Holdout
 from isoflop.analysis.uncertainty.intervals import Interval
-from isoflop.base.display import Displayed, Summary, number, span, warning_lines
+from isoflop.base.display import Displayed, Summary, warning_lines
 from isoflop.base.errors import UserError
+from isoflop.base.formatting import brief, interval
 from isoflop.base.json_values import FloatOrNaN, Serializable, from_json
 
 if TYPE_CHECKING:
@@ -253,8 +254,8 @@ class LawFit(Displayed, Serializable):
         rows = [
             (
                 str(name),
-                number(row["value"]),
-                span((row["low"], row["high"])),
+                brief(row["value"]),
+                interval((row["low"], row["high"])),
                 "not identified" if row["identified"] is False else "",
             )
             for name, row in frame.where(frame.notna(), None).iterrows()

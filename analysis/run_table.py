@@ -29,8 +29,9 @@ from isoflop.analysis.tables.dependence import (
 from isoflop.analysis.tables.pooling import pool
 from isoflop.analysis.tables.selecting import parse_columns, select
 from isoflop.analysis.tables.statuses import counted_words, finished_rows, words_of
-from isoflop.base.display import Displayed, Summary, counted, number
+from isoflop.base.display import Displayed, Summary, counted
 from isoflop.base.errors import UserError
+from isoflop.base.formatting import brief
 
 OWN = ("cell_id", "n_params_non_embedding", "n_params_body", "flops_6nd", "loss_stderr")
 """Columns by which a table is one of `isoflop`'s own sweeps: its loss is in nats per token."""
@@ -85,7 +86,7 @@ class RunTable(Displayed):
             ("C", self.C_R, stated.flops_meaning),
             ("loss", self.loss_R, stated.loss),
         )
-        rows = [(name, number(x_R.min()), number(x_R.max()), meaning) for name, x_R, meaning in columns]
+        rows = [(name, brief(x_R.min()), brief(x_R.max()), meaning) for name, x_R, meaning in columns]
         notes = [
             *counted(self.excluded, "row left out", ".excluded"),
             *counted(self.warnings, "warning", ".warnings"),

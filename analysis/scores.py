@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from pydantic import computed_field
 
 from isoflop.analysis.uncertainty.intervals import Interval
-from isoflop.base.display import Displayed, Summary, number
+from isoflop.base.display import Displayed, Summary
+from isoflop.base.formatting import brief
 from isoflop.base.json_values import FloatOrNaN, Serializable
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ class Competition(Displayed, Serializable):
             for r in self.rows
         ]
         title = (
-            f"Competition: fitted to {self.n_fit} runs below {number(self.c_min)} FLOPs, scored on the "
+            f"Competition: fitted to {self.n_fit} runs below {brief(self.c_min)} FLOPs, scored on the "
             f"{self.n_held_out} above; nats, measured less predicted"
         )
         notes = (f"*: worse than {self.best} beyond chance", *self.left_out.values())

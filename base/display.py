@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,19 +58,6 @@ class Displayed:
 
     def _repr_html_(self) -> str:
         return self.summary().html()
-
-
-def number(value: float | None) -> str:
-    """Four significant digits; a dash for None."""
-    return "-" if value is None or math.isnan(value) else f"{value:.4g}"
-
-
-def span(ends: Sequence[float | None] | None) -> str:
-    """[low, high], an end that is not bounded as open; empty where there is none."""
-    if ends is None or (ends[0] is None and ends[1] is None):
-        return ""
-    low, high = ("open" if end is None else number(end) for end in ends)
-    return f"[{low}, {high}]"
 
 
 def counted(items: Sequence[object], what: str, where: str) -> list[str]:

@@ -1,12 +1,17 @@
-"""Numbers as text, for people."""
+"""Values as text: exact for configs, brief for a terminal, aligned and typeset for a page."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
+
+NONE = "–"
+"""What a page shows where there is no number."""
 
 
 def compact(value: Any) -> str:
-    """A value in few characters and no digit less: 1e+11 for 100000000000.0, tuples and lists spelled out."""
+    """An exact value in few characters: 1e+11 for 100000000000.0, tuples and lists spelled out."""
     if isinstance(value, float):
         return next(
             (text for digits in range(6, 17) if float(text := f"{value:.{digits}g}") == value), str(value)
@@ -14,3 +19,55 @@ def compact(value: Any) -> str:
     if isinstance(value, tuple | list):
         return f"[{', '.join(map(compact, value))}]"
     return str(value)
+
+
+def brief(value: float | None) -> str:
+    """Four significant digits in plain characters, for a terminal; `-` for None and NaN."""
+    return "-" if value is None or math.isnan(value) else f"{value:.4g}"
+
+
+def number(x: float | None, digits: int = 3) -> str:
+    """Significant digits for a page, trailing zeros kept: intervals line up. A dash for None and NaN."""
+    if x is None or not math.isfinite(x):
+        return NONE
+    if x == 0:
+        return "0"
+    size = math.floor(math.log10(abs(x)))
+    if -4 <= size < digits + 2:
+        return f"{x:.{max(digits - 1 - size, 0)}f}".replace("-", "−")
+    return f"{x:.{digits - 1}e}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-").replace("-", "−")
+
+
+def fixed(x: float | None) -> str:
+    """Four decimals for a page; a dash for None."""
+    return NONE if x is None else f"{x:.4f}"
+
+
+def signed(x: float | None, digits: int = 4) -> str:
+    """Fixed decimals with a sign, for a page; a dash for None."""
+    return NONE if x is None else f"{x:+.{digits}f}".replace("-", "−")
+
+
+def interval(
+    ends: Sequence[float | None] | None, shown: Callable[[float], str] = brief, none: str = ""
+) -> str:
+    """`[low, high]` with an end that nothing bounds as `open`; `none` where both are."""
+    if ends is None or (ends[0] is None and ends[1] is None):
+        return none
+    low, high = ("open" if end is None else shown(end) for end in ends)
+    return f"[{low}, {high}]"
+
+
+def between(ends: Sequence[float | None] | None, digits: int = 3) -> str:
+    """`[low, high]` for a page; a dash where an end is not known."""
+    return NONE if ends is None or None in ends else interval(ends, lambda x: number(x, digits))
+
+
+def joined(parts: Sequence[str]) -> str:
+    """`one, two and three`."""
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1]))) if parts else ""
+
+
+def upper(text: str) -> str:
+    """The text with a capital first letter, the rest as it is."""
+    return text[:1].upper() + text[1:]

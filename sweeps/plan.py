@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isoflop.base.display import Displayed, Summary, number
+from isoflop.base.display import Displayed, Summary
 from isoflop.base.errors import UserError
+from isoflop.base.formatting import brief
 from isoflop.sweeps.grids.cells import PlannedCell, check_cells, grid_cells, replicate_cells, tuning_cells
 from isoflop.sweeps.grids.config import SweepConfig
 from isoflop.sweeps.grids.segments import Cuts, Tree, build_tree, uncut
@@ -97,9 +98,9 @@ class Plan(Displayed):
         """The grid and its price."""
         names = ("budget", "d_model", "n_params_non_embedding", "n_tokens", "steps")
         grid = [cell for cell in self.cells() if cell["role"] == "grid"]
-        rows = [(number(cell["budget"]), *(f"{cell[name]:,}" for name in names[1:])) for cell in grid]
+        rows = [(brief(cell["budget"]), *(f"{cell[name]:,}" for name in names[1:])) for cell in grid]
         price = self.price()
-        notes = (f"{number(price.total_flops)} FLOPs in all, tuning and checks included", *self.warnings)
+        notes = (f"{brief(price.total_flops)} FLOPs in all, tuning and checks included", *self.warnings)
         return Summary(
             f"Plan: {self.config.title}, {len(rows)} cells on {self.corpus.title}", names, rows, notes
         )

@@ -11,7 +11,8 @@ from isoflop.analysis.options import FitOptions
 from isoflop.analysis.provenance import differences
 from isoflop.analysis.result import Interval, LawFit
 from isoflop.analysis.run_table import RunTable
-from isoflop.base.display import Displayed, Summary, number, span
+from isoflop.base.display import Displayed, Summary
+from isoflop.base.formatting import brief, interval
 from isoflop.base.json_values import Serializable
 
 if TYPE_CHECKING:
@@ -55,7 +56,14 @@ class Comparison(Displayed, Serializable):
         """Both values of each quantity, with their intervals."""
         overlap = {True: "yes", False: "no", None: "-"}
         rows = [
-            (n.name, number(n.a), span(n.a_interval), number(n.b), span(n.b_interval), overlap[n.overlap])
+            (
+                n.name,
+                brief(n.a),
+                interval(n.a_interval),
+                brief(n.b),
+                interval(n.b_interval),
+                overlap[n.overlap],
+            )
             for n in self.lines
         ]
         sources = [fit.provenance.table.source if fit.provenance else "a fit" for fit in (self.a, self.b)]

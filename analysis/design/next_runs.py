@@ -20,8 +20,9 @@ from isoflop.analysis.result import LawFit, Misfit
 from isoflop.analysis.run_table import RunTable
 from isoflop.analysis.uncertainty.quantities import ends
 from isoflop.analysis.uncertainty.resampling import trunks_of
-from isoflop.base.display import Displayed, Summary, number, span
+from isoflop.base.display import Displayed, Summary
 from isoflop.base.errors import UserError
+from isoflop.base.formatting import brief, interval
 from isoflop.base.json_values import Serializable
 
 if TYPE_CHECKING:
@@ -88,8 +89,8 @@ class IdentifyingRuns(Displayed, Serializable):
 
     def summary(self) -> Summary:
         """The parameters, and the runs in order."""
-        rows = [(number(r["n_params"]), number(r["n_tokens"]), number(r["flops"]),
-                 number(r["separates"])) for r in self.runs]  # fmt: skip
+        rows = [(brief(r["n_params"]), brief(r["n_tokens"]), brief(r["flops"]),
+                 brief(r["separates"])) for r in self.runs]  # fmt: skip
         title = f"Runs that would identify {', '.join(self.parameters) or 'nothing further'}"
         return Summary(title, ("N", "D", "FLOPs", "rivals differ by"), rows, self.warnings)
 
@@ -158,12 +159,12 @@ class Proposal(Displayed, Serializable):
     def summary(self) -> Summary:
         """What is known of the target, and the runs in order."""
         rows = [
-            (number(r.n_params), ", ".join(map(number, r.n_tokens)), str(r.seeds), number(r.flops), r.why)
+            (brief(r.n_params), ", ".join(map(brief, r.n_tokens)), str(r.seeds), brief(r.flops), r.why)
             for r in self.runs
         ]
         title = (
-            f"Proposal: {self.target} {number(self.estimate)} {span(self.interval)}, half-width "
-            f"{number(self.half_width)}; after {number(self.flops)} FLOPs {number(self.half_width_after)}"
+            f"Proposal: {self.target} {brief(self.estimate)} {interval(self.interval)}, half-width "
+            f"{brief(self.half_width)}; after {brief(self.flops)} FLOPs {brief(self.half_width_after)}"
         )
         return Summary(title, ("N", "D", "seeds", "FLOPs", "why"), rows, self.warnings)
 

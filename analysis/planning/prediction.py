@@ -11,8 +11,9 @@ from isoflop.analysis.conventions import FitConventions
 from isoflop.analysis.isoflops.power_laws import LOSS_CURVE
 from isoflop.analysis.result import Interval, LawFit
 from isoflop.analysis.uncertainty.intervals import span_with, spread_about
-from isoflop.base import display
+from isoflop.base.display import Displayed, Summary
 from isoflop.base.errors import UserError
+from isoflop.base.formatting import brief, interval
 from isoflop.base.json_values import Serializable
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Lifetime:
 
 
 @dataclass(frozen=True, repr=False)
-class Prediction(display.Displayed, Serializable):
+class Prediction(Displayed, Serializable):
     """The best N (parameters) and D (tokens) at a training budget (FLOPs), and the loss there (nats per
     token).
     """
@@ -79,17 +80,17 @@ class Prediction(display.Displayed, Serializable):
         rows = {name: (value, *(ends or (None, None))) for name, (value, ends) in found.items()}
         return pd.DataFrame.from_dict(rows, orient="index", columns=["value", "low", "high"])
 
-    def summary(self) -> display.Summary:
+    def summary(self) -> Summary:
         """The best size and token count, and the loss there."""
         rows = [
-            ("N_opt", display.number(self.n_opt), display.span(self.n_interval)),
-            ("D_opt", display.number(self.d_opt), display.span(self.d_interval)),
-            ("loss", display.number(self.loss), display.span(self.loss_interval)),
+            ("N_opt", brief(self.n_opt), interval(self.n_interval)),
+            ("D_opt", brief(self.d_opt), interval(self.d_interval)),
+            ("loss", brief(self.loss), interval(self.loss_interval)),
         ]
         level = f"{self.level:.0%} interval" if self.level else ""
-        beyond = display.number(self.extrapolation)
-        title = f"Prediction: at {display.number(self.flops)} FLOPs, {beyond} times the fitted range"
-        return display.Summary(title, ("", "value", level), rows, self.warnings)
+        beyond = brief(self.extrapolation)
+        title = f"Prediction: at {brief(self.flops)} FLOPs, {beyond} times the fitted range"
+        return Summary(title, ("", "value", level), rows, self.warnings)
 
 
 def predict(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from isoflop.analysis.figures.style import curve_words, nats, power, short
-from isoflop.analysis.reporting.formatting import NONE, fixed, joined, number, opened, signed
 from isoflop.analysis.reporting.tables import Cell, TextTable, flops
+from isoflop.base.formatting import NONE, fixed, interval, joined, number, signed
 
 if TYPE_CHECKING:
     from isoflop.analysis.comparison.competition import Competition, Contender
@@ -36,7 +36,7 @@ def _contender(row: Contender) -> tuple[Cell, ...]:
     spread = row.residual_log_sd
     return (
         row.name.replace("_", " "), fixed(row.mean_abs_error),
-        signed(row.excess) if row.excess else NONE, opened(row.interval, signed), _verdict(row),
+        signed(row.excess) if row.excess else NONE, interval(row.interval, signed, NONE), _verdict(row),
         signed(row.bias), signed(row.worst),
         signed(row.optimum_error), NONE if spread is None else f"{spread:.2%}", str(row.parameters),
         str(row.n_scored),
@@ -97,7 +97,7 @@ def agreement_table(data: ReportData) -> TextTable:
         (
             f"approach {each.approach} less approach 3", number(each.exponent),
             number(each.surface_exponent), signed(each.difference, 3),
-            opened(each.interval, lambda x: signed(x, 3)),
+            interval(each.interval, lambda x: signed(x, 3), NONE),
             signed(each.explained, 3), number(each.p_beyond, 2), "yes" if each.agrees else "no",
         )
         for each in data.agreements
@@ -144,7 +144,7 @@ def minima_table(data: ReportData) -> TextTable:
 
 def _minimum(b: Budget) -> tuple[Cell, ...]:
     return (
-        flops(b.flops), short(b.n_opt) if b.n_opt else NONE, opened(b.n_interval, short),
+        flops(b.flops), short(b.n_opt) if b.n_opt else NONE, interval(b.n_interval, short, NONE),
         short(b.d_opt) if b.d_opt else NONE, short(b.d_opt / b.n_opt) if b.n_opt and b.d_opt else NONE,
         number(b.loss_opt, 4), _kind(b), signed(b.centring, 2), _factor(b.width), _factor(b.half_width),
         NONE if b.bias_percent is None else f"{signed(b.bias_percent, 1)}%", str(b.runs),

@@ -12,9 +12,9 @@ import numpy as np
 from scipy.stats import binom
 
 from isoflop.analysis.figures.style import nats, power, short
-from isoflop.analysis.reporting.formatting import between, joined, number
 from isoflop.analysis.reporting.rounds import Rounds, rounds_of
 from isoflop.analysis.result import probability
+from isoflop.base.formatting import between, joined, number
 
 if TYPE_CHECKING:
     from isoflop.analysis.reporting.report_data import ReportData

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from isoflop.analysis.figures.style import nats, power, short
 from isoflop.analysis.reporting.evidence import doubts, estimate_words, exponent, held_out
-from isoflop.analysis.reporting.formatting import NONE, between, joined, number, upper
 from isoflop.analysis.reporting.rounds import rounds_of
+from isoflop.base.formatting import NONE, between, joined, number, upper
 
 if TYPE_CHECKING:
     from isoflop.analysis.reporting.report_data import ReportData

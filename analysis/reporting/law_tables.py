@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from isoflop.analysis.figures.style import loss_unit, power
-from isoflop.analysis.reporting.formatting import NONE, between, fixed, number, signed
 from isoflop.analysis.reporting.tables import TextTable, counts, flops
+from isoflop.base.formatting import NONE, between, fixed, number, signed
 
 if TYPE_CHECKING:
     from isoflop.analysis.reporting.report_data import ReportData

@@ -21,8 +21,8 @@ from isoflop.analysis.figures.svg import colour_variables, inline_svg
 from isoflop.analysis.provenance import origin_line
 from isoflop.analysis.reporting import comparison_tables, law_tables, rounds, tables
 from isoflop.analysis.reporting.evidence import certificate, checks, floor, misfit, next_run_lines
-from isoflop.analysis.reporting.formatting import NONE, number, upper
 from isoflop.analysis.reporting.headline import cards, headline, subtitle
+from isoflop.base.formatting import NONE, number, upper
 
 if TYPE_CHECKING:
     from isoflop.analysis.reporting.report_data import ReportData

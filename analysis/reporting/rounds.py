@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from isoflop.analysis.design.estimate import METHOD
 from isoflop.analysis.planning.prediction import predict
-from isoflop.analysis.reporting.formatting import NONE, between, number, upper
 from isoflop.analysis.reporting.tables import Cell, TextTable, flops
 from isoflop.base.errors import UserError
+from isoflop.base.formatting import NONE, between, number, upper
 
 if TYPE_CHECKING:
     from isoflop.analysis.reporting.report_data import ReportData

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from isoflop.base.display import number, span
+from isoflop.base.formatting import brief, interval
 
 if TYPE_CHECKING:
     from isoflop.analysis import LawFit
@@ -67,14 +67,14 @@ def _budgets(fitted: LawFit) -> Iterator[str]:
         f" {'centre':>6} {'range':>5} {'bias':>6}" if fitted.approach == 2 else ""
     )
     for b in fitted.budgets:
-        place = f"{number(b.n_opt)} {span(b.n_interval)}"
+        place = f"{brief(b.n_opt)} {interval(b.n_interval)}"
         shape = (
             "" if b.centring is None else f"{b.centring:+.2f}",
             "" if b.half_width is None else f"x{math.exp(min(b.half_width, 50.0)):.3g}",
             "" if b.bias_percent is None else f"{b.bias_percent:+.1f}%",
         )
         yield (
-            f"  {number(b.flops):<9} {place:<32} {number(b.d_opt):<9} {number(b.loss_opt):<5} "
+            f"  {brief(b.flops):<9} {place:<32} {brief(b.d_opt):<9} {brief(b.loss_opt):<5} "
             f"{shape[0]:>6} {shape[1]:>5} {shape[2]:>6}"
         ).rstrip()
     if fitted.approach == 2:
@@ -88,7 +88,7 @@ def _certificate(c: Certificate) -> Iterator[str]:
     others = ", ".join(f"{count} {FATES.get(key, key)}" for key, count in c.others.items() if count)
     yield from _entry(
         "certificate",
-        f"{c.status.replace('_', ' ')}: gradient norm {number(c.gradient_norm)}, "
+        f"{c.status.replace('_', ' ')}: gradient norm {brief(c.gradient_norm)}, "
         f"{c.starts_at_optimum} of {c.starts} starts at the optimum{'; others: ' if others else ''}{others}",
     )
 
@@ -113,11 +113,9 @@ def _coverage(coverage: Coverage | None) -> Iterator[str]:
 def _next_runs(fitted: LawFit) -> Iterator[str]:
     for run in fitted.next_runs:
         gap = run["separates"]
-        why = "" if math.isnan(gap) else f": rival parameters differ by {number(gap)} nats there"
-        unique = f" ({number(run['n_tokens_unique'])} distinct)" if "n_tokens_unique" in run else ""
-        yield from _entry(
-            "run next", f"N {number(run['n_params'])}, D {number(run['n_tokens'])}{unique}{why}"
-        )
+        why = "" if math.isnan(gap) else f": rival parameters differ by {brief(gap)} nats there"
+        unique = f" ({brief(run['n_tokens_unique'])} distinct)" if "n_tokens_unique" in run else ""
+        yield from _entry("run next", f"N {brief(run['n_params'])}, D {brief(run['n_tokens'])}{unique}{why}")
 
 
 def competition_lines(competition: Competition | None) -> Iterator[str]:
@@ -125,7 +123,7 @@ def competition_lines(competition: Competition | None) -> Iterator[str]:
     if competition is None:
         return
     yield (
-        f"  competition fitted to {competition.n_fit} runs below {number(competition.c_min)} FLOPs, "
+        f"  competition fitted to {competition.n_fit} runs below {brief(competition.c_min)} FLOPs, "
         f"scored on the {competition.n_held_out} above"
     )
     yield (
@@ -177,16 +175,16 @@ def holdout_lines(holdout: Holdout | None) -> Iterator[str]:
     """How the fit did on runs it had not seen."""
     if holdout is None:
         return
-    error, bias = number(holdout.mean_abs_error), number(holdout.bias)
+    error, bias = brief(holdout.mean_abs_error), brief(holdout.bias)
     scored = f"; mean absolute error {error} nats, bias {bias}" if holdout.rows else ""
-    runs = f"{holdout.n_held_out} runs from {number(holdout.c_min)} FLOPs"
+    runs = f"{holdout.n_held_out} runs from {brief(holdout.c_min)} FLOPs"
     yield from _entry("held out", f"{runs}{scored}")
     best = holdout.optimum
     if best and best.error is not None:
         yield from _entry(
             "",
-            f"minimum at {number(best.flops)} FLOPs: loss {number(best.loss_opt)}, predicted "
-            f"{number(best.loss_opt_predicted)} {span(best.loss_opt_interval)}, "
+            f"minimum at {brief(best.flops)} FLOPs: loss {brief(best.loss_opt)}, predicted "
+            f"{brief(best.loss_opt_predicted)} {interval(best.loss_opt_interval)}, "
             f"error {best.error:+.4f} nats",
         )
 
@@ -196,4 +194,4 @@ def _values(
 ) -> Iterator[str]:
     for name, value in values.items():
         doubt = "  [red]not identified[/red]" if identified.get(name) is False else ""
-        yield f"  {name:<13} {number(value):<10} {span(intervals.get(name))}{doubt}"
+        yield f"  {name:<13} {brief(value):<10} {interval(intervals.get(name))}{doubt}"

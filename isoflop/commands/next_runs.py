@@ -17,7 +17,7 @@ from isoflop import analysis
 from isoflop.analysis import IdentifyingRuns
 from isoflop.analysis.options import FitOptions, ObjectiveOptions
 from isoflop.arguments import parse
-from isoflop.commands.fit_text import number, span
+from isoflop.base.formatting import brief, interval
 from isoflop.commands.sweep import stay_off_the_accelerator
 from isoflop.commands.table_options import TableOptions
 
@@ -80,8 +80,8 @@ def _identifying(found: IdentifyingRuns) -> Iterator[RenderableType]:
     for heading in ("N", "tokens", "price", "they differ by"):
         table.add_column(heading, justify="right", no_wrap=True)
     for run in found.runs:
-        gap = "" if math.isnan(run["separates"]) else f"{number(run['separates'])} nats"
-        table.add_row(number(run["n_params"]), number(run["n_tokens"]), number(run["flops"]), gap)
+        gap = "" if math.isnan(run["separates"]) else f"{brief(run['separates'])} nats"
+        table.add_row(brief(run["n_params"]), brief(run["n_tokens"]), brief(run["flops"]), gap)
     yield table
 
 
@@ -92,14 +92,14 @@ def lines(found: Proposal) -> Iterator[RenderableType]:
     def width(value: float) -> str:
         return f"{100 * value:.3g}{unit}" if unit.startswith("%") else f"{value:.3g}{unit}"
 
-    yield f"[bold]{found.target}[/bold] {number(found.estimate)} {span(found.interval)}, by {found.method}"
+    yield f"[bold]{found.target}[/bold] {brief(found.estimate)} {interval(found.interval)}, by {found.method}"
     if found.other:
         other = found.other
-        yield f"  beside {number(other.estimate)} {span(other.interval)}, by {other.method}"
+        yield f"  beside {brief(other.estimate)} {interval(other.interval)}, by {other.method}"
     wanted = width(found.half_width_wanted)
     yield f"half-width {width(found.half_width)} at {found.level:.0%}, wanted {wanted}"
-    shared = f", {number(found.trunk_sd)} that a trunk's runs share" if found.trunk_sd else ""
-    yield f"noise of the log loss: {number(found.run_sd)} of each run{shared}"
+    shared = f", {brief(found.trunk_sd)} that a trunk's runs share" if found.trunk_sd else ""
+    yield f"noise of the log loss: {brief(found.run_sd)} of each run{shared}"
     if not found.runs:
         enough = found.half_width <= found.half_width_wanted
         yield "nothing is lacking" if enough else "no run within the FLOPs would help"
@@ -111,9 +111,9 @@ def lines(found: Proposal) -> Iterator[RenderableType]:
     if len(kinds) > len(shown):
         yield f"  and {len(kinds) - len(shown)} kinds more (--json has all, one by one)"
     reached = f"half-width {width(found.half_width)} -> {width(found.half_width_after)}"
-    yield f"together {number(found.flops)} FLOPs: {reached}"
+    yield f"together {brief(found.flops)} FLOPs: {reached}"
     if found.flops_to_target and found.half_width_after > found.half_width_wanted:
-        yield f"to reach {wanted}: about {number(found.flops_to_target)} FLOPs more"
+        yield f"to reach {wanted}: about {brief(found.flops_to_target)} FLOPs more"
 
 
 def _is_worth_a_row(kind: Kind, same: list[tuple[NextRun, float]]) -> bool:
@@ -135,10 +135,10 @@ def _table(kinds: list[tuple[Kind, list[tuple[NextRun, float]]]]) -> Table:
         kind = f"branch of trunk {trunk}" if trunk else "one trunk" if len(budgets) > 1 else ""
         table.add_row(
             str(sum(run.seeds for run, _ in same)),
-            number(size),
-            "\n".join(number(budget) for budget in budgets),
-            "\n".join(number(tokens) for tokens in same[0][0].n_tokens),
-            number(sum(run.flops for run, _ in same)),
+            brief(size),
+            "\n".join(brief(budget) for budget in budgets),
+            "\n".join(brief(tokens) for tokens in same[0][0].n_tokens),
+            brief(sum(run.flops for run, _ in same)),
             f"{sum(part for _, part in same):.0%}",
             "; ".join(words for words in (kind, "" if why == NARROWS else why) if words),
         )

@@ -12,7 +12,7 @@ import tyro
 
 from isoflop import analysis
 from isoflop.arguments import parse
-from isoflop.commands.fit_text import number, span
+from isoflop.base.formatting import brief, interval
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,16 @@ def run(argv: list[str]) -> int:
     if arguments.as_json:
         print(json.dumps(answer.to_json()))
     else:
-        print(f"at {number(answer.flops)} FLOPs ({number(answer.extrapolation)} times the fitted range):")
-        print(f"  N_opt {number(answer.n_opt)} {span(answer.n_interval)}")
-        print(f"  D_opt {number(answer.d_opt)} {span(answer.d_interval)}")
+        print(f"at {brief(answer.flops)} FLOPs ({brief(answer.extrapolation)} times the fitted range):")
+        print(f"  N_opt {brief(answer.n_opt)} {interval(answer.n_interval)}")
+        print(f"  D_opt {brief(answer.d_opt)} {interval(answer.d_interval)}")
         unit = answer.conventions.loss_unit or "(in the table's unit)"
-        print(f"  loss  {number(answer.loss)} {span(answer.loss_interval)} {unit}")
+        print(f"  loss  {brief(answer.loss)} {interval(answer.loss_interval)} {unit}")
         if answer.lifetime:
             life = answer.lifetime
             print(
-                f"  serving {number(life.inference_tokens)} tokens: N {number(life.n)}, D {number(life.d)}, "
-                f"{life.saving:.1%} of {number(life.optimal_total_flops)} FLOPs saved"
+                f"  serving {brief(life.inference_tokens)} tokens: N {brief(life.n)}, D {brief(life.d)}, "
+                f"{life.saving:.1%} of {brief(life.optimal_total_flops)} FLOPs saved"
             )
     for warning in answer.warnings:
         print(f"warning: {warning}", file=sys.stderr)
