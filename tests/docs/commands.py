@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 COMMAND = re.compile(r"(?P<variables>(?:[A-Z_]+=\S+ )*)(?P<command>(?:isoflop|make|python -m) .+)")
 DESCRIPTION = re.compile(r"\s{2,}.*| #.*")
 """What may stand behind a command: words after two spaces, or a comment."""

@@ -166,11 +166,13 @@ def give(folder: Path, demo: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if commands(page)], ids=lambda page: str(page.relative_to(ROOT))
+)
 def test_a_page(page: Path, tmp_path: Path, variables: dict[str, str], finished: Session) -> None:
     give(tmp_path, finished.folder / "outputs" / "cpu-demo")
     session = Session(tmp_path, variables)
-    if page.name != "README.md":  # which makes its own
+    if page != ROOT / "README.md":  # which makes its own
         shutil.copytree(finished.folder / "outputs", tmp_path / "outputs")
         session.variables = finished.variables
     for command in commands(page):
