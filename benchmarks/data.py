@@ -22,7 +22,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks.timing import demo_recipe, is_small, tell
+from benchmarks.timing import demo_recipe, is_small, print_results
 from isoflop.models import family
 from isoflop.train.data import batches
 from isoflop.train.data.batches import CHUNK, Chunk, chunks
@@ -47,7 +47,7 @@ def main() -> None:
             for name in PROCESSES:
                 way = _chunks(prepare(f"synthetic:{name}", "bytes"), context)
                 results[f"{name}_{context}_tokens_per_second"] = _speed(way, context)
-    tell(results)
+    print_results(results)
 
 
 def _text(folder: Path) -> Path:

@@ -31,7 +31,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 
-from benchmarks.timing import is_small, tell
+from benchmarks.timing import is_small, print_results
 
 RUNS, NOISE = 240, 0.01
 BOOTSTRAPS = 100 if is_small() else 4000
@@ -72,7 +72,7 @@ def main() -> None:
     for peer in ("scipy_recipe", "chinchilla_package"):
         seconds = results[f"{peer}_cpu_seconds"]
         results[f"ratio_{peer}"] = None if seconds is None else seconds / ours
-    tell(results)
+    print_results(results)
 
 
 def simulated() -> pd.DataFrame:

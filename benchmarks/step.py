@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.timing import demo_recipe, is_small, random_inputs, seconds, tell
+from benchmarks.timing import demo_recipe, is_small, print_results, random_inputs, seconds
 from isoflop.train.data.batches import CHUNK
 from isoflop.train.step import programs
 
@@ -30,7 +30,7 @@ def main() -> None:
         tokens = CHUNK * demo_recipe(width).batch_tokens
         results[f"loop_tokens_per_second_{width}"] = tokens / float(np.median(loop))
         results[f"loop_vs_step_{width}"] = float(np.median(np.divide(step, loop)))
-    tell(results)
+    print_results(results)
 
 
 def _pair(width: int) -> tuple[float, float]:

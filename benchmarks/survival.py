@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.timing import is_small, tell
+from benchmarks.timing import is_small, print_results
 from isoflop.running import plan
 from isoflop.sweeps.grids.config import Rates, load_config
 from isoflop.sweeps.launchers.local import open_launcher
@@ -71,7 +71,7 @@ def main() -> None:
         "overhead": float(wall[1] / wall[0] - 1),
         "overhead_cpu": float(cpu[1] / cpu[0] - 1),
     }
-    tell(results)
+    print_results(results)
 
 
 def _timed(work: Callable[[Plan], None], planned: Plan) -> tuple[float, float]:

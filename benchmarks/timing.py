@@ -29,7 +29,8 @@ def demo_recipe(width: int) -> Recipe:
 def random_inputs(recipe: Recipe) -> tuple[NDArray[Any], ...]:
     """Windows (1000, T+1), the rows (CHUNK, B) that each step takes, and rates (CHUNK,)."""
     draw = np.random.default_rng(0)
-    windows = draw.integers(0, 256, (1000, recipe.model.context_length + 1)).astype(np.uint8)
+    windows = draw.integers(0, recipe.model.vocab_size, (1000, recipe.model.context_length + 1))
+    windows = windows.astype(np.uint8 if recipe.model.vocab_size <= 256 else np.int32)
     rows = draw.integers(0, 1000, (CHUNK, recipe.batch_size)).astype(np.int32)
     return windows, rows, np.full(CHUNK, 1e-3, np.float32)
 
@@ -46,8 +47,8 @@ def is_small() -> bool:
     return "--small" in sys.argv[1:]
 
 
-def tell(results: dict[str, Any]) -> None:
-    """Prints the results, as one JSON object where `--json` was given."""
+def print_results(results: dict[str, Any]) -> None:
+    """Print the results, as one JSON object where `--json` was given."""
     if "--json" in sys.argv[1:]:
         print(json.dumps(results))
         return

@@ -6,9 +6,9 @@ On a CPU: the tokens of the demo's grid at each width, trained as the local laun
 a core, against PyTorch one cell after the other, eager and by torch.compile, on one thread and on all, with
 the fused and the foreach AdamW: the best of these counts, as found at width 28. `sweep_vs_*` is the ratio of
 tokens per second over the whole grid, `width_*_vs_*` at one width, `batch32_*` the same at four widths with
-32 windows a step. Compilation is told apart, summed over widths: ours of the training program, torch's its
-first step. What trunks save is not credited: both train the same tokens. Each batch takes a quarter of an
-hour; `--batch` takes one of the two, and what is measured is told on stderr as it comes.
+32 windows a step. Compilation is apart, summed over widths: ours of the training program, torch's its first
+step. What trunks save is not credited: both train the same tokens. Each batch takes a quarter of an
+hour; `--batch` takes one of the two, and what is measured is printed to stderr as it comes.
 
 On a GPU: bfloat16 at sizes of 1 to 350 million non-embedding parameters, context 1,024, bytes below ten
 million (a larger vocabulary would outweigh the body) and 32,768 tokens from there. `gpu_SIZE_vs_torch`: our
@@ -40,7 +40,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.timing import is_small, seconds, tell
+from benchmarks.timing import is_small, print_results, random_inputs, seconds
 from isoflop.models import ModelConfig, build, family, family_of_size
 from isoflop.sweeps.configs.cpu_demo import SWEEP
 from isoflop.sweeps.grids.cells import grid_cells
@@ -54,7 +54,7 @@ MODES = ("default", "max-autotune-no-cudagraphs", "step")
 OPTIMIZERS = ("fused", "foreach")
 SIZES = {"1M": 1e6, "3M": 3e6, "10M": 1e7, "30M": 3e7, "100M": 1e8, "350M": 3.5e8}
 BATCH_TOKENS = 1 << 16
-"""Of a step on a GPU, packed or alone; half of it from 100 million parameters."""
+"""Tokens of a step on a GPU, packed or alone; half of it from 100 million parameters."""
 
 MEMBERS = 4
 CALLS = 5
@@ -93,7 +93,7 @@ def main() -> None:
         if "32" in asked:
             regime = cpu(32, SOME_WIDTHS, small=is_small())
             results |= {f"batch32_{name}": value for name, value in regime.items()}
-    tell(results)
+    print_results(results)
 
 
 def cpu(batch: int, only: Sequence[int], small: bool) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def cpu(batch: int, only: Sequence[int], small: bool) -> dict[str, Any]:
         ours = _pinned(recipe)
         compiling["compile_seconds"] += max(one["compile_seconds"] for one in ours)
         rates["ours"][width] = sum(one["tokens_per_second"] for one in ours)
-        _tell("ours", recipe, rates["ours"][width])
+        _progress("ours", recipe, rates["ours"][width])
         for peer in ("eager", "compile"):
             found = _torch(recipe, **best[probe][peer])
             rates[peer][width] = found["tokens_per_second"]
@@ -162,7 +162,7 @@ def gpu(small: bool) -> dict[str, Any]:
 
 
 def packed_tokens_per_second(recipe: Recipe, members: int) -> float:
-    """Of `members` runs of a recipe in one program, together."""
+    """Tokens per second of `members` runs of a recipe in one program, together."""
     return _ours(**_job(recipe), kind="train", members=members)["tokens_per_second"]
 
 
@@ -196,11 +196,8 @@ def _train(recipe: Recipe, members: int) -> dict[str, float]:
     from isoflop.train.step import programs
 
     program = programs(recipe)
-    draw = np.random.default_rng(0)
-    windows = draw.integers(0, recipe.model.vocab_size, (1000, recipe.model.context_length + 1))
-    windows = jax.numpy.asarray(windows.astype(np.uint8 if recipe.model.vocab_size <= 256 else np.int32))
-    rows = draw.integers(0, 1000, (CHUNK, recipe.batch_size)).astype(np.int32)
-    rates, decay = np.full(CHUNK, 1e-3, np.float32), np.float32(0.1)
+    windows, rows, rates = random_inputs(recipe)
+    windows, decay = jax.numpy.asarray(windows), np.float32(0.1)
     if members == 1:
         state, run = program.init(0), program.train
     else:
@@ -317,7 +314,7 @@ def _best_torch(width: int, batch: int, small: bool) -> dict[str, dict[str, Any]
             for count in threads
             for optimizer in optimizers
         ]
-        return max(tried, key=lambda how: _torch(recipe, **how)["tokens_per_second"])
+        return max(tried, key=lambda settings: _torch(recipe, **settings)["tokens_per_second"])
 
     eager = best(("eager",), OPTIMIZERS)
     # A compiled optimizer is compiled from foreach; otherwise eager's choice is as good here.
@@ -326,17 +323,17 @@ def _best_torch(width: int, batch: int, small: bool) -> dict[str, dict[str, Any]
         compiled.append(best(MODES[2:], ("foreach",)))
     return {
         "eager": eager,
-        "compile": max(compiled, key=lambda how: _torch(recipe, **how)["tokens_per_second"]),
+        "compile": max(compiled, key=lambda settings: _torch(recipe, **settings)["tokens_per_second"]),
     }
 
 
-def _torch(recipe: Recipe, *, device: str = "cpu", **how: Any) -> dict[str, Any]:
-    found = _torch_job(_job(recipe) | {"device": device, "steps": _torch_steps(recipe, device)} | how)
-    _tell(f"torch, {how}", recipe, found["tokens_per_second"])
+def _torch(recipe: Recipe, *, device: str = "cpu", **settings: Any) -> dict[str, Any]:
+    found = _torch_job(_job(recipe) | {"device": device, "steps": _torch_steps(recipe, device)} | settings)
+    _progress(f"torch, {settings}", recipe, found["tokens_per_second"])
     return found
 
 
-def _tell(who: str, recipe: Recipe, tokens_per_second: float) -> None:
+def _progress(who: str, recipe: Recipe, tokens_per_second: float) -> None:
     where = f"width {recipe.model.width}, {recipe.batch_size} windows"
     print(f"{where}: {who}: {tokens_per_second:,.0f} tokens/s", file=sys.stderr, flush=True)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.timing import demo_recipe, is_small, random_inputs, seconds, tell
+from benchmarks.timing import demo_recipe, is_small, print_results, random_inputs, seconds
 from isoflop.train.data.batches import CHUNK
 from isoflop.train.step import programs
 
@@ -34,7 +34,7 @@ def main() -> None:
         pinned = _machine(width, [{core} for core in cores])
         results[f"pinned_tokens_per_second_{width}"] = pinned
         results[f"pinned_vs_single_{width}"] = pinned / single
-    tell(results)
+    print_results(results)
 
 
 def _machine(width: int, affinities: list[set[int]]) -> float:

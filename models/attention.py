@@ -23,7 +23,7 @@ def rotary_angles(length: int, head_dim: int, base: float) -> jax.Array:
 
 
 def rotate(x_BxTxHxC: jax.Array, angles_TxC2: jax.Array) -> jax.Array:
-    """Turns each pair of features (i, i + C/2) by its position's angle, computed in float32."""
+    """Turn each pair of features (i, i + C/2) by its position's angle, computed in float32."""
     cos, sin = jnp.cos(angles_TxC2)[:, None, :], jnp.sin(angles_TxC2)[:, None, :]
     a, b = jnp.split(x_BxTxHxC.astype(jnp.float32), 2, axis=-1)
     return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1).astype(x_BxTxHxC.dtype)
@@ -31,8 +31,8 @@ def rotate(x_BxTxHxC: jax.Array, angles_TxC2: jax.Array) -> jax.Array:
 
 def documents(tokens_BxT: jax.Array, separator: int) -> jax.Array:
     """Number (B, T) of each token's document in its window; a separator belongs to the one it ends."""
-    ends = (tokens_BxT == separator).astype(jnp.int32)
-    return jnp.cumsum(ends, axis=-1) - ends
+    separators = (tokens_BxT == separator).astype(jnp.int32)
+    return jnp.cumsum(separators, axis=-1) - separators
 
 
 def implementation(
@@ -60,7 +60,7 @@ def attend(
 
     With `documents_BxT`, over what precedes it in its own document. Softmax in float32.
     """
-    mask_Bx1xTxT = None
+    mask_Bx1xTxT = None  # and so flash attention stays possible at any length
     if documents_BxT is not None:
         mask_Bx1xTxT = (documents_BxT[:, :, None] == documents_BxT[:, None, :])[:, None]
     _, length, _, head_dim = q_BxTxHxC.shape

@@ -46,6 +46,8 @@ def slots(experts_TxK: jax.Array, experts: int, capacity: int) -> jax.Array:
     token never displaces an earlier one, which would let the past see the future.
     """
     chosen_A = experts_TxK.reshape(-1)
+    # An assignment's place among its expert's is its rank in a stable sort by expert, less that of the first.
+    # A one-hot cumulative sum gives the same and takes memory for every expert.
     order_A = jnp.argsort(chosen_A, stable=True)
     first_E = jnp.searchsorted(chosen_A[order_A], jnp.arange(experts), method="compare_all")
     place_A = jnp.argsort(order_A) - first_E[chosen_A]
@@ -64,6 +66,7 @@ def dispatch(x_TxD: jax.Array, row_TxK: jax.Array, rows: int) -> jax.Array:
 
 def combine(slots_xD: jax.Array, row_TxK: jax.Array, weights_TxK: jax.Array) -> jax.Array:
     """Sum (T, D) of what a token's experts made of it, by weight; a dropped assignment adds zero."""
+    # Gathered and not multiplied by a one-hot (T, E S) matrix, which would cost more than the experts do.
     made_TxKxD = slots_xD.at[row_TxK].get(mode="fill", fill_value=0, unique_indices=True)
     return jnp.sum(made_TxKxD * weights_TxK[..., None].astype(slots_xD.dtype), axis=1)
 
@@ -83,7 +86,7 @@ class Experts(nnx.Module):
     """Each token's `experts_per_token` likeliest feed-forward layers, summed by weight.
 
     Each window has slots of its own: what it gives doesn't depend on the batch it is in. An assignment that
-    finds no slot is dropped, and the residual carries the token on. Told beside the output, as float32
+    finds no slot is dropped, and the residual carries the token on. Beside the output it returns float32
     scalars: `balance_loss`; `router_z`, the mean squared logsumexp of the router's logits (Zoph et al. 2022,
     equation 5); `dropped`, the share of assignments.
     """
@@ -108,9 +111,9 @@ class Experts(nnx.Module):
         row_BxTxK = jax.vmap(lambda chosen: slots(chosen, c.experts, each))(experts_BxTxK)
         filled = jax.vmap(lambda x, row: dispatch(x, row, rows))(x_BxTxD, row_BxTxK)
         made = self.experts(filled.reshape(batch, c.experts, each, width)).reshape(batch, rows, width)
-        told = {
+        auxiliary = {
             "balance_loss": balance_loss(probabilities_BxTxE, experts_BxTxK),
             "router_z": jnp.mean(jax.nn.logsumexp(logits_BxTxE, axis=-1) ** 2),
             "dropped": jnp.mean(row_BxTxK >= rows, dtype=jnp.float32),
         }
-        return jax.vmap(combine)(made, row_BxTxK, weights_BxTxK), told
+        return jax.vmap(combine)(made, row_BxTxK, weights_BxTxK), auxiliary

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 MASKED = -1e30
-"""Finite, so that a difference of two is a number."""
+"""Finite, so that a difference of two is a number: minus infinity less itself is none."""
 
 
 def plain_attention(
@@ -24,7 +24,9 @@ def plain_attention(
     """
     batch, length, heads, features = q_BxTxHxC.shape
     groups = heads // k_BxTxKxC.shape[2]
+    # Repeated, so that all query heads are one batched product.
     k, v = (x if groups == 1 else jnp.repeat(x, groups, axis=2) for x in (k_BxTxKxC, v_BxTxKxC))
+    # The scale goes into the queries: T C products a head and not T^2.
     scaled = q_BxTxHxC * jnp.asarray(features**-0.5, q_BxTxHxC.dtype)
     allowed = np.tril(np.ones((length, length), bool))[None]
     if mask_Bx1xTxT is not None:
@@ -45,6 +47,7 @@ def _attend(q: jax.Array, k: jax.Array, v: jax.Array, allowed_NxTxS: jax.Array) 
 
 def _forward(q: jax.Array, k: jax.Array, v: jax.Array, allowed_NxTxS: jax.Array) -> tuple[jax.Array, Any]:
     scores_NxTxS = jnp.einsum("ntc,nsc->nts", q, k, preferred_element_type=jnp.float32)
+    # A token sees itself at least, so that each maximum is a true score and exp(MASKED - it) is exactly zero.
     scores_NxTxS = jnp.where(allowed_NxTxS, scores_NxTxS, MASKED)
     # Not yet divided by their sum: that is done to C features of a query instead of to its S weights.
     weights_NxTxS = jnp.exp(scores_NxTxS - scores_NxTxS.max(axis=-1, keepdims=True))
@@ -58,6 +61,7 @@ def _forward(q: jax.Array, k: jax.Array, v: jax.Array, allowed_NxTxS: jax.Array)
 def _backward(kept: Any, d_mixed: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, None]:
     """Dao et al. (2022), appendix B.2: the softmax' own sum is that of d_mixed * mixed."""
     q, k, v, mixed, weights_NxTxS, inverse_NxTx1 = kept
+    # The weights were kept undivided: their division is moved to the gradient of what they mixed.
     d = d_mixed * inverse_NxTx1.astype(d_mixed.dtype)
     sum_NxTx1 = jnp.sum(d.astype(jnp.float32) * mixed, axis=-1, keepdims=True)
     d_weights_NxTxS = jnp.einsum("ntc,nsc->nts", d, v, preferred_element_type=jnp.float32)

@@ -53,7 +53,7 @@ class Router(nnx.Param[Any]):
 
 
 class Scale(nnx.Param[Any]):
-    """Factors (D,) of a norm's features, which start at one; too small to be worth dividing among devices."""
+    """Factors (D,) of a norm's features, which start at one; too small to divide among devices."""
 
 
 ROLES = (Embedding, HiddenMatrix, Readout, Router, Scale)

@@ -31,7 +31,7 @@ def save(state: TrainState, path: Path) -> None:
 
 
 def restore(recipe: Recipe, path: Path, execution: Execution = Execution()) -> TrainState:
-    """The state in `path`, on the devices that `how` names, whatever wrote it."""
+    """The state in `path`, on the devices that `execution` names, whatever wrote it."""
     program = programs(recipe, execution)
     shapes = jax.eval_shape(program.init, 0)
     with np.load(path / FILE) as file:

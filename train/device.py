@@ -87,7 +87,7 @@ def find_device(execution: Execution) -> Device:
 
 
 def _memory_bytes(device: Any) -> int:
-    """Of an accelerator its own, of a machine a core's share."""
+    """An accelerator's own memory; of a machine's, a core's share."""
     statistics = device.memory_stats() or {}
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return statistics.get("bytes_limit") or machine // (os.cpu_count() or 1)

@@ -37,8 +37,8 @@ class Trained:
     """A segment, whole or half-way. `metrics` (steps done,) end with the first loss that isn't finite.
 
     `seconds`: wall time of training; `startup_seconds`: the part of it before the first step was done, mostly
-    compilation; `step_seconds`: of one step once compiled, None where too few were taken to tell. For one of
-    several `members`, all three are its share.
+    compilation; `step_seconds`: of one step once compiled, None where too few were taken. For one of several
+    `members`, all three are its share.
     """
 
     state: TrainState

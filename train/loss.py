@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 LOGITS_BYTES = 256 << 20
+"""Of float32 logits at a time: a small share of a GPU, enough for one product to fill it."""
 
 
 def token_losses(x_BxTxD: jax.Array, head_DxV: jax.Array, targets_BxT: jax.Array) -> jax.Array:
@@ -41,6 +42,7 @@ def _losses(x_BxTxD: jax.Array, head_DxV: jax.Array, targets_BxT: jax.Array) -> 
 
 
 def _logits(x_BxTxD: jax.Array, head_DxV: jax.Array) -> jax.Array:
+    # Accumulated and kept wide: bfloat16 would tie logits near 20 that differ by less than an eighth.
     wide = jnp.promote_types(x_BxTxD.dtype, jnp.float32)
     return jnp.matmul(x_BxTxD, head_DxV, preferred_element_type=wide)
 
@@ -57,10 +59,12 @@ def _forward(x_BxTxD: jax.Array, head_DxV: jax.Array, targets_BxT: jax.Array) ->
     def add(carry: tuple[jax.Array, jax.Array], part: tuple[jax.Array, jax.Array]) -> Any:
         total, gradient_DxV = carry
         x_BxCxD, targets_BxC = part
+        # The sum, for means of stretches would each be divided again; the factor is the mean's.
         losses, pull = jax.vjp(lambda x, head: _losses(x, head, targets_BxC).sum(), x_BxCxD, head_DxV)
         gradient_BxCxD, part_DxV = pull(jnp.float32(1 / targets_BxT.size))
         return (total + losses, gradient_DxV + part_DxV), gradient_BxCxD
 
+    # The head's gradient is added up in float32, whatever the head's dtype: stretches are many and small.
     start = (jnp.float32(0), jnp.zeros(head_DxV.shape, jnp.float32))
     parts = (_split(x_BxTxD, stretches), _split(targets_BxT, stretches))
     (total, gradient_DxV), gradient_SxBxCxD = jax.lax.scan(add, start, parts)

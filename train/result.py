@@ -20,7 +20,7 @@ TAIL = 0.05
 """`train_loss` is the mean over this share of the steps, the last ones."""
 
 CURVE_POINTS = 200
-"""Of a cell's curve: as many as a figure shows apart."""
+"""Points of a cell's curve: as many as a figure shows apart."""
 
 SPIKE_WINDOW, SPIKE_DEVIATIONS = 128, 7.0
 """Steps that a loss is compared with, and how far above them a spike is: the paper's numbers (`spikes`)."""

@@ -25,8 +25,8 @@ EVAL_BATCH = 16
 """Windows evaluated at a time: a constant, so that a loss doesn't depend on who asked for it."""
 
 AUXILIARY_WEIGHTS = {"balance_loss": 0.01, "router_z": 0.001}
-"""Of losses besides the cross-entropy, by the model's name for them (Fedus et al. 2022, section 2.2; Zoph et
-al. 2022, equation 6)."""
+"""Weights of losses besides the cross-entropy, by the model's name for them (Fedus et al. 2022, section 2.2;
+Zoph et al. 2022, equation 6)."""
 
 Packing = Literal["vmap", "map"]
 Metrics = dict[str, jax.Array]
@@ -48,7 +48,7 @@ class Programs:
     evaluate(params, windows (E, T+1)) -> mean loss of each window, nats per token (E,)
 
     Metrics, one number a step: `loss` (cross-entropy, nats per token), `grad_norm` before clipping,
-    `update_norm`, and what the model itself tells.
+    `update_norm`, and the model's auxiliary scalars.
     """
 
     init: Callable[[int], TrainState]
@@ -130,7 +130,7 @@ def train_step(
     loss = partial(objective, graph=graph, mesh=mesh)
     gradient, metrics = jax.grad(loss, has_aux=True)(state.params, windows_BxT1)
     norm = optax.tree.norm(gradient)
-    if clip:
+    if clip:  # not optax's, which would take the norm anew
         gradient = jax.tree.map(lambda g: g * (clip / jnp.maximum(norm, clip)), gradient)
     direction, moments = transform.update(gradient, state.moments, state.params)
 
@@ -161,6 +161,7 @@ def train_steps(
         state, metrics = step(carry[0], windows[rows[i]], rates[i], weight_decay)
         return state, {name: carry[1][name].at[i].set(value) for name, value in metrics.items()}
 
+    # A loop with a traced bound, and not a scan: one program serves stretches of any length up to S.
     names = jax.eval_shape(step, state, windows[rows[0]], rates[0], weight_decay)[1]
     return jax.lax.fori_loop(0, steps, one, (state, {name: jnp.zeros(rates.shape) for name in names}))
 
@@ -193,6 +194,7 @@ def _apply(
 ) -> tuple[jax.Array, jax.Array, jax.Array, Metrics]:
     """Features, unembedding, targets (B, T), and the model's auxiliary scalars."""
     if mesh is not None:
+        # Gathered once for the whole step; XLA would else gather each matrix at each of its uses.
         params = jax.lax.with_sharding_constraint(params, replicated(mesh))
         if len(windows_BxT1) % mesh.size == 0:  # a few windows to evaluate may not go round
             windows_BxT1 = jax.lax.with_sharding_constraint(windows_BxT1, divided(mesh))

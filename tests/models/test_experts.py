@@ -80,10 +80,10 @@ def by_hand(layer: Experts, config: ModelConfig, x_BxTxD: jax.Array) -> tuple[np
 
 def test_the_layer_is_its_account(config: ModelConfig) -> None:
     layer, x = layer_of(config), inputs()
-    out, told = jax.jit(layer.__call__)(x)
+    out, auxiliary = jax.jit(layer.__call__)(x)
     expected, dropped = by_hand(layer, config, x)
     np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-5)
-    assert told["dropped"] == pytest.approx(dropped)
+    assert auxiliary["dropped"] == pytest.approx(dropped)
     assert (dropped > 0) == (config.capacity_factor < 1)
 
 
@@ -104,10 +104,10 @@ def test_a_window_does_not_see_its_batch(config: ModelConfig) -> None:
 def test_bfloat16_stays_near_float32(config: ModelConfig) -> None:
     """The router sees the same numbers in both, and so chooses the same experts."""
     x = inputs().astype(jnp.bfloat16)
-    wide, told = jax.jit(layer_of(config).__call__)(x.astype(jnp.float32))
-    narrow, narrowly_told = jax.jit(layer_of(config, "bfloat16").__call__)(x)
+    wide, auxiliary = jax.jit(layer_of(config).__call__)(x.astype(jnp.float32))
+    narrow, narrow_auxiliary = jax.jit(layer_of(config, "bfloat16").__call__)(x)
     assert narrow.dtype == jnp.bfloat16
-    assert told == narrowly_told
+    assert auxiliary == narrow_auxiliary
     assert 0 < np.sqrt(np.mean((narrow - wide) ** 2)) / np.std(wide) < 0.02
 
 
@@ -169,15 +169,15 @@ def test_the_balance_loss_is_one_where_balanced_and_the_number_of_experts_where_
     assert balance_loss(one_hot, jnp.full((1, 4, 1), 2)) == 4.0
 
 
-def test_a_fresh_model_tells_of_routers_near_balance() -> None:
+def test_a_fresh_models_routers_are_near_balance() -> None:
     def start() -> dict[str, jax.Array]:
         model: Any = build(moe(experts=4, experts_per_token=2), seed=0)
         return model.features(np.arange(B * T).reshape(B, T))[1]
 
-    told = jax.jit(start)()
-    assert set(told) == {"balance_loss", "router_z", "dropped"}
-    assert told["balance_loss"] == pytest.approx(1.0, abs=0.05)
-    assert told["router_z"] == pytest.approx(np.log(4) ** 2, rel=0.05)
+    auxiliary = jax.jit(start)()
+    assert set(auxiliary) == {"balance_loss", "router_z", "dropped"}
+    assert auxiliary["balance_loss"] == pytest.approx(1.0, abs=0.05)
+    assert auxiliary["router_z"] == pytest.approx(np.log(4) ** 2, rel=0.05)
 
 
 @pytest.mark.parametrize(

@@ -172,9 +172,9 @@ def test_the_corpus_knows_what_ends_a_document(corpus: Corpus, bpe_corpus: Corpu
     assert bpe_corpus.eos == open_tokenizer(BPE, open_source(source_name)).eos
     documents = len(list(open_source(source_name).split("train")))
     for found in (corpus, bpe_corpus):
-        ends = int((tokens_of(found, "train", ROW) == found.eos).sum())
-        assert documents - ROW < ends <= documents
-        assert ends > documents / 2
+        separators = int((tokens_of(found, "train", ROW) == found.eos).sum())
+        assert documents - ROW < separators <= documents
+        assert separators > documents / 2
 
 
 def test_a_corpus_of_another_version_is_named_and_not_listed(corpus: Corpus) -> None:

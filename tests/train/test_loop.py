@@ -185,9 +185,9 @@ def test_tokens_seen_again_are_not_counted_as_unique(recipe: Recipe, corpus: Cor
 def test_a_curve_keeps_the_mean_of_the_losses(recipe: Recipe, steps: int) -> None:
     losses = np.random.default_rng(0).uniform(1, 5, steps).astype(np.float32)
     points = curve(CellSpec(recipe, steps), {"loss": losses}, losses)
-    ends = np.array([0, *(point["step"] for point in points)])
+    last_steps = np.array([0, *(point["step"] for point in points)])
     means = np.array([point["train_loss"] for point in points])
-    assert ends[-1] == steps
+    assert last_steps[-1] == steps
     assert len(points) == min(steps, 200)
-    assert (np.diff(ends) * means).sum() / steps == pytest.approx(losses.mean(dtype=float), rel=1e-6)
+    assert (np.diff(last_steps) * means).sum() / steps == pytest.approx(losses.mean(dtype=float), rel=1e-6)
     assert points[-1]["flops"] == CellSpec(recipe, steps).flops

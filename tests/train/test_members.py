@@ -103,8 +103,8 @@ def test_members_go_on_from_their_own_checkpoints(
     for i, start in enumerate(starts):
         checkpoint.save(start.state, tmp_path / str(i))
     rest = [replace(s, start=17) for s in wholes]
-    ends = run_segments(rest, corpus, [tmp_path / "0", tmp_path / "1"])
-    for one, end in zip(alone, ends, strict=False):
+    finished = run_segments(rest, corpus, [tmp_path / "0", tmp_path / "1"])
+    for one, end in zip(alone, finished, strict=False):
         assert same(end.state, one.state)
 
 

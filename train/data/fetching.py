@@ -1,4 +1,4 @@
-"""What a person is told while data are fetched: before, what and how much; then, how far it is."""
+"""Messages while data are fetched: before, what and how much; then, the progress."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 
 
 def announce(text: str) -> None:
-    """Says on stderr what is about to be fetched."""
+    """Print to stderr what is about to be fetched."""
     print(text, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
 def progress(name: str, total: float) -> Iterator[Callable[[str, float], None]]:
-    """Shows how far it is: a bar on a terminal, elsewhere a line a step. What it gives takes the name of each
-    step and its share of `total`, when it is done."""
+    """Show the progress: a bar on a terminal, elsewhere a line a step. The value is a function that takes the
+    name of each step and its share of `total`, once the step is done."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 

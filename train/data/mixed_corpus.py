@@ -86,7 +86,7 @@ class MixedCorpus(Corpus):
 
     @property
     def bytes_per_token(self) -> float | None:
-        """Of the held-out windows; None where a part's tokens stand for no text."""
+        """Bytes of text a token stands for in the held-out windows; None where a part has no text."""
         parts = [c.bytes_per_token for c in self.corpora]
         if any(b is None for b in parts):
             return None
@@ -116,11 +116,11 @@ def write(source: MixSource, tokenizer_name: str, learnt_from: Text, folder: Pat
         load(path, DataSpec(part.name, tokenizer_name, ""))
         for path, part in zip(folders, source.sources, strict=True)
     ]
-    ends = {corpus.eos for corpus in corpora}
+    separators = {corpus.eos for corpus in corpora}
     digests = [corpus.spec.digest for corpus in corpora]
     return {
         "vocab_size": max(corpus.vocab_size for corpus in corpora),
-        "eos": ends.pop() if len(ends) == 1 else None,
+        "eos": separators.pop() if len(separators) == 1 else None,
         "parts": [[part.name, path.name] for part, path in zip(source.sources, folders, strict=True)],
         "weights": list(source.weights),
         "digest": hashlib.sha256(f"{digests} {source.weights}".encode()).hexdigest()[:16],

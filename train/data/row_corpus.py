@@ -31,6 +31,8 @@ from isoflop.train.data.tokenizers import Tokenizer, open_tokenizer
 from isoflop.train.spec import Split
 
 ROW = 1024
+"""Targets of a row: what every context length divides."""
+
 SPLITS: tuple[Split, ...] = ("train", "tune", "heldout")
 NEEDED_TOKENS = 100_000
 """A corpus of this many tokens gives each split a row, most likely: the smallest has 2% of the documents."""
@@ -77,7 +79,7 @@ class RowCorpus(Corpus):
         return self._read(split, needed)[where[:, None], column]
 
     def frequencies(self, split: Split) -> NDArray[np.float64]:
-        """Of at most COUNTED_ROWS rows, spread evenly; counted once, and kept beside the rows."""
+        """Frequencies in at most COUNTED_ROWS rows, spread evenly; counted once, and kept beside the rows."""
         file = self.folder / f"frequencies-{split}.json"
         if not file.exists():
             count = min(self.rows[split], COUNTED_ROWS)
@@ -113,7 +115,7 @@ CORPUS = RowCorpus
 def write(source: TextSource, tokenizer_name: str, learnt_from: Text, folder: Path) -> dict[str, Any]:
     """Tokenizes the source into rows in `folder`; returns what `RowCorpus` holds beside them."""
     tokenizer = open_tokenizer(tokenizer_name, learnt_from)
-    logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS tells of every custom config as a warning
+    logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS warns of every custom config
     builder = TokenRows(source, tokenizer, name=folder.name.strip("."), data_dir=folder)
     tfds.disable_progress_bar()
     with contextlib.redirect_stdout(io.StringIO()):

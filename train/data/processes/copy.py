@@ -2,7 +2,7 @@
 
 A window of n ids holds the marker 0 at two places, drawn so that the `length` ids after each fit and don't
 overlap; the ids after the second marker repeat those after the first, and all others are uniform over 1 to
-vocab - 1. As nothing but a marker is 0, a window tells its places, and its entropy is that of the places
+vocab - 1. As nothing but a marker is 0, a window shows its places, and its entropy is that of the places
 plus that of the ids drawn freely: log of the number of windows, but for the rounding of 32-bit draws.
 """
 

@@ -12,7 +12,7 @@ from isoflop.train.spec import Split
 
 HELDOUT_SHARE, TUNE_SHARE = 0.04, 0.02
 HELDOUT_BYTES = 4_000_000
-"""Held-out text beyond this many bytes buys no precision worth the training text it costs."""
+"""Held-out text beyond this many bytes buys less precision than its loss to training costs."""
 
 
 class Document(NamedTuple):

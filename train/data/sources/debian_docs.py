@@ -48,7 +48,7 @@ PACKAGES = {"": tuple(FULL.split()), "small": ("anarchism",)}
 TEXT, MANIFEST = "text.jsonl", "manifest.json"
 
 MINUTES_A_MEGABYTE = 13 / 245
-"""Of what is downloaded, for all that is done with it; on two cores of a shared machine."""
+"""Minutes to fetch and extract a megabyte of packages, measured on two cores of a shared machine."""
 
 APT_SECONDS = 1800.0
 """The longest that one package may take to download."""
