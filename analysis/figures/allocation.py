@@ -80,7 +80,7 @@ class Allocation(FigureData):
     def of(
         cls, table: RunTable, fit: LawFit, parabolas: LawFit | None, level: float = 0.95
     ) -> Allocation | None:
-        """Of a table's fits by approach 3 and by approach 2; None where neither has an optimum."""
+        """Make it from approach 3's and approach 2's fit; None where neither has an optimum."""
         low, high = fit.conventions.flops_range
         C_K = np.geomspace(low / 1.3, high * BEYOND, 32)
         fits = [each for each in (parabolas, fit) if each is not None]

@@ -28,7 +28,7 @@ class HeldOutErrors(FigureData):
 
     @classmethod
     def of(cls, found: Competition | None, unit: str) -> HeldOutErrors | None:
-        """Of a competition; None without one."""
+        """Make it from a competition; None without one."""
         return None if found is None else cls(found, unit)
 
     @property

@@ -42,7 +42,7 @@ class TrainingCurves(FigureData):
 
     @classmethod
     def of(cls, table: RunTable, curves: Mapping[str, np.ndarray]) -> TrainingCurves | None:
-        """Of a table and its cells' curves, 2xT by cell: tokens, loss; None where no cell kept one."""
+        """Make it from a table and its cells' curves, 2xT (tokens, loss); None where no cell kept one."""
         cells, found = table.column("cell_id"), []
         for series in run_series(table) if cells is not None else ():
             of_run = zip(

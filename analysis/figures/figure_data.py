@@ -62,7 +62,10 @@ class FigureData(ABC):
         """Draw on as many axes as there are panels."""
 
 
-def render(data: FigureData, narrow: bool = False) -> tuple[Figure, Hover]:
+Drawn = tuple[Figure, Hover]
+
+
+def render(data: FigureData, narrow: bool = False) -> Drawn:
     """The figure by itself, for a file or for the page; `narrow`: for a telephone."""
     size = data.size
     columns = min(size.panels, size.narrow_columns) if narrow else size.panels
@@ -86,7 +89,7 @@ def marks(
     size: float = 5.5,
     hollow: bool = False,
 ) -> Hover:
-    """Draw markers that tell themselves apart from lines below: filled with a white edge, or hollow.
+    """Draw markers that stand out from lines below them: filled with a white edge, or hollow.
 
     `words`: what the page says of each; `label`: the legend's, or with a leading underscore only a name.
     """

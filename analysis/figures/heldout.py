@@ -52,7 +52,7 @@ class HeldOutBudget(FigureData):
 
     @classmethod
     def of(cls, table: RunTable, held: LawFit | None, options: FitOptions) -> HeldOutBudget | None:
-        """Of a table's fit with a holdout, by these options; None where no IsoFLOP budget was held out."""
+        """Make it from a table's fit with a holdout; None where no IsoFLOP budget was held out."""
         holdout = held.holdout if held else None
         if held is None or holdout is None or not holdout.rows or holdout.optimum is None:
             return None

@@ -81,7 +81,7 @@ class IsoflopCurves(FigureData):
 
     @classmethod
     def of(cls, table: RunTable, parabolas: LawFit | None) -> IsoflopCurves | None:
-        """Of a table and approach 2's fit of it; None without IsoFLOP budgets."""
+        """Make it from a table and approach 2's fit of it; None without IsoFLOP budgets."""
         if parabolas is None or not parabolas.budgets:
             return None
         kind, curves = parabolas.conventions.curve or "parabola", []

@@ -59,7 +59,7 @@ class ObjectiveProfiles(FigureData):
 
     @classmethod
     def of(cls, profiles: Profiles | None, fit: LawFit) -> ObjectiveProfiles | None:
-        """Of a fit's profiles; None without."""
+        """Make it from a fit and its profiles; None without profiles."""
         if profiles is None:
             return None
         spans, found = fit.intervals, profiles.quantities

@@ -39,7 +39,7 @@ class Residuals(FigureData):
 
     @classmethod
     def of(cls, table: RunTable, fit: LawFit) -> Residuals:
-        """Of a table and approach 3's fit of it."""
+        """Make it from a table and approach 3's fit of it."""
         percent_R = 100 * (table.loss_R / fit.predict(table.N_R, table.D_R) - 1)
         band = 200 * fit.conventions.residual_log_sd
         return cls(table, fit, tuple(run_series(table)), percent_R, band)

@@ -54,7 +54,7 @@ class Surface(FigureData):
 
     @classmethod
     def of(cls, table: RunTable, fit: LawFit) -> Surface:
-        """Of a table and approach 3's fit of it."""
+        """Make it from a table and approach 3's fit of it."""
         x = np.geomspace(*spread(table.N_R, 0.12), num=POINTS)
         y = np.geomspace(*spread(table.D_R, 0.12), num=POINTS)
         low, high = fit.conventions.flops_range

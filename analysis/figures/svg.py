@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import matplotlib
 
-from isoflop.analysis.figures.figure_data import FigureData, render
+from isoflop.analysis.figures.figure_data import Drawn, FigureData
 from isoflop.analysis.figures.style import RC, dark_colours
 
 PIXELS = 112
@@ -18,16 +18,17 @@ COLOUR = re.compile(r"#([0-9a-f]{6})\b")
 FONT = re.compile(r" font-family: [^;]*;")
 
 
-def inline_svg(data: FigureData, name: str, narrow: bool = False) -> str:
-    """The figure as an `<svg>` element. `name` salts the ids of what is referred to, so that several stand in
-    one page.
+def inline_svg(data: FigureData, drawn: Drawn, name: str) -> str:
+    """Return a figure that is drawn already as an `<svg>` element. `name` salts the ids within it, so that
+    several stand in one page.
     """
-    figure, hover = render(data, narrow)
+    figure, hover = drawn
     for k, (artist, _) in enumerate(hover):
         artist.set_gid(f"hover{k}")
     text = io.StringIO()
-    with matplotlib.rc_context({**RC, "svg.hashsalt": f"{name} {narrow}"}):
+    with matplotlib.rc_context({**RC, "svg.hashsalt": name}):
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    figure.set_layout_engine("none")  # laid out by the first file, and costly to do again for others
     svg = ElementTree.fromstring(text.getvalue())
     for element in svg.iter():
         element.tag = element.tag.partition("}")[2]  # in HTML the namespace goes without saying
@@ -45,8 +46,8 @@ def inline_svg(data: FigureData, name: str, narrow: bool = False) -> str:
         # Not a title element: a browser would show that wherever the pointer rests.
         "aria-label": f"{data.title}. {data.description}",
     }
-    drawn = FONT.sub("", ElementTree.tostring(svg, encoding="unicode"))
-    return COLOUR.sub(r"var(--c\1)", drawn)
+    markup = FONT.sub("", ElementTree.tostring(svg, encoding="unicode"))
+    return COLOUR.sub(r"var(--c\1)", markup)
 
 
 def colour_variables(svgs: Iterable[str], dark: bool = False) -> dict[str, str]:

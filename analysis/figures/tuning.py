@@ -39,7 +39,7 @@ class Tuning(FigureData):
 
     @classmethod
     def of(cls, tuning: pd.DataFrame | None, rule: Mapping[str, Any] | None) -> Tuning | None:
-        """Of a sweep's tuning table and the learning rates in its summary; None without either column."""
+        """Make it from a sweep's tuning table and its rule of learning rates; None without rates."""
         if tuning is None or not {"lr", "d_model", "loss"} <= set(tuning.columns):
             return None
         rule = rule or {}

@@ -125,7 +125,7 @@ def agreement_words(data: ReportData) -> str:
 
 
 def minima_table(data: ReportData) -> TextTable:
-    """Each budget's minimum, and how far its runs can tell it."""
+    """Each budget's minimum, and how well its runs determine it."""
     budgets = data.parabolas.budgets if data.parabolas and data.parabolas.budgets else ()
     unbounded = any(b.n_interval is not None and None in b.n_interval for b in budgets)
     note = " An open end is one that the runs do not bound." if unbounded else ""

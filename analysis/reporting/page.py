@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from isoflop.analysis.compute import FamilyRule
-from isoflop.analysis.figures.figure_data import FigureData
+from isoflop.analysis.figures.figure_data import Drawn, FigureData, render
 from isoflop.analysis.figures.style import ACCENT, DARK, INK, PAPER, SOFT, nats
 from isoflop.analysis.figures.svg import colour_variables, inline_svg
 from isoflop.analysis.provenance import origin_line
@@ -73,9 +73,9 @@ class Section:
     items: tuple[PageFigure | tables.TextTable, ...]
 
 
-def page(data: ReportData) -> str:
-    """Return the whole document."""
-    sections = _sections(data)
+def page(data: ReportData, wide: Mapping[str, Drawn]) -> str:
+    """Return the whole document. `wide`: every figure of `data`, as it is drawn for paper."""
+    sections = _sections(data, wide)
     figures = [item for section in sections for item in section.items if isinstance(item, PageFigure)]
     drawn = [svg for figure in figures for svg in (figure.wide, figure.narrow)]
     script = (HERE / "page.js").read_text(encoding="utf-8")
@@ -119,7 +119,7 @@ def _with_powers(text: str) -> Markup:
     return Markup(re.sub(r"\^(−?[\d.]+\d)", r"<sup>\1</sup>", str(escape(text))))
 
 
-def _sections(data: ReportData) -> list[Section]:
+def _sections(data: ReportData, wide: Mapping[str, Drawn]) -> list[Section]:
     """Every section that has something to show, its figures numbered in the order of the page."""
     found, count = [], 0
     for title, names in SECTIONS.items():
@@ -130,8 +130,9 @@ def _sections(data: ReportData) -> list[Section]:
                 items += [table] if table.rows else []
             elif item in data.figures:
                 figure, count = data.figures[item], count + 1
-                wide, narrow = (Markup(inline_svg(figure, item, narrow=narrow)) for narrow in (False, True))
-                items.append(PageFigure(item, count, figure, wide, narrow))
+                narrow = render(figure, narrow=True)
+                svgs = inline_svg(figure, wide[item], item), inline_svg(figure, narrow, f"{item} narrow")
+                items.append(PageFigure(item, count, figure, *map(Markup, svgs)))
         sure = (certificate(data.fit), misfit(data.fit), floor(data)) if title == "How sure?" else ()
         if items or sure:
             found.append(Section(title, " ".join(filter(None, sure)), tuple(items)))

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from isoflop.analysis.figures.figure_data import FigureData, render
+from matplotlib.figure import Figure
+
+from isoflop.analysis.figures.figure_data import render
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.reporting.headline import headline
 from isoflop.analysis.reporting.page import page
@@ -72,18 +74,25 @@ def report(
 def write(data: ReportData, folder: Path) -> Report:
     """Draw and write what is analyzed already. Raises `UserError` where the folder can't be written."""
     _make(folder)
-    text = page(data)  # makes the fits: what they raise is no trouble with the folder
+    drawn = {name: render(figure) for name, figure in data.figures.items()}
+    text = page(data, drawn)  # makes the fits: what they raise is no trouble with the folder
     try:
-        figures = [
-            path for name, figure in data.figures.items() for path in _save(figure, folder / "figures" / name)
-        ]
+        paths = [_save(figure, folder / "figures" / name) for name, (figure, _) in drawn.items()]
         fit_json = folder / "fit.json"
         fit_json.write_text(json.dumps(data.fit.to_json(), indent=1) + "\n", encoding="utf-8")
         html = folder / "report.html"
         html.write_text(text, encoding="utf-8")
     except OSError as error:
         raise _unwritable(folder, error) from error
-    return Report(html, fit_json, tuple(figures), headline(data), data.fit, data.held, data)
+    return Report(
+        html,
+        fit_json,
+        tuple(path for pair in paths for path in pair),
+        headline(data),
+        data.fit,
+        data.held,
+        data,
+    )
 
 
 def _make(folder: Path) -> None:
@@ -102,11 +111,9 @@ def _default_folder(table: RunTable) -> Path:
     return table.folder or Path("outputs") / name.replace(":", "-")  # public:NAME is no folder's name
 
 
-def _save(figure: FigureData, stem: Path) -> list[Path]:
+def _save(figure: Figure, stem: Path) -> tuple[Path, Path]:
     """Write a figure as PNG and PDF. A date in a file would make two identical reports differ."""
-    drawn, _ = render(figure)
-    png, pdf = (stem.with_suffix(suffix) for suffix in (".png", ".pdf"))
-    drawn.savefig(png, dpi=DPI)
-    drawn.set_layout_engine("none")  # laid out by the first, and costly to do again
-    drawn.savefig(pdf, metadata={"CreationDate": None})
-    return [png, pdf]
+    png, pdf = stem.with_suffix(".png"), stem.with_suffix(".pdf")
+    figure.savefig(png, dpi=DPI)
+    figure.savefig(pdf, metadata={"CreationDate": None})
+    return png, pdf

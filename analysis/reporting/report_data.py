@@ -44,7 +44,7 @@ class ReportData:
 
     table: RunTable
     options: FitOptions
-    """Of every fit of the whole table: approach 3, nothing held out."""
+    """Options of every fit of the whole table: approach 3, nothing held out."""
     holdout: float | None
     """FLOPs of the least budget that the fits below leave out; None for a table with nothing to hold out."""
     laws: tuple[str, ...]

@@ -23,9 +23,9 @@ class Rounds:
 
     target: str
     half_width: float | None
-    """Of the interval to stop at; None where the folder does not say."""
+    """The interval's at which to stop; None where the folder does not say."""
     level: float | None
-    """Of the intervals below: higher than the level at the stop, since every round looks."""
+    """The level of the intervals below: higher than the level at the stop, since every round looks."""
     law: str
     rounds: tuple[Mapping[str, Any], ...]
 
@@ -45,7 +45,7 @@ class Rounds:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Of the last round: those before it rest on fewer runs."""
+        """The last round's: those before it rest on fewer runs."""
         return tuple(self.rounds[-1]["warnings"])
 
 
