@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import re
 
-from isoflop.analysis.columns.units import Named
+from isoflop.analysis.columns.units import Named, words_of
 
 TEXT = {
     "token": "token", "tokens": "token", "tok": "token", "byte": "byte", "bytes": "byte",
@@ -22,7 +21,7 @@ LOGARITHMS = {"log": 1.0, "ln": 1.0, "log2": math.log(2.0), "log10": math.log(10
 
 def split_loss_unit(name: str) -> Named:
     """The key and the unit of a loss's name: `val_bpb`, `eval/loss_ppl`, `Loss (nats/byte)`."""
-    words = _words(name)
+    words = words_of(name)
     per = next((TEXT[word] for word in words if word in TEXT), None)
     for place, word in enumerate(words):
         if (short := next((key for key in BITS_PER if word.endswith(key)), None)) and not word[:-3].isdigit():
@@ -36,11 +35,6 @@ def split_loss_unit(name: str) -> Named:
             stated = f"{base} per {per}" if per else base
             return Named(_key(words, word), BASES[word], stated, f"nats per {per}" if per else None)
     return Named("".join(words))
-
-
-def _words(name: str) -> list[str]:
-    """Lower-case words of a name; `valBitsPerByte` has four."""
-    return re.findall(r"[a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
 
 
 def _perplexity(rest: list[str], per: str | None) -> Named:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
 from isoflop.analysis.columns.loss_units import split_loss_unit
+from isoflop.analysis.columns.units import words_of
 from isoflop.analysis.tables.cells import has_numbers, spelled_numbers
 
 WORDS = {
@@ -46,7 +46,7 @@ def _guess(free: Sequence[str], new: str) -> str | None:
 
 def _rank(name: str, new: str) -> int | None:
     """How likely the name is: 0 the most, None not at all."""
-    words = re.findall(r"[a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
+    words = words_of(name)
     places = [WORDS[new].index(word) for word in words if word in WORDS[new]]
     if new == "loss" and split_loss_unit(name).unit:
         places.append(0)

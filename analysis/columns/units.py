@@ -57,6 +57,11 @@ def key_of(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
+def words_of(name: str) -> list[str]:
+    """The lower-case words and numbers of a name; `valBitsPerByte` has four."""
+    return re.findall(r"[a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
+
+
 def split_unit(name: str, quantity: str) -> Named:
     """The name's key and unit, where `quantity` (a column of the run table) is one that has units."""
     words = re.findall(r"[a-z0-9]+", name.lower())

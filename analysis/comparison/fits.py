@@ -56,15 +56,8 @@ class Comparison(Displayed, Serializable):
         """Both values of each quantity, with their intervals."""
         overlap = {True: "yes", False: "no", None: "-"}
         rows = [
-            (
-                n.name,
-                brief(n.a),
-                interval(n.a_interval),
-                brief(n.b),
-                interval(n.b_interval),
-                overlap[n.overlap],
-            )
-            for n in self.lines
+            (x.name, brief(x.a), interval(x.a_interval), brief(x.b), interval(x.b_interval), known)
+            for x, known in ((line, overlap[line.overlap]) for line in self.lines)
         ]
         sources = [fit.provenance.table.source if fit.provenance else "a fit" for fit in (self.a, self.b)]
         headers = ("", "first", "interval", "second", "interval", "overlap")

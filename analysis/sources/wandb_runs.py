@@ -107,9 +107,9 @@ def _items(values: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, Any]]:
 
 def _why(error: Exception, path: str) -> str:
     detail = one_line(str(error) or type(error).__name__, 120)
-    kind, told = type(error).__name__, str(error).lower()
-    if kind == "UsageError" or "api key" in told or "log in" in told:
+    kind, message = type(error).__name__, str(error).lower()
+    if kind == "UsageError" or "api key" in message or "log in" in message:
         return f"W&B has no login here ({detail}): run `wandb login` or set WANDB_API_KEY"
-    if "could not find project" in told or "not found" in told:
+    if "could not find project" in message or "not found" in message:
         return f"W&B has no project {path}, or it is not yours to read: check wandb:entity/project"
     return f"W&B can't be reached ({detail}): {OTHERWISE}"

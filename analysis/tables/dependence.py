@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from isoflop.analysis.columns.units import key_of, words_of
 from isoflop.analysis.tables.cells import as_texts, one_line
 
 RUN_KEYS = frozenset({
@@ -29,9 +30,11 @@ SETTINGS = (
 )  # fmt: skip
 """Columns that tell runs of one size apart where none names the run."""
 EQUAL = 0.02
-"""Tokens rise in equal steps if the steps differ by no more than this share."""
+"""Tokens rise in equal steps if the steps differ by no more than this share: logged counts are rounded to a
+batch or to three digits."""
 ALONE = 5
-"""Rows of one size whose tokens rise in equal steps, from which they look like one run's checkpoints."""
+"""Rows of one size whose tokens rise in equal steps, from which they look like one run's checkpoints: grids
+of budgets have few, and rise in ratios."""
 INCIDENTAL = frozenset({
     "time", "times", "timestamp", "date", "datetime", "created", "updated", "started", "ended", "finished",
     "host", "hostname", "node", "machine", "gpu", "gpus", "device", "user", "path", "dir", "folder", "file",
@@ -43,11 +46,13 @@ INCIDENTAL = frozenset({
 NAMES = frozenset({"id", "name", "run", "label"})
 """Words of columns that name a run: they tell repeats apart only where losses are known coarsely."""
 FINE = 4
-"""Decimals beyond which two equal losses are one loss."""
+"""Decimals beyond which two equal losses are one loss: two seeds agree to no more."""
 WIDE = 0.1
-"""Losses of runs with one N and D are far apart from this relative distance: no noise between seeds."""
+"""Losses of runs with one N and D are far apart from this relative distance: seeds differ by a percent or two
+at most."""
 SHARE = 0.3
-"""A table is a search over rates where this share of its rows lies in such cells, of three runs or more."""
+"""A table is a search over rates where this share of its rows lies in such cells, of three runs or more: a
+few outliers among replicated seeds are no search."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +70,9 @@ def checkpoints(frame: pd.DataFrame, N_R: np.ndarray, D_R: np.ndarray) -> Checkp
     if "trunk_id" in frame.columns and frame["trunk_id"].notna().any():
         return None
     sizes = pd.DataFrame({"N": N_R, "D": D_R}, index=frame.index)
-    has_step = any(_key(name) in STEP_KEYS for name in frame.columns)
+    has_step = any(key_of(name) in STEP_KEYS for name in frame.columns)
     for name in frame.columns:
-        key = _key(name)
+        key = key_of(name)
         if key not in RUN_KEYS | LOOSE_KEYS:
             continue
         label = as_texts(frame, name)
@@ -105,10 +110,10 @@ def repeats(frame: pd.DataFrame, loss_R: np.ndarray) -> int:
 
     Columns of times, hosts and the like don't count, nor the run's name where the loss is known finely.
     """
-    columns = [name for name in frame.columns if not INCIDENTAL & set(_words(name))]
+    columns = [name for name in frame.columns if not INCIDENTAL & set(_letters(name))]
     texts = {name: as_texts(frame, name) if frame[name].dtype == object else frame[name] for name in columns}
     same = pd.DataFrame(texts, index=frame.index).duplicated() if texts else pd.Series(False, frame.index)
-    measured = pd.DataFrame({name: cells for name, cells in texts.items() if not NAMES & set(_words(name))})
+    measured = pd.DataFrame({name: cells for name, cells in texts.items() if not NAMES & set(_letters(name))})
     fine_R = np.abs(loss_R - np.round(loss_R, FINE)) > 10.0 ** -(FINE + 5)
     if len(measured.columns):
         same |= measured.duplicated() & fine_R
@@ -164,15 +169,12 @@ def _rise_evenly(sizes: pd.DataFrame, label: pd.Series, least: int) -> bool:
     return 2 * sum(even) > len(even)
 
 
+def _letters(name: str) -> list[str]:
+    """The words of a name without its numbers: `gpu0` is a `gpu`."""
+    return re.findall(r"[a-z]+", " ".join(words_of(name)))
+
+
 def _rounded(values: np.ndarray) -> np.ndarray:
     """Positive values to three significant digits, as integers of their own."""
     power = np.floor(np.log10(values))
     return np.round(values / 10.0 ** (power - 2)) + 1e4 * power
-
-
-def _words(name: str) -> list[str]:
-    return re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
-
-
-def _key(name: str) -> str:
-    return "".join(re.findall(r"[a-z0-9]+", name.lower()))

@@ -20,8 +20,9 @@ MOST = 0.8
 HIGHEST = 20.0
 """A loss above this, in nats, is none: the uniform loss over a million tokens is 13.8."""
 LOWEST = 0.05
+"""A loss below this, in nats, is none: 0.07 bits per token, and no text is that predictable."""
 ENOUGH = 4
-"""Runs from which a trend can be seen."""
+"""Different values from which a rank correlation is no accident of two or three."""
 
 
 def doubts(

@@ -43,14 +43,14 @@ def pool(
 
 
 def _refuse_two_losses(known: pd.DataFrame) -> None:
-    told = pd.DataFrame(
+    stated = pd.DataFrame(
         {"cell_id": as_texts(known, "cell_id"), "loss": as_floats(known, "loss"), SOURCE: known[SOURCE]}
     )
-    distinct = told.loc[~told.duplicated(subset=["cell_id", "loss"])]
+    distinct = stated.loc[~stated.duplicated(subset=["cell_id", "loss"])]
     several = distinct.loc[distinct["cell_id"].duplicated(keep=False)]
     if len(several):
         cell = several["cell_id"].iloc[0]
-        tables = np.unique(told.loc[told["cell_id"] == cell, SOURCE])
+        tables = np.unique(stated.loc[stated["cell_id"] == cell, SOURCE])
         raise UserError(f"cell {one_line(cell, 40)} has two losses in {' and '.join(tables)}: drop one table")
 
 

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from isoflop.analysis.tables.cells import listed, one_line
@@ -65,7 +64,7 @@ def tidy(frame: pd.DataFrame, where: str) -> pd.DataFrame:
         raise UserError(f"{where} has no rows: it needs one row a run")
     refuse_chart(frame, where)
     frame = _named(_named(frame.reset_index(drop=True), where).pipe(expand), where)
-    frame = frame.loc[~_is_empty(frame)]
+    frame = frame.loc[frame.notna().any(axis=1)]  # spreadsheets leave empty rows at the end
     if frame.empty:
         raise UserError(f"{where} has only empty rows: it needs one row a run")
     return frame
@@ -77,11 +76,6 @@ def _named(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     if len(twice):
         raise UserError(f"{where} has the column {one_line(twice[0])!r} twice: rename or drop one")
     return frame.set_axis(names, axis=1)
-
-
-def _is_empty(frame: pd.DataFrame) -> np.ndarray:
-    """Which rows hold nothing at all, as spreadsheets leave at the end."""
-    return frame.isna().all(axis=1).to_numpy(bool)
 
 
 def _read(path: Path, kind: str) -> pd.DataFrame:
