@@ -10,7 +10,7 @@ from isoflop.base.errors import UserError
 from isoflop.sweeps.launchers import Launcher
 from isoflop.sweeps.launchers.pool import last_line
 from isoflop.sweeps.queue import board as boards
-from isoflop.sweeps.queue.board import Board
+from isoflop.sweeps.queue.board import Board, is_kept
 from isoflop.sweeps.queue.claims import Claim, Claims
 from isoflop.sweeps.queue.heartbeats import Heartbeat, read_heartbeats
 from isoflop.sweeps.queue.store import Contents, Store
@@ -122,6 +122,6 @@ def _drop_checkpoints(snapshot: Snapshot, store: Store) -> None:
     """Remove the checkpoints that nothing waits for any more."""
     board = snapshot.board
     for name in snapshot.contents.checkpoints & board.tree.segments.keys():
-        waiting = any(child in snapshot.missing for child in board.children.get(name, ()))
-        if not waiting and name not in snapshot.missing and not board.is_kept(board.tree.segments[name]):
+        waiting = not snapshot.missing.isdisjoint((name, *board.children.get(name, ())))
+        if not waiting and not is_kept(board.keep, board.tree.segments[name]):
             store.drop(store.checkpoint(name))

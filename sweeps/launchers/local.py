@@ -48,21 +48,17 @@ class Slot:
 
 
 class LocalLauncher(WorkerPool):
-    """Processes of this machine; each compiles a width's programs once for all its tasks."""
+    """Processes of this machine by their slots; each compiles a width's programs once for all its tasks."""
 
     def __init__(self, store: Store, worker_options: WorkerOptions) -> None:
         refuse_missing(worker_options.execution)
         self.log = store.path / "worker.log"
         super().__init__(store, worker_options, self.log)
         self.slots = _slots(worker_options.execution)
-        self.workers: dict[Slot, subprocess.Popen[bytes]] = {}
 
     @property
     def worker_count(self) -> int:
         return len(self.slots)
-
-    def alive(self) -> int:
-        return len(self.workers)
 
     def reap(self) -> list[str]:
         lines = []
@@ -112,7 +108,7 @@ def _slots(execution: Execution) -> Sequence[Slot]:
 
 
 def _gpus() -> list[str]:
-    """NVIDIA's GPUs that this process may use; none where its driver tells of none."""
+    """NVIDIA's GPUs that this process may use; none where its driver lists none."""
     if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return [gpu for gpu in visible.split(",") if gpu]
     try:

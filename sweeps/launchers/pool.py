@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any
 
 from isoflop.base.durable import DiskFullError
 from isoflop.base.errors import UserError
@@ -88,15 +89,13 @@ class WorkerPool(ABC):
     def __init__(self, store: Store, worker_options: WorkerOptions, logs: Path) -> None:
         self.store, self.worker_options = store, worker_options
         self.backoff = RestartBackoff(store, logs)
+        self.workers: dict[Any, Any] = {}
+        """Those that run or are queued, by the last `reap`."""
 
     @property
     @abstractmethod
     def worker_count(self) -> int:
         """How many workers run at the same time, at most."""
-
-    @abstractmethod
-    def alive(self) -> int:
-        """How many workers run or are queued, by the last `reap`."""
 
     @abstractmethod
     def reap(self) -> list[str]:
@@ -109,8 +108,8 @@ class WorkerPool(ABC):
     def scale(self, wanted: int) -> list[str]:
         """See to it that `wanted` workers run, as `Launcher.scale`."""
         lines = self.reap()
-        self.backoff.record(failed=bool(lines), alive=self.alive() > 0)
-        missing = min(wanted, self.worker_count) - self.alive()
+        self.backoff.record(failed=bool(lines), alive=bool(self.workers))
+        missing = min(wanted, self.worker_count) - len(self.workers)
         if missing > 0 and self.backoff.may_start():
             lines += self.start(missing)
         return lines

@@ -84,8 +84,7 @@ class RayLauncher(WorkerPool):
         cores, gpus = child.cores_and_gpus(worker_options.execution, settings.cpus, settings.gpus)
         further = {name: float(amount) for name, amount in settings.resources.items()}
         self.need = {name: n for name, n in {"CPU": cores, "GPU": gpus, **further}.items() if n}
-        self.workers: dict[Any, Any] = {}
-        """Actor by the reference of its `run`, which is ready once the worker has ended."""
+        # `workers`: actor by the reference of its `run`, which is ready once the worker has ended.
         self.placed: dict[Any, Any] = {}
         """By the same, the reference of its `placed`, which is ready once the actor runs on a node."""
 
@@ -106,9 +105,6 @@ class RayLauncher(WorkerPool):
             return ""
         need = ", ".join(f"{name} {amount:g}" for name, amount in self.need.items())
         return f"{len(self.placed)} workers wait for room on the Ray cluster ({need} each)"
-
-    def alive(self) -> int:
-        return len(self.workers)
 
     def reap(self) -> list[str]:
         import ray

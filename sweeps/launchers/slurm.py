@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -116,9 +116,8 @@ class SlurmLauncher(WorkerPool):
         self.logs = self.folder / "slurm"
         super().__init__(store, worker_options, self.logs)
         self.settings, self.name = settings, job_name(self.folder)
-        # An earlier coordinator's workers, if any, are this one's now.
         self.jobs = _queue(self.name)
-        self.running = {i for i, job in self.jobs.items() if job.state not in OVER}
+        self.workers: dict[str, Job] = _not_over(self.jobs)  # an earlier coordinator's are this one's now
         self.next_poll, self.answered = 0.0, time.monotonic()
         self.no_answer = ""
         """Why the scheduler does not answer; empty while it does."""
@@ -131,8 +130,7 @@ class SlurmLauncher(WorkerPool):
     def waiting(self) -> str:
         if self.no_answer:
             return self.no_answer if time.monotonic() - self.answered < SILENT_SECONDS else ""
-        # A job that was submitted since the last look waits too.
-        jobs = [self.jobs.get(i, Job("PENDING", 0)) for i in self.running]
+        jobs = self.workers.values()
         if not jobs or any(job.state not in QUEUED for job in jobs):
             return ""
         reasons = ", ".join(sorted({job.reason for job in jobs if job.reason}))
@@ -151,13 +149,9 @@ class SlurmLauncher(WorkerPool):
         self.answered, self.no_answer = time.monotonic(), ""
         return super().scale(wanted)
 
-    def alive(self) -> int:
-        return len(self.running)
-
     def reap(self) -> list[str]:
-        running = {i for i, job in self.jobs.items() if job.state not in OVER}
-        ended, self.running = self.running - running, running
-        return [line for i in sorted(ended) if (line := self._exit_line(i))]
+        known, self.workers = self.workers, _not_over(self.jobs)
+        return [line for i in sorted(known.keys() - self.workers) if (line := self._exit_line(i))]
 
     def _exit_line(self, i: str) -> str:
         """What there is to say of a job that ended, if it did not complete."""
@@ -185,18 +179,18 @@ class SlurmLauncher(WorkerPool):
         except (FailedJobError, FailedSubmissionError, subprocess.SubprocessError, OSError) as error:
             last = next((line for line in reversed(str(error).splitlines()) if "error" in line), str(error))
             line = f"sbatch refuses the workers ({last.strip()}): change --launcher-options"
-            if not self.running and not self.backoff.early_exits:
+            if not self.workers and not self.backoff.early_exits:
                 raise UserError(line) from error
-            self.backoff.record(failed=True, alive=bool(self.running))
+            self.backoff.record(failed=True, alive=bool(self.workers))
             return [line]
-        self.running |= {job.job_id for job in jobs}
+        self.workers |= {job.job_id: Job("PENDING", 0) for job in jobs}
         return []
 
     def close(self) -> None:
         """Raises nothing: a scheduler that is gone has no workers to end."""
         deadline = time.monotonic() + self.settings.signal_delay
         with contextlib.suppress(UserError):
-            while jobs := {i: job for i, job in _queue(self.name).items() if job.state not in OVER}:
+            while jobs := _not_over(_queue(self.name)):
                 if time.monotonic() > deadline:
                     _cancel(list(jobs))
                     return
@@ -308,6 +302,10 @@ def _queue(name: str) -> dict[str, Job]:
         why = "".join(reason).strip()
         jobs[i] = Job(state, os.waitstatus_to_exitcode(int(status)), "" if why == "None" else why)
     return jobs
+
+
+def _not_over(jobs: Mapping[str, Job]) -> dict[str, Job]:
+    return {i: job for i, job in jobs.items() if job.state not in OVER}
 
 
 def _cancel(jobs: Sequence[str], *flags: str) -> None:

@@ -18,7 +18,7 @@ from isoflop.sweeps.queue.heartbeats import Heartbeat, TaskProgress, read_heartb
 from isoflop.sweeps.queue.store import Contents, Store
 
 SAMPLE = 200
-"""Segments whose seconds tell the pace."""
+"""Segments whose seconds give the pace."""
 
 SILENT_SECONDS = 120.0
 """Whoever was not heard of for longer is not counted as being at work."""

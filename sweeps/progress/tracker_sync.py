@@ -47,7 +47,7 @@ class TrackerSync:
 
     def log_cell(self, row: Row, again: bool = False) -> None:
         """Log a cell that is over, unless its mark says that it was logged (`again`: even then)."""
-        if row.is_finished and not self.store.cell_done(row.cell_id):
+        if row.is_finished and not self.store.cell(row.cell_id).exists():
             return  # it was set aside as corrupt, and is trained again
         if row.is_over and (again or not self._is_live_elsewhere()):
             self._points_logged.pop(row.cell_id, None)

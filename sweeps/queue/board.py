@@ -111,7 +111,7 @@ class Board:
             segment=segment,
             path=self.path(name),
             cell=self.cells[cell] if cell else None,
-            save=followed or self.is_kept(segment),
+            save=followed or is_kept(self.keep, segment),
             corpus=self.corpus,
         )
 
@@ -123,10 +123,6 @@ class Board:
             if segment.parent:
                 children.setdefault(segment.parent, []).append(name)
         return children
-
-    def is_kept(self, segment: Segment) -> bool:
-        """Whether the segment's checkpoint stays when nothing waits for it any more."""
-        return is_kept(self.keep, segment)
 
 
 def is_kept(keep: Keep, segment: Segment) -> bool:

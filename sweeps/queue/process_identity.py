@@ -13,8 +13,8 @@ from pathlib import Path
 class ProcessIdentity:
     """A process among all that may work on one folder.
 
-    `name` is unique. `machine`: of its boot and process namespace, empty where the system doesn't tell;
-    `started`: the kernel's time of the process' start, by which a reused `pid` is told from its first owner.
+    `name` is unique. `machine`: its boot and process namespace, empty where the system doesn't say;
+    `started`: the kernel's time of the process' start, which a later process of the same `pid` doesn't share.
     """
 
     name: str
@@ -31,7 +31,7 @@ class ProcessIdentity:
         return cls(name, host, pid, _machine(), _started(pid) or "")
 
     def is_dead(self) -> bool:
-        """Whether it is known to be gone; False where only its silence could tell."""
+        """Whether it is known to be gone; False where only its silence could show it."""
         if not self.machine or self.machine != _machine():
             return False
         return _started(self.pid) != self.started

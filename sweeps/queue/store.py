@@ -13,7 +13,7 @@ board/ claims/       what there is to do, who is at what
 workers/ coordinators/ refusals/   how they are, who hands out the work, why one can't work
 damaged/             what didn't match its checksums, set aside
 profiles/dWIDTH/     a profiler's trace, where one was asked for
-mirrored/ wandb/ cells.jsonl   what the trackers were told
+mirrored/ wandb/ cells.jsonl   what was logged to the trackers
 worker.log slurm/ ray/   what workers said
 runs.csv tuning.csv checks.csv summary.json fit.json report.html figures/
 """
@@ -127,7 +127,7 @@ class Store:
         if not (self.path / "sweep.json").exists():
             return
         there = self.facts().get("corpus")
-        if there is None and (self.path / "summary.json").exists():  # of before the corpus was noted
+        if there is None and (self.path / "summary.json").exists():  # from before the corpus was noted
             there = self.read_json("summary.json").get("dataset")
         if there and there.get("digest") not in (None, corpus.digest):
             raise UserError(
@@ -195,14 +195,6 @@ class Store:
     def live(self, segment_id: str) -> Path:
         """What a segment under way has logged so far."""
         return self.path / "live" / segment_id
-
-    def has_checkpoint(self, segment_id: str) -> bool:
-        """Whether training can go on from this segment."""
-        return self.checkpoint(segment_id).exists()
-
-    def cell_done(self, cell_id: str) -> bool:
-        """Whether the cell has its result."""
-        return self.cell(cell_id).exists()
 
     def drop(self, folder: Path) -> None:
         """Removes a record: in one stroke out of sight, so that none is ever seen half gone."""
@@ -308,7 +300,7 @@ class Store:
         return False
 
     def _refuse_another_kind(self, kind: str) -> None:
-        """Of a folder of before kinds were noted its boards tell: only an adaptive sweep has rounds."""
+        """Where the kind was not noted yet the boards say it: only an adaptive sweep has rounds."""
         boards = self.path / "board"
         theirs = self.facts().get("kind")
         if theirs is None and boards.is_dir():

@@ -31,7 +31,7 @@ LONGEST_GROUP = 80
 @dataclass(frozen=True)
 class Run:
     """`points`: of the curve, each with its step; `table`: columns and rows; `files`: the artifact's, by the
-    name in it. `over`: whether no more is to come. `digest` tells this content from any other, so that what
+    name in it. `over`: whether no more is to come. `digest` names this content, so that what
     the server has is known."""
 
     id: str
@@ -91,7 +91,7 @@ def report_run(sweep: str, folder: Path, rows: Sequence[Row]) -> Run:
 
 
 def group_of(sweep: str) -> str:
-    """The sweep's name, unless WANDB_RUN_GROUP tells whose it is where many run the same."""
+    """The sweep's name, unless WANDB_RUN_GROUP names whose it is where many run the same."""
     return os.environ.get("WANDB_RUN_GROUP") or sweep
 
 

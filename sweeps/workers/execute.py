@@ -41,7 +41,7 @@ class Interrupted(Exception):  # noqa: N818  # asked for, no error
 
 @dataclass(frozen=True)
 class PackContext:
-    """What a worker asks and is told while it trains a pack.
+    """What the training of a pack asks of its worker, and reports to it.
 
     `should_leave`: whether to stop at the next chance; `is_held`: whether the task of that number is still
     the worker's own to file. `group`: the processes that train together; only the leader is asked.
@@ -250,7 +250,7 @@ def _file_cell(
 
 
 def _clock(cell: CellSpec, parts: Sequence[dict[str, Any]]) -> Clock:
-    """A cell's clock from the segments on its path; a step's time is that of those long enough to tell."""
+    """A cell's clock from the segments on its path; a step's time is that of those long enough to time."""
     training = sum(part["seconds"] for part in parts)
     timed = [part for part in parts if part["step_seconds"] is not None]
     shares = np.array([part["flops"] for part in timed], dtype=float)

@@ -122,8 +122,8 @@ class Worker:
                 pause = min(1.5 * pause, POLL_SECONDS[1])
 
     def _idle_limit(self, idle_seconds: float) -> float:
-        """Longer than a lease while others hold what is missing: only a long watch can tell that they are
-        dead."""
+        """Longer than a lease while others hold what is missing: only a long watch shows whether they
+        are dead."""
         if not (self.others_hold and idle_seconds):
             return idle_seconds
         return max(idle_seconds, 2 * self.options.lease_seconds)
@@ -200,12 +200,12 @@ class Worker:
 
     def _is_done(self, task: Task) -> bool:
         """Whether another did the task between the look at the folder and the claim."""
-        name = task.segment.segment_id
-        if task.cell:
-            return self.store.cell_done(task.cell.cell_id) or self.store.diverged(name).exists()
-        if self.store.diverged(name).exists():
+        name, store = task.segment.segment_id, self.store
+        if store.diverged(name).exists():
             return True
-        return self.store.segment(name).exists() and (not task.save or self.store.has_checkpoint(name))
+        if task.cell:
+            return store.cell(task.cell.cell_id).exists()
+        return store.segment(name).exists() and (not task.save or store.checkpoint(name).exists())
 
     def _train(self, pack: list[tuple[Task, Claim]]) -> None:
         tasks, claims = [task for task, _ in pack], [claim for _, claim in pack]

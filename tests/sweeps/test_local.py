@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -25,6 +24,7 @@ from isoflop.sweeps.stage import Snapshot, train_cells
 from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.data.corpus import Corpus
 from tests.support.chaos import chaos
+from tests.support.stand_in import wait_until
 from tests.support.tables import read_rows, timeless
 from tests.sweeps.conftest import Runner
 
@@ -74,11 +74,8 @@ def started(config_file: Path, out: Path, name: str = "out") -> Iterator[tuple[s
 
 
 def wait_for(path: Path, pattern: str, count: int, process: subprocess.Popen[str]) -> None:
-    """Returns once the folder holds that many files, or the process has ended."""
-    deadline = time.monotonic() + 300
-    while len(list(path.glob(pattern))) < count and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    """Return once the folder holds that many files, or the process has ended."""
+    wait_until(lambda: len(list(path.glob(pattern))) >= count or process.poll() is not None, seconds=300)
 
 
 def test_a_sweep_of_two_budgets_and_three_widths(reference: Path, config: SweepConfig) -> None:

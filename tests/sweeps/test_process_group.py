@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from isoflop.sweeps.workers import child
 from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.data.corpus import Corpus
 from isoflop.train.execution import Execution
+from tests.support.stand_in import wait_until
 from tests.sweeps.conftest import Runner
 
 OPTIONS = WorkerOptions(Execution(devices=2, nodes=2), checkpoint_minutes=0.01)
@@ -38,12 +38,13 @@ def start(store: Store) -> list[subprocess.Popen[bytes]]:
 
 
 def wait_for(store: Store, what: str, count: int, processes: list[subprocess.Popen[bytes]]) -> None:
-    """Returns once there are so many of a kind of record."""
-    deadline = time.monotonic() + 240
-    while len(list((store.path / what).glob("[!.]*"))) < count:
+    """Return once there are so many of a kind of record."""
+
+    def is_there() -> bool:
         assert all(p.poll() is None for p in processes), (store.path / "worker.log").read_text()[-3000:]
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+        return len(list((store.path / what).glob("[!.]*"))) >= count
+
+    wait_until(is_there, seconds=240)
 
 
 def leave(processes: list[subprocess.Popen[bytes]]) -> list[int]:

@@ -90,7 +90,7 @@ def test_checkpoints_are_kept_as_asked(run: Runner, narrow: SweepConfig, tmp_pat
     run(config, tmp_path)
     plan = make_plan(config, run.corpus)
     segments = plan.tree(plan.grid).segments
-    kept = {s for s in segments if Store(tmp_path).has_checkpoint(s)}
+    kept = {s for s in segments if Store(tmp_path).checkpoint(s).exists()}
     wanted = {
         "none": set(),
         "trunks": {s for s in segments if segments[s].total is None},
