@@ -116,8 +116,8 @@ def test_a_dead_process_of_this_machine_is_known_at_once(tmp_path: Path) -> None
         "from isoflop.base.json_values import to_json; import json\n"
     )
     code += "print(json.dumps(to_json(ProcessIdentity.own())))"
-    told = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
-    dead, alive = ProcessIdentity(**told), ProcessIdentity.own()
+    ended = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+    dead, alive = ProcessIdentity(**ended), ProcessIdentity.own()
     assert dead.is_dead()
     assert not alive.is_dead()
     assert replace(alive, started="0").is_dead()  # its number is another's now

@@ -86,7 +86,7 @@ def test_a_sweep_of_another_kind_keeps_out_of_the_folder(
     if not noted:
         head.write_text(json.dumps({k: v for k, v in json.loads(head.read_text()).items() if k != "kind"}))
         if first and second:
-            return  # of what it was for nothing tells any more
+            return  # nothing says any more what it was for
     with pytest.raises(UserError, match="holds a sweep of another kind"):
         run(config, tmp_path / "out", adaptive=second)
     assert (tmp_path / "out" / "runs.csv").read_bytes() == before

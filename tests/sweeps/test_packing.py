@@ -39,8 +39,8 @@ def task_of(recipe: Recipe, start: int = 0, stop: int = 10, parent: str | None =
     return Task(segment, (segment.segment_id,), None, save=True, corpus="")
 
 
-def taken(tasks: Sequence[Task], limit: int, folder: Path, tell: Refuse = lambda task: None) -> list[int]:
-    """Sizes of the packs that a worker takes, in that order; what `tell` says of a task fails its pack."""
+def taken(tasks: Sequence[Task], limit: int, folder: Path, refuse: Refuse = lambda task: None) -> list[int]:
+    """Sizes of the packs that a worker takes, in that order; what `refuse` says of a task fails its pack."""
     names = {task.segment.segment_id: task.segment for task in tasks}
     tree = Tree(names)
     cell_of = {name: CellSpec(s.recipe, s.stop) for name, s in names.items()}
@@ -52,7 +52,7 @@ def taken(tasks: Sequence[Task], limit: int, folder: Path, tell: Refuse = lambda
 
     def execute(tasks: Sequence[Task], store: Store, done: int, context: PackContext) -> None:
         packs.append(len(tasks))
-        if any(map(tell, tasks)):
+        if any(map(refuse, tasks)):
             raise RuntimeError("a member is sick")
         for task in tasks:
             (store.checkpoint(task.segment.segment_id)).mkdir(parents=True)
@@ -103,10 +103,10 @@ def test_members_are_as_many_as_fit_and_help() -> None:
 def test_a_pack_that_fails_is_tried_one_by_one(tmp_path: Path) -> None:
     seeds = [task_of(small_recipe(init_seed=seed)) for seed in range(3)]
 
-    def tell(task: Task) -> str | None:
+    def refuse(task: Task) -> str | None:
         return "sick" if task.segment.recipe.init_seed == 1 else None
 
-    assert taken(seeds, 8, tmp_path, tell) == [3, 1, 1, 1, 1]  # the sick one twice
+    assert taken(seeds, 8, tmp_path, refuse) == [3, 1, 1, 1, 1]  # the sick one twice
     contents = Store(tmp_path).contents()
     assert contents.failures == {seeds[1].segment.segment_id: 2}
     assert len(contents.cells) == 2

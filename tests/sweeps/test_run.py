@@ -285,12 +285,12 @@ def test_stages_in_order(run: Runner, config: SweepConfig, tmp_path: Path) -> No
     assert run.given == []
 
 
-def test_each_finished_cell_is_mirrored_once(run: Runner, narrow: SweepConfig, tmp_path: Path) -> None:
+def test_each_finished_cell_is_logged_once(run: Runner, narrow: SweepConfig, tmp_path: Path) -> None:
     rows = run(narrow, tmp_path)
     run(narrow, tmp_path)
-    told = [json.loads(line) for line in (tmp_path / "cells.jsonl").read_text().splitlines()]
-    assert sorted(cell["row"]["cell_id"] for cell in told) == sorted(row["cell_id"] for row in rows)
-    for cell in told:
+    logged = [json.loads(line) for line in (tmp_path / "cells.jsonl").read_text().splitlines()]
+    assert sorted(cell["row"]["cell_id"] for cell in logged) == sorted(row["cell_id"] for row in rows)
+    for cell in logged:
         row = next(row for row in rows if row["cell_id"] == cell["row"]["cell_id"])
         assert {k: "" if v is None else str(v) for k, v in cell["row"].items()} == row
         assert cell["curve"][-1]["step"] == cell["config"]["steps"]
@@ -303,7 +303,7 @@ def open_tracker(sweep, folder, warn):
         address = ""
         def log_cell(self, config, curve, row):
             time.sleep(0.3)
-            (folder / f"told-{row.cell_id}-{time.monotonic_ns()}").touch()
+            (folder / f"logged-{row.cell_id}-{time.monotonic_ns()}").touch()
         def close(self):
             pass
     return Slow()
@@ -313,7 +313,7 @@ def open_tracker(sweep, folder, warn):
 def test_a_slow_tracker_hears_of_each_cell_once(run: Runner, narrow: SweepConfig, tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(SLOW_TRACKER)
     run(narrow.with_options(trackers=(str(tmp_path / "slow.py"),)), tmp_path / "out")
-    assert len(list((tmp_path / "out").glob("told-*"))) == 3
+    assert len(list((tmp_path / "out").glob("logged-*"))) == 3
 
 
 BROKEN_TRACKER = """
@@ -340,7 +340,7 @@ def test_a_broken_tracker_is_dropped_with_one_warning_and_caught_up_later(
     plugin.write_text(SLOW_TRACKER)
     run(config, tmp_path / "out")
     assert run.given == []
-    assert len(list((tmp_path / "out").glob("told-*"))) == 3
+    assert len(list((tmp_path / "out").glob("logged-*"))) == 3
     assert len((tmp_path / "out" / "cells.jsonl").read_text().splitlines()) == 3
 
 

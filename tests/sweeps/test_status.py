@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("pretend")
 LINES = ("tuning", "grid", "retries", "replicates, checks", "FLOPs")
 
 
-def said(folder: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+def printed(folder: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
     """What it prints, by the first word of the line."""
     capsys.readouterr()
     assert command.run([str(folder)]) == 0
@@ -62,13 +62,13 @@ def test_a_finished_sweep(
     run: Runner, config: SweepConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(config, tmp_path / "out")
-    told = said(tmp_path / "out", capsys)
-    assert told["state"] == "finished"
-    assert told["tuning"] == "4 finished"
-    assert told["grid"] == "6 finished"
-    assert told["replicates, checks"] == "5 finished"
-    assert "retries" not in told
-    assert told["FLOPs"].endswith("(100%)")
+    lines = printed(tmp_path / "out", capsys)
+    assert lines["state"] == "finished"
+    assert lines["tuning"] == "4 finished"
+    assert lines["grid"] == "6 finished"
+    assert lines["replicates, checks"] == "5 finished"
+    assert "retries" not in lines
+    assert lines["FLOPs"].endswith("(100%)")
 
 
 def test_stages_that_a_sweep_has_not_are_not_named(
@@ -76,12 +76,12 @@ def test_stages_that_a_sweep_has_not_are_not_named(
 ) -> None:
     small = config.with_options(rates=Rates(0.06), checks=False, replicates=0)
     run(small, tmp_path / "out")
-    assert set(said(tmp_path / "out", capsys)) == {"state", "grid", "FLOPs", "last"}
+    assert set(printed(tmp_path / "out", capsys)) == {"state", "grid", "FLOPs", "last"}
     with pytest.raises(KeyboardInterrupt):
         run(small.with_options(seed=1), tmp_path / "half", refuse=stop_after(4))
-    told = said(tmp_path / "half", capsys)
-    assert set(told) == {"state", "grid", "FLOPs", "last"}
-    assert "pending" in told["grid"]
+    lines = printed(tmp_path / "half", capsys)
+    assert set(lines) == {"state", "grid", "FLOPs", "last"}
+    assert "pending" in lines["grid"]
 
 
 def test_an_interrupted_sweep_never_shows_the_whole(
@@ -96,16 +96,16 @@ def test_an_interrupted_sweep_never_shows_the_whole(
             pass
         else:
             break
-        told = said(tmp_path / "out", capsys)
-        assert told["state"] == "stopped: run it again to go on"
-        counts = [told[name] for name in LINES[:-1] if name in told]
+        lines = printed(tmp_path / "out", capsys)
+        assert lines["state"] == "stopped: run it again to go on"
+        counts = [lines[name] for name in LINES[:-1] if name in lines]
         assert any("pending" in text or "to come" in text for text in counts)
-        shares.append(int(told["FLOPs"].partition("(")[2].rstrip("%)")))
+        shares.append(int(lines["FLOPs"].partition("(")[2].rstrip("%)")))
         finished = sum(stage.cells.get("finished", 0) for stage in read_status(tmp_path / "out").stages)
         assert finished == len(Store(tmp_path / "out").contents().cells)
     assert shares == sorted(shares)
     assert 0 < shares[-1] < 100
-    assert "4 finished" in said(tmp_path / "out", capsys)["tuning"]
+    assert "4 finished" in printed(tmp_path / "out", capsys)["tuning"]
 
 
 def test_before_anything_has_begun_all_is_to_come(
@@ -113,10 +113,10 @@ def test_before_anything_has_begun_all_is_to_come(
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(config, tmp_path / "out", refuse=stop_after(0))
-    told = said(tmp_path / "out", capsys)
-    assert told["tuning"] == "4 pending"
-    assert told["grid"] == "6 to come"
-    assert told["replicates, checks"] == "5 to come"
+    lines = printed(tmp_path / "out", capsys)
+    assert lines["tuning"] == "4 pending"
+    assert lines["grid"] == "6 to come"
+    assert lines["replicates, checks"] == "5 to come"
 
 
 def test_an_adaptive_sweep(
@@ -124,11 +124,11 @@ def test_an_adaptive_sweep(
 ) -> None:
     wide = config.with_options(budgets=(2e8, 4e8, 8e8), sizes=3, checks=False)
     run(wide, tmp_path / "out", adaptive=Adaptive(half_width=10.0, max_flops=1e11))
-    told = said(tmp_path / "out", capsys)
-    assert told["state"] == "finished"
+    lines = printed(tmp_path / "out", capsys)
+    assert lines["state"] == "finished"
     rows = (tmp_path / "out" / "runs.csv").read_text().splitlines()
-    assert told["grid"] == f"{len(rows) - 1} finished"
-    assert "replicates, checks" not in told
+    assert lines["grid"] == f"{len(rows) - 1} finished"
+    assert "replicates, checks" not in lines
 
 
 def test_a_fit_of_an_older_table_is_named(

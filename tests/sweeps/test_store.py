@@ -1,4 +1,4 @@
-"""A sweep's folder: what it refuses, and what its state is told to be."""
+"""A sweep's folder: what it refuses, and what its status says."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_files_are_replaced_whole(config: SweepConfig, tmp_path: Path) -> None:
 
 
 def test_a_fresh_folder_has_a_state_too(config: SweepConfig, tmp_path: Path) -> None:
-    """As a sweep leaves it that is killed before it has told its plan."""
+    """As a sweep leaves it that is killed before it has noted its plan."""
     Store.open(tmp_path, config)
     status = read_status(tmp_path)
     assert status.flops_done == 0

@@ -201,7 +201,7 @@ def streamed(server: Server, cell: CellSpec) -> int:
 
 
 def check_led(store: Store, corpus: Corpus, board: Board) -> None:
-    """Another coordinator neither shows these cells nor tells of them: their runs are open elsewhere."""
+    """Another coordinator neither shows these cells nor logs them: their runs are open elsewhere."""
     with contextlib.closing(BackgroundSync(("wandb",), "small", store, Reporter())) as other:
         other.log_live(board, frozenset(board.tree.segments), running(board, corpus))
         other.log_cell(read_rows(store)[0])
@@ -270,13 +270,13 @@ def test_a_kill_in_the_middle_of_a_run_costs_no_point_and_doubles_none(server: S
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("fault", "patience", "why"), [("hang", 3.0, "no answer for 3 s"), ("refuse", 8.0, "did not take run")]
+    ("fault", "seconds", "why"), [("hang", 3.0, "no answer for 3 s"), ("refuse", 8.0, "did not take run")]
 )
 def test_a_server_that_fails_costs_one_warning_and_nothing_else(
-    server: Server, store: Store, monkeypatch: pytest.MonkeyPatch, fault: str, patience: float, why: str
+    server: Server, store: Store, monkeypatch: pytest.MonkeyPatch, fault: str, seconds: float, why: str
 ) -> None:
     server.faults["file_stream"] = fault
-    monkeypatch.setattr(wandb_tracker, "ONLINE_SECONDS", patience)
+    monkeypatch.setattr(wandb_tracker, "ONLINE_SECONDS", seconds)
     (said,) = logged(store)
     assert "W&B can't be reached (" in said
     assert why in said
