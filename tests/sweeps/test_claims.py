@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -174,8 +175,11 @@ def test_idle_workers_stay_longer_than_a_lease_while_others_hold_what_is_missing
     publish(board, store)
     write_heartbeat(tmp_path / "workers", "lost", 1)
     assert Claims(tmp_path / "claims", "lost").take(name)
-    options = WorkerOptions(lease_seconds=1.5)
     done: list[str] = []
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
 
     def execute(tasks: Sequence[Task], *_: object) -> None:
         done.extend(task.segment.segment_id for task in tasks)
@@ -187,11 +191,14 @@ def test_idle_workers_stay_longer_than_a_lease_while_others_hold_what_is_missing
         process,
         HeartbeatWriter(tmp_path / "workers", process, 5.0),
         Device("cpu", "cpu", 1, 1 << 34),
-        options,
+        WorkerOptions(lease_seconds=60.0),
         lambda: False,
     )
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=sleep)
+    worker.monitor.clock = clock.monotonic
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("isoflop.sweeps.workers.worker.execute", execute)
-        worker.run(idle_seconds=0.3)
+        patch.setattr("isoflop.sweeps.workers.worker.time", clock)
+        worker.run(idle_seconds=30.0)
     assert done == [name]
     assert not (tmp_path / "workers" / "lost.json").exists()
