@@ -99,5 +99,6 @@ def _polynomial(x: np.ndarray, loss: np.ndarray, every: bool) -> tuple[np.ndarra
         sizes = sizes[np.argsort(np.abs(sizes - best), kind="stable")[:NEAR]]
     near = np.flatnonzero(np.isin(x, sizes))
     degree = int(np.clip(len(sizes) - 3, *DEGREES))
+    # To the order of one: powers of log N itself would be nearly collinear.
     scaled = (x[near] - sizes.mean()) / np.ptp(sizes)
     return near, np.vander(scaled, degree + 1, increasing=True)

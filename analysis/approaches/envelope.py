@@ -91,6 +91,7 @@ def resampled(
     step = max(1, CELLS // (K if trunks_R is None else R))
     sizes = [min(step, options.bootstrap - done) for done in range(0, options.bootstrap, step)]
     if trunks_R is None:
+        # How often each contender is drawn, and all other runs together: R draws over K + 1 classes.
         chance = np.append(np.full(K, 1 / R), (R - K) / R)
         drawn = (rng.multinomial(R, chance, size=b)[:, :K] for b in sizes)
         return "runs, with replacement", (np.where(weight > 0, runs.loss_K, np.inf) for weight in drawn)
@@ -107,6 +108,7 @@ def resampled(
 
 def _unbeaten(C_K: np.ndarray, loss_BxK: np.ndarray) -> np.ndarray:
     """No run of less compute is as good, and none of nearly the same is better, BxK; C_K ascends."""
+    # The least loss of all cheaper runs, and of those up to `NEARLY` above: nearly equal computes compete.
     least_BxK = np.minimum.accumulate(loss_BxK, axis=1)
     nothing = np.full((len(loss_BxK), 1), np.inf)
     cheaper_K = np.searchsorted(C_K, C_K / (1 + NEARLY), side="left")

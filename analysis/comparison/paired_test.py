@@ -12,6 +12,7 @@ from isoflop.analysis.run_table import RunTable
 from isoflop.analysis.uncertainty.resampling import trunks_of
 
 REDRAWS = 4000
+"""Resamples: a 95% interval's ends then vary by a hundredth of its width."""
 FEWEST = 4
 """Blocks below which no interval is given: a handful of redraws is no distribution."""
 
@@ -36,6 +37,7 @@ class Blocks:
         rng = np.random.default_rng([seed, 3])
         weight_BxR = rng.multinomial(blocks, np.full(blocks, 1.0 / blocks), size=REDRAWS)[:, self.member_R]
         mean_B = weight_BxR @ gap_R / weight_BxR.sum(axis=1)
+        # The bootstrap's variance is the sample's with n in the denominator, hence sqrt(n / (n - 1)).
         reach = np.sqrt(blocks / (blocks - 1)) * stdtrit(blocks - 1, 0.5 * (1 + level))
         tail = float(ndtr(-reach))
         low, high = np.quantile(mean_B, [tail, 1 - tail])

@@ -73,9 +73,11 @@ def by_akima(N_R: np.ndarray, loss_BxR: np.ndarray) -> Minima:
     width = np.diff(x_K)[:, None]
     with np.errstate(all="ignore"):
         a, b, c = 3 * pieces[0], 2 * pieces[1], pieces[2]
+        # The slope is a t^2 + b t + c; b and the root have one sign, so that nothing cancels.
         half = -0.5 * (b + np.where(b < 0, -1.0, 1.0) * np.sqrt(b**2 - 4 * a * c))
         inner = np.stack([half / a, c / half])  # both roots of the slope, without cancellation
     inner = np.where((inner > 0) & (inner < width), inner, 0.0)
+    # A piece's least point is a root inside it or its end; its start is the end of the one before.
     offset = np.concatenate([inner, np.broadcast_to(width, inner[:1].shape)])
     value = ((pieces[0] * offset + pieces[1]) * offset + pieces[2]) * offset + pieces[3]
     where = x_K[:-1, None] + offset

@@ -49,6 +49,7 @@ def loss_curve(C_K: np.ndarray, loss_BxK: np.ndarray) -> np.ndarray:
     away = np.log(C_K) - centre
     log_grid = np.log(GAMMAS)
     with np.errstate(all="ignore"):
+        # The error may have two valleys in gamma: a grid finds the right one, the golden section its bottom.
         errors_GxB = np.stack([_projected(y, known, away, np.full((len(y), 1), g))[2] for g in GAMMAS])
         best_B = np.argmin(np.nan_to_num(errors_GxB, nan=np.inf), axis=0)
         low, high = (log_grid[np.clip(best_B + step, 0, len(GAMMAS) - 1)] for step in (-1, 1))
@@ -73,6 +74,7 @@ def _projected(
     dx = known * (power - mean[:, None])
     K = np.maximum((y * dx).sum(axis=1) / (dx**2).sum(axis=1), 0.0)
     E = mean_y - K * mean
+    # With two nonnegative coefficients the constrained optimum has E = 0 where the free one has E < 0.
     K = np.where(E < 0, (y * power).sum(axis=1) / (power**2).sum(axis=1), K)
     E = np.maximum(E, 0.0)
     return E, K, ((y - known * E[:, None] - K[:, None] * power) ** 2).sum(axis=1)

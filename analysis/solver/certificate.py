@@ -48,6 +48,7 @@ def certify(
     theta_P, params_P = solutions.theta_SxP[best], solutions.params_SxP[best]
     agree_S = same_optimum(solutions.objective_S, len(loss_R))
     jacobian_RxP = jacobian(problem, theta_P)
+    # What the gradient would be if no two runs' terms cancelled: its vanishing is judged against that.
     slope_R = np.clip(residuals(problem, params_P, loss_R), -problem.delta, problem.delta)
     scale = float((np.abs(slope_R) * np.linalg.norm(jacobian_RxP, axis=1)).sum())
     gradient = float(solutions.gradient_norm_S[best])
@@ -76,6 +77,7 @@ def at_bounds(
     lower_P, upper_P = bounds_of(problem.law)
     hit = set(np.flatnonzero((theta_P <= lower_P + AT_BOUND) | (theta_P >= upper_P - AT_BOUND)).tolist())
     for index in problem.law.linear:
+        # The loss with this amplitude alone is the term itself.
         alone = np.where(np.isin(np.arange(len(params_P)), problem.law.linear), 0.0, params_P)
         alone[index] = params_P[index]
         term_R = evaluate(problem.law, alone, *problem.inputs)
@@ -89,6 +91,7 @@ def _others(
 ) -> dict[str, int]:
     """What became of the starts that missed the optimum: a bound, a local optimum, or cut off on the way."""
     fates = {"bound": 0, "local_optimum": 0, "unfinished": 0}
+    # A start that was cut off has a gradient far above the best one's; one in another valley has not.
     steep = 1e3 * max(float(solutions.gradient_norm_S[solutions.best]), 1e-9)
     for s in np.flatnonzero(~agree_S):
         theta_P, params_P = solutions.theta_SxP[s], solutions.params_SxP[s]
@@ -128,5 +131,6 @@ def _condition(jacobian_RxP: np.ndarray) -> float | None:
     length_P = np.linalg.norm(jacobian_RxP, axis=0)
     if not np.all(np.isfinite(length_P)) or np.any(length_P == 0):
         return None
+    # Of J'J: the square of the Jacobian's own; columns of unit length, so that units don't count.
     values = np.linalg.svd(jacobian_RxP / length_P, compute_uv=False)
     return float((values[0] / values[-1]) ** 2) if values[-1] > 0 else None

@@ -16,7 +16,10 @@ FIRST_DAMPING = 1e-3
 FIRMER, LOOSER = 6.0, 0.2
 """Factors on the damping after a rejected and an accepted step."""
 STUCK = 1e10
-"""Damping beyond which no step helps."""
+"""Damping beyond which no step helps: a step is then below rounding."""
+SETTLED, STAGE_SETTLED = 1e-15, 1e-3
+"""Expected decrease, as a share of the objective, that ends the search, and an earlier stage of it: a stage
+only has to lead into the next one's valley."""
 
 
 class NewtonState(NamedTuple):
@@ -75,16 +78,20 @@ def minimize(
         return jnp.where(held, 0.0, 1.0)
 
     def step(s: NewtonState) -> NewtonState:
+        # Every branch is a `where`: under vmap both sides of a cond would be computed anyway, and one
+        # evaluation of the Hessian a step, at the trial point, is all that is paid for.
         move = _damped_step(s.gradient, s.hessian, s.damping, loose(s.theta, s.gradient))
         gain = -jnp.dot(s.gradient, move)
         final = s.stage == last
-        settled = (gain <= jnp.where(final, 1e-15, 1e-3) * s.value + 1e-30) | (s.damping > STUCK)
+        settled = (gain <= jnp.where(final, SETTLED, STAGE_SETTLED) * s.value + 1e-30) | (s.damping > STUCK)
         advance = settled & ~final
         room = _room(s.theta, move, lower, upper)
         share = line(s.theta, move, deltas[jnp.maximum(s.stage, 0)], room, -gain)
         trial = jnp.where(settled, s.theta, _snapped(s.theta + share * move, lower, upper))
+        # A problem that settled stays where it is and is evaluated under its next delta.
         value, gradient, hessian = evaluate(trial, deltas[s.stage + advance])
         finite = jnp.isfinite(value) & jnp.all(jnp.isfinite(gradient)) & jnp.all(jnp.isfinite(hessian))
+        # A share of zero would count as a decrease of nothing and never end: it has to move.
         lower_value = finite & (value <= s.value * (1 + 1e-14)) & (share > 0)
         accept = advance | (lower_value & ~settled)
         keep = functools.partial(jnp.where, accept)
@@ -118,6 +125,11 @@ def _settled_at(theta: jax.Array, first: jax.Array) -> NewtonState:
 
 
 def _damped_step(gradient: jax.Array, hessian: jax.Array, damping: jax.Array, loose: jax.Array) -> jax.Array:
+    """-(|H| + damping max|H|)^-1 gradient over the coordinates that are free, none moved by more than 1.
+
+    Absolute eigenvalues turn directions of negative curvature downhill: far from the optimum the objective is
+    not convex, and plain Newton would climb to a saddle.
+    """
     values, vectors = jnp.linalg.eigh(hessian * jnp.outer(loose, loose))
     size = jnp.abs(values)
     inverse = 1.0 / (size + damping * jnp.max(size) + 1e-300)
@@ -133,5 +145,6 @@ def _room(theta: jax.Array, move: jax.Array, lower: np.ndarray, upper: np.ndarra
 
 
 def _snapped(theta: jax.Array, lower: np.ndarray, upper: np.ndarray) -> jax.Array:
+    """theta with coordinates that are within rounding of a bound put on it: only those count as held."""
     theta = jnp.where(theta <= lower + AT_BOUND, lower, theta)
     return jnp.where(theta >= upper - AT_BOUND, upper, theta)

@@ -41,6 +41,7 @@ def projected_problem(law: Law, inputs, centre, loss_R, weight_R) -> tuple[Calla
     def solved(columns_RxJ):
         """Amplitudes, and the inverse of the system of the columns that carry them."""
         left_R, basis_RxK = root_R * loss_R - columns_RxJ[:, 0], columns_RxJ[:, 1:]
+        # Unit columns: the terms' sizes span orders of magnitude, and normal equations square the condition.
         length_K = jnp.linalg.norm(basis_RxK, axis=0)
         scaled_RxK = basis_RxK / length_K
         gram_KxK, right_K = scaled_RxK.T @ scaled_RxK, scaled_RxK.T @ left_R
@@ -53,6 +54,9 @@ def projected_problem(law: Law, inputs, centre, loss_R, weight_R) -> tuple[Calla
         amplitude_K, inverse_KxK = solved(columns_RxJ)
         share_J, basis_RxK = jnp.concatenate([jnp.ones(1), amplitude_K]), columns_RxJ[:, 1:]
         residual_R = root_R * loss_R - columns_RxJ @ share_J
+        # Kaufman's approximation of the Jacobian of the residual: the derivative at fixed amplitudes, less
+        # its projection on the columns. The term it leaves out is small where residuals are, and its gradient
+        # is exact: where the amplitudes are best, their own change is of second order.
         raw_RxX = jnp.einsum("rjx,j->rx", jax.jacfwd(columns)(x), share_J)
         jacobian_RxX = raw_RxX - basis_RxK @ (inverse_KxK @ (basis_RxK.T @ raw_RxX))
         value = 0.5 * jnp.sum(residual_R**2)
@@ -79,6 +83,9 @@ def _best_subset(gram_KxK, right_K):
     def share(chosen_K):
         return jnp.linalg.solve(_system(gram_KxK, chosen_K), right_K * chosen_K) * chosen_K
 
+    # Of all subsets whose unconstrained solution is nonnegative, the one that explains most of the sum of
+    # squares (x' A' y at a least-squares solution) is the constrained optimum: 2^K - 1 solves, K at most 3,
+    # and none of the branching of an active-set method, which vmap cannot follow.
     share_SxK = jax.vmap(share)(jnp.asarray(subsets))
     explained_S = share_SxK @ right_K
     valid_S = jnp.all(share_SxK >= 0, axis=1) & jnp.isfinite(explained_S)

@@ -30,8 +30,9 @@ LEAST_SQUARES = 1e30
 ZONES = np.array([1e3, 1e2, 10.0, 1.0])
 """The widening of delta that a problem passes through; the last is delta itself."""
 WARM = 2
-"""Stage to begin at for a start that is near its optimum."""
+"""Position in `ZONES` to begin at for a start that is near its optimum: the widest two are for far ones."""
 NARROWINGS = 7
+"""Steps of the line search: the kink is then found to well below the step's own error."""
 FIRST_PASS, MAX_ITERATIONS = 14, 200
 """Iterations after which the unfinished are packed into chunks of their own, and at most."""
 
@@ -127,6 +128,8 @@ def solve(
     `loss_SxR` and `weight_SxR` may have a first dimension of 1, shared by all. `warm`: the starts are near
     their optima, so the widest zones of Huber's loss are left out.
     """
+    # Rows of weight zero fill up to a multiple of ROWS. With loss 1 and the last run's inputs they're finite:
+    # zero times NaN would be NaN.
     S, P = theta_SxP.shape
     R = len(problem.N_R)
     rows = -R % ROWS
@@ -138,9 +141,11 @@ def solve(
         pull = Pull(np.zeros((1, P)), np.zeros(1), np.zeros(1))
     parts_of_pull = (pull.direction_SxP, pull.target_S, pull.stiffness_S)
     pulls = [np.broadcast_to(x, (S, *x.shape[1:])) for x in parts_of_pull]
+    # A pull acts on all of theta: the amplitudes then don't follow from the exponents alone.
     projected = problem.projected and not np.any(pull.stiffness_S)
     program = _projected_chunk if projected else _newton_chunk
     deltas = np.minimum(problem.delta * ZONES, LEAST_SQUARES)
+    # Least squares has no zones to narrow: the last stage is the only one.
     first = len(ZONES) - 1 if problem.delta >= LEAST_SQUARES else WARM if warm else 0
     whitening = None
     if problem.whitening is not None:
@@ -149,6 +154,7 @@ def solve(
     shared = (problem.law, inputs, problem.centre, problem.space == "raw", scale_R, whitening, deltas)
     problems = [np.full(S, first), theta_SxP, loss_SxR, weight_SxR, *pulls]
     ends = _in_chunks(program, (*shared, FIRST_PASS), problems, np.arange(S))
+    # In a batch all wait for the slowest: after a first pass the stragglers go on among themselves.
     left = np.flatnonzero(~ends[-1])
     if len(left):
         problems[0], problems[1] = ends[-2], ends[0]
@@ -166,6 +172,7 @@ def _in_chunks(program, shared, problems, rows) -> list[np.ndarray]:
     parts = []
     with float64_on_cpu():
         for begin in range(0, len(rows), chunk):
+            # The last chunk repeats its last problem: one shape, one compilation.
             take = rows[np.minimum(np.arange(begin, begin + chunk), len(rows) - 1)]
             first, theta, loss, weight, *pulls = (x[take] for x in problems)
             part = program(*shared, first, theta, loss, weight, pulls)
@@ -200,6 +207,7 @@ def _newton_chunk(
             gap_R = scale_R * gap_R
             if whitening is None:
                 return gap_R
+            # r - part * (sum of r over its trunk): the inverse root of a compound-symmetric covariance.
             trunk_R, part_R = whitening
             return gap_R - part_R * jax.ops.segment_sum(gap_R, trunk_R, len(gap_R) + 1)[trunk_R]
 
@@ -210,6 +218,7 @@ def _newton_chunk(
             return data(x, delta) + 0.5 * stiffness * (jnp.dot(direction, x) - target) ** 2
 
         def line(x, move, delta, top, here):
+            # Residuals to first order along the move: r + t q. Their Huber objective's slope in t follows.
             r_R, q_R = jax.jvp(residual, (x,), (move,))
             away, along = jnp.dot(direction, x) - target, jnp.dot(direction, move)
 
@@ -246,6 +255,7 @@ def _least_along(slope, top, here):
         zero = low - below * (high - low) / jnp.where(above > below, above - below, 1.0)
         found = slope(zero)
         right = found > 0
+        # The Illinois rule: an end that stays twice counts half, or the secant would creep towards it.
         halved = jnp.where(right == side, 0.5, 1.0)
         return (
             jnp.where(right, low, zero), jnp.where(right, halved * below, found),

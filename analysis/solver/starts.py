@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
+from scipy.optimize import nnls
 
 from isoflop.analysis.laws.evaluate import evaluate, float64_on_cpu, vectorized
 from isoflop.analysis.solver.solver import FitProblem, bounds_of
@@ -23,6 +22,8 @@ def box_starts(problem: FitProblem, loss_R: np.ndarray, count: int) -> np.ndarra
     """
     law = problem.law
     low, high = np.array(law.start_box).T
+    # One point a stratum in every coordinate, at its middle. Drawn here in two lines, since the fits' starts,
+    # and with them every certificate's count, are to stay what they are in any version of scipy.
     strata_PxS = np.random.default_rng(0).permuted(np.tile(np.arange(count), (len(low), 1)), axis=1)
     share_SxP = (strata_PxS.T + 0.5) / count
     x_SxP = low + share_SxP * (high - low)
@@ -50,32 +51,28 @@ def _with_fitted_amplitudes(problem: FitProblem, params_SxP: np.ndarray, loss_R:
         unit[:, index] = 1.0
         columns.append(evaluate(problem.law, unit, *problem.inputs) - rest_SxR)
     basis_SxRxK = np.stack(columns, axis=-1)
+    # Each column over its own geometric mean, and each row over its loss: relative errors, in amplitudes that
+    # are the terms' typical sizes in nats.
     size_SxK = np.exp(np.log(np.maximum(basis_SxRxK, 1e-300)).mean(axis=1))
     rows_SxRxK = basis_SxRxK / size_SxK[:, None] / loss_R[:, None]
     left_SxR = np.maximum(1.0 - rest_SxR / loss_R, 0.0)
     level, pull = float(np.median(loss_R)), RIDGE**2 * R
+    # The ridge pulls towards equal shares of the median loss (right-hand side: pull / level / K).
     gram_SxKxK = np.einsum("srk,srl->skl", rows_SxRxK, rows_SxRxK) + pull / level**2 * np.eye(K)
     right_SxK = np.einsum("srk,sr->sk", rows_SxRxK, left_SxR) + pull / level / K
     share_SxK = _nonnegative(gram_SxKxK, right_SxK)
     found = params_SxP.copy()
+    # An amplitude of exactly zero has log -infinity and no gradient: a hundredth of the loss at least.
     found[:, linear] = np.maximum(share_SxK, 1e-2 * level) / size_SxK
     return found
 
 
 def _nonnegative(gram_SxKxK: np.ndarray, right_SxK: np.ndarray) -> np.ndarray:
-    """Nonnegative least squares from S normal equations: the best of all subsets of the K columns."""
-    S, K = right_SxK.shape
-    best_S, found = np.full(S, -np.inf), np.zeros((S, K))
-    for size in range(1, K + 1):
-        for subset in itertools.combinations(range(K), size):
-            at = list(subset)
-            share = np.linalg.solve(gram_SxKxK[:, at][:, :, at], right_SxK[:, at, None])[..., 0]
-            explained_S = np.where(
-                np.all(share >= 0, axis=1), (share * right_SxK[:, at]).sum(axis=1), -np.inf
-            )
-            better = explained_S > best_S
-            best_S = np.where(better, explained_S, best_S)
-            full = np.zeros((S, K))
-            full[:, at] = share
-            found = np.where(better[:, None], full, found)
-    return found
+    """Nonnegative least squares from S normal equations; zeros where a start's are not finite."""
+    found_SxK = np.zeros_like(right_SxK)
+    finite = np.isfinite(gram_SxKxK).all(axis=(1, 2)) & np.isfinite(right_SxK).all(axis=1)
+    # gram = L L', so that min |L' x - L^-1 right| has these normal equations.
+    for s in np.flatnonzero(finite):
+        root_KxK = np.linalg.cholesky(gram_SxKxK[s])
+        found_SxK[s] = nnls(root_KxK.T, np.linalg.solve(root_KxK, right_SxK[s]))[0]
+    return found_SxK

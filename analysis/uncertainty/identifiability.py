@@ -15,20 +15,23 @@ from isoflop.analysis.laws.evaluate import float64_on_cpu, vectorized
 from isoflop.analysis.solver.certificate import NEGLIGIBLE_RESIDUAL, jacobian, residuals, same_optimum
 from isoflop.analysis.solver.solver import LEAST_SQUARES, FitProblem, Pull, Solutions, bounds_of, solve
 
-FACTOR = 3.0
+WIDEST_FACTOR = 3.0
 """A parameter is identified if its 95% profile interval lies within this factor of the estimate, both
 ways; an amplitude A is judged by its term A/n0^alpha at the table's centre."""
-STEPS = 3
+CONTINUATION_STEPS = 3
+"""Steps from the estimate to that factor, each warm from the last: in one leap a problem lands in another
+valley."""
 LEVEL = 0.95
+"""Coverage of the interval that has to lie within the factor."""
 REACHED = 0.9
 """Share of the way to a profile's end that counts as there."""
-STIFF = 1e4
+END_STIFFNESS = 1e4
 """Stiffness of the pull to a profile's end, in allowances per squared distance."""
 NEAR_LINE = 0.97
 """Correlation of log N and log D above which the mirrored optimum along their line is tried."""
 ON_LINE = 1 - 1e-6
 """Correlation above which the runs lie on that line."""
-SINGULAR = 1e-5
+OPEN_DIRECTION = 1e-5
 """Singular value, relative to the largest, below which a direction is open."""
 TAKES_PART = 0.1
 """Share of a unit direction from which a parameter is part of it."""
@@ -67,8 +70,8 @@ def identify(problem: FitProblem, loss_R: np.ndarray, solutions: Solutions) -> V
         warnings.append(f"{_listed(disputed - mirrored)} not identified: equally good optima disagree on it")
     if rest := flat - mirrored - disputed:
         warnings.append(
-            f"{_listed(rest)} not identified: the objective hardly rises within a factor {FACTOR:g} of the "
-            "estimate; add runs over a wider range of sizes and tokens"
+            f"{_listed(rest)} not identified: the objective hardly rises within a factor {WIDEST_FACTOR:g} "
+            "of the estimate; add runs over a wider range of sizes and tokens"
         )
     if rest := singular - flat - mirrored - disputed:
         warnings.append(
@@ -91,8 +94,11 @@ def threshold(problem: FitProblem, loss_R: np.ndarray, params_P: np.ndarray, lev
     freedom = max(len(loss_R) - len(params_P), 1)
     quantile = float(fdtri(1, freedom, level))
     slope_R = np.clip(residual_R, -problem.delta, problem.delta)
+    # 1.4826: the median absolute deviation of a normal distribution is its standard deviation over this.
     spread = 1.4826 * float(np.median(np.abs(residual_R)))
     window = max(min(problem.delta, LEAST_SQUARES), 0.5 * spread)
+    # The mean of psi' is the share of residuals within delta. Where next to none are, it is estimated as a
+    # density: the share within a wider window, times delta over that window.
     curvature = float((np.abs(residual_R) <= window).mean()) * min(1.0, problem.delta / window)
     curvature = max(curvature, 1.0 / len(residual_R))
     return 0.5 * quantile * float((slope_R**2).sum() / freedom) / curvature + _negligible(loss_R)
@@ -107,16 +113,17 @@ def _flat(
     best_P = solutions.theta_SxP[solutions.best]
     theta = np.repeat(best_P[None], 2 * P, axis=0)
     end, target = solutions, np.zeros(2 * P)
-    for step in range(1, STEPS + 1):
-        factor = FACTOR ** (step / STEPS)
+    for step in range(1, CONTINUATION_STEPS + 1):
+        factor = WIDEST_FACTOR ** (step / CONTINUATION_STEPS)
         target = np.concatenate([_coordinates(problem, solutions, f) for f in (1 / factor, factor)])
         distance = np.abs(target - best_P[at])
-        stiffness = STIFF * allowance / np.maximum(distance, 1e-6) ** 2
+        stiffness = END_STIFFNESS * allowance / np.maximum(distance, 1e-6) ** 2
         pull = Pull(np.eye(P)[at], target, stiffness)
         end = solve(problem, theta, loss_R[None], np.ones((1, len(loss_R))), pull, warm=True)
         theta = end.theta_SxP
     rise = end.objective_S - solutions.objective_S[solutions.best]
     there = np.abs(theta[np.arange(2 * P), at] - best_P[at]) >= REACHED * np.abs(target - best_P[at])
+    # Not "rise <= allowance": a rise that is NaN says nothing, and counts as flat.
     low = ~(rise > allowance) & there
     names = {name for p, name in enumerate(problem.law.parameters) if low[p] or low[p + P]}
     return names, end.params_SxP[low]
@@ -148,7 +155,7 @@ def _singular(problem: FitProblem, solutions: Solutions) -> set[str]:
     if not np.all(np.isfinite(length_P)) or not np.all(length_P > 0):
         return set()
     _, values, rows = np.linalg.svd(jacobian_RxP / length_P, full_matrices=False)
-    share = np.abs(rows[values < SINGULAR * values[0]])
+    share = np.abs(rows[values < OPEN_DIRECTION * values[0]])
     return {name for p, name in enumerate(problem.law.parameters) if np.any(share[:, p] > TAKES_PART)}
 
 
@@ -160,6 +167,7 @@ def _mirrored(
     nothing = np.empty((0, len(problem.law.parameters)))
     if problem.law.mirror is None or np.ptp(x) == 0 or np.ptp(y) == 0 or np.corrcoef(x, y)[0, 1] < NEAR_LINE:
         return set(), nothing
+    # The line log D = c + k log N through the runs, its slope symmetric in the two.
     k = float(y.std() / x.std())
     params_P = solutions.params_SxP[solutions.best]
     with np.errstate(all="ignore"):

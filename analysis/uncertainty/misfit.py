@@ -35,12 +35,14 @@ CHANGES = np.linspace(-2.0, 2.0, 9)
 """Change of the log of the noise's standard deviation over the table's compute that is allowed for."""
 LIKELY = 0.8
 """Standard deviation of that change before the runs are looked at: a factor of 2.2 either way."""
-STEPS = 30
+REWEIGHTINGS = 30
+"""Steps of the fit of least absolute deviations: outliers are plain long before they settle."""
 NEW = 1e-3
 """Share of a term of the surface that the law itself must leave open for it to count."""
 IGNORED = 0.5
 """Share of an input's logarithm that a law leaves open if it does not depend on that input."""
-SINGULAR = 1e-7
+DEPENDENT = 1e-7
+"""Relative length below which a column, or an input's spread, is nothing but rounding."""
 LEAST = 1e-12
 """Residuals of the log loss below which there is no noise to judge by."""
 METHOD = "F test of a quadratic surface beside the law"
@@ -105,6 +107,7 @@ def _averaged(
     The first `P` columns are the law's, the others the surface's; `size_R`: of each run, from 0 to 1.
     """
     (R, V), results = both_RxV.shape, []
+    # Weighted by the evidence of each power of the noise, times its prior.
     for change in CHANGES if np.ptp(size_R) else [0.0]:
         scale_R = np.exp(change * (size_R - size_R.mean()))
         x_RxV, y_R = both_RxV / scale_R[:, None], residual_R / scale_R
@@ -130,10 +133,11 @@ def _bases(J_RxP: np.ndarray, inputs: tuple[np.ndarray, ...]) -> tuple[np.ndarra
     """Orthonormal columns: of what the law can follow to first order, whose number is given too, and of the
     surface's rest.
     """
+    # Q terms: squares and products of the logs; a log alone only where the law is blind to it.
     logs = [x - x.mean() for x in map(np.log, inputs)]
-    logs = [x / np.linalg.norm(x) for x in logs if x.std() > SINGULAR]
+    logs = [x / np.linalg.norm(x) for x in logs if x.std() > DEPENDENT]
     length_P = np.linalg.norm(J_RxP, axis=0)
-    law_RxP = _orthonormal(J_RxP[:, length_P > 0] / length_P[length_P > 0], SINGULAR)
+    law_RxP = _orthonormal(J_RxP[:, length_P > 0] / length_P[length_P > 0], DEPENDENT)
     terms = [x for x in logs if np.linalg.norm(x - law_RxP @ (law_RxP.T @ x)) > IGNORED]
     terms += [x * y for x, y in itertools.combinations_with_replacement(logs, 2)]
     if not terms:
@@ -151,7 +155,7 @@ def _orthonormal(x_RxQ: np.ndarray, least: float) -> np.ndarray:
 
 def _relative(x_R: np.ndarray) -> np.ndarray:
     """Values from 0, the least, to 1, the greatest; all 0 where they are alike."""
-    return (x_R - x_R.min()) / np.ptp(x_R) if np.ptp(x_R) > SINGULAR else np.zeros(len(x_R))
+    return (x_R - x_R.min()) / np.ptp(x_R) if np.ptp(x_R) > DEPENDENT else np.zeros(len(x_R))
 
 
 def _usual(x_RxV: np.ndarray, residual_R: np.ndarray, size_R: np.ndarray, member_R: np.ndarray) -> np.ndarray:
@@ -189,7 +193,8 @@ def _change(left_R: np.ndarray, size_R: np.ndarray) -> float:
 def _least_absolute(x_RxV: np.ndarray, y_R: np.ndarray, scale_R: np.ndarray) -> np.ndarray:
     """Residuals of the fit of least absolute deviations over `scale_R`, by reweighted least squares."""
     left_R = y_R
-    for _ in range(STEPS):
+    for _ in range(REWEIGHTINGS):
+        # |r| = r^2 / |r|: squares weighted by one over the last residual, floored where it vanishes.
         size_R = np.abs(left_R) / scale_R
         weight_R = 1.0 / (scale_R**2 * np.maximum(size_R, 1e-3 * max(float(np.median(size_R)), LEAST)))
         gram = (x_RxV * weight_R[:, None]).T @ x_RxV

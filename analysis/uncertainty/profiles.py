@@ -19,16 +19,21 @@ from isoflop.analysis.solver.certificate import jacobian, residuals
 from isoflop.analysis.solver.solver import FitProblem, Pull, Solutions, solve
 from isoflop.analysis.uncertainty.identifiability import threshold
 
-REACH = np.array([0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0])
+DISTANCES = np.array([0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0])
 """Distances of a profile's points, in units of where a parabola would cross the threshold."""
 FURTHER = 3.0
 """Factor on the distances where a side has not crossed it."""
-ROUNDS = 4
+LINEARIZATIONS = 4
 """Linearizations of the function on the way to a point."""
 WIDENINGS = 3
-STIFF = 200.0
-STEP = 1e-4
-"""Of the central difference in theta."""
+"""How often the distances are widened: to 27 times what a parabola needs, a side that is still open stays
+so."""
+POINT_STIFFNESS = 200.0
+"""Stiffness of the pull to a point, in thresholds per squared half-interval: the point is met to a
+percent, and the Hessian stays well conditioned. Softer than the pull to a profile's end, where only having
+been reached counts."""
+THETA_STEP = 1e-4
+"""Step in theta of a quantity's central differences: the cube root of rounding, and a little more."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +66,10 @@ def profiles(
     found: list[list[tuple[float, float]]] = [[(c, 0.0)] for c in centre_Q]
     lacking = np.array([(q, side) for q in range(len(quantities)) for side in (-1.0, 1.0)])
     for widening in range(WIDENINGS):
-        q_S = np.repeat(lacking[:, 0].astype(int), len(REACH))
-        offset_S = np.repeat(lacking[:, 1], len(REACH)) * np.tile(REACH, len(lacking)) * FURTHER**widening
+        q_S = np.repeat(lacking[:, 0].astype(int), len(DISTANCES))
+        offset_S = (
+            np.repeat(lacking[:, 1], len(DISTANCES)) * np.tile(DISTANCES, len(lacking)) * FURTHER**widening
+        )
         target_S = centre_Q[q_S] + offset_S * scale_Q[q_S]
         value_S, rise_S = _follow(
             problem, loss_R, solutions, quantities, q_S, target_S, thresholds_Q, scale_Q
@@ -112,7 +119,7 @@ def _follow(problem, loss_R, solutions, quantities, q_S, target_S, thresholds_Q,
     best = solutions.best
     theta_SxP = np.repeat(solutions.theta_SxP[best][None], len(q_S), axis=0)
     end = solutions
-    for _ in range(ROUNDS):
+    for _ in range(LINEARIZATIONS):
         pull = _pull(problem, quantities, q_S, target_S, theta_SxP, thresholds_Q, scale_Q)
         end = solve(problem, theta_SxP, loss_R[None], np.ones((1, len(loss_R))), pull, warm=True)
         theta_SxP = end.theta_SxP
@@ -122,17 +129,19 @@ def _follow(problem, loss_R, solutions, quantities, q_S, target_S, thresholds_Q,
 
 def _pull(problem, quantities, q_S, target_S, theta_SxP, thresholds_Q, scale_Q) -> Pull:
     """Towards the targets, on each quantity as linearized where its problem stands."""
+    # A quantity without a value here (no optimum at this budget, say) pulls nowhere.
     value_S, slope_SxP = _linearized(problem, quantities, q_S, theta_SxP)
+    # value + slope (theta' - theta) = target, solved for slope theta'.
     aim_S = target_S - value_S + np.einsum("sp,sp->s", slope_SxP, theta_SxP)
     usable_S = np.isfinite(aim_S) & np.all(np.isfinite(slope_SxP), axis=1)
-    stiffness_S = np.where(usable_S, STIFF * thresholds_Q[q_S] / scale_Q[q_S] ** 2, 0.0)
+    stiffness_S = np.where(usable_S, POINT_STIFFNESS * thresholds_Q[q_S] / scale_Q[q_S] ** 2, 0.0)
     return Pull(np.where(usable_S[:, None], slope_SxP, 0.0), np.where(usable_S, aim_S, 0.0), stiffness_S)
 
 
 def _linearized(problem, quantities, q_S, theta_SxP):
     """Value (S) and gradient in theta (SxP) of quantity q_S at theta, by central differences."""
     S, P = theta_SxP.shape
-    moves = STEP * np.concatenate([np.zeros((1, P)), np.eye(P), -np.eye(P)])
+    moves = THETA_STEP * np.concatenate([np.zeros((1, P)), np.eye(P), -np.eye(P)])
     theta_MxSxP = theta_SxP[None] + moves[:, None]
     with float64_on_cpu():
         decode = vectorized(problem.law.decode, (0, None, None))
@@ -143,7 +152,7 @@ def _linearized(problem, quantities, q_S, theta_SxP):
         if mine.any():
             part = _values((quantity,), params[:, mine].reshape(-1, P))[0]
             values_MxS[:, mine] = part.reshape(len(moves), -1)
-    return values_MxS[0], ((values_MxS[1 : P + 1] - values_MxS[P + 1 :]) / (2 * STEP)).T
+    return values_MxS[0], ((values_MxS[1 : P + 1] - values_MxS[P + 1 :]) / (2 * THETA_STEP)).T
 
 
 def _values(quantities: tuple[Quantity, ...], params_BxP: np.ndarray) -> np.ndarray:
@@ -163,6 +172,7 @@ def _spans(problem, loss_R, quantities, theta_P) -> np.ndarray:
     residual_R = residuals(problem, params_P, loss_R)
     variance = float(np.mean(residual_R**2)) + 1e-24
     values, vectors = np.linalg.eigh(J_RxP.T @ J_RxP)
+    # Floored: along a direction that the runs leave open the distance to try is long, not infinite.
     values = np.maximum(values, 1e-10 * values[-1])
     covariance = variance * (vectors / values) @ vectors.T
     with np.errstate(all="ignore"):
@@ -201,6 +211,7 @@ def _crossing(x_K: np.ndarray, rise_K: np.ndarray, allowance: float, side: float
     k = int(np.flatnonzero(rise_K <= allowance)[-1]) + 1
     if k == len(rise_K):
         return None
+    # Near a minimum the rise is quadratic: its root is close to a straight line.
     root = np.sqrt(np.maximum(rise_K, 0.0))
     here, there, level = root[k - 1], root[k], np.sqrt(allowance)
     share = (level - here) / (there - here) if there > here else 1.0

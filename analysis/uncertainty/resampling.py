@@ -116,6 +116,8 @@ def trunk_noise(
     them.
     """
     R, T = len(residual_R), int(member_R.max()) + 1
+    # Mean squares within and between trunks; the expectation of the latter is sd_run^2 + typical sd_trunk^2,
+    # with `typical` the trunks' size as unequal sizes count.
     size_T = np.bincount(member_R, minlength=T)
     mean_T = np.bincount(member_R, residual_R, minlength=T) / size_T
     within_R = residual_R - mean_T[member_R]
@@ -125,6 +127,7 @@ def trunk_noise(
     effect = max((between - within) / max(typical, 1.0), 0.0)
     inflate = np.sqrt(R / max(R - parameters, 1))
     spread = np.sqrt((within_R**2).mean())
+    # Residuals about a trunk's own mean are too small by its freedom: scaled to the mean square within.
     own_R = within_R * (np.sqrt(within) / spread if spread > 0 else 0.0)
     effect_BxT = np.sqrt(effect) * rng.standard_normal((B, T))
     return inflate * (effect_BxT[:, member_R] + _smoothed(own_R, B, rng))

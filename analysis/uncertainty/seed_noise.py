@@ -9,7 +9,9 @@ from isoflop.analysis.uncertainty.resampling import cells_of
 from isoflop.base.errors import UserError
 
 ENOUGH_FREEDOM = 6
+"""Repeats below which their spread says too little of any trend."""
 ENOUGH_BUDGETS = 3
+"""Budgets with repeats, for a trend that is more than a pair's chance."""
 STEEPEST = 1.0
 """Bound on the exponent of the noise in compute: a handful of pairs must not weigh a run to nothing."""
 GAMMAS = np.linspace(-STEEPEST, STEEPEST, 401)
@@ -48,6 +50,8 @@ def noise_scale(table: RunTable) -> np.ndarray:
 def _exponent(x_G: np.ndarray, square_G: np.ndarray, freedom_G: np.ndarray) -> float:
     """Posterior mode of gamma on a grid; the level of the noise is profiled out."""
     relative = square_G[None] * np.exp(2.0 * GAMMAS[:, None] * x_G)
+    # A cell's sum of squares is sd^2 C^(-2 gamma) chi-square: over all, the level has a closed form, and the
+    # Jacobian adds gamma times the weighted log C.
     total = freedom_G.sum()
     level = np.maximum(relative.sum(axis=1) / total, 1e-300)
     log_likelihood = -0.5 * total * np.log(level) + GAMMAS * (freedom_G * x_G).sum()

@@ -17,7 +17,8 @@ from scipy.special import stdtr
 
 SHARES = (np.arange(20) + 0.5) / 20
 """Values of the trunk's share of the variance that the integral runs over."""
-ROUNDS = 60
+HALVINGS = 60
+"""Bisections of a quantile: from a thousand standard deviations to rounding."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Posterior:
         """By bisection of the mixture's distribution function."""
         reach = 1e3 * float(spread_K.max()) + 1e-300
         low, high = float(centre_K.min()) - reach, float(centre_K.max()) + reach
-        for _ in range(ROUNDS):
+        for _ in range(HALVINGS):
             middle = 0.5 * (low + high)
             below = self.weight_K @ stdtr(self.freedom, (middle - centre_K) / np.maximum(spread_K, 1e-300))
             low, high = (middle, high) if below < q else (low, middle)
@@ -84,6 +85,8 @@ def posterior(J_RxP: np.ndarray, residual_R: np.ndarray, trunk_R: np.ndarray) ->
     """The posterior of residual_R = J_RxP shift + trunk's effect + run's effect; `trunk_R`: numbers from
     0."""
     R, P = J_RxP.shape
+    # With V = (1 - rho) I + rho J within a trunk of n runs, V^-1 = (I - kappa J) / (1 - rho): all is made of
+    # cross products over all runs and sums over each trunk, without an RxR matrix.
     size_T = np.bincount(trunk_R)
     sums_TxP = per_trunk(J_RxP, trunk_R)
     rest_T = np.bincount(trunk_R, residual_R)
@@ -95,10 +98,14 @@ def posterior(J_RxP: np.ndarray, residual_R: np.ndarray, trunk_R: np.ndarray) ->
     total_K = (residual_R @ residual_R - kappa_KxT @ rest_T**2) / own_K
     shift_KxP = np.einsum("kpq,kq->kp", np.linalg.pinv(M, rcond=1e-14, hermitian=True), g_KxP)
     freedom = max(R - P, 1)
+    # Floored: runs without any noise would leave nothing to weigh the shares by.
     rest_K = np.maximum(total_K - np.einsum("kp,kp->k", g_KxP, shift_KxP), 1e-12 * R)
+    # The restricted likelihood: log |V|, log |J' V^-1 J|, and the quadratic form to the power of its freedom.
+    # |V| of a trunk is (1 - rho)^(n - 1) (1 - rho + rho n).
     log_V_K = np.log(own_K) * (R - len(size_T)) + np.log(own_K[:, None] + rho_K[:, None] * size_T).sum(axis=1)
     log_M_K = np.linalg.slogdet(M)[1]
     log_K = -0.5 * (log_V_K + log_M_K + freedom * np.log(rest_K))
+    # Where the law leaves a direction open |J' V^-1 J| is zero under every share alike: left out.
     log_K = np.where(np.isfinite(log_K), log_K, -0.5 * (log_V_K + freedom * np.log(rest_K)))
     weight_K = np.exp(log_K - log_K.max())
     evidence = float(log_K.max() + np.log(weight_K.sum()))
