@@ -35,6 +35,7 @@ from .running import plan as plan
 from .running import prepare as prepare
 from .running import status as status
 from .running import sweep as sweep
+from .sweeps.grids.config import Axis as Axis
 from .sweeps.grids.config import Rates as Rates
 from .sweeps.grids.config import SweepConfig as SweepConfig
 from .train.spec import OptimizerOptions as OptimizerOptions

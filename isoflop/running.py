@@ -65,7 +65,8 @@ def sweep(
         load_tracker(tracker)
     worker_options = worker_options or WorkerOptions()
     # Before anything is downloaded:
-    worker_options.execution.refuse_batch(config.batch_size)
+    for variant in config.variants:
+        worker_options.execution.refuse_batch(variant.batch_size)
     refuse_missing(launcher, worker_options.execution)
     Store(folder).refuse(config, kind_of(adaptive))
     reporter = reporter or Reporter()

@@ -9,7 +9,7 @@ from typing import Any
 
 from isoflop.base.json_values import content_id
 from isoflop.sweeps.grids.adaptive import Adaptive
-from isoflop.sweeps.grids.config import SweepConfig, config_names, load_config
+from isoflop.sweeps.grids.config import OPTIONS, Axis, SweepConfig, config_names, load_config
 from isoflop.sweeps.queue.store import GRID
 
 OUTPUTS = Path("outputs")
@@ -39,26 +39,33 @@ def kind_of(adaptive: Adaptive | None) -> str:
     return GRID if adaptive is None else f"adaptive sweep for {adaptive.target}"
 
 
-def _changes(value: Any, base: Any) -> list[str]:
-    """A word for each field that differs, in the fields' order; of a field of fields for each of those."""
+def _changes(config: SweepConfig, base: SweepConfig) -> list[str]:
+    """A word for each option that differs, in the options' order; of the rates' fields for each of those."""
     words = []
-    for name in (f.name for f in fields(value)):
-        new, old = getattr(value, name), getattr(base, name)
-        if new == old or name == "name":
+    for option in OPTIONS:
+        new, old = config.option(option), base.option(option)
+        if new == old or option == "name":
             continue
-        flag = name.replace("_", "-")
         if is_dataclass(new):
-            words += [f"{flag}-{word}" for word in _changes(new, old)]
-        elif isinstance(new, bool):
-            words.append(flag if new else f"no-{flag}")
+            pairs = [(f.name, getattr(new, f.name), getattr(old, f.name)) for f in fields(new)]
+            words += [_word(f"{option}-{name}", value) for name, value, before in pairs if value != before]
         else:
-            words.append(f"{flag}-{_spelled(new)}")
+            words.append(_word(option, new))
     return words
+
+
+def _word(name: str, value: Any) -> str:
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return flag if value else f"no-{flag}"
+    return f"{flag}-{_spelled(value)}"
 
 
 def _spelled(value: Any) -> str:
     if isinstance(value, tuple):
         return "-".join(map(_spelled, value))
+    if isinstance(value, Axis):
+        return f"{_spelled(value.option)}-{_spelled(value.values)}"
     text = f"{value:.6g}".replace("e+", "e") if isinstance(value, float) else str(value)
     return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")
 

@@ -91,19 +91,27 @@ class Plan(Displayed):
                 "steps": p.cell.steps,
                 "flops": p.cell.flops,
             }
+            | dict(p.settings)
             for p in (*self.tuning, *self.grid, *self.replicates, *self.checks)
         ]
 
     def summary(self) -> Summary:
         """The grid and its price."""
         names = ("budget", "d_model", "n_params_non_embedding", "n_tokens", "steps")
+        axes = tuple(axis.option for axis in self.config.axes)
         grid = [cell for cell in self.cells() if cell["role"] == "grid"]
-        rows = [(brief(cell["budget"]), *(f"{cell[name]:,}" for name in names[1:])) for cell in grid]
+        rows = [
+            (
+                *(str(cell[axis]) for axis in axes),
+                brief(cell["budget"]),
+                *(f"{cell[name]:,}" for name in names[1:]),
+            )
+            for cell in grid
+        ]
         price = self.price()
         notes = (f"{brief(price.total_flops)} FLOPs in all, tuning and checks included", *self.warnings)
-        return Summary(
-            f"Plan: {self.config.title}, {len(rows)} cells on {self.corpus.title}", names, rows, notes
-        )
+        title = f"Plan: {self.config.title}, {len(rows)} cells on {self.corpus.title}"
+        return Summary(title, (*axes, *names), rows, notes)
 
     def tree(self, *stages: Sequence[PlannedCell], cuts: Cuts = uncut) -> Tree:
         """The segments of some stages' cells; `cuts` as in `build_tree`."""
@@ -129,18 +137,29 @@ def make_plan(config: SweepConfig, corpus: Corpus) -> Plan:
         raise UserError(
             f"{corpus.spec.source} has no one id that ends a document: drop --no-across-documents"
         )
-    grid = grid_cells(config, corpus, config.rates)
-    minima = _centres(grid)
-    tuning = tuning_cells(config, corpus)
-    _refuse_small_corpus(config, corpus, [*grid, *tuning])
+    tuning: list[PlannedCell] = []
+    grid: list[PlannedCell] = []
+    replicates: list[PlannedCell] = []
+    checks: list[PlannedCell] = []
+    warnings: list[str] = []
+    for variant in config.variants:
+        own, tried = grid_cells(variant, corpus, variant.rates), tuning_cells(variant, corpus)
+        _refuse_small_corpus(variant, corpus, [*own, *tried])
+        centres = _centres(own)
+        tuning, grid = [*tuning, *tried], [*grid, *own]
+        replicates += replicate_cells(variant, centres)
+        checks += check_cells(variant, centres[-1])
+        warnings += [*_too_few(variant, own), *_warnings(own, corpus)]
+    if len({p.cell.cell_id for p in grid}) < len(grid):
+        raise UserError(f"axes {config.axes[-1]}: two of the values make the same cells: drop one")
     return Plan(
         config=config,
         corpus=corpus,
         tuning=tuple(tuning),
         grid=tuple(grid),
-        replicates=tuple(replicate_cells(config, minima)),
-        checks=tuple(check_cells(config, minima[-1])),
-        warnings=(*_too_few(config, grid), *_warnings(grid, corpus)),
+        replicates=tuple(replicates),
+        checks=tuple(checks),
+        warnings=tuple(dict.fromkeys(warnings)),
     )
 
 
@@ -208,7 +227,7 @@ def _warnings(cells: Sequence[PlannedCell], corpus: Corpus) -> list[str]:
     for planned in cells:
         cell = planned.cell
         ratio = cell.tokens / cell.recipe.ledger.params()
-        where = f"width {cell.recipe.model.width} at {planned.budget:.3g} FLOPs"
+        where = f"width {cell.recipe.model.width} at {planned.budget:.3g} FLOPs{_of(planned)}"
         if cell.steps < STARVED_STEPS:
             warnings.append(f"{where} is starved of steps: {cell.steps}")
         if ratio < STARVED_TOKENS_PER_PARAMETER:
@@ -216,6 +235,11 @@ def _warnings(cells: Sequence[PlannedCell], corpus: Corpus) -> list[str]:
         if cell.tokens > corpus.n_tokens("train"):
             warnings.append(f"{where} repeats tokens: {cell.tokens / corpus.n_tokens('train'):.2f} passes")
     return warnings
+
+
+def _of(planned: PlannedCell) -> str:
+    """The values of the sweep's axes, in words."""
+    return "".join(f", {option} {value}" for option, value in planned.settings)
 
 
 def _seconds(segments: Sequence[Segment], step_seconds: StepSeconds, workers: int) -> float:

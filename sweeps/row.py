@@ -21,7 +21,8 @@ class Row(CellResult):
     """A cell's result, and what only the sweep knows of it.
 
     `trunk_id` names what cells share that branch off one trunk; `budget` in FLOPs; `lr_rule`: the rule that
-    gave `lr`; `flops_spent`: the cell's share of what its segments cost, each divided among the cells on it.
+    gave `lr`; `flops_spent`: the cell's share of what its segments cost, each divided among the cells on it;
+    `settings`: the values of the sweep's axes, each with its option's name.
     """
 
     trunk_id: str
@@ -30,6 +31,7 @@ class Row(CellResult):
     budget: float
     lr_rule: str
     flops_spent: float
+    settings: tuple[tuple[str, Any], ...] = ()
 
     @property
     def is_finished(self) -> bool:
@@ -42,19 +44,33 @@ class Row(CellResult):
         return self.status in OVER
 
     def to_dict(self) -> dict[str, Any]:
-        """The row by column, in the order of the table."""
-        return {name: getattr(self, name) for name in COLUMNS}
+        """The row by column, in the order of the table, and the settings that are none of its columns."""
+        columns = {name: getattr(self, name) for name in COLUMNS}
+        if self.settings:
+            columns[AXES] = self.axes
+        return columns | {name: value for name, value in self.settings if name not in COLUMNS}
+
+    @property
+    def axes(self) -> str:
+        """The settings in words: `experts=4, dtype=bfloat16`."""
+        return ", ".join(f"{option}={value}" for option, value in self.settings)
 
     @classmethod
     def from_csv(cls, record: Mapping[str, str]) -> Row:
         """The row back from its fields as text; an empty field that holds no text is None."""
-        return from_json(cls, {k: v if v or k in TEXTS else None for k, v in record.items()})
+        known = {k: v if v or k in TEXTS else None for k, v in record.items() if k in COLUMNS}
+        pairs = (pair.partition("=") for pair in record.get(AXES, "").split(", ") if pair)
+        settings = tuple((option, value) for option, _, value in pairs)
+        return from_json(cls, known | {"settings": settings})
 
 
 OVER = ("finished", "diverged", "failed")
 """Statuses of cells that are over; the others are `pending` and `running`."""
 
 COLUMNS = (*LEADING, *(field.name for field in fields(CellResult) if field.name not in LEADING))
+
+AXES = "axes"
+"""The column of the settings together, in a sweep that has axes; each has a column of its own besides."""
 
 TEXTS = frozenset(name for name, hint in get_type_hints(Row).items() if hint is str)
 """The columns of text, in which an empty field is an empty text."""

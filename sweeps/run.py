@@ -79,6 +79,8 @@ def run_sweep(
 
 def _refuse_adaptive(plan: Plan, adaptive: Adaptive) -> None:
     """Raises `UserError` for what an adaptive sweep can't do, before anything is spent."""
+    if plan.config.axes:
+        raise UserError("an adaptive sweep chooses cells for one law: give one value each instead of --axes")
     if plan.config.keep == "none":
         raise UserError("an adaptive sweep branches off its trunks again and again: --keep trunks or all")
     first = first_cells(plan.config, plan.corpus, plan.config.rates)
@@ -183,23 +185,44 @@ def _run_stages(sweep: Sweep, adaptive: Adaptive | None) -> None:
     tuned = _tune(sweep)
     rounds: list[dict[str, Any]] = []
     if adaptive:
-        grid = _choose_grid(sweep, tuned.rates, adaptive, rounds)
+        grid = _choose_grid(sweep, tuned[0].rates, adaptive, rounds)
     else:
-        grid = grid_cells(config, corpus, tuned.rates)
+        rules = zip(config.variants, tuned, strict=True)
+        grid = [cell for variant, own in rules for cell in grid_cells(variant, corpus, own.rates)]
         grid = [*grid, *_retry(sweep, grid, sweep.train(stages.GRID, grid, RUNS))]
-    minima = _minima(grid, sweep.cell_rows(grid, sweep.tree(grid)).rows)
-    replicates = [] if adaptive else replicate_cells(config, minima)
-    checks = check_cells(config, minima[-1]) if minima else []
+    rows = sweep.cell_rows(grid, sweep.tree(grid)).rows
+    minima = [_minima(variant, grid, rows) for variant in config.variants]
+    replicates = [] if adaptive else [cell for own in minima for cell in replicate_cells(config, own)]
+    checks = [cell for own in minima if own for cell in check_cells(config, own[-1])]
     if replicates or checks:
         rows = sweep.train(stages.LAST, [*replicates, *checks])
         replicates = [*replicates, *_retry(sweep, replicates, rows[: len(replicates)])]
-    runs = [*grid, *replicates]
-    tree = sweep.tree(runs, checks)
+    _summarize(sweep, tuned, minima, [*grid, *replicates], checks, rounds, adaptive)
+
+
+def _summarize(
+    sweep: Sweep,
+    tuned: Sequence[TunedRates],
+    minima: Sequence[Sequence[PlannedCell]],
+    runs: Sequence[PlannedCell],
+    checks: Sequence[PlannedCell],
+    rounds: Sequence[dict[str, Any]],
+    adaptive: Adaptive | None,
+) -> None:
+    """Write the tables as they are at the sweep's end, and its summary. `tuned` and `minima`: of each
+    variant."""
+    config, tree = sweep.config, sweep.tree(runs, checks)
     run_rows, check_rows = sweep.cell_rows(runs, tree).rows, sweep.cell_rows(checks, tree).rows
-    check = check_rule(run_rows, check_rows, minima)
-    for warning in (write_runs(sweep.store, run_rows), check.warning if check else ""):
-        if warning:
-            sweep.reporter.warn(warning)
+    rules = []
+    for variant, own_rates, own_minima in zip(config.variants, tuned, minima, strict=True):
+        own_runs, own_checks = (
+            [row for row in rows if row.settings == variant.settings] for rows in (run_rows, check_rows)
+        )
+        check = check_rule(own_runs, own_checks, own_minima)
+        rules.append(summaries.RateRule.of(own_rates, check, dict(variant.settings)))
+    warnings = [write_runs(sweep.store, run_rows), *(r.checked.warning for r in rules if r.checked)]
+    for warning in filter(None, warnings):
+        sweep.reporter.warn(warning)
     write_rows(sweep.store, CHECKS, check_rows)
     grid_flops, tuning_flops = sweep.tree(runs).flops, sweep.tree(sweep.plan.tuning).flops
     summary = SweepSummary(
@@ -212,25 +235,28 @@ def _run_stages(sweep: Sweep, adaptive: Adaptive | None) -> None:
             total=tree.flops + tuning_flops,
             fresh_cosine=sum(p.cell.flops for p in runs),
         ),
-        learning_rate=summaries.RateRule.of(tuned, check),
-        dataset=summaries.Dataset.of(corpus, config.model.context_length),
+        learning_rate=rules[0],
+        further_rates=tuple(rules[1:]),
+        dataset=summaries.Dataset.of(sweep.plan.corpus, config.model.context_length),
         rounds=tuple(rounds),
         adaptive=asdict(adaptive) | {"level_at_a_look": adaptive.level_at_a_look} if adaptive else None,
     )
     summaries.write_summary(sweep.store, summary)
 
 
-def _tune(sweep: Sweep) -> TunedRates:
-    """The learning-rate rule, fitted to the tuning cells where the config has any."""
+def _tune(sweep: Sweep) -> list[TunedRates]:
+    """The learning-rate rule of each variant, fitted to its tuning cells where the config has any."""
     rates = sweep.config.rates
     if not rates.tried:
-        return TunedRates(rates, (), ())
+        return [TunedRates(rates, (), ()) for _ in sweep.config.variants]
     rows = sweep.train(stages.TUNING, sweep.plan.tuning, TUNING)
-    nan = float("nan")
-    tuned = tune(
-        rates, [(row.d_model, row.budget, row.lr, nan if row.loss is None else row.loss) for row in rows]
-    )
-    for warning in tuned.warnings:
+    tuned = []
+    for variant in sweep.config.variants:
+        own = [row for row in rows if row.settings == variant.settings]
+        losses = [float("nan") if row.loss is None else row.loss for row in own]
+        trials = [(row.d_model, row.budget, row.lr, loss) for row, loss in zip(own, losses, strict=True)]
+        tuned.append(tune(rates, trials))
+    for warning in (warning for own in tuned for warning in own.warnings):
         sweep.reporter.warn(warning)
     return tuned
 
@@ -276,10 +302,11 @@ def _retry(sweep: Sweep, planned: Sequence[PlannedCell], rows: Sequence[Row]) ->
     return tried
 
 
-def _minima(grid: Sequence[PlannedCell], rows: Sequence[Row]) -> list[PlannedCell]:
-    """The cell of least loss of each budget that has a finished one, by budget."""
+def _minima(variant: SweepConfig, grid: Sequence[PlannedCell], rows: Sequence[Row]) -> list[PlannedCell]:
+    """A variant's cell of least loss of each budget that has a finished one, by budget."""
     best: dict[float, tuple[float, PlannedCell]] = {}
-    for planned, row in zip(grid, rows, strict=True):
+    own = ((p, row) for p, row in zip(grid, rows, strict=True) if p.settings == variant.settings)
+    for planned, row in own:
         if row.loss is not None and (planned.budget not in best or row.loss < best[planned.budget][0]):
             best[planned.budget] = row.loss, planned
     return [best[budget][1] for budget in sorted(best)]

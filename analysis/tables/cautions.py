@@ -8,8 +8,9 @@ import pandas as pd
 from isoflop.analysis.columns.units import key_of
 from isoflop.analysis.tables.cells import as_floats, as_texts, one_line
 
-ONE_KIND = ("schedule", "dataset", "tokenizer", "vocab_size", "context_length", "jax_version")
-"""Columns that should hold one value in a table that is fitted as a whole."""
+ONE_KIND = ("schedule", "dataset", "tokenizer", "vocab_size", "context_length", "jax_version", "axes")
+"""Columns that should hold one value in a table that is fitted as a whole. `axes` of our sweeps names the
+values of the axes."""
 ONCE = 1.01
 """Tokens seen over distinct ones, up to which a run counts as one pass over its text."""
 FLAGS = (

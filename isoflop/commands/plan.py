@@ -42,7 +42,8 @@ def run(argv: list[str]) -> int:
     from isoflop.running import plan as make
     from isoflop.sweeps.launchers import refuse_missing
 
-    asked.worker_options.execution.refuse_batch(asked.config.batch_size)
+    for variant in asked.config.variants:
+        asked.worker_options.execution.refuse_batch(variant.batch_size)
     refuse_missing("local", asked.worker_options.execution)
     stay_off_the_accelerator()
     planned = make(asked.config)
@@ -78,14 +79,18 @@ def _print(planned: Plan, price: Price) -> None:
     console.print(
         f"{corpus.title} ({corpus.licence}), {config.tokenizer}: {corpus.n_tokens('train'):,} training tokens"
     )
-    table = Table("budget (FLOPs)", "width", "N non-embedding", "D (tokens)", "D/N", "steps", "epochs")
+    for axis in config.axes:
+        console.print(f"repeated at each of {axis}")
+    axes = [axis.option for axis in config.axes]
+    table = Table(*axes, "budget (FLOPs)", "width", "N non-embedding", "D (tokens)", "D/N", "steps", "epochs")
     for column in table.columns:
         column.justify = "right"
     for previous, p in zip([None, *planned.grid], planned.grid, strict=False):
-        if previous and previous.budget != p.budget:
+        if previous and (previous.budget, previous.settings) != (p.budget, p.settings):
             table.add_section()
         n = p.cell.recipe.ledger.params()
         table.add_row(
+            *(str(value) for _, value in p.settings),
             f"{p.budget:.3g}",
             str(p.cell.recipe.model.width),
             f"{n:,}",

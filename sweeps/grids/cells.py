@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 from isoflop.base.errors import UserError
 from isoflop.models import ModelConfig, ledger
@@ -21,17 +21,18 @@ RETRY_SEED = 1_000_000
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell and its place: the nominal budget (FLOPs) it belongs to, what it is for, and the rule that its
-    learning rate is by."""
+    """A cell and its place: the nominal budget (FLOPs) it belongs to, what it is for, the rule that its
+    learning rate is by, and the values of the sweep's axes, each with its option's name."""
 
     cell: CellSpec
     budget: float
     role: Role
     lr_rule: str
+    settings: tuple[tuple[str, Any], ...] = ()
 
 
 def grid_cells(config: SweepConfig, corpus: Corpus, rates: Rates) -> list[PlannedCell]:
-    """Every budget at each of its widths."""
+    """Every budget at each of its widths, of one variant of a sweep."""
     pairs = [(b, w) for b in config.budgets for w in config.widths_at(b, corpus)]
     return [cell_at(config, corpus, width, budget, rates.at(width), str(rates)) for budget, width in pairs]
 
@@ -57,21 +58,14 @@ def retry_cells(diverged: list[PlannedCell], attempt: int) -> list[PlannedCell]:
     """Cells that diverged, again: at attempt 1 at half their rate, at 2 at a quarter, and so on, each time
     under another seed of initialization and data order."""
     factor = 0.5**attempt
-    return [
-        PlannedCell(
-            cell=replace(
-                p.cell,
-                recipe=_at_rate(
-                    reseeded(p.cell, (p.cell.recipe.init_seed + RETRY_SEED * attempt) % 2**31).recipe,
-                    float(f"{p.cell.recipe.optimizer.peak_lr * factor:.6g}"),
-                ),
-            ),
-            budget=p.budget,
-            role="retry",
-            lr_rule=f"{factor:g} * {p.lr_rule}",
-        )
-        for p in diverged
-    ]
+    cells = []
+    for planned in diverged:
+        recipe = planned.cell.recipe
+        cell = reseeded(planned.cell, (recipe.init_seed + RETRY_SEED * attempt) % 2**31)
+        slower = _at_rate(cell.recipe, float(f"{recipe.optimizer.peak_lr * factor:.6g}"))
+        rule = f"{factor:g} * {planned.lr_rule}"
+        cells.append(replace(planned, cell=replace(cell, recipe=slower), role="retry", lr_rule=rule))
+    return cells
 
 
 def replicate_cells(config: SweepConfig, minima: list[PlannedCell]) -> list[PlannedCell]:
@@ -127,7 +121,7 @@ def cell_at(
     tuning = role == "tune"
     split: Split = "tune" if tuning else "heldout"
     windows = config.tune_windows if tuning else config.eval_windows
-    return PlannedCell(CellSpec(recipe, steps, split, windows), budget, role, lr_rule)
+    return PlannedCell(CellSpec(recipe, steps, split, windows), budget, role, lr_rule, config.settings)
 
 
 @lru_cache(maxsize=1 << 14)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import bisect
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
+from itertools import product
 from typing import Annotated, Any, Literal, Protocol
 
 import tyro
@@ -17,6 +19,7 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from tyro.constructors import PrimitiveConstructorSpec
 
 from isoflop.base import plugins
 from isoflop.base.errors import UserError
@@ -88,6 +91,44 @@ class Rates:
 
 
 @dataclass(frozen=True)
+class Axis:
+    """An option that a sweep varies besides budgets and sizes, by its own name."""
+
+    option: str
+    values: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        return f"{self.option}={','.join(map(str, self.values))}"
+
+    @classmethod
+    def parse(cls, text: str) -> Axis:
+        """The axis that `experts=1,4,8` stands for."""
+        option, _, values = text.partition("=")
+        return cls(option.replace("-", "_"), tuple(_parsed(value) for value in values.split(",") if value))
+
+
+def _parsed(text: str) -> Any:
+    for parse in (json.loads, float):
+        try:
+            return parse(text)
+        except ValueError:
+            pass
+    return text
+
+
+AxisOption = Annotated[
+    Axis,
+    PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="OPTION=VALUE,...",
+        instance_from_str=lambda words: Axis.parse(words[0]),
+        is_instance=lambda value: isinstance(value, Axis),
+        str_from_instance=lambda axis: [str(axis)],
+    ),
+]
+
+
+@dataclass(frozen=True)
 class SweepConfig:
     """A grid of model sizes and compute budgets on one corpus, and how each cell is trained.
 
@@ -152,6 +193,9 @@ class SweepConfig:
     """Checkpoints kept: none; the trunks', from which further budgets can branch; and the finished models."""
     checkpoint_steps: Count = 20_000
     """The longest stretch trained between two checkpoints."""
+    axes: tuple[AxisOption, ...] = ()
+    """Options that the sweep varies: the grid is trained at each value, or combination of several axes'
+    values. As in `--axes experts=1,4,8 dtype=float32,bfloat16`."""
     trackers: tuple[str, ...] = ("jsonl", "wandb")
     """Where cells are mirrored to: files in sweeps/trackers/ by name, or .py files of one's own."""
 
@@ -173,6 +217,45 @@ class SweepConfig:
         )
         for width in self.ladder:
             self.rates.require_at(width)
+        for axis in self.axes:
+            _require(
+                axis.option in OPTIONS and axis.option not in NO_AXES,
+                f"axes {axis.option}: is no option that can vary within a sweep",
+            )
+            _require(bool(axis.values), f"axes {axis.option}: give its values, as in {axis.option}=1,2")
+        self._check_axes()
+
+    def _check_axes(self) -> None:
+        """Hold every axis' values to their option, as `variants` makes them."""
+        checked = tuple(
+            Axis(axis.option, tuple(dict.fromkeys(v.option(axis.option) for v in self.variants)))
+            for axis in self.axes
+        )
+        names = [axis.option for axis in self.axes]
+        for axis, given in zip(checked, self.axes, strict=True):
+            repeated = len(axis.values) < len(given.values) or names.count(axis.option) > 1
+            _require(not repeated, f"axes {given}: must not repeat")
+        object.__setattr__(self, "axes", checked)
+
+    @cached_property
+    def variants(self) -> tuple[SweepConfig, ...]:
+        """The sweep at each combination of its axes' values, each of which has axes of one value."""
+        if all(axis.values == (self.option(axis.option),) for axis in self.axes):
+            return (self,)
+        combinations = product(*(axis.values for axis in self.axes))
+        settings = [
+            {axis.option: value for axis, value in zip(self.axes, values, strict=True)}
+            for values in combinations
+        ]
+        return tuple(
+            self.with_options(**own, axes=tuple(Axis(name, (value,)) for name, value in own.items()))
+            for own in settings
+        )
+
+    @property
+    def settings(self) -> tuple[tuple[str, Any], ...]:
+        """The axes' values of one of the `variants`, each with its option's name."""
+        return tuple((axis.option, axis.values[0]) for axis in self.axes)
 
     @model_serializer(mode="wrap")
     def _to_flat(self, to_json: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -241,6 +324,15 @@ OPTIONS: dict[str, tuple[str, ...]] = {
 }
 """Where each option stands in a `SweepConfig`. An option has one name, on the command line, in `sweep.json`
 and in a folder's name: its field's own (`beta2`), or for a group's `name` the group's (`optimizer`)."""
+
+NO_AXES = frozenset(
+    (
+        *("name", "title", "budgets", "ladder", "centre_width", "centre_budget", "centre_exponent", "rates"),
+        *("sizes", "replicates", "retries", "checks", "max_epochs", "eval_windows", "tune_windows", "seed"),
+        *("keep", "checkpoint_steps", "axes", "trackers", "data", "tokenizer"),
+    )
+)
+"""Options of the sweep as a whole: its grid, its stages, and the one corpus that all its cells share."""
 
 
 def _at(value: Any, path: tuple[str, ...]) -> Any:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from isoflop.train.spec import CellSpec, Recipe, Segment
 
 
 @dataclass(frozen=True)
 class Tree:
-    """`segments` by id, parents before children; `paths`: cell id -> the ids of its segments, in order."""
+    """`segments` by id, parents before children; `paths`: cell id -> the ids of its segments, in order;
+    `trunks`: cell id -> the recipe of the trunk that it branches off."""
 
     segments: dict[str, Segment] = field(default_factory=dict)
     paths: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    trunks: dict[str, Recipe] = field(default_factory=dict)
 
     def users(self) -> dict[str, list[str]]:
         """Segment id -> the cells whose path it is on."""
@@ -54,23 +57,33 @@ def build_tree(cells: Iterable[CellSpec], piece: int, cuts: Cuts = uncut) -> Tre
     further cells leave the trunks that are there as they are.
     """
     tree = Tree()
-    by_recipe: dict[Recipe, list[CellSpec]] = {}
+    by_trunk: dict[Recipe, list[CellSpec]] = {}
     for cell in cells:
-        by_recipe.setdefault(cell.recipe, []).append(cell)
-    for recipe, group in by_recipe.items():
-        _add_group(tree, recipe, sorted(group, key=lambda cell: cell.steps), piece, sorted(set(cuts(recipe))))
+        by_trunk.setdefault(_trunk_key(cell.recipe), []).append(cell)
+    for group in by_trunk.values():
+        _add_group(tree, group, piece, cuts)
     return tree
 
 
-def _add_group(tree: Tree, recipe: Recipe, cells: list[CellSpec], piece: int, cuts: list[int]) -> None:
+@lru_cache(maxsize=1 << 14)
+def _trunk_key(recipe: Recipe) -> Recipe:
+    """The recipe without what comes after the trunk: cells that agree in the rest share one."""
+    return replace(recipe, schedule=replace(recipe.schedule, decay_fraction=0.5, final_fraction=0.0))
+
+
+def _add_group(tree: Tree, cells: list[CellSpec], piece: int, cuts: Cuts) -> None:
+    """The segments of cells that share a trunk, which has the recipe of the first of them."""
+    recipe = cells[0].recipe
+    cut_at = sorted(set(cuts(recipe)))
     trunk: tuple[str, ...] = ()
     reached = 0
-    for cell in cells:
-        branch_at = recipe.schedule.decay_start(cell.steps)
-        for stop in (*(cut for cut in cuts if reached < cut < branch_at), branch_at):
+    branching = [(cell.recipe.schedule.decay_start(cell.steps), cell.steps, cell) for cell in cells]
+    for branch_at, steps, cell in sorted(branching, key=lambda branch: branch[:2]):
+        for stop in (*(cut for cut in cut_at if reached < cut < branch_at), branch_at):
             trunk = _extend(tree, recipe, trunk, (reached, stop), None, piece)
             reached = stop
-        tree.paths[cell.cell_id] = _extend(tree, recipe, trunk, (branch_at, cell.steps), cell.steps, piece)
+        tree.paths[cell.cell_id] = _extend(tree, cell.recipe, trunk, (branch_at, steps), steps, piece)
+        tree.trunks[cell.cell_id] = recipe
 
 
 def _extend(

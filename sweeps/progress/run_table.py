@@ -84,17 +84,18 @@ class CellRows:
 
 def _places(sweep: str, planned: Sequence[PlannedCell], tree: Tree) -> dict[str, dict[str, Any]]:
     """Cell id -> the columns that say where the cell stands in the sweep."""
-    spent, recipes = tree.flops_spent(), Counter(p.cell.recipe for p in planned)
+    spent, sharing = tree.flops_spent(), Counter(tree.trunks[p.cell.cell_id] for p in planned)
     places = {}
     for p in planned:
-        cell_id, recipe = p.cell.cell_id, p.cell.recipe
-        shared = recipes[recipe] > 1 and recipe.schedule.name == "wsd"
+        cell_id, trunk = p.cell.cell_id, tree.trunks[p.cell.cell_id]
+        shared = sharing[trunk] > 1 and trunk.schedule.name == "wsd"
         places[cell_id] = {
-            "trunk_id": content_id(recipe) if shared else cell_id,
+            "trunk_id": content_id(trunk) if shared else cell_id,
             "sweep": sweep,
             "role": p.role,
             "budget": p.budget,
             "lr_rule": p.lr_rule,
             "flops_spent": spent[cell_id],
+            "settings": p.settings,
         }
     return places

@@ -148,12 +148,12 @@ def _planned(store: Store) -> dict[str, int | None]:
     """Cells of each stage by the config; None where results decide."""
     config = store.config()
     adaptive = str(store.facts().get("kind", "")).startswith("adaptive")
-    checks = 3 if config.checks else 0
+    checks, variants = 3 if config.checks else 0, len(config.variants)
     return {
-        SHORT[TUNING]: len(config.rates.tried) * len(config.rates.anchors),
-        SHORT[GRID]: None if adaptive else len(config.budgets) * config.sizes,
+        SHORT[TUNING]: variants * len(config.rates.tried) * len(config.rates.anchors),
+        SHORT[GRID]: None if adaptive else variants * len(config.budgets) * config.sizes,
         SHORT[RETRY]: None if config.retries else 0,
-        SHORT[LAST]: checks + (0 if adaptive else config.replicates * len(config.budgets)),
+        SHORT[LAST]: variants * (checks + (0 if adaptive else config.replicates * len(config.budgets))),
     }
 
 

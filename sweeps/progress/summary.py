@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,20 +42,22 @@ class Flops:
 
 @dataclass(frozen=True)
 class RateRule:
-    """The learning-rate rule, the anchors that it was fitted to, and its check."""
+    """The learning-rate rule, the anchors that it was fitted to, and its check. `settings`: the values of the
+    sweep's axes at which it holds."""
 
     c: float
     p: float
     anchors: tuple[Anchor, ...] = ()
     checked: RateCheck | None = None
     warnings: tuple[str, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
     rule: str = "lr = c * width^-p"
 
     @classmethod
-    def of(cls, tuned: TunedRates, check: RateCheck | None) -> RateRule:
+    def of(cls, tuned: TunedRates, check: RateCheck | None, settings: dict[str, Any]) -> RateRule:
         """The rule as it was tuned and checked."""
         rates = tuned.rates
-        return cls(rates.coefficient, rates.exponent, tuned.anchors, check, tuned.warnings)
+        return cls(rates.coefficient, rates.exponent, tuned.anchors, check, tuned.warnings, settings)
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ class Dataset:
 @dataclass(frozen=True)
 class SweepSummary:
     """What became of a sweep. `config`: its content id; `rounds`: the decisions of an adaptive sweep, each
-    with the ids of the cells that it chose; `adaptive`: its options."""
+    with the ids of the cells that it chose; `adaptive`: its options; `further_rates`: the rules at the other
+    values of the sweep's axes."""
 
     config: str
     stages: tuple[StageSeconds, ...]
@@ -96,6 +99,7 @@ class SweepSummary:
     dataset: Dataset
     rounds: tuple[dict[str, Any], ...] = ()
     adaptive: dict[str, Any] | None = None
+    further_rates: tuple[RateRule, ...] = ()
 
 
 def write_summary(store: Store, summary: SweepSummary) -> None:
@@ -155,20 +159,25 @@ def _retried(runs: Sequence[Row]) -> str:
 
 def _edges(runs: Sequence[Row]) -> list[str]:
     """Budgets whose least loss is at the smallest or largest size: they have no minimum yet."""
-    budgets: dict[float, list[tuple[float, int]]] = {}
+    curves: dict[tuple[str, float], list[tuple[float, int]]] = {}
     for row in runs:
         if row.loss is not None and row.role != "replicate":
-            budgets.setdefault(row.budget, []).append((row.loss, row.d_model))
+            curves.setdefault((row.axes, row.budget), []).append((row.loss, row.d_model))
     lines = []
-    for budget, own in sorted(budgets.items()):
+    for (axes, budget), own in sorted(curves.items()):
         widths, best = sorted({width for _, width in own}), min(own)[1]
         if len(widths) > 1 and best in (widths[0], widths[-1]):
             side, way = ("smallest", "smaller") if best == widths[0] else ("largest", "larger")
-            lines.append(f"budget {budget:.3g}: the {side} width, {best}, is best: add {way} ones")
+            lines.append(
+                f"{axes}{axes and ': '}budget {budget:.3g}: the {side} width, {best}, is best: add {way} ones"
+            )
     return lines
 
 
 def _doubts(summary: SweepSummary) -> list[str]:
-    rate = summary.learning_rate
-    of_rounds = summary.rounds[-1]["warnings"] if summary.rounds else ()
-    return [*of_rounds, *rate.warnings, *([rate.checked.warning] if rate.checked else [])]
+    doubts = list(summary.rounds[-1]["warnings"]) if summary.rounds else []
+    for rate in (summary.learning_rate, *summary.further_rates):
+        axes = ", ".join(f"{option}={value}" for option, value in rate.settings.items())
+        own = [*rate.warnings, *([rate.checked.warning] if rate.checked else [])]
+        doubts += [f"{axes}: {doubt}" if axes else doubt for doubt in own if doubt]
+    return doubts

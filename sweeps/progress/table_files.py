@@ -44,9 +44,11 @@ class StageTable:
 def to_csv(rows: Sequence[Row], others: Sequence[Mapping[str, str]] = ()) -> str:
     """Rows as CSV, then others that are text already; None is an empty field."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
+    records = [row.to_dict() for row in rows]
+    columns = list(records[0]) if records else COLUMNS
+    writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(row.to_dict() for row in rows)
+    writer.writerows(records)
     writer.writerows(others)
     return text.getvalue()
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from isoflop.sweeps.row import COLUMNS, Row
+from isoflop.sweeps.row import Row
 from isoflop.train.result import MEASURED
 
 OUTCOME = (*MEASURED, "status", "reason", "device")
@@ -73,7 +73,7 @@ def cell_run(sweep: str, config: Mapping[str, Any], curve: Sequence[Mapping[str,
 
 def report_run(sweep: str, folder: Path, rows: Sequence[Row]) -> Run:
     """The run of a sweep's end: the run table as a Table, the fit as summary, the report as files."""
-    group = group_of(sweep)
+    group, records = group_of(sweep), [row.to_dict() for row in rows]
     files = {str(p.relative_to(folder)): p for pattern in FILES for p in sorted(folder.glob(pattern))}
     fit = json.loads((folder / "fit.json").read_text()) if (folder / "fit.json").exists() else {}
     run = Run(
@@ -84,7 +84,10 @@ def report_run(sweep: str, folder: Path, rows: Sequence[Row]) -> Run:
         tags=("report",),
         config={"sweep": sweep, "provenance": fit.get("provenance")},
         summary=_fit_summary(fit),
-        table={"columns": list(COLUMNS), "data": [list(row.to_dict().values()) for row in rows]},
+        table={
+            "columns": list(records[0]) if records else [],
+            "data": [list(record.values()) for record in records],
+        },
         files={name: str(path.resolve()) for name, path in files.items()},
     )
     return _digested(run, {name: hashlib.sha256(p.read_bytes()).hexdigest() for name, p in files.items()})

@@ -1,0 +1,168 @@
+"""Axes: the grid of a sweep at each value of an option."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isoflop import analysis
+from isoflop.base.errors import UserError
+from isoflop.base.json_values import from_json, to_json
+from isoflop.sweeps.grids.adaptive import Adaptive
+from isoflop.sweeps.grids.config import NO_AXES, OPTIONS, Axis, Rates, SweepConfig, load_config
+from isoflop.sweeps.output_folder import default_folder
+from isoflop.sweeps.plan import make_plan
+from isoflop.sweeps.progress.status import read_status
+from isoflop.sweeps.queue.store import Store
+from isoflop.train.data.corpus import Corpus
+from tests.sweeps.conftest import Runner
+
+
+def varied(config: SweepConfig, **axes: tuple[Any, ...]) -> SweepConfig:
+    """The sweep with these axes."""
+    return config.with_options(axes=tuple(Axis(option, values) for option, values in axes.items()))
+
+
+CASES = {
+    "of the model": {"experts": (1, 2)},
+    "of the optimizer": {"beta2": (0.9, 0.99)},
+    "of the run": {"dtype": ("float32", "bfloat16")},
+    "two at once": {"mlp": ("gelu", "swiglu"), "context_length": (16, 32)},
+}
+
+
+@pytest.mark.parametrize("axes", CASES.values(), ids=CASES)
+def test_the_grid_is_trained_at_each_value(
+    run: Runner, narrow: SweepConfig, tmp_path: Path, axes: dict[str, tuple[Any, ...]]
+) -> None:
+    config = varied(narrow, **axes)
+    rows = run(config, tmp_path)
+    assert {row["status"] for row in rows} == {"finished"}
+    grid = Counter(tuple(row[option] for option in axes) for row in rows if row["role"] == "grid")
+    assert len(grid) == len(config.variants)
+    assert set(grid.values()) == {len(narrow.budgets)}
+    for variant in config.variants:
+        alone = run(variant.with_options(axes=()), tmp_path / f"{hash(variant)}")
+        assert [row["cell_id"] for row in alone if row["role"] == "grid"] == [
+            row["cell_id"]
+            for row in rows
+            if row["role"] == "grid" and all(row[option] == str(value) for option, value in variant.settings)
+        ]
+    assert run(config, tmp_path) == rows
+    assert run.given == []
+
+
+def test_every_stage_is_done_at_each_value(run: Runner, narrow: SweepConfig, tmp_path: Path) -> None:
+    rates = Rates(0.06, 0.5, (0.5, 1.0, 2.0), ((8, 2e8),))
+    config = varied(narrow, weight_decay=(0.0, 0.3)).with_options(rates=rates, checks=True, replicates=1)
+    plan = make_plan(config, run.corpus)
+    rows = run(config, tmp_path)
+    status = read_status(tmp_path)
+    assert status.is_finished
+    assert {stage.name: sum(stage.cells.values()) for stage in status.stages if stage.planned} == {
+        stage.name: stage.planned for stage in status.stages if stage.planned
+    }
+    assert len(plan.tuning) == len(plan.checks) == 6
+    by_role = Counter((row["role"], row["weight_decay"]) for row in rows)
+    assert by_role[("replicate", "0.0")] == by_role[("replicate", "0.3")] == 3
+    summary = Store(tmp_path).read_json("summary.json")
+    assert summary["learning_rate"]["settings"] == {"weight_decay": 0.0}
+    assert [rate["settings"] for rate in summary["further_rates"]] == [{"weight_decay": 0.3}]
+
+
+def test_a_trunk_is_shared_where_only_the_decay_differs(
+    run: Runner, narrow: SweepConfig, tmp_path: Path
+) -> None:
+    """Trained once, and to the bit what each value gives alone."""
+    config = varied(narrow, decay_fraction=(0.2, 0.5), final_fraction=(0.0, 0.1)).with_options(replicates=0)
+    plan = make_plan(config, run.corpus)
+    alone = [make_plan(variant, run.corpus) for variant in config.variants]
+    trunks = lambda tree: [s for s in tree.segments.values() if s.total is None]  # noqa: E731  # twice below
+    longest = max(s.stop for each in alone for s in trunks(each.tree(each.grid)))
+    together = plan.tree(plan.grid)
+    assert sum(s.stop - s.start for s in trunks(together)) == longest
+    assert together.flops < 0.65 * sum(each.tree(each.grid).flops for each in alone)
+    rows = run(config, tmp_path / "together")
+    assert len({row["trunk_id"] for row in rows}) == 1
+    losses = {row["cell_id"]: row["loss"] for row in rows}
+    assert len(set(losses.values())) == len(rows) == 12
+    for i, variant in enumerate(config.variants):
+        own = run(variant.with_options(axes=()), tmp_path / str(i))
+        assert {row["cell_id"]: row["loss"] for row in own}.items() <= losses.items()
+
+
+def test_a_fit_takes_one_value_and_warns_of_several(run: Runner, config: SweepConfig, tmp_path: Path) -> None:
+    run(varied(config, experts=(1, 2)), tmp_path)
+    table = analysis.load_runs(tmp_path)
+    fitted = analysis.fit(table, approach=2)
+    assert any("mixes 2 kinds of axes (experts=1, experts=2)" in warning for warning in fitted.warnings)
+    one = analysis.fit(analysis.load_runs(tmp_path, where="experts=2"), approach=3)
+    assert not any("axes" in warning for warning in one.warnings)
+
+
+def test_axes_go_to_json_and_back(config: SweepConfig) -> None:
+    varying = varied(config, experts=(1, 2), mlp=("gelu", "relu2"), tie_embeddings=(False, True))
+    assert from_json(SweepConfig, to_json(varying)) == varying
+    assert len(varying.variants) == 8
+    assert all(variant.variants == (variant,) for variant in varying.variants)
+
+
+def test_an_output_folder_spells_its_axes() -> None:
+    demo = load_config("cpu-demo")
+    assert default_folder(varied(demo, experts=(1, 4), dtype=("float32", "bfloat16")), demo).name == (
+        "cpu-demo-axes-experts-1-4-dtype-float32-bfloat16"
+    )
+
+
+@pytest.mark.parametrize("option", sorted(OPTIONS.keys() - NO_AXES))
+def test_any_option_of_training_can_be_an_axis(config: SweepConfig, corpus: Corpus, option: str) -> None:
+    values: dict[str, tuple[Any, ...]] = {
+        "architecture": ("decoder",),
+        "parametrization": ("standard", "mup"),
+        "optimizer": ("adamw", "muon"),
+        "schedule": ("wsd", "cosine"),
+        "mlp": ("gelu", "swiglu"),
+        "dtype": ("float32", "bfloat16"),
+        "across_documents": (True,),
+        "tie_embeddings": (False, True),
+        "experts": (1, 2),
+        "experts_per_token": (1, 2),
+        "context_length": (16, 32),
+        "batch_size": (2, 4),
+        "momentum": (0.9, 0.95),
+    }
+    base = {"experts_per_token": {"experts": 2}, "momentum": {"optimizer": "muon"}}.get(option, {})
+    varying = varied(config.with_options(**base), **{option: values.get(option, (0.25, 0.5))})
+    cells = make_plan(varying, corpus).cells()
+    assert Counter(cell[option] for cell in cells if cell["role"] == "grid") == {
+        variant.option(option): 6 for variant in varying.variants
+    }
+
+
+@pytest.mark.parametrize(
+    ("axes", "says"),
+    [
+        ({"sizes": (1, 2)}, "axes sizes: is no option that can vary within a sweep"),
+        ({"expert": (1, 2)}, "axes expert: is no option"),
+        ({"experts": ()}, "axes experts: give its values, as in experts=1,2"),
+        ({"experts": (2, 2)}, "axes experts=2,2: must not repeat"),
+        ({"experts": (0, 2)}, "model.experts 0: must be at least 1"),
+        ({"experts": (1, 2), "experts_per_token": (1, 2)}, "model.experts_per_token 2: must be at most"),
+    ],
+)
+def test_axes_that_make_no_sense_are_refused(config: SweepConfig, axes: dict[str, Any], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        varied(config, **axes)
+
+
+def test_values_that_make_the_same_cells_are_refused(config: SweepConfig, corpus: Corpus) -> None:
+    with pytest.raises(UserError, match="two of the values make the same cells"):
+        make_plan(varied(config, warmup_share=(0.05, 0.0501)), corpus)
+
+
+def test_an_adaptive_sweep_has_no_axes(run: Runner, config: SweepConfig, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--axes"):
+        run(varied(config, experts=(1, 2)), tmp_path, adaptive=Adaptive())
