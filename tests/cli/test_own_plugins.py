@@ -44,9 +44,10 @@ FILES = {
         "import my_log\ndef open_tracker(sweep, folder, warn):\n    return my_log.Log(folder / 'my.log')\n"
     ),
     "my_log.py": (
-        "class Log:\n    place = ''\n    def __init__(self, path):\n        self.path = path\n"
-        "    def cell(self, config, curve, row):\n        self.path.open('a').write(row['cell_id'] + '\\n')\n"
-        "    def sweep(self, folder, rows):\n        pass\n    def close(self):\n        pass\n"
+        "class Log:\n    address = ''\n    def __init__(self, path):\n        self.path = path\n"
+        "    def log_cell(self, config, curve, row):\n"
+        "        self.path.open('a').write(row.cell_id + '\\n')\n"
+        "    def log_sweep(self, folder, rows):\n        pass\n    def close(self):\n        pass\n"
     ),
     # Names that others have: theirs are found first.
     "types.py": "raise RuntimeError('types')\n",
