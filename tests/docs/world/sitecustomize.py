@@ -17,7 +17,7 @@ TRAINS = "isoflop.sweeps.workers.execute"
 """The module through which workers train and evaluate."""
 
 E, A, ALPHA, B, BETA = 1.54, 285.0, 0.74, 594.0, 0.57
-"""As the demo's fit (docs/demo.md)."""
+"""Near what the demo measures."""
 BEST_RATE, RATE_COST = 0.0025, 0.03
 TRUNK_NOISE, RUN_NOISE = 0.003, 0.001
 
