@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,7 +25,6 @@ MAY_IMPORT = {
 }
 PACKAGES = sorted(name for name in MAY_IMPORT if (ROOT / name / "__init__.py").exists())
 SOURCES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
-MOST_LINES = 450
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -79,9 +79,10 @@ def test_each_package_is_this_checkouts(package: str) -> None:
     assert Path(file).resolve().is_relative_to(ROOT / package)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_files_stay_readable_at_a_sitting(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= MOST_LINES
+def test_what_tests_share_stands_in_their_support() -> None:
+    """A test imports no other test: what two of them need is in tests/support."""
+    shared = re.compile(r"^\s*from tests\.(?!support\b|docs\.commands\b|conftest\b)", re.MULTILINE)
+    assert not [path for path in (ROOT / "tests").rglob("*.py") if shared.search(path.read_text())]
 
 
 @pytest.mark.parametrize("x64", ["0", "1"])

@@ -5,17 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 
-from isoflop.analysis import RunTable, find_law, load_runs, table_of
-from isoflop.analysis.laws.evaluate import evaluate
+from isoflop.analysis import RunTable, load_runs, table_of
 from tests.support import simulate
 from tests.support.optional import lacking
-
-BESIROGLU = np.array([1.8172, 482.01, 0.3478, 2085.43, 0.3658])
-"""E, A, alpha, B, beta of Besiroglu et al. (2024), Chinchilla Scaling: A replication attempt, table 1."""
+from tests.support.surfaces import spread_runs
 
 
 @pytest.fixture(scope="session")
@@ -28,15 +23,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def table(folder: Path) -> RunTable:
     """The simulated sweep's run table."""
     return load_runs(folder)
-
-
-def spread_runs(R: int, sd: float, seed: int = 0, truth: np.ndarray = BESIROGLU) -> pd.DataFrame:
-    """R runs with N and D spread independently over the range of Hoffmann et al.'s, log-normal noise `sd`."""
-    rng = np.random.default_rng(seed)
-    N = np.exp(rng.uniform(np.log(4e7), np.log(1.6e10), R))
-    D = np.exp(rng.uniform(np.log(1e9), np.log(3e11), R))
-    loss = evaluate(find_law("chinchilla"), truth, N, D) * np.exp(sd * rng.standard_normal(R))
-    return pd.DataFrame({"n_params": N, "n_tokens": D, "loss": loss})
 
 
 @pytest.fixture(scope="session")

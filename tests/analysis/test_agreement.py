@@ -10,9 +10,8 @@ import pytest
 
 from isoflop.analysis import FitOptions, RunTable, table_of
 from isoflop.analysis.comparison.agreement import Agreement, agreement
-from tests.analysis.conftest import spread_runs
-from tests.analysis.test_minima import LOPSIDED, isoflops
 from tests.support.simulate import grid
+from tests.support.surfaces import LOPSIDED, isoflops, spread_runs
 
 OPTIONS = FitOptions(bootstrap=200, starts=32)
 

@@ -10,8 +10,7 @@ from isoflop.analysis.approaches.diagnostics import SURFACE
 from isoflop.analysis.compute import SixN
 from isoflop.analysis.options import Approach, Curve
 from isoflop.analysis.result import optimal_size
-from tests.analysis.conftest import BESIROGLU
-from tests.analysis.test_minima import isoflops
+from tests.support.surfaces import BESIROGLU, isoflops
 
 TABLES = 30
 EXPONENT = BESIROGLU[4] / (BESIROGLU[2] + BESIROGLU[4])

@@ -18,8 +18,8 @@ from isoflop.analysis.figures.surface import Surface
 from isoflop.analysis.figures.tuning import Tuning
 from isoflop.analysis.reporting.law_tables import sensitivity_table
 from isoflop.analysis.reporting.sensitivity import Choice
-from tests.analysis.conftest import spread_runs
 from tests.support.fits import conventions
+from tests.support.surfaces import spread_runs
 
 
 def tuned(**rule: float) -> Tuning:

@@ -15,8 +15,8 @@ from isoflop.analysis.comparison.paired_test import Blocks, blocks_of
 from isoflop.analysis.laws import known_laws
 from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.commands.fit_text import competition_lines
-from tests.analysis.conftest import BESIROGLU, spread_runs
 from tests.support.simulate import BUDGETS, grid
+from tests.support.surfaces import BESIROGLU, spread_runs
 
 FEW = ("chinchilla", "kaplan_compute")
 FAST = FitOptions(bootstrap=0)

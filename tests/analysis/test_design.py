@@ -24,9 +24,9 @@ from isoflop.analysis.design.targets import Target, parse_target
 from isoflop.analysis.laws import chinchilla
 from isoflop.analysis.laws.evaluate import evaluate, float64_on_cpu
 from isoflop.analysis.uncertainty.trunk_noise import SHARES, posterior
-from tests.analysis.conftest import BESIROGLU, spread_runs
 from tests.support import simulate
 from tests.support.examples import examples
+from tests.support.surfaces import BESIROGLU, spread_runs
 
 LAW, A = find_law("chinchilla"), Target("a")
 ENDS = np.array([1e19, 1e21])

@@ -13,8 +13,8 @@ import pytest
 from isoflop.analysis import FitOptions, LawFit, RunTable, UserError, find_law, fit, load_runs, table_of
 from isoflop.analysis.compute import FamilyRule
 from isoflop.analysis.laws.evaluate import evaluate
-from tests.analysis.conftest import BESIROGLU, spread_runs
 from tests.support.simulate import TRUTH
+from tests.support.surfaces import BESIROGLU, spread_runs
 
 FAST = FitOptions(bootstrap=0, starts=32)
 NAMES = ("E", "A", "alpha", "B", "beta")

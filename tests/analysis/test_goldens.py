@@ -32,9 +32,9 @@ from isoflop.analysis.planning.prediction import lifetime, tokens_for
 from isoflop.analysis.solver.certificate import sensitivity
 from isoflop.analysis.solver.solver import FitProblem
 from isoflop.analysis.sources.public import read_public
-from tests.analysis.conftest import BESIROGLU
 from tests.support.fits import conventions
 from tests.support.optional import lacking
+from tests.support.surfaces import BESIROGLU
 
 HOFFMANN_PRINTED = np.array([1.69, 406.4, 0.34, 410.7, 0.28])
 """E (nats), A, alpha, B, beta of Hoffmann et al. (2022), appendix D.3; N: parameters, D: tokens, C = 6ND."""

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from isoflop.__main__ import _run
 from isoflop.analysis import FitOptions, LawFit, fit, table_of
 from isoflop.analysis.options import Approach
-from tests.analysis.test_truth import isoflop, simulate, spread
 from tests.support.examples import examples
+from tests.support.true_laws import isoflop, simulate, spread
 
 FAST = FitOptions(bootstrap=0, starts=16)
 OBJECTIVES = {
@@ -257,7 +257,7 @@ def test_a_million_runs_in_a_minute() -> None:
     code = (
         "import resource, time, json, numpy as np\n"
         "from isoflop.analysis import FitOptions, fit, table_of\n"
-        "from tests.analysis.test_truth import simulate, spread\n"
+        "from tests.support.true_laws import simulate, spread\n"
         "table = table_of(simulate(*spread(1_000_000, 0), 0.01, 0))\n"
         "start = time.process_time()\n"
         "found = fit(table, FitOptions(bootstrap=0))\n"

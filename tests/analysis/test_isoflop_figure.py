@@ -10,7 +10,7 @@ from isoflop.analysis.figures.isoflop import IsoflopCurves
 from isoflop.analysis.figures.style import curve_words
 from isoflop.analysis.isoflops.minima import CURVES
 from isoflop.analysis.options import Curve
-from tests.analysis.test_minima import isoflops
+from tests.support.surfaces import isoflops
 
 
 @pytest.mark.parametrize("curve", CURVES)

@@ -18,40 +18,15 @@ from isoflop.analysis.compute import SixN
 from isoflop.analysis.isoflops.groups import isoflop_groups
 from isoflop.analysis.isoflops.minima import CURVES, Minima, by_akima, by_argmin, open_interval
 from isoflop.analysis.isoflops.power_laws import FRONTIER
-from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.analysis.result import optimal_size
-from tests.analysis.conftest import BESIROGLU
 from tests.support.examples import examples
 from tests.support.simulate import grid
+from tests.support.surfaces import BESIROGLU, LOPSIDED, isoflops
 
 SIZES = np.geomspace(1e6, 1e8, 9)
 CHINCHILLA = np.array([1.69, 406.4, 0.34, 410.7, 0.28])
 """E, A, alpha, B, beta of Hoffmann et al. (2022), section 3.3, as printed."""
-LOPSIDED = np.array([1.69, 406.4, 0.45, 410.7, 0.15])
-"""E, A, alpha, B, beta: exponents further apart than any published ones, to show what asymmetry does."""
 U_SHAPE = 3 + 0.05 * np.log(SIZES / 1.2e7) ** 2
-
-
-def isoflops(
-    sd: float = 0.0,
-    width: float = 8.0,
-    sizes: int = 7,
-    centre: tuple[float, float] = (1.0, 1.0),
-    seed: int = 0,
-    budgets: int = 6,
-    truth: np.ndarray = BESIROGLU,
-) -> pd.DataFrame:
-    """IsoFLOPs on a surface under C = 6ND. `width`: largest over smallest size; `centre`: their geometric
-    middle over N_opt, at the smallest budget and at the largest.
-    """
-    rng = np.random.default_rng(seed)
-    C = np.repeat(np.geomspace(1e18, 1e21, budgets), sizes)
-    middle = optimal_size(find_law(SURFACE), truth, C, SixN()) * np.repeat(
-        np.geomspace(*centre, budgets), sizes
-    )
-    N = middle * np.tile(np.geomspace(width**-0.5, width**0.5, sizes), budgets)
-    loss = evaluate(find_law(SURFACE), truth, N, C / (6 * N)) * np.exp(sd * rng.standard_normal(len(N)))
-    return pd.DataFrame({"n_params": N, "n_tokens": C / (6 * N), "flops": C, "budget": C, "loss": loss})
 
 
 def two(table: RunTable, **changes) -> LawFit:

@@ -17,8 +17,8 @@ from isoflop.analysis.solver.solver import solve
 from isoflop.analysis.uncertainty.misfit import misfit_at
 from isoflop.analysis.uncertainty.resampling import trunks_of
 from isoflop.commands.fit_text import fit_lines
-from tests.analysis.conftest import BESIROGLU, spread_runs
 from tests.support import simulate
+from tests.support.surfaces import BESIROGLU, spread_runs
 
 CHINCHILLA = find_law("chinchilla")
 SD = 0.008

@@ -11,7 +11,7 @@ import pytest
 from isoflop.analysis import FitOptions, LawFit, UserError, compare, find_law, fit, predict, table_of
 from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.analysis.planning.prediction import lifetime, tokens_for
-from tests.analysis.conftest import BESIROGLU, spread_runs
+from tests.support.surfaces import BESIROGLU, spread_runs
 
 HOFFMANN = np.array([1.69, 406.4, 0.336, 410.7, 0.283])
 """Hoffmann et al. (2022), appendix D.3, with the exponents that reproduce their table A3."""

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isoflop.analysis import UserError, load_runs, table_of
-from tests.analysis.conftest import spread_runs
 from tests.support.examples import examples
+from tests.support.surfaces import spread_runs
 
 PLAIN = pd.DataFrame(
     {

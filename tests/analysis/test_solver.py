@@ -17,7 +17,7 @@ from isoflop.analysis.laws.evaluate import evaluate, float64_on_cpu
 from isoflop.analysis.solver.certificate import certify, same_optimum
 from isoflop.analysis.solver.solver import LEAST_SQUARES, FitProblem, Pull, huber, solve
 from isoflop.analysis.solver.starts import box_starts
-from tests.analysis.conftest import BESIROGLU, spread_runs
+from tests.support.surfaces import BESIROGLU, spread_runs
 
 
 def design(

@@ -11,40 +11,12 @@ import pytest
 
 from isoflop.analysis import FitOptions, LawFit, RunTable, find_law, fit, table_of
 from isoflop.analysis.laws.evaluate import evaluate
-from tests.analysis.conftest import BESIROGLU
+from tests.support.surfaces import BESIROGLU
+from tests.support.true_laws import TRUTH, isoflop, simulate, spread
 
 NAMES = ("E", "A", "alpha", "B", "beta")
 EXPONENT = BESIROGLU[4] / (BESIROGLU[2] + BESIROGLU[4])
 FAST = FitOptions(bootstrap=0, starts=16)
-TRUTH = {
-    "chinchilla": BESIROGLU,
-    "gadre": np.array([1.87, 520.8, 1487.7, 0.3527]),
-    "kaplan": np.array([6.4e13, 0.076, 1.8e13, 0.103]),
-    "kaplan_compute": np.array([2.7e28, 0.05]),
-    "maximum": BESIROGLU,
-    "muennighoff": np.array([1.869, 520.8, 1487.7, 0.35266, 15.4, 5.3]),
-    "power_mean": np.append(BESIROGLU, 2.0),
-    "product": np.array([1.8, 3e3, 0.15, 0.2]),
-}
-"""True parameters a law; `general` has none that runs could tell."""
-
-
-def isoflop(budgets: int = 6, sizes: int = 9) -> tuple[np.ndarray, np.ndarray]:
-    """N and D of an IsoFLOP grid from 1e18 to 1e21 FLOPs, sizes over a factor of 100 about D = 20 N."""
-    C, ratio = (
-        x.ravel() for x in np.meshgrid(np.geomspace(1e18, 1e21, budgets), np.geomspace(0.1, 10, sizes))
-    )
-    N = ratio * np.sqrt(C / 120)
-    return N, C / 6 / N
-
-
-def spread(R: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """N and D drawn independently over the range of Hoffmann et al.'s."""
-    rng = np.random.default_rng([seed, 7])
-    return (
-        np.exp(rng.uniform(np.log(4e7), np.log(1.6e10), R)),
-        np.exp(rng.uniform(np.log(1e9), np.log(3e11), R)),
-    )
 
 
 def near_one_size() -> tuple[np.ndarray, np.ndarray]:
@@ -69,22 +41,6 @@ BAD: dict[str, tuple[Design, set[str]]] = {
     "as many runs as parameters": (lambda: spread(5), set(NAMES)),
 }
 """Designs that cannot tell some parameters, and which these are at least."""
-
-
-def simulate(
-    N: np.ndarray, D: np.ndarray, sd: np.ndarray | float, seed: int, name: str = "chinchilla"
-) -> pd.DataFrame:
-    """Runs on the true surface of a law, with log-normal noise: `sd` is one number or one a run."""
-    rng = np.random.default_rng([seed, 11])
-    columns = {"n_params": N, "n_tokens": D}
-    extra: tuple[np.ndarray, ...] = ()
-    if name == "muennighoff":
-        columns["n_tokens_unique"] = D / rng.choice([1, 2, 4, 10, 30, 60], len(D))
-        extra = (columns["n_tokens_unique"],)
-    if name == "kaplan_compute":
-        extra = (6 * N * D,)
-    loss = evaluate(find_law(name), TRUTH[name], N, D, *extra) * np.exp(sd * rng.standard_normal(len(N)))
-    return pd.DataFrame({**columns, "loss": loss})
 
 
 def with_outliers(seed: int) -> pd.DataFrame:

@@ -29,7 +29,7 @@ from isoflop.analysis.uncertainty.identifiability import identify
 from isoflop.analysis.uncertainty.profiles import Quantity, profiles
 from isoflop.analysis.uncertainty.resampling import cells_of, resample, trunks_of
 from isoflop.analysis.uncertainty.seed_noise import noise_scale
-from tests.analysis.conftest import BESIROGLU, spread_runs
+from tests.support.surfaces import BESIROGLU, spread_runs
 
 LEAST = FitOptions(loss="mse", bootstrap=0, starts=16)
 

@@ -11,8 +11,8 @@ import pytest
 from isoflop.base.errors import UserError
 from isoflop.commands import fit
 from isoflop.commands.plan import run
-from tests.analysis.conftest import spread_runs
 from tests.support import simulate
+from tests.support.surfaces import spread_runs
 
 
 @pytest.fixture(scope="module")

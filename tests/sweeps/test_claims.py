@@ -33,6 +33,7 @@ from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.sweeps.workers.worker import Worker
 from isoflop.train.device import Device
 from isoflop.train.spec import CellSpec, Segment
+from tests.support.heartbeats import write_heartbeat
 from tests.support.small import small_recipe
 from tests.support.stand_in import wait_until
 
@@ -86,13 +87,6 @@ def test_a_claim_taken_over_is_no_more_its_first_workers(tmp_path: Path) -> None
     assert other.held(theirs)
     assert other.release(theirs)
     assert slow.take("task") == Claim("task", "slow", 1)
-
-
-def write_heartbeat(folder: Path, name: str, count: int) -> None:
-    """A sign of life of a worker on another machine."""
-    folder.mkdir(exist_ok=True)
-    process = ProcessIdentity(name, "elsewhere", 1, "another machine", "0")
-    (folder / f"{name}.json").write_text(json.dumps(to_json(Heartbeat(process, count))))
 
 
 def test_a_worker_is_gone_when_its_heartbeat_stands_still_for_the_lease(tmp_path: Path) -> None:

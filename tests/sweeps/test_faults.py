@@ -19,10 +19,10 @@ from isoflop.sweeps.grids.config import Rates, SweepConfig
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.workers.options import WorkerOptions
 from tests.support.disk import Disk, FullDisk, Network, PowerCut
+from tests.support.heartbeats import write_heartbeat
+from tests.support.in_process import Runner
 from tests.support.pretended import pretend
 from tests.support.tables import read_rows, timeless
-from tests.sweeps.conftest import Runner
-from tests.sweeps.test_claims import write_heartbeat
 
 __all__ = ["pretend"]
 

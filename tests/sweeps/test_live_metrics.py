@@ -14,8 +14,8 @@ from isoflop.sweeps.workers import execute as executing
 from isoflop.train.data.corpus import Corpus
 from isoflop.train.result import curve
 from isoflop.train.spec import CellSpec
+from tests.support.in_process import Runner
 from tests.support.small import small_recipe
-from tests.sweeps.conftest import Runner
 
 
 def test_training_logs_what_it_files(

@@ -24,9 +24,9 @@ from isoflop.sweeps.stage import Snapshot, train_cells
 from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.data.corpus import Corpus
 from tests.support.chaos import chaos
+from tests.support.in_process import Runner
 from tests.support.stand_in import wait_until
 from tests.support.tables import read_rows, timeless
-from tests.sweeps.conftest import Runner
 
 pytestmark = pytest.mark.slow
 

@@ -13,11 +13,11 @@ from isoflop.sweeps.grids.adaptive import Adaptive
 from isoflop.sweeps.grids.config import SweepConfig, load_config
 from isoflop.sweeps.output_folder import LONGEST, default_folder
 from isoflop.train.data.corpus import prepare
+from tests.support.in_process import Runner
 from tests.support.pretended import pretend
 from tests.support.pseudo_english import pseudo_english
 from tests.support.small import small_sweep
 from tests.support.tables import read_rows
-from tests.sweeps.conftest import Runner
 
 __all__ = ["pretend"]
 

@@ -26,9 +26,9 @@ from isoflop.train.data.corpus import Corpus
 from isoflop.train.device import Device
 from isoflop.train.execution import Execution
 from isoflop.train.spec import CellSpec, Recipe, Segment
+from tests.support.in_process import Refuse, Runner
 from tests.support.small import small_model, small_recipe
 from tests.support.tables import read_rows, timeless
-from tests.sweeps.conftest import Refuse, Runner
 
 SOLO = Execution()
 

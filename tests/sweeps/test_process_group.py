@@ -18,8 +18,8 @@ from isoflop.sweeps.workers import child
 from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.data.corpus import Corpus
 from isoflop.train.execution import Execution
+from tests.support.in_process import Runner
 from tests.support.stand_in import wait_until
-from tests.sweeps.conftest import Runner
 
 OPTIONS = WorkerOptions(Execution(devices=2, nodes=2), checkpoint_minutes=0.01)
 

@@ -18,9 +18,9 @@ from isoflop.sweeps.trackers.wandb_run import report_run
 from isoflop.train.data.corpus import Corpus
 from isoflop.train.result import CellResult, unfinished
 from isoflop.train.spec import CellSpec
+from tests.support.in_process import Runner
 from tests.support.made_up import make_store
 from tests.support.small import small_recipe
-from tests.sweeps.conftest import Runner
 
 OTHER = "0.99.0"
 

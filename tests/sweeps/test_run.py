@@ -18,8 +18,8 @@ from isoflop.sweeps.queue.task import Task
 from isoflop.train.data.corpus import Corpus
 from isoflop.train.loop import Trained, TrainingRun, run_segment
 from isoflop.train.spec import Segment
+from tests.support.in_process import Runner
 from tests.support.tables import read_rows, timeless
-from tests.sweeps.conftest import Runner
 
 
 def losses(rows: list[dict[str, str]]) -> dict[str, str]:

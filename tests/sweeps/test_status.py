@@ -13,10 +13,10 @@ from isoflop.sweeps.grids.config import Rates, SweepConfig
 from isoflop.sweeps.progress.status import read_status
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.queue.task import Task
-from tests.cli.test_light_imports import command as code_of
-from tests.cli.test_light_imports import loaded
+from tests.support.imports import command as code_of
+from tests.support.imports import loaded
+from tests.support.in_process import Refuse, Runner
 from tests.support.pretended import pretend
-from tests.sweeps.conftest import Refuse, Runner
 
 __all__ = ["pretend"]
 

@@ -18,7 +18,7 @@ from isoflop.train.loop import Trained, TrainingRun, run_segment
 from isoflop.train.result import Clock, curve, measured, unfinished
 from isoflop.train.spec import AdamW, CellSpec, Recipe, Schedule, Segment
 from tests.support.examples import examples
-from tests.train.test_step import same
+from tests.support.trees import same
 
 
 def in_parts(whole: Segment, cuts: list[int], corpus: Corpus, folder: Path) -> tuple[np.ndarray, Trained]:

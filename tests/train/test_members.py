@@ -25,7 +25,7 @@ from isoflop.train.loop import (
 )
 from isoflop.train.spec import Recipe, Segment
 from isoflop.train.step import programs
-from tests.train.test_step import leaves, same
+from tests.support.trees import leaves, same
 
 STEPS = 40
 

@@ -28,7 +28,7 @@ from isoflop.train.spec import (
 )
 from isoflop.train.step import TrainState, programs
 from tests.support.small import small_model, small_recipe
-from tests.train.test_step import leaves
+from tests.support.trees import leaves
 
 WIDTHS = (16, 128)
 STEPS = 4

@@ -22,6 +22,7 @@ from isoflop.train.loss import mean_loss
 from isoflop.train.spec import CellSpec, Recipe, Segment
 from isoflop.train.step import TrainState, programs
 from tests.support.small import BATCH, CONTEXT, small_model
+from tests.support.trees import leaves, same
 
 GOLDEN = {0: 5.545177, 1: 5.526695, 39: 1.986655}
 
@@ -45,18 +46,6 @@ def take_steps(
     copy = jax.tree.map(jnp.copy, state)  # the program takes its argument's memory
     after, metrics = programs(recipe).train(copy, windows, index, rates, np.float32(decay), n)
     return after, np.asarray(metrics["loss"])
-
-
-def leaves(tree: Any) -> dict[str, np.ndarray]:
-    """Arrays by their path."""
-    flat = jax.tree_util.tree_flatten_with_path(tree)[0]
-    return {jax.tree_util.keystr(path): np.asarray(x) for path, x in flat}
-
-
-def same(a: Any, b: Any) -> bool:
-    """Whether two trees are equal bit by bit."""
-    x, y = leaves(a), leaves(b)
-    return x.keys() == y.keys() and all(x[k].tobytes() == y[k].tobytes() for k in x)
 
 
 @pytest.fixture(scope="module")
