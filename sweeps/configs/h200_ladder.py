@@ -1,6 +1,10 @@
 """The ladder for one GPU: five IsoFLOP curves on the prose of Debian's documentation, 1e13 to 1e15 FLOPs.
 
-isoflop plan h200-ladder --no-calibration   the grid and its price
+    isoflop sweep h200-ladder
+    isoflop plan h200-ladder --no-calibration    the grid and its price
+
+Cost: FLOPs and disk as the plan says; time on a GPU not measured yet (docs/accelerators.md).
+Numbers to expect: not measured yet.
 
 The centre is the demo's optimum (some 34 thousand parameters without embeddings at 1e12 FLOPs) carried on
 with an exponent of .45, and one size up, so that six sizes stand two below the expected minimum and three

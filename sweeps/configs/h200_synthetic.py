@@ -1,5 +1,11 @@
 """The ladder for one GPU on data without end and with a known floor: a Markov chain, 1e14 to 1e16 FLOPs.
 
+    isoflop sweep h200-synthetic
+    isoflop plan h200-synthetic --no-calibration    the grid and its price
+
+Cost: FLOPs and disk as the plan says; time on a GPU not measured yet (docs/accelerators.md).
+Numbers to expect: not measured yet; the floor is the chain's entropy, which the report draws.
+
 Its 262,144 contexts are facts of some 100 bits each, met as often as Zipf's law says: 1,200 of them are half
 of all that is met, 23 thousand nine tenths, 103 thousand 99 hundredths (the rarest of those once in 4 million
 ids). So a model of 1e5 to 1e7 parameters has no room for all, and 1e7 to 1e9 ids don't show all often enough.
