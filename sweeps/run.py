@@ -164,7 +164,8 @@ class Sweep:
 def _row_warnings(rows: Sequence[Row]) -> list[str]:
     """The cells that did not finish, and those that finished and learnt nothing."""
     lost = [
-        f"width {row.d_model} at {row.budget:.3g} FLOPs is {row.status}: {row.reason or 'see worker.log'}"
+        f"width {row.d_model} at {row.budget:.3g} FLOPs{row.axes and ', '}{row.axes} is {row.status}: "
+        f"{row.reason or 'see worker.log'}"
         for row in rows
         if not row.is_finished
     ]

@@ -68,6 +68,8 @@ def numbers(hint: Any, value: Any) -> Iterator[tuple[type, Bounds, Callable[[Any
         yield from (found for arg in args for found in numbers(arg, value))
     elif origin is tuple:
         for i, part in enumerate(args[:1] if args[1:] == (...,) else args):
+            if i == len(value):  # such as axes, of which the config has none
+                break
             for kind, allowed, put in numbers(part, value[i]):
                 yield kind, allowed, lambda n, i=i, put=put: (*value[:i], put(n), *value[i + 1 :])
 
