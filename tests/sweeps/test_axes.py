@@ -18,7 +18,7 @@ from isoflop.sweeps.plan import make_plan
 from isoflop.sweeps.progress.status import read_status
 from isoflop.sweeps.queue.store import Store
 from isoflop.train.data.corpus import Corpus
-from tests.sweeps.conftest import Runner
+from tests.support.in_process import Runner
 
 
 def varied(config: SweepConfig, **axes: tuple[Any, ...]) -> SweepConfig:
