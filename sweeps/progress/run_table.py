@@ -44,38 +44,35 @@ class CellRows:
         for cell_id, row in self._rows.items():
             if row.is_finished:
                 continue
-            if cell_id in contents.cells and (result := self._read(cell_id)):
-                self._rows[cell_id] = Row(**vars(result), **self._places[cell_id])
-                fresh.append(self._rows[cell_id])
-                continue
-            status, reason = self._status(cell_id, contents, claimed)
+            status, reason = contents.cell_status(cell_id, self.tree.paths[cell_id], claimed), ""
+            try:
+                if status == "finished":
+                    self._rows[cell_id] = Row(**vars(self._result(cell_id)), **self._places[cell_id])
+                    fresh.append(self._rows[cell_id])
+                    continue
+                reason = self._reason(cell_id, status, contents)
+            except CorruptRecordError:  # set aside, to be made again
+                status = "pending"
             if (status, reason) != (row.status, row.reason):
                 self._rows[cell_id] = self._unfinished_row(cell_id, status, reason)
         return fresh
 
-    def _read(self, cell_id: str) -> CellResult | None:
-        try:
-            self.store.checked(self.store.cell(cell_id))
-        except CorruptRecordError:
-            return None
+    def _result(self, cell_id: str) -> CellResult:
+        self.store.checked(self.store.cell(cell_id))
         return from_json(CellResult, self.store.read_json(f"cells/{cell_id}/cell.json")["result"])
 
-    def _status(self, cell_id: str, contents: Contents, claimed: frozenset[str]) -> tuple[str, str]:
-        """The status and the reason of a cell that has no result."""
+    def _reason(self, cell_id: str, status: str, contents: Contents) -> str:
+        """Why a cell is lost; empty while it is not."""
         path = self.tree.paths[cell_id]
-        for segment in path:
-            if segment in contents.diverged and (at := self._diverged_at(segment)) is not None:
-                return "diverged", f"loss not finite at step {at}"
-            if segment in contents.failures and segment in contents.failed_segments:
-                return "failed", self.store.reason(segment, contents.failures[segment])
-        return ("running" if not claimed.isdisjoint(path) else "pending"), ""
-
-    def _diverged_at(self, segment: str) -> int | None:
-        try:
+        if status == "diverged":
+            segment = next(segment for segment in path if segment in contents.diverged)
             self.store.checked(self.store.diverged(segment))
-        except CorruptRecordError:
-            return None
-        return self.store.read_json(f"diverged/{segment}/segment.json")["diverged_at"]
+            at = self.store.read_json(f"diverged/{segment}/segment.json")["diverged_at"]
+            return f"loss not finite at step {at}"
+        if status == "failed":
+            segment = next(segment for segment in path if segment in contents.failed_segments)
+            return self.store.reason(segment, contents.failures[segment])
+        return ""
 
     def _unfinished_row(self, cell_id: str, status: str, reason: str) -> Row:
         result = unfinished(self.planned[cell_id].cell, self.corpus, status, reason)

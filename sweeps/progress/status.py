@@ -13,7 +13,7 @@ from isoflop.analysis.provenance import is_stale
 from isoflop.base.errors import UserError
 from isoflop.base.json_values import content_id
 from isoflop.sweeps.grids.stages import GRID, LAST, RETRY, SHORT, TUNING, short_name
-from isoflop.sweeps.queue.board import BoardSummary, board_summaries
+from isoflop.sweeps.queue.board import PublishedBoard, read_all
 from isoflop.sweeps.queue.heartbeats import Heartbeat, TaskProgress, read_heartbeats
 from isoflop.sweeps.queue.store import Contents, Store
 
@@ -56,13 +56,6 @@ class WorkerState:
     tasks: tuple[TaskProgress, ...]
     silent_seconds: float
 
-    @classmethod
-    def of(cls, heartbeat: Heartbeat, folder: Path) -> WorkerState:
-        """The worker whose heartbeat lies in `folder`."""
-        process = heartbeat.process
-        silent = _silent_seconds(heartbeat, folder)
-        return cls(process.name, process.host, heartbeat.state, heartbeat.tasks, silent)
-
 
 @dataclass(frozen=True)
 class SweepStatus:
@@ -92,8 +85,11 @@ def read_status(folder: Path) -> SweepStatus:
     store = Store(folder)
     sweep = store.facts()
     plan = sweep.get("plan", {})  # not there yet if it was stopped at once
-    contents, boards = store.contents(), board_summaries(store)
-    workers = tuple(WorkerState.of(h, folder / "workers") for h in read_heartbeats(folder / "workers"))
+    contents, boards = store.contents(), read_all(store)
+    workers = tuple(
+        WorkerState(h.process.name, h.process.host, h.state, h.tasks, _silent_seconds(h, folder / "workers"))
+        for h in read_heartbeats(folder / "workers")
+    )
     busy = [worker for worker in workers if worker.silent_seconds < SILENT_SECONDS]
     under_way = {task.segment: task.steps for worker in busy for task in worker.tasks}
     state = FINISHED if _is_finished(store) else _state(folder, len(busy))
@@ -117,16 +113,16 @@ def read_status(folder: Path) -> SweepStatus:
 
 
 def _stages(
-    store: Store, boards: Sequence[BoardSummary], contents: Contents, under_way: Set[str]
+    store: Store, boards: Sequence[PublishedBoard], contents: Contents, under_way: Set[str]
 ) -> tuple[StageStatus, ...]:
     """Each stage that sweeps have, in their order."""
     cells: dict[str, dict[str, str]] = {name: {} for name in SHORT.values()}
-    for board in boards:
+    for board, _, is_up in boards:
         own = cells.setdefault(short_name(board.stage), {})
         for cell in board.cells:
-            status = _cell_status(board.path(cell), cell, contents, under_way)
+            status = contents.cell_status(cell, board.tree.paths[cell], under_way)
             # A board that was taken down asks for nothing: what it lacks another has, or nobody wants.
-            if board.is_up or status not in ("pending", "running"):
+            if is_up or status not in ("pending", "running"):
                 own[cell] = status
     planned = _planned(store)
     return tuple(
@@ -134,20 +130,10 @@ def _stages(
     )
 
 
-def _cell_status(path: Sequence[str], cell: str, contents: Contents, under_way: Set[str]) -> str:
-    if cell in contents.cells:
-        return "finished"
-    if not contents.diverged.isdisjoint(path):
-        return "diverged"
-    if not contents.failed_segments.isdisjoint(path):
-        return "failed"
-    return "pending" if under_way.isdisjoint(path) else "running"
-
-
 def _planned(store: Store) -> dict[str, int | None]:
     """Cells of each stage by the config; None where results decide."""
     config = store.config()
-    adaptive = str(store.facts().get("kind", "")).startswith("adaptive")
+    adaptive = store.facts()["kind"].startswith("adaptive")
     checks, variants = 3 if config.checks else 0, len(config.variants)
     return {
         SHORT[TUNING]: variants * len(config.rates.tried) * len(config.rates.anchors),
@@ -174,29 +160,30 @@ def _state(folder: Path, workers: int) -> str:
     return f"stopped: run it again to go on{left}"
 
 
-def _flops_done(boards: Sequence[BoardSummary], contents: Contents, under_way: Mapping[str, int]) -> int:
+def _flops_done(boards: Sequence[PublishedBoard], contents: Contents, under_way: Mapping[str, int]) -> int:
     """FLOPs of the segments that are filed, and of those under way as far as they are."""
-    segments = {name: cost for board in boards for name, cost in board.segments.items()}
+    flops = {name: cost for published in boards for name, cost in published.flops.items()}
+    segments = {name: s for published in boards for name, s in published.board.tree.segments.items()}
     over = contents.segments | contents.diverged
-    return sum(cost.flops for name, cost in segments.items() if name in over) + sum(
-        segments[name].flops * steps // segments[name].steps
+    return sum(cost for name, cost in flops.items() if name in over) + sum(
+        flops[name] * steps // (segments[name].stop - segments[name].start)
         for name, steps in under_way.items()
         if name in segments and name not in over
     )
 
 
-def _flops_total(boards: Sequence[BoardSummary], contents: Contents, plan: dict[str, Any]) -> int:
+def _flops_total(boards: Sequence[PublishedBoard], contents: Contents, plan: dict[str, Any]) -> int:
     """FLOPs of what has been put up, and the plan's price of the stages that have not."""
     over = contents.segments | contents.diverged
-    segments = {
-        name: cost.flops
-        for board in boards
-        for name, cost in board.segments.items()
-        if board.is_up or name in over
+    flops = {
+        name: cost
+        for published in boards
+        for name, cost in published.flops.items()
+        if published.is_up or name in over
     }
-    begun = {short_name(board.stage) for board in boards}
+    begun = {short_name(published.board.stage) for published in boards}
     to_come = (name for stage, prices in PRICES.items() if SHORT[stage] not in begun for name in prices)
-    return sum(segments.values()) + sum(plan.get(name, 0) for name in to_come)
+    return sum(flops.values()) + sum(plan.get(name, 0) for name in to_come)
 
 
 def _seconds_left(store: Store, contents: Contents, flops: int, workers: int) -> float | None:

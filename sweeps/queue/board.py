@@ -139,23 +139,25 @@ def publish(board: Board, store: Store) -> None:
     misnamed = [name for name, cell in board.cells.items() if name != cell.cell_id]
     if misnamed:
         raise ValueError(f"stage {board.stage}: {misnamed[0]} is no cell_id of the cell it names")
-    recipes: dict[Recipe, int] = {}
-    number = lambda recipe: recipes.setdefault(recipe, len(recipes))  # noqa: E731  # a counter of this table
+    # Thousands of cells and segments share some recipes: each is written once, and named by its number.
+    numbers: dict[Recipe, int] = {}
     segments = [
-        [name, number(s.recipe), s.start, s.stop, s.total, s.parent, s.flops]
+        [name, numbers.setdefault(s.recipe, len(numbers)), s.start, s.stop, s.total, s.parent]
         for name, s in board.tree.segments.items()
     ]
     cells = [
-        [name, number(c.recipe), c.steps, c.split, c.eval_windows, board.tree.paths[name][-1]]
+        [name, numbers.setdefault(c.recipe, len(numbers)), c.steps, c.split, c.eval_windows]
         for name, c in board.cells.items()
     ]
     value = {
         "stage": board.stage,
         "corpus": board.corpus,
         "keep": board.keep,
-        "recipes": [to_json(recipe) for recipe in recipes],
+        "recipes": [to_json(recipe) for recipe in numbers],
         "segments": segments,
         "cells": cells,
+        "flops": {name: segment.flops for name, segment in board.tree.segments.items()},
+        "last_segments": {name: board.tree.paths[name][-1] for name in board.cells},
     }
     store.write_text(f"board/{board.name}", json.dumps(value))
 
@@ -165,72 +167,36 @@ def is_up(board: Board, store: Store) -> bool:
     return (store.path / "board" / board.name).exists()
 
 
-def read(store: Store, name: str) -> Board | None:
-    """A board by its name; None if it was taken down."""
+class PublishedBoard(NamedTuple):
+    """A board as its file has it. `flops`: of each segment, which to count anew would load its architecture;
+    `is_up`: whether it was not taken down."""
+
+    board: Board
+    flops: dict[str, int]
+    is_up: bool
+
+
+def read(store: Store, name: str) -> PublishedBoard | None:
+    """The board in the file of that name; None if it is there no more."""
     try:
         value: dict[str, Any] = json.loads((store.path / "board" / name).read_text())
     except (FileNotFoundError, ValueError):
         return None
     recipes = [from_json(Recipe, recipe) for recipe in value["recipes"]]
-    tree = Tree()
-    for segment, recipe, start, stop, total, parent, _ in value["segments"]:
-        tree.segments[segment] = Segment(recipes[recipe], start, stop, total, parent)
-    cells = {}
-    for cell, recipe, steps, split, windows, _ in value["cells"]:
-        cells[cell] = CellSpec(recipes[recipe], steps, split, windows)
+    tree = Tree({name: Segment(recipes[recipe], *rest) for name, recipe, *rest in value["segments"]})
+    cells = {name: CellSpec(recipes[recipe], *rest) for name, recipe, *rest in value["cells"]}
     board = Board(value["stage"], tree, cells, value["keep"], value["corpus"])
-    for cell, *_, last in value["cells"]:
-        tree.paths[cell] = board.path(last)
-    return board
+    tree.paths.update({cell: board.path(last) for cell, last in value["last_segments"].items()})
+    return PublishedBoard(board, value["flops"], is_up=not name.startswith("."))
+
+
+def read_all(store: Store) -> list[PublishedBoard]:
+    """Every board of the sweep so far, those that were taken down included."""
+    names = sorted(file.name for file in (store.path / "board").glob("*.json"))
+    return [published for name in names if (published := read(store, name))]
 
 
 def take_down(store: Store, name: str) -> None:
     """The stage is over: workers see its board no more."""
     with contextlib.suppress(FileNotFoundError):  # another did so first
         (store.path / "board" / name).replace(store.path / "board" / f".{name}")
-
-
-class SegmentCost(NamedTuple):
-    """What a segment costs, and its steps."""
-
-    flops: int
-    steps: int
-
-
-class BoardSummary(NamedTuple):
-    """A board that is or was up, without its recipes: of each segment its cost and its parent, of each cell
-    its last segment."""
-
-    stage: str
-    is_up: bool
-    segments: dict[str, SegmentCost]
-    parents: dict[str, str | None]
-    cells: dict[str, str]
-
-    def path(self, cell: str) -> list[str]:
-        """The cell's segments, the last one first."""
-        path = [self.cells[cell]]
-        while parent := self.parents[path[-1]]:
-            path.append(parent)
-        return path
-
-
-def board_summaries(store: Store) -> list[BoardSummary]:
-    """Every board of the sweep so far, those that were taken down included."""
-    found = []
-    for file in sorted((store.path / "board").glob("*.json")):
-        try:
-            value = json.loads(file.read_text())
-        except (FileNotFoundError, ValueError):
-            continue
-        rows = value["segments"]
-        found.append(
-            BoardSummary(
-                stage=value["stage"],
-                is_up=not file.name.startswith("."),
-                segments={name: SegmentCost(flops, b - a) for name, _, a, b, _, _, flops in rows},
-                parents={name: parent for name, _, _, _, _, parent, _ in rows},
-                cells={cell: last for cell, *_, last in value["cells"]},
-            )
-        )
-    return found

@@ -24,6 +24,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -37,7 +38,7 @@ from isoflop.base.json_values import from_json, to_json
 from isoflop.sweeps.grids.config import SweepConfig
 from isoflop.train.spec import RESULTS_VERSION, DataSpec
 
-FORMAT = 2
+FORMAT = 3
 
 GRID = "fixed grid"
 """Kind of a sweep whose cells are planned before anything is trained."""
@@ -65,6 +66,16 @@ class Contents:
         """Segments that nothing can go on from: diverged, or failed as often as they are tried."""
         return {*self.diverged, *(s for s, tries in self.failures.items() if tries >= MAX_TRIES)}
 
+    def cell_status(self, cell_id: str, path: Sequence[str], claimed: Set[str]) -> str:
+        """What has become of a cell of that `path` of segments, some of which may be `claimed` by workers."""
+        if cell_id in self.cells:
+            return "finished"
+        if not self.diverged.isdisjoint(path):
+            return "diverged"
+        if not self.failed_segments.isdisjoint(path):
+            return "failed"
+        return "pending" if claimed.isdisjoint(path) else "running"
+
 
 class Store:
     """The folder at `path`."""
@@ -78,8 +89,8 @@ class Store:
         corpus than the one that it was trained on."""
         store = cls(path)
         store.refuse(config, kind)
-        if corpus:
-            store.refuse_corpus(corpus)
+        if corpus and (path / "sweep.json").exists():
+            store._refuse_corpus(corpus)
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -91,7 +102,6 @@ class Store:
         elif store.config() != config:  # more budgets: there is more to do
             (path / "summary.json").unlink(missing_ok=True)
             store.note("config", to_json(config))
-        store.note("kind", kind)
         if corpus:
             store.note("corpus", to_json(corpus))
         return store
@@ -112,8 +122,7 @@ class Store:
             if self._is_torn(head):
                 self.set_aside(head, "no JSON")
             else:
-                self._refuse_another(config)
-                self._refuse_another_kind(kind)
+                self._refuse_another(config, kind)
         if self.path.exists() and not (self.path.is_dir() and os.access(self.path, os.W_OK)):
             raise UserError(f"can't write to {self.path}: choose another folder with --out")
 
@@ -122,29 +131,20 @@ class Store:
         others = [path for path in self.path.iterdir() if not path.name.startswith(".sweep.json.")]
         return bool(others) and not any(path.name in ("segments", "sweep.json") for path in others)
 
-    def refuse_corpus(self, corpus: DataSpec) -> None:
-        """Raises `UserError` if what the folder holds was trained on other tokens of the same name."""
-        if not (self.path / "sweep.json").exists():
-            return
-        there = self.facts().get("corpus")
-        if there is None and (self.path / "summary.json").exists():  # from before the corpus was noted
-            there = self.read_json("summary.json").get("dataset")
-        if there and there.get("digest") not in (None, corpus.digest):
-            raise UserError(
-                f"{self.path} was trained on other text: what {corpus.source} names has changed since (its "
-                f"tokens' digest is {there['digest']} there and {corpus.digest} here): restore the text, or "
-                "choose another folder with --out"
-            )
-
     def config(self) -> SweepConfig:
         """The config that the folder was made for."""
         return from_json(SweepConfig, self.facts()["config"])
 
     def facts(self) -> dict[str, Any]:
-        """What sweep.json holds. `UserError` if it isn't there or isn't a sweep's."""
+        """What sweep.json holds. `UserError` if it isn't there, isn't a sweep's, or has another format."""
         facts = self.read_json("sweep.json")
         if not (isinstance(facts, dict) and isinstance(facts.get("config"), dict) and "name" in facts):
             raise UserError(f"{self.path / 'sweep.json'} is not a sweep's: choose another folder with --out")
+        if facts.get("format") != FORMAT:
+            raise UserError(
+                f"{self.path} was made by another version of isoflop, in another format: choose another "
+                "folder, or go on with that version"
+            )
         return facts
 
     def note(self, key: str, value: Any) -> None:
@@ -299,24 +299,20 @@ class Store:
             return True
         return False
 
-    def _refuse_another_kind(self, kind: str) -> None:
-        """Where the kind was not noted yet the boards say it: only an adaptive sweep has rounds."""
-        boards = self.path / "board"
-        theirs = self.facts().get("kind")
-        if theirs is None and boards.is_dir():
-            rounds = any(f.name.lstrip(".").startswith("round-") for f in boards.iterdir())
-            alike = rounds == kind.startswith("adaptive")
-            theirs = kind if alike else "adaptive sweep" if rounds else GRID
-        if theirs not in (None, kind):
+    def _refuse_corpus(self, corpus: DataSpec) -> None:
+        """Raises `UserError` if what the folder holds was trained on other tokens of the same name."""
+        there = self.facts().get("corpus")  # none yet where its first run was stopped at once
+        if there and there["digest"] != corpus.digest:
             raise UserError(
-                f"{self.path} holds a sweep of another kind, {theirs} there and {kind} here, whose run table "
-                "this one would replace: choose another folder with --out"
+                f"{self.path} was trained on other text: what {corpus.source} names has changed since (its "
+                f"tokens' digest is {there['digest']} there and {corpus.digest} here): restore the text, or "
+                "choose another folder with --out"
             )
 
-    def _refuse_another(self, config: SweepConfig) -> None:
+    def _refuse_another(self, config: SweepConfig, kind: str) -> None:
         facts = self.facts()
         made_by = facts.get("results_version")
-        if facts.get("format") != FORMAT or made_by != RESULTS_VERSION:
+        if made_by != RESULTS_VERSION:
             raise UserError(
                 f"{self.path} was made by another version of isoflop (its results' version is {made_by}, "
                 f"this one's {RESULTS_VERSION}), whose numbers this one's may not be mixed with: choose "
@@ -334,4 +330,9 @@ class Store:
             raise UserError(
                 f"{self.path} holds another sweep: {what}{more}: choose another folder with --out, or go on "
                 "with that sweep by the config it was made for (its sweep.json has it)"
+            )
+        if facts["kind"] != kind:
+            raise UserError(
+                f"{self.path} holds a sweep of another kind, {facts['kind']} there and {kind} here, whose "
+                "run table this one would replace: choose another folder with --out"
             )

@@ -133,10 +133,9 @@ class Worker:
         self.others_hold = False
         for name in list_names(self.store.path / "board"):
             if name not in self.boards and (read := boards.read(self.store, name)):
-                self.boards[name] = read
-                refuse_too_large(
-                    (s.recipe for s in read.tree.segments.values()), self.device, self.options.execution
-                )
+                self.boards[name] = read.board
+                recipes = (segment.recipe for segment in read.board.tree.segments.values())
+                refuse_too_large(recipes, self.device, self.options.execution)
             board = self.boards.get(name)
             pack = self._pack_from(board) if board else []
             if pack:

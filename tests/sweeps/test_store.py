@@ -40,6 +40,14 @@ def test_a_folder_of_before_a_field_was_there_is_the_same_sweep(config: SweepCon
         Store.open(tmp_path, config.with_options(retries=1))
 
 
+@pytest.mark.parametrize("fact", ["format", "results_version"])
+def test_a_folder_of_another_version_is_refused(config: SweepConfig, tmp_path: Path, fact: str) -> None:
+    store = Store.open(tmp_path, config)
+    store.write_json("sweep.json", store.facts() | {fact: 0})
+    with pytest.raises(UserError, match="was made by another version of isoflop"):
+        Store.open(tmp_path, config)
+
+
 def test_numbers_of_a_refusal_are_short(config: SweepConfig, tmp_path: Path) -> None:
     Store.open(tmp_path, config.with_options(budgets=(1e11, 1.6e11)))
     with pytest.raises(
