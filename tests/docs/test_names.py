@@ -13,7 +13,8 @@ from tests.docs.commands import PAGES, ROOT
 PACKAGES = "base|models|train|sweeps|analysis|isoflop|benchmarks|tests|docs"
 FILE = re.compile(rf"(?<![\w./])((?:{PACKAGES})/[\w./-]+\.(?:py|md|png|csv|json))(?:: (\w+))?")
 FOLDER = re.compile(rf"`((?:{PACKAGES})/(?:[\w-]+/)*)`")
-LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 DOTTED = re.compile(r"(?<![\w/-])isoflop(?:\.[A-Za-z_]\w*)+")
 PLACEHOLDER = re.compile(r"NAME|results/h200-ladder")
 """In names of files and folders that a reader is to make."""
@@ -22,7 +23,7 @@ PLACEHOLDER = re.compile(r"NAME|results/h200-ladder")
 def missing(page: Path) -> list[str]:
     """What a page names and is not there."""
     text = page.read_text(encoding="utf-8")
-    absent = [link for link in LINK.findall(text) if not (page.parent / link).exists()]
+    absent = [f"{file}#{part}" for file, part in LINK.findall(text) if not leads(page, file, part)]
     folders = [folder for folder in FOLDER.findall(text) if not PLACEHOLDER.search(folder)]
     absent += [folder for folder in folders if not (ROOT / folder).is_dir()]
     for file, name in FILE.findall(text):
@@ -34,6 +35,15 @@ def missing(page: Path) -> list[str]:
         elif name and not re.search(rf"^(?:class |def )?{name}\b", path.read_text(), re.MULTILINE):
             absent.append(f"{file}: {name}")
     return absent + [name for name in sorted(set(DOTTED.findall(text))) if not resolves(name)]
+
+
+def leads(page: Path, file: str, part: str) -> bool:
+    """Whether a link's file exists, and has the heading that the link names after `#`."""
+    target = page.parent / file if file else page
+    if not target.exists() or not part:
+        return target.exists()
+    headings = HEADING.findall(target.read_text(encoding="utf-8"))
+    return part in {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 def resolves(name: str) -> bool:
@@ -59,5 +69,7 @@ def test_what_a_page_names_exists(page: Path) -> None:
 
 def test_a_wrong_name_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("`train/gone.py`, `train/spec.py: Gone`, `base/gone/`, [x](gone.md), isoflop.train.gone")
-    assert len(missing(page)) == 5
+    page.write_text(
+        "`train/gone.py`, `train/spec.py: Gone`, `base/gone/`, [x](gone.md), [y](#gone), isoflop.train.gone"
+    )
+    assert len(missing(page)) == 6
