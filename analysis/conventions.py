@@ -30,6 +30,16 @@ class Conventions:
     columns: dict[str, str] = field(default_factory=dict)
     """Columns that are called otherwise in the source, by the names used here."""
 
+    @property
+    def unit(self) -> str:
+        """The unit of the losses for an axis or a caption: `nats per token` and the like, or `as given`."""
+        return self.loss_unit or "as given"
+
+    @property
+    def nats(self) -> str:
+        """The unit after a difference of losses, with a space before it; empty where it is not known."""
+        return " nats" if self.unit.startswith("nats") else ""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FitConventions(Conventions):

@@ -8,6 +8,7 @@ from typing import Any
 
 NONE = "–"
 """What a page shows where there is no number."""
+SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
 def compact(value: Any) -> str:
@@ -24,6 +25,22 @@ def compact(value: Any) -> str:
 def brief(value: float | None) -> str:
     """Four significant digits in plain characters, for a terminal; `-` for None and NaN."""
     return "-" if value is None or math.isnan(value) else f"{value:.4g}"
+
+
+def short(x: float) -> str:
+    """Three significant digits of a count, for a page or a figure: 12.3k, 4.5M, 70B."""
+    for size, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(x) >= size * 0.9995:
+            return f"{x / size:.3g}{suffix}"
+    return f"{x:.3g}"
+
+
+def power(x: float) -> str:
+    """Two significant digits of FLOPs, for a page or a figure: 1.3×10¹²."""
+    exponent = int(f"{x:.1e}".partition("e")[2])
+    mantissa = f"{x / 10.0**exponent:.2g}"
+    tens = "10" + str(exponent).translate(SUPERSCRIPT)
+    return tens if mantissa == "1" else f"{mantissa}×{tens}"
 
 
 def number(x: float | None, digits: int = 3) -> str:

@@ -13,7 +13,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from isoflop.analysis.figures.figure_data import FigureData, Hover, Size, marks, run_series
-from isoflop.analysis.figures.style import ACCENT, INK, curve_words, log_axis, power, short, spread
+from isoflop.analysis.figures.style import ACCENT, CURVE_NAMES, INK, log_axis, spread
+from isoflop.base.formatting import power, short
 
 if TYPE_CHECKING:
     from isoflop.analysis.result import LawFit
@@ -103,7 +104,7 @@ class Allocation(FigureData):
         opened = any(m.open_low or m.open_high for m in self.minima[0])
         arrows = " An arrow marks an end of an interval that the runs leave open." if opened else ""
         diamonds = (
-            f" Diamonds: IsoFLOP minima with 95% intervals; minima of {curve_words(self.curve)}.{arrows}"
+            f" Diamonds: IsoFLOP minima with 95% intervals; minima of {CURVE_NAMES[self.curve]}.{arrows}"
         )
         banded = any(line.banded for line in self.lines)
         return (

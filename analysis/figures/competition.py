@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from matplotlib.axes import Axes
 
 from isoflop.analysis.figures.figure_data import FigureData, Hover, Size, marks
-from isoflop.analysis.figures.style import ACCENT, INK, NEUTRAL, power
+from isoflop.analysis.figures.style import ACCENT, INK, NEUTRAL
+from isoflop.base.formatting import power
 
 if TYPE_CHECKING:
     from isoflop.analysis.comparison.competition import Competition, Contender

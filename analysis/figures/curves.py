@@ -10,7 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from isoflop.analysis.figures.figure_data import FigureData, Hover, Size, marks, run_series
-from isoflop.analysis.figures.style import log_axis, power, short, spread
+from isoflop.analysis.figures.style import log_axis, spread
+from isoflop.base.formatting import power, short
 
 if TYPE_CHECKING:
     from isoflop.analysis.run_table import RunTable

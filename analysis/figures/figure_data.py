@@ -13,9 +13,10 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from isoflop.analysis.figures.style import NEUTRAL, RC, budget_colours, canvas, legend_above, power, short
+from isoflop.analysis.figures.style import NEUTRAL, RC, budget_colours, canvas, legend_above
 from isoflop.analysis.isoflops.groups import isoflop_groups
 from isoflop.analysis.run_table import RunTable
+from isoflop.base.formatting import power, short
 
 NARROW = 3.7
 """Inches: the width of a figure on a telephone, where panels stand above each other."""

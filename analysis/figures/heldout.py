@@ -11,18 +11,8 @@ from matplotlib.axes import Axes
 
 from isoflop.analysis.compute import per_token
 from isoflop.analysis.figures.figure_data import FigureData, Hover, Size, marks
-from isoflop.analysis.figures.style import (
-    ACCENT,
-    INK,
-    budget_colours,
-    curve_words,
-    log_axis,
-    loss_unit,
-    nats,
-    power,
-    short,
-    spread,
-)
+from isoflop.analysis.figures.style import ACCENT, CURVE_NAMES, INK, budget_colours, log_axis, spread
+from isoflop.base.formatting import power, short
 
 if TYPE_CHECKING:
     from isoflop.analysis.conventions import Conventions
@@ -72,7 +62,7 @@ class HeldOutBudget(FigureData):
 
     @property
     def _scored(self) -> str:
-        said = f"mean absolute error {self.holdout.mean_abs_error:.4f}{nats(self.conventions)}"
+        said = f"mean absolute error {self.holdout.mean_abs_error:.4f}{self.conventions.nats}"
         if self.holdout.coverage is None:
             return said
         inside = round(self.holdout.coverage * self.holdout.n_held_out)
@@ -91,7 +81,7 @@ class HeldOutBudget(FigureData):
         best = self.best
         minima = (
             "Diamonds: the predicted minimum (open) and the runs' own (filled, by "
-            f"{curve_words(best.curve)})."
+            f"{CURVE_NAMES[best.curve]})."
             if best.n_opt is not None
             else "Diamond: the predicted minimum; the runs themselves bracket none."
         )
@@ -129,5 +119,5 @@ class HeldOutBudget(FigureData):
                 words = [f"{name}\nN = {short(N)}, loss {loss:.4f}"]
                 hover += marks(ax, N, loss, words, name, colour, "D", 7, hollow)
         log_axis(ax, "x", float(self.N_K[0]), float(self.N_K[-1]), "Parameters N")
-        ax.set_ylabel(f"Loss ({loss_unit(self.conventions)})")
+        ax.set_ylabel(f"Loss ({self.conventions.unit})")
         return hover

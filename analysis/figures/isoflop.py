@@ -10,8 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from isoflop.analysis.figures.figure_data import FigureData, Hover, marks, run_series, run_words
-from isoflop.analysis.figures.style import ACCENT, INK, curve_words, log_axis, loss_unit, power, short, spread
+from isoflop.analysis.figures.style import ACCENT, CURVE_NAMES, INK, log_axis, spread
 from isoflop.analysis.isoflops.minima import curve_through
+from isoflop.base.formatting import power, short
 
 if TYPE_CHECKING:
     from isoflop.analysis.result import Budget, LawFit
@@ -94,7 +95,7 @@ class IsoflopCurves(FigureData):
             words = run_words(table, series.rows)
             curves.append(Curve(budget, series.colour, N_R, loss_R, N_M, loss_M, words))
         conventions = table.conventions
-        return cls(tuple(curves), kind, conventions.count_meaning, loss_unit(conventions))
+        return cls(tuple(curves), kind, conventions.count_meaning, conventions.unit)
 
     @property
     def caption(self) -> str:
@@ -105,7 +106,7 @@ class IsoflopCurves(FigureData):
         arrows = " An arrow marks an end of an interval that the runs leave open."
         return (
             "Loss of every run against its size, one colour a training budget. Lines are "
-            f"{curve_words(self.kind)}; diamonds mark their minima{bars} ({good} of {len(self.curves)} "
+            f"{CURVE_NAMES[self.kind]}; diamonds mark their minima{bars} ({good} of {len(self.curves)} "
             f"budget{'s have' if len(self.curves) != 1 else ' has'} one).{without}"
             f"{arrows if any(None in span for span in spans) else ''} N counts {self.count_meaning}."
         )

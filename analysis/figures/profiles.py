@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from isoflop.analysis.figures.figure_data import FigureData, Hover, Size, marks
-from isoflop.analysis.figures.style import ACCENT, INK, NEUTRAL, SOFT, loss_unit
+from isoflop.analysis.figures.style import ACCENT, INK, NEUTRAL, SOFT
 
 if TYPE_CHECKING:
     from isoflop.analysis.result import Interval, LawFit, Profiles
@@ -73,7 +73,7 @@ class ObjectiveProfiles(FigureData):
                 rises_K=np.array(found[name].rises) / found[name].threshold,
                 interval=found[name].interval,
                 bootstrap=boot.get(name),
-                label=f"E ({loss_unit(fit.conventions)})" if name == "E" else UNITS.get(name, name),
+                label=f"E ({fit.conventions.unit})" if name == "E" else UNITS.get(name, name),
             )
             for name in names
         )

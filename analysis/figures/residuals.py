@@ -18,7 +18,7 @@ from isoflop.analysis.figures.figure_data import (
     run_series,
     run_words,
 )
-from isoflop.analysis.figures.style import INK, NEUTRAL, log_axis, nats, spread
+from isoflop.analysis.figures.style import INK, NEUTRAL, log_axis, spread
 from isoflop.analysis.result import probability
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Residuals(FigureData):
         notes, seeds = self.fit.conventions, ""
         if notes.seed_sd_nats is not None:
             seeds = (
-                f"; seeds alone differ by {notes.seed_sd_nats:.4f}{nats(notes)} (pooled over "
+                f"; seeds alone differ by {notes.seed_sd_nats:.4f}{notes.nats} (pooled over "
                 f"{notes.seed_groups} repeated cells)"
             )
         return (

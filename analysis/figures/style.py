@@ -1,10 +1,10 @@
-"""One look for every figure: colours and their dark counterparts, readable axes, words for numbers."""
+"""One look for every figure: colours and their dark counterparts, readable axes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -14,8 +14,7 @@ from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-if TYPE_CHECKING:
-    from isoflop.analysis.conventions import Conventions
+from isoflop.base.formatting import short
 
 INK = "#1d2433"
 SOFT = "#5d6678"
@@ -56,17 +55,12 @@ RC: dict[Any, Any] = {
     "pdf.fonttype": 42,
     "svg.fonttype": "none",  # text stays text: small, and found by a search of the page
 }
-SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
-CURVES = {
+CURVE_NAMES = {
     "parabola": "parabolas in log N by least squares",
     "akima": "Akima interpolants of log loss in log N",
     "argmin": "straight lines from size to size, so the run of least loss",
 }
-
-
-def curve_words(curve: str) -> str:
-    """What an entry of `FitOptions.curve` draws through a budget's runs."""
-    return CURVES[curve]
+"""What an entry of `FitOptions.curve` draws through a budget's runs."""
 
 
 def loss_colours(dark: bool = False) -> LinearSegmentedColormap:
@@ -88,32 +82,6 @@ def dark_colours() -> dict[str, str]:
     last = viridis.N - 1
     brighter = {to_hex(viridis(k)): to_hex(viridis(round(0.35 * last + 0.65 * k))) for k in range(last + 1)}
     return {to_hex(light(k)): to_hex(dark(k)) for k in range(light.N)} | brighter | DARK
-
-
-def short(x: float) -> str:
-    """A count for people: 12.3k, 4.5M, 70B."""
-    for size, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if abs(x) >= size * 0.9995:
-            return f"{x / size:.3g}{suffix}"
-    return f"{x:.3g}"
-
-
-def power(x: float) -> str:
-    """FLOPs for people: 1.3×10¹²."""
-    exponent = int(f"{x:.1e}".partition("e")[2])
-    mantissa = f"{x / 10.0**exponent:.2g}"
-    tens = "10" + str(exponent).translate(SUPERSCRIPT)
-    return tens if mantissa == "1" else f"{mantissa}×{tens}"
-
-
-def loss_unit(conventions: Conventions) -> str:
-    """The unit of a fit's or table's losses: `nats per token`, `nats per byte`, ..., or `as given`."""
-    return conventions.loss_unit or "as given"
-
-
-def nats(conventions: Conventions) -> str:
-    """The unit after a difference of losses, with a space before it; empty where it is not known."""
-    return " nats" if loss_unit(conventions).startswith("nats") else ""
 
 
 def log_ticks(low: float, high: float, most: int = 7) -> list[float]:

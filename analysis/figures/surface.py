@@ -18,17 +18,9 @@ from isoflop.analysis.figures.figure_data import (
     run_series,
     run_words,
 )
-from isoflop.analysis.figures.style import (
-    ACCENT,
-    EQUAL,
-    INK,
-    log_axis,
-    loss_colours,
-    loss_unit,
-    short,
-    spread,
-)
+from isoflop.analysis.figures.style import ACCENT, EQUAL, INK, log_axis, loss_colours, spread
 from isoflop.analysis.isoflops.groups import isoflop_groups
+from isoflop.base.formatting import short
 
 if TYPE_CHECKING:
     from isoflop.analysis.result import LawFit
@@ -78,7 +70,7 @@ class Surface(FigureData):
             else ("", "")
         )
         return (
-            f"Contours of the fitted loss ({loss_unit(self.table.conventions)}) over size and data, runs as "
+            f"Contours of the fitted loss ({self.table.conventions.unit}) over size and data, runs as "
             f"dots{colours}.{frontier}{equal}"
         )
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isoflop.analysis.figures.style import curve_words, nats, power, short
+from isoflop.analysis.figures.style import CURVE_NAMES
 from isoflop.analysis.reporting.tables import Cell, TextTable, flops
-from isoflop.base.formatting import NONE, fixed, interval, joined, number, signed
+from isoflop.base.formatting import NONE, fixed, interval, joined, number, power, short, signed
 
 if TYPE_CHECKING:
     from isoflop.analysis.comparison.competition import Competition, Contender
@@ -134,9 +134,9 @@ def minima_table(data: ReportData) -> TextTable:
         "half-width", "bias of N", "runs",
     )  # fmt: skip
     caption = (
-        f"Approach 2: minima of {curve_words(data.options.curve)}. Centring: where the parabola's vertex "
+        f"Approach 2: minima of {CURVE_NAMES[data.options.curve]}. Centring: where the parabola's vertex "
         "lies among the sizes, 0 in the middle, ±1 at the ends. Width: largest over smallest size. "
-        f"Half-width: the factor on N that costs 0.01{nats(data.table.conventions)}. Bias: what the same "
+        f"Half-width: the factor on N that costs 0.01{data.table.conventions.nats}. Bias: what the same "
         f"curve makes of the fitted surface without noise.{note}"
     )
     return TextTable("IsoFLOP minima", caption, headers, tuple(map(_minimum, budgets)))

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import binom
 
-from isoflop.analysis.figures.style import nats, power, short
 from isoflop.analysis.reporting.rounds import Rounds, rounds_of
 from isoflop.analysis.result import probability
-from isoflop.base.formatting import between, joined, number
+from isoflop.base.formatting import between, joined, number, power, short
 
 if TYPE_CHECKING:
     from isoflop.analysis.reporting.report_data import ReportData
@@ -76,7 +75,7 @@ def held_out(data: ReportData) -> HeldOut | None:
         level=data.options.level,
         mean=float(errors.mean()),
         worst=float(errors.max()),
-        unit=nats(data.table.conventions),
+        unit=data.table.conventions.nats,
     )
 
 

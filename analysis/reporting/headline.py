@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from isoflop.analysis.figures.style import nats, power, short
 from isoflop.analysis.reporting.evidence import doubts, estimate_words, exponent, held_out
 from isoflop.analysis.reporting.rounds import rounds_of
-from isoflop.base.formatting import NONE, between, joined, number, upper
+from isoflop.base.formatting import NONE, between, joined, number, power, short, upper
 
 if TYPE_CHECKING:
     from isoflop.analysis.reporting.report_data import ReportData
@@ -140,5 +139,5 @@ def _irreducible(data: ReportData) -> Card | None:
         return None
     span = data.fit.intervals.params.get("E") if data.fit.intervals else None
     doubt = "" if data.fit.identified.get("E", True) else "; not identified"
-    value = f"{number(data.fit.params['E'])}{nats(data.table.conventions)}"
+    value = f"{number(data.fit.params['E'])}{data.table.conventions.nats}"
     return Card("Irreducible loss E", value, f"{_interval(data.fit, span)}{doubt}")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from isoflop.analysis.figures.style import loss_unit, power
 from isoflop.analysis.reporting.tables import TextTable, counts, flops
-from isoflop.base.formatting import NONE, between, fixed, number, signed
+from isoflop.base.formatting import NONE, between, fixed, number, power, signed
 
 if TYPE_CHECKING:
     from isoflop.analysis.reporting.report_data import ReportData
@@ -22,7 +21,7 @@ def fit_table(data: ReportData) -> TextTable:
     fit = data.fit
     spans = fit.intervals.params | fit.intervals.exponents if fit.intervals else {}
     units = {
-        "E": loss_unit(data.table.conventions), "A": "loss × parameters^alpha", "B": "loss × tokens^beta",
+        "E": data.table.conventions.unit, "A": "loss × parameters^alpha", "B": "loss × tokens^beta",
         "a": "N ∝ Cᵃ", "b": "D ∝ Cᵇ",
     }  # fmt: skip
     rows = [

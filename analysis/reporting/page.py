@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 
 from isoflop.analysis.compute import FamilyRule
 from isoflop.analysis.figures.figure_data import Drawn, FigureData, render
-from isoflop.analysis.figures.style import ACCENT, DARK, INK, PAPER, SOFT, nats
+from isoflop.analysis.figures.style import ACCENT, DARK, INK, PAPER, SOFT
 from isoflop.analysis.figures.svg import colour_variables, inline_svg
 from isoflop.analysis.provenance import origin_line
 from isoflop.analysis.reporting import comparison_tables, law_tables, rounds, tables
@@ -171,7 +171,7 @@ def _conventions(data: ReportData) -> dict[str, str]:
         "Loss": notes.loss,
         "Seed noise": NONE
         if seeds is None
-        else f"{seeds:.4f}{nats(notes)}, pooled over {notes.seed_groups} repeated cells",
+        else f"{seeds:.4f}{notes.nats}, pooled over {notes.seed_groups} repeated cells",
         "Residual spread": f"{notes.residual_log_sd:.2%} of the loss",
         "Predictive intervals": notes.predictive_noise,
         "Source": data.table.source,

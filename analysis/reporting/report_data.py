@@ -20,7 +20,6 @@ from isoflop.analysis.figures.heldout import HeldOutBudget
 from isoflop.analysis.figures.isoflop import IsoflopCurves
 from isoflop.analysis.figures.profiles import ObjectiveProfiles
 from isoflop.analysis.figures.residuals import Residuals
-from isoflop.analysis.figures.style import nats
 from isoflop.analysis.figures.surface import Surface
 from isoflop.analysis.figures.tuning import Tuning
 from isoflop.analysis.isoflops.groups import IsoflopGroup, isoflop_groups
@@ -163,7 +162,7 @@ FIGURES: dict[str, Callable[[ReportData], FigureData | None]] = {
     "residuals": lambda data: Residuals.of(data.table, data.fit),
     "curves": lambda data: TrainingCurves.of(data.table, data.sweep.curves),
     "tuning": lambda data: Tuning.of(data.sweep.tuning, data.sweep.summary.get("learning_rate")),
-    "competition": lambda data: HeldOutErrors.of(data.competition, nats(data.table.conventions)),
+    "competition": lambda data: HeldOutErrors.of(data.competition, data.table.conventions.nats),
     "profiles": lambda data: ObjectiveProfiles.of(data.profiles, data.fit),
 }
 """By file name: what each figure takes."""

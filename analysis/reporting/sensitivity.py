@@ -13,7 +13,6 @@ from isoflop.analysis.approaches.fit import fit
 from isoflop.analysis.approaches.holdout import ENOUGH_GROUPS
 from isoflop.analysis.columns.counting import COUNTS
 from isoflop.analysis.comparison.competition import Competition
-from isoflop.analysis.figures.style import power
 from isoflop.analysis.isoflops.groups import IsoflopGroup
 from isoflop.analysis.laws import find_law
 from isoflop.analysis.options import FitOptions
@@ -22,6 +21,7 @@ from isoflop.analysis.run_table import RunTable
 from isoflop.analysis.solver.search import covariates
 from isoflop.analysis.uncertainty.resampling import seed_noise
 from isoflop.base.errors import UserError
+from isoflop.base.formatting import power
 
 QUICK = {"bootstrap": 0, "starts": 16}
 """For the many refits of the sensitivity table."""

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from isoflop.analysis.figures.style import power, short
-from isoflop.base.formatting import NONE, fixed, signed
+from isoflop.base.formatting import NONE, fixed, power, short, signed
 
 if TYPE_CHECKING:
     from isoflop.analysis.reporting.report_data import ReportData

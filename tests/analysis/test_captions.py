@@ -13,7 +13,6 @@ import pytest
 from isoflop.analysis import FitOptions, fit, table_of
 from isoflop.analysis.figures.allocation import Allocation
 from isoflop.analysis.figures.curves import TrainingCurves
-from isoflop.analysis.figures.style import loss_unit, nats
 from isoflop.analysis.figures.surface import Surface
 from isoflop.analysis.figures.tuning import Tuning
 from isoflop.analysis.reporting.law_tables import sensitivity_table
@@ -89,6 +88,6 @@ def test_the_sensitivity_table_says_how_far_the_choices_moved_the_answer() -> No
 
 def test_the_unit_of_the_loss_is_the_tables_own() -> None:
     by_bytes = dataclasses.replace(conventions((1e11, 1e12)), loss_unit="nats per byte")
-    assert (loss_unit(by_bytes), nats(by_bytes)) == ("nats per byte", " nats")
+    assert (by_bytes.unit, by_bytes.nats) == ("nats per byte", " nats")
     unknown = dataclasses.replace(by_bytes, loss_unit=None)
-    assert (loss_unit(unknown), nats(unknown)) == ("as given", "")
+    assert (unknown.unit, unknown.nats) == ("as given", "")

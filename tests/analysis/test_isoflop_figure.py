@@ -7,7 +7,7 @@ import pytest
 from isoflop.analysis import FitOptions, fit, table_of
 from isoflop.analysis.figures.figure_data import render
 from isoflop.analysis.figures.isoflop import IsoflopCurves
-from isoflop.analysis.figures.style import curve_words
+from isoflop.analysis.figures.style import CURVE_NAMES
 from isoflop.analysis.isoflops.minima import CURVES
 from isoflop.analysis.options import Curve
 from tests.support.surfaces import isoflops
@@ -29,6 +29,6 @@ def test_budgets_without_a_minimum_are_dashed_and_open_ends_carry_arrows(curve: 
     assert sum(line.get_label() == "_open end" for line in paper.axes[0].lines) == ends
     keys = [text.get_text() for text in paper.legends[0].get_texts()]
     assert sum(key.endswith("no minimum") for key in keys) == lost
-    assert curve_words(curve) in drawn.caption
+    assert CURVE_NAMES[curve] in drawn.caption
     assert "Dashed" in drawn.caption
     assert drawn.description.count("minimum at or beyond") + drawn.description.count("bend upwards") == lost

@@ -17,13 +17,13 @@ from isoflop.analysis import FitOptions, LawFit, Report, RunTable, UserError, fi
 from isoflop.analysis.figures.allocation import minima
 from isoflop.analysis.figures.competition import HeldOutErrors, bar, filled
 from isoflop.analysis.figures.profiles import ObjectiveProfiles
-from isoflop.analysis.figures.style import log_ticks, power, short
+from isoflop.analysis.figures.style import log_ticks
 from isoflop.analysis.reporting.evidence import next_run_lines
 from isoflop.analysis.reporting.page import all_tables
 from isoflop.analysis.reporting.report import _default_folder, write
 from isoflop.analysis.reporting.report_data import RIVALS
 from isoflop.analysis.reporting.sensitivity import outliers
-from isoflop.base.formatting import between, number
+from isoflop.base.formatting import between, number, power, short
 from isoflop.commands.fit_text import fit_lines
 from tests.support.browser import laid_out, opened
 
