@@ -24,6 +24,7 @@ from isoflop.base.json_values import FloatOrNaN, Serializable, from_json
 if TYPE_CHECKING:
     import pandas as pd
 
+OTHER_STARTS = {"bound": "at a bound", "local_optimum": "in a worse optimum", "unfinished": "unfinished"}
 DOUBTFUL = 0.01
 """Probability of a misfit by chance below which a law is rejected."""
 
@@ -57,6 +58,16 @@ class Intervals:
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """A parameter or an exponent of a fit. `identified`: None for what is not judged by itself."""
+
+    value: float | None
+    interval: Interval
+    """(None, None) without one."""
+    identified: bool | None
+
+
+@dataclass(frozen=True)
 class Certificate:
     """Evidence that the numbers are the optimum of the objective, whatever the data can tell.
 
@@ -78,6 +89,18 @@ class Certificate:
     why: str | None = None
     """What keeps a fit from being certified."""
 
+    @property
+    def verdict(self) -> str:
+        """The status in words."""
+        return self.status.replace("_", " ")
+
+    @property
+    def other_starts(self) -> str:
+        """What became of the starts that missed the optimum, in words; empty where none did."""
+        return ", ".join(
+            f"{count} {OTHER_STARTS.get(key, key)}" for key, count in self.others.items() if count
+        )
+
 
 @dataclass(frozen=True)
 class Misfit:
@@ -98,11 +121,30 @@ class Misfit:
         """The law misses the runs beyond chance."""
         return self.p_value < DOUBTFUL
 
+    @property
+    def probability(self) -> str:
+        """The p-value in one digit, and none below what a table could show."""
+        return "p < 1e-10" if self.p_value < 1e-10 else f"p = {self.p_value:.1g}"
+
+    @property
+    def verdict(self) -> str:
+        """What the test makes of the law, a clause."""
+        return f"the law misses the runs {'beyond' if self.rejected else 'by no more than'} chance"
+
+    @property
+    def set_aside(self) -> str:
+        """How many runs are set aside, in words; empty for none."""
+        return f"{self.outliers} outlier{'s' if self.outliers > 1 else ''} set aside" if self.outliers else ""
+
+    def rejection(self, law: str) -> str:
+        """The clause on a rejected law."""
+        return f"{law} misses these runs beyond chance ({self.probability})"
+
     def doubt(self, law: str) -> str:
-        """A sentence for a rejected law."""
+        """A sentence on a rejected law: what follows from it, and what to do."""
         return (
-            f"{law} misses these runs beyond chance ({probability(self.p_value)}): its intervals are too "
-            "narrow and its extrapolation is doubtful; compare laws with isoflop fit --compete"
+            f"{self.rejection(law)}: its intervals are too narrow and its extrapolation is doubtful; compare "
+            "laws with isoflop fit --compete"
         )
 
 
@@ -225,18 +267,37 @@ class LawFit(Displayed, Serializable):
     provenance: FitProvenance | None = None
     """What made this fit, and of which table; None in old files."""
 
+    @property
+    def parameter_estimates(self) -> dict[str, Estimate]:
+        """The parameters with intervals and verdicts, by name."""
+        return self._estimates(self.params, self.intervals.params if self.intervals else {})
+
+    @property
+    def exponent_estimates(self) -> dict[str, Estimate]:
+        """The exponents with intervals and verdicts, by name."""
+        return self._estimates(self.exponents, self.intervals.exponents if self.intervals else {})
+
+    def _estimates(self, values: dict[str, float | None], spans: dict[str, Interval]) -> dict[str, Estimate]:
+        return {
+            name: Estimate(value, spans.get(name) or (None, None), self.identified.get(name))
+            for name, value in values.items()
+        }
+
+    @property
+    def unidentified(self) -> tuple[str, ...]:
+        """What the runs do not determine."""
+        return tuple(name for name, known in self.identified.items() if not known)
+
     def to_frame(self) -> pd.DataFrame:
         """Parameters and exponents by name: `value`, `low` and `high` of the interval, `identified`."""
         import pandas as pd
 
-        rows = {}
-        for group in ("params", "exponents"):
-            spans = {} if self.intervals is None else getattr(self.intervals, group)
-            for name, value in getattr(self, group).items():
-                low, high = spans.get(name) or (None, None)
-                verdict = self.identified.get(name)
-                rows[name] = {"value": value, "low": low, "high": high, "identified": verdict}
-        return pd.DataFrame.from_dict(rows, orient="index")
+        rows = {
+            name: (each.value, *each.interval, each.identified)
+            for name, each in (self.parameter_estimates | self.exponent_estimates).items()
+        }
+        columns = ["value", "low", "high", "identified"]
+        return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
     def budgets_frame(self) -> pd.DataFrame:
         """The budgets of approach 1 or 2, a row each, by the names of `Budget`."""
@@ -249,16 +310,16 @@ class LawFit(Displayed, Serializable):
         """Parameters, intervals and verdicts."""
         of = f" of {self.provenance.table.source}" if self.provenance else ""
         law = f", {self.law}" if self.law else ""
-        status = f", {self.certificate.status.replace('_', ' ')}" if self.certificate else ""
-        frame = self.to_frame().astype(object)
+        status = f", {self.certificate.verdict}" if self.certificate else ""
+        estimates = (*self.parameter_estimates.items(), *self.exponent_estimates.items())
         rows = [
             (
-                str(name),
-                brief(row["value"]),
-                interval((row["low"], row["high"])),
-                "not identified" if row["identified"] is False else "",
+                name,
+                brief(each.value),
+                interval(each.interval),
+                "not identified" if each.identified is False else "",
             )
-            for name, row in frame.where(frame.notna(), None).iterrows()
+            for name, each in estimates
         ]
         level = f"{self.intervals.level:.0%} interval" if self.intervals else "no interval"
         return Summary(
@@ -272,7 +333,7 @@ class LawFit(Displayed, Serializable):
     def trusted(self) -> bool:
         """Certified (where that applies) and every parameter identified."""
         certified = self.certificate is None or self.certificate.status == "certified"
-        return certified and all(self.identified.values())
+        return certified and not self.unidentified
 
     @property
     def cost(self) -> PerToken:
@@ -326,11 +387,6 @@ class LawFit(Displayed, Serializable):
             return from_json(cls, value)
         except UserError as error:
             raise UserError(f"not a fit as `isoflop fit --json` prints it: {error}") from error
-
-
-def probability(p_value: float) -> str:
-    """A p-value in words: one digit, and none below what a table could show."""
-    return "p < 1e-10" if p_value < 1e-10 else f"p = {p_value:.1g}"
 
 
 def optimal_size(law: Law, params: np.ndarray, C_K: np.ndarray, cost: PerToken) -> np.ndarray:

@@ -113,6 +113,13 @@ class Contender:
     interval: Interval = (None, None)
     """Of the excess, by resampling the held-out runs in pairs; the fits stay as they are."""
 
+    @property
+    def doubts(self) -> list[str]:
+        """What speaks against the fit, a clause each."""
+        parts = {"at a bound": self.bounds, "not identified": self.unidentified}
+        uncertified = [] if self.certificate in (None, "certified") else ["not certified"]
+        return uncertified + [f"{what}: {', '.join(names)}" for what, names in parts.items() if names]
+
     @computed_field
     @property
     def beyond_chance(self) -> bool | None:

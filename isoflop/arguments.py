@@ -17,6 +17,14 @@ from isoflop.base.formatting import compact
 
 T = TypeVar("T")
 
+Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+"""An option without a value, and without its opposite."""
+JsonFlag = Annotated[
+    bool,
+    tyro.conf.arg(name="json", help="Print one JSON object and nothing else."),
+    tyro.conf.FlagCreatePairsOff,
+]
+
 _NUMBERS = ConstructorRegistry()
 _KINDS = {float: "a number", int: "a whole number"}
 

@@ -205,7 +205,7 @@ def next_runs(
     if isinstance(goal, Narrow) and goal.method == "trunk effects":
         return _narrowing(table, goal, _by_trunk_effects(table, goal, options, space), space)
     fitted = fit(table, replace(options, drop_worst=0))
-    lost = tuple(name for name, known in fitted.identified.items() if not known)
+    lost = fitted.unidentified
     if goal is None and not lost:
         goal = Narrow()
     if not isinstance(goal, Narrow):

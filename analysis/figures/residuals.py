@@ -19,7 +19,6 @@ from isoflop.analysis.figures.figure_data import (
     run_words,
 )
 from isoflop.analysis.figures.style import INK, NEUTRAL, log_axis, spread
-from isoflop.analysis.result import probability
 
 if TYPE_CHECKING:
     from isoflop.analysis.result import LawFit
@@ -69,9 +68,7 @@ class Residuals(FigureData):
         if found is None:
             return ""
         what = "a pattern" if found.rejected else "no pattern"
-        return (
-            f" The lack-of-fit test finds {what} that chance does not explain ({probability(found.p_value)})."
-        )
+        return f" The lack-of-fit test finds {what} that chance does not explain ({found.probability})."
 
     @property
     def description(self) -> str:

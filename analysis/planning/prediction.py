@@ -194,7 +194,7 @@ def _doubts(fit: LawFit, beyond: float, force: bool) -> tuple[str, ...]:
         return tuple(warnings)
     if lost := _lost_loss(fit):
         warnings.append(f"{', '.join(lost)} not identified: read the loss as a guess")
-    failed = [name for name, known in fit.identified.items() if not known and name not in lost]
+    failed = [name for name in fit.unidentified if name not in lost]
     certified = fit.certificate is None or fit.certificate.status == "certified"
     if certified and not failed:
         return tuple(warnings)

@@ -45,13 +45,7 @@ def _contender(row: Contender) -> tuple[Cell, ...]:
 
 def _verdict(row: Contender) -> str:
     """What speaks against the fit, or between it and the best."""
-    said = []
-    if row.certificate not in (None, "certified"):
-        said.append("not certified")
-    if row.bounds:
-        said.append(f"at a bound: {', '.join(row.bounds)}")
-    if row.unidentified:
-        said.append(f"not identified: {', '.join(row.unidentified)}")
+    said = row.doubts
     if row.beyond_chance is not None:
         said.append(
             f"{'worse' if row.excess > 0 else 'better'} beyond chance" if row.beyond_chance else UNDECIDED

@@ -12,7 +12,6 @@ import numpy as np
 from scipy.stats import binom
 
 from isoflop.analysis.reporting.rounds import Rounds, rounds_of
-from isoflop.analysis.result import probability
 from isoflop.base.formatting import between, joined, number, power, short
 
 if TYPE_CHECKING:
@@ -82,9 +81,8 @@ def held_out(data: ReportData) -> HeldOut | None:
 def doubts(data: ReportData) -> list[str]:
     """What speaks against the fit, a clause each: its misfit, then what `checks` found."""
     found = data.fit.misfit
-    if found is None or not found.rejected:
-        return checks(data)
-    return [f"{data.fit.law} misses these runs beyond chance ({probability(found.p_value)})", *checks(data)]
+    rejection = [found.rejection(data.fit.law or "")] if found and found.rejected else []
+    return [*rejection, *checks(data)]
 
 
 def checks(data: ReportData) -> list[str]:
@@ -110,7 +108,8 @@ def _rounds_apart(data: ReportData) -> str:
     rounds = rounds_of(data.sweep.summary)
     if rounds is None or rounds.target not in data.fit.exponents or rounds.estimate is None:
         return ""
-    value, span = exponent(data.fit, rounds.target)
+    found = data.fit.exponent_estimates[rounds.target]
+    value, span = found.value, found.interval
     if value is None or (_holds(span, rounds.estimate) and _holds(rounds.interval, value)):
         return ""
     return (
@@ -124,18 +123,10 @@ def estimate_words(rounds: Rounds) -> str:
     return f"{number(rounds.estimate, 2)} {between(rounds.interval, 2)}"
 
 
-def exponent(fit: LawFit, name: str) -> tuple[float | None, Interval | None]:
-    """An exponent and its interval."""
-    return fit.exponents[name], fit.intervals.exponents.get(name) if fit.intervals else None
-
-
 def _holds(span: Interval | None, value: float) -> bool:
     """Whether an interval holds a value; an end that is open holds everything beyond."""
     low, high = span or (None, None)
     return (low is None or low <= value) and (high is None or value <= high)
-
-
-OTHER_STARTS = {"bound": "at a bound", "local_optimum": "in a worse optimum", "unfinished": "unfinished"}
 
 
 def certificate(fit: LawFit) -> str:
@@ -144,11 +135,10 @@ def certificate(fit: LawFit) -> str:
     if found is None:
         return ""
     why = f" ({found.why})" if found.why else ""
-    others = [f"{count} {OTHER_STARTS.get(key, key)}" for key, count in found.others.items() if count]
-    rest = f"; of the others {', '.join(others)}" if others else ""
+    rest = f"; of the others {found.other_starts}" if found.other_starts else ""
     bounds = f" At a bound: {', '.join(found.bounds)}." if found.bounds else ""
     return (
-        f"The optimum is {found.status.replace('_', ' ')}{why}: gradient norm {found.gradient_norm:.1e}, "
+        f"The optimum is {found.verdict}{why}: gradient norm {found.gradient_norm:.1e}, "
         f"{found.starts_at_optimum} of {found.starts} starts end there{rest}; condition number "
         f"{number(found.condition_number, 2)}.{bounds}"
     )
@@ -159,10 +149,8 @@ def misfit(fit: LawFit) -> str:
     found = fit.misfit
     if found is None:
         return ""
-    verdict = "misses the runs beyond chance" if found.rejected else "misses the runs by no more than chance"
-    plural = "s" if found.outliers > 1 else ""
-    aside = f", {found.outliers} outlier{plural} set aside" if found.outliers else ""
-    return f"By the lack-of-fit test the law {verdict} ({probability(found.p_value)}{aside})."
+    evidence = ", ".join(filter(None, (found.probability, found.set_aside)))
+    return f"By the lack-of-fit test {found.verdict} ({evidence})."
 
 
 def floor(data: ReportData) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from isoflop.analysis.reporting.evidence import doubts, estimate_words, exponent, held_out
+from isoflop.analysis.reporting.evidence import doubts, estimate_words, held_out
 from isoflop.analysis.reporting.rounds import rounds_of
 from isoflop.base.formatting import NONE, between, joined, number, power, short, upper
 
@@ -40,7 +40,7 @@ def undetermined(fit: LawFit) -> str:
     """Why runs give no answer; empty where they do."""
     if fit.trusted:
         return ""
-    unknown = [name for name, known in fit.identified.items() if not known]
+    unknown = fit.unidentified
     verb = "is" if len(unknown) == 1 else "are"
     why = f"{joined(unknown)} {verb} not identified" if unknown else "the optimum is not certified"
     return f"do not determine the law: {why}"
@@ -55,8 +55,9 @@ def _answer(data: ReportData) -> str:
 
 
 def _power(fit: LawFit, name: str) -> str:
-    value, span = exponent(fit, name)
-    return f"C^{number(value, 2)}" + ("" if between(span) == NONE else f" {between(span, 2)}")
+    found = fit.exponent_estimates[name]
+    span = between(found.interval, 2)
+    return f"C^{number(found.value, 2)}" + ("" if span == NONE else f" {span}")
 
 
 def subtitle(data: ReportData) -> str:
@@ -81,23 +82,22 @@ def cards(data: ReportData) -> list[Card]:
 
 def _exponent(data: ReportData, name: str, label: str) -> Card:
     """The fitted surface's exponent, and beside it what other methods make of it."""
-    value, span = exponent(data.fit, name)
+    found = data.fit.exponent_estimates[name]
     doubt = "" if data.fit.trusted else "; the runs do not determine the law"
     others = []
     if (rounds := rounds_of(data.sweep.summary)) and rounds.target == name:
         others.append(f"the rounds {estimate_words(rounds)}")
     for approach, fit in ((2, data.parabolas), (1, data.envelope)):
         if fit is not None and fit.exponents[name] is not None:
-            other, its = exponent(fit, name)
-            others.append(
-                f"approach {approach} {number(other, 2)} {between(its, 2)}".removesuffix(f" {NONE}")
-            )
+            other = fit.exponent_estimates[name]
+            span = between(other.interval, 2)
+            others.append(f"approach {approach} {number(other.value, 2)} {span}".removesuffix(f" {NONE}"))
     beside = f"; by {', '.join(others)}" if others else ""
-    detail = f"{_interval(data.fit, span, 2)}, fitted surface{doubt}{beside}"
-    return Card(label, f"{name} = {number(value, 2)}", detail)
+    detail = f"{_interval(data.fit, found.interval, 2)}, fitted surface{doubt}{beside}"
+    return Card(label, f"{name} = {number(found.value, 2)}", detail)
 
 
-def _interval(fit: LawFit, span: Interval | None, digits: int = 3) -> str:
+def _interval(fit: LawFit, span: Interval, digits: int = 3) -> str:
     """An interval with its level."""
     return "no interval" if fit.intervals is None else f"{fit.intervals.level:.0%} {between(span, digits)}"
 
@@ -135,9 +135,9 @@ def _saving(data: ReportData) -> Card | None:
 
 
 def _irreducible(data: ReportData) -> Card | None:
-    if "E" not in data.fit.params:
+    found = data.fit.parameter_estimates.get("E")
+    if found is None:
         return None
-    span = data.fit.intervals.params.get("E") if data.fit.intervals else None
-    doubt = "" if data.fit.identified.get("E", True) else "; not identified"
-    value = f"{number(data.fit.params['E'])}{data.table.conventions.nats}"
-    return Card("Irreducible loss E", value, f"{_interval(data.fit, span)}{doubt}")
+    doubt = "; not identified" if found.identified is False else ""
+    value = f"{number(found.value)}{data.table.conventions.nats}"
+    return Card("Irreducible loss E", value, f"{_interval(data.fit, found.interval)}{doubt}")

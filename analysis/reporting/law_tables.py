@@ -13,25 +13,24 @@ if TYPE_CHECKING:
     from isoflop.analysis.reporting.sensitivity import Variant
 
 YES_NO = {True: "yes", False: "no", None: NONE}
+SCALING = {"a": "N ∝ Cᵃ", "b": "D ∝ Cᵇ"}
 EXPONENTS = ("a (N ∝ Cᵃ)", "95% interval", "b (D ∝ Cᵇ)", "95% interval", "remark")
 
 
 def fit_table(data: ReportData) -> TextTable:
     """The parameters, with intervals and verdicts."""
     fit = data.fit
-    spans = fit.intervals.params | fit.intervals.exponents if fit.intervals else {}
     units = {
         "E": data.table.conventions.unit, "A": "loss × parameters^alpha", "B": "loss × tokens^beta",
-        "a": "N ∝ Cᵃ", "b": "D ∝ Cᵇ",
     }  # fmt: skip
     rows = [
-        (name, number(value, 4), between(spans.get(name)), "yes" if fit.identified.get(name, True) else "no",
+        (name, number(each.value, 4), between(each.interval), "no" if each.identified is False else "yes",
          units.get(name, ""))
-        for name, value in fit.params.items()
+        for name, each in fit.parameter_estimates.items()
     ]  # fmt: skip
     rows += [
-        (f"exponent {name}", number(value), between(spans.get(name)), "", units[name])
-        for name, value in fit.exponents.items()
+        (f"exponent {name}", number(each.value), between(each.interval), "", SCALING[name])
+        for name, each in fit.exponent_estimates.items()
     ]
     headers = ("parameter", "estimate", "95% interval", "identified", "unit")
     return TextTable("The fit", _fit_caption(data), headers, tuple(rows))
@@ -47,7 +46,7 @@ def _fit_caption(data: ReportData) -> str:
             f"{fit.law}: {loss} on {space}, summed over {fit.n_runs} runs (value {objective.value:.3e})."
         )
     if fit.certificate is not None:
-        parts.append(f"{fit.certificate.status.replace('_', ' ').capitalize()}.")
+        parts.append(f"{fit.certificate.verdict.capitalize()}.")
     if fit.intervals is not None:
         parts.append(f"Intervals: {fit.intervals.B} bootstrap resamples of {fit.intervals.resampling}.")
     return " ".join(parts)
@@ -82,10 +81,10 @@ def _exponent_row(variant: Variant) -> tuple[str, ...]:
     fit = variant.fit
     if fit is None:
         return variant.name, NONE, NONE, NONE, NONE, variant.why
-    spans = fit.intervals.exponents if fit.intervals else {}
-    unknown = ", ".join(name for name, known in fit.identified.items() if not known)
+    unknown = ", ".join(fit.unidentified)
     doubt = "" if fit.trusted else f"not identified: {unknown}" if unknown else "optimum not certified"
-    cells = [text for name in "ab" for text in (number(fit.exponents[name]), between(spans.get(name)))]
+    found = (fit.exponent_estimates[name] for name in "ab")
+    cells = [text for each in found for text in (number(each.value), between(each.interval))]
     return variant.name, *cells, doubt
 
 
@@ -117,7 +116,7 @@ def _moved(data: ReportData) -> str:
     loss = [choice.loss for choice in data.sensitivity if choice.loss is not None]
     if len(a) < 2 or len(loss) < 2:
         return ""
-    span = between(data.fit.intervals.exponents.get("a") if data.fit.intervals else None)
+    span = between(data.fit.exponent_estimates["a"].interval)
     beside = "" if span == NONE else f" (its {data.options.level:.0%} interval: {span})"
     return (
         f" Over all rows a goes from {number(min(a))} to {number(max(a))}{beside}, the loss from "

@@ -114,7 +114,8 @@ def target_of(fit: LawFit, target: str) -> tuple[float | None, Interval | None]:
     """A target (`a`, `b`, `n_opt@FLOPS`, `loss@FLOPS`) and its interval by a fit; None where it has none."""
     name, _, budget = target.partition("@")
     if not budget:
-        return fit.exponents.get(name), fit.intervals.exponents.get(name) if fit.intervals else None
+        estimate = fit.exponent_estimates.get(name)
+        return (estimate.value, estimate.interval) if estimate else (None, None)
     try:
         found = predict(fit, float(budget), force=True)
     except UserError:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import tyro
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 
 from isoflop import analysis
-from isoflop.arguments import parse
+from isoflop.arguments import JsonFlag, parse
 from isoflop.base.errors import UserError
 from isoflop.commands.table_options import TableOptions
+from isoflop.printing import print_result
 
 if TYPE_CHECKING:
     from isoflop.analysis import LawFit, RunTable
@@ -29,8 +27,7 @@ class Compare(TableOptions):
     """A table of runs, a sweep's folder, or a fit.json."""
     second: tyro.conf.Positional[str]
     """Another."""
-    as_json: Annotated[bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff] = False
-    """Print one JSON object and nothing else."""
+    as_json: JsonFlag = False
 
 
 def run(argv: list[str]) -> int:
@@ -40,17 +37,12 @@ def run(argv: list[str]) -> int:
     if arguments.given and not any(isinstance(item, analysis.RunTable) for item in (first, second)):
         raise UserError(f"{arguments.given[0]} is for tables: both are fits already")
     comparison = analysis.compare(first, second)
-    if arguments.as_json:
-        print(json.dumps(comparison.to_json()))
-        return 0
-    print(f"first:  {arguments.first}\nsecond: {arguments.second}")
     shown = comparison.summary()
     table = Table(*shown.headers, box=SIMPLE, padding=(0, 1, 0, 0))
     for row in shown.rows:
         table.add_row(*row)
-    Console(highlight=False).print(table)
-    for warning in comparison.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+    lines = (f"first:  {arguments.first}\nsecond: {arguments.second}", table)
+    print_result(comparison, arguments.as_json, lines)
     return 0
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import tyro
 from rich.console import Console
@@ -15,12 +14,13 @@ from rich.progress import Progress
 
 from isoflop import analysis
 from isoflop.analysis.options import FitOptions
-from isoflop.arguments import parse
+from isoflop.arguments import Flag, JsonFlag, parse
 from isoflop.commands.fit_text import fit_lines
 from isoflop.commands.table_options import TableOptions
+from isoflop.printing import print_result
 
 if TYPE_CHECKING:
-    from isoflop.analysis import LawFit, RunTable
+    from isoflop.analysis import RunTable
     from isoflop.analysis.result import Coverage
 
 NOT_TRUSTED = 3
@@ -32,16 +32,15 @@ class Fit(TableOptions, FitOptions):
 
     runs: tyro.conf.Positional[tuple[str, ...]]
     """Tables (CSV, TSV, JSON, JSON Lines, Parquet), sweeps, wandb:entity/project, public:NAME; pooled."""
-    check_coverage: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    check_coverage: Flag = False
     """Simulate tables like this one from the fit, and count how often their intervals hold the truth."""
     simulations: int = 200
     """Tables that --check-coverage simulates."""
-    compete: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    compete: Flag = False
     """Fit every law below --holdout (else the largest budget) and score it above, beside baselines."""
-    strict: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    strict: Flag = False
     """Exit with status 3 where the fit is not certified or not identified."""
-    as_json: Annotated[bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff] = False
-    """Print one JSON object and nothing else."""
+    as_json: JsonFlag = False
     out: Path | None = None
     """Also write fit.json into this folder."""
 
@@ -55,18 +54,11 @@ def run(argv: list[str]) -> int:
     if arguments.check_coverage:
         fitted = dataclasses.replace(fitted, coverage=_coverage(table, options, arguments.simulations))
     if arguments.compete:
-        found = analysis.compete(table, options)
-        fitted = dataclasses.replace(fitted, competition=found)
-    text = json.dumps(fitted.to_json(), indent=None if arguments.as_json else 1)
+        fitted = dataclasses.replace(fitted, competition=analysis.compete(table, options))
     if arguments.out:
         arguments.out.mkdir(parents=True, exist_ok=True)
-        (arguments.out / "fit.json").write_text(text + "\n")
-    if arguments.as_json:
-        print(text)
-    else:
-        _print(fitted)
-    for warning in fitted.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        (arguments.out / "fit.json").write_text(json.dumps(fitted.to_json(), indent=1) + "\n")
+    print_result(fitted, arguments.as_json, fit_lines(fitted), soft_wrap=True)
     return NOT_TRUSTED if arguments.strict and not fitted.trusted else 0
 
 
@@ -77,9 +69,3 @@ def _coverage(table: RunTable, options: FitOptions, simulations: int) -> Coverag
         return analysis.check_coverage(
             table, options, simulations, lambda share: bar.update(task, completed=share)
         )
-
-
-def _print(fitted: LawFit) -> None:
-    console = Console(highlight=False)
-    for line in fit_lines(fitted):
-        console.print(line, soft_wrap=True)

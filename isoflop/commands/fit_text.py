@@ -5,41 +5,35 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from rich.text import Text
 
 from isoflop.base.formatting import brief, interval
 
 if TYPE_CHECKING:
     from isoflop.analysis import LawFit
-    from isoflop.analysis.result import Certificate, Coverage, Misfit
+    from isoflop.analysis.result import Certificate, Coverage, Estimate
     from isoflop.analysis.scores import Competition, Contender, Holdout
 
 APPROACHES = {1: "approach 1 (envelope)", 2: "approach 2 (IsoFLOP parabolas)", 3: "approach 3"}
 
 
-FATES = {"bound": "at a bound", "local_optimum": "in a worse optimum", "unfinished": "unfinished"}
-"""What became of starts that missed the optimum."""
-
-
-def wrapped(text: str) -> str:
-    """A paragraph for a terminal of 80 columns; a path or a number is never broken."""
-    return textwrap.fill(text, 80, break_long_words=False, break_on_hyphens=False)
-
-
-def fit_lines(fitted: LawFit) -> Iterator[str]:
+def fit_lines(fitted: LawFit) -> Iterator[str | Text]:
     """The fit, its intervals, verdicts and conventions, a line each."""
     law = f", law {fitted.law}" if fitted.law else ""
-    yield f"[bold]{APPROACHES[fitted.approach]}{law}: {fitted.n_runs} runs[/bold]"
-    intervals = fitted.intervals
-    yield from _values(fitted.params, intervals.params if intervals else {}, fitted.identified or {})
-    yield from _values(fitted.exponents, intervals.exponents if intervals else {}, fitted.identified or {})
-    if intervals:
+    yield Text(f"{APPROACHES[fitted.approach]}{law}: {fitted.n_runs} runs", style="bold")
+    yield from _values(fitted.parameter_estimates)
+    yield from _values(fitted.exponent_estimates)
+    if intervals := fitted.intervals:
         yield f"  intervals   {intervals.level:.0%}, {intervals.method}, B = {intervals.B}"
     yield from _budgets(fitted)
     if fitted.certificate:
         yield from _certificate(fitted.certificate)
     if fitted.misfit:
-        yield from _misfit(fitted.misfit)
+        found = fitted.misfit
+        evidence = "; ".join(filter(None, (found.verdict, found.set_aside)))
+        yield from _entry("misfit", f"{found.probability}: {evidence}")
     yield from _coverage(fitted.coverage)
     yield from holdout_lines(fitted.holdout)
     yield from competition_lines(fitted.competition)
@@ -85,20 +79,12 @@ def _budgets(fitted: LawFit) -> Iterator[str]:
 
 
 def _certificate(c: Certificate) -> Iterator[str]:
-    others = ", ".join(f"{count} {FATES.get(key, key)}" for key, count in c.others.items() if count)
+    others = f"; others: {c.other_starts}" if c.other_starts else ""
     yield from _entry(
         "certificate",
-        f"{c.status.replace('_', ' ')}: gradient norm {brief(c.gradient_norm)}, "
-        f"{c.starts_at_optimum} of {c.starts} starts at the optimum{'; others: ' if others else ''}{others}",
+        f"{c.verdict}: gradient norm {brief(c.gradient_norm)}, "
+        f"{c.starts_at_optimum} of {c.starts} starts at the optimum{others}",
     )
-
-
-def _misfit(m: Misfit) -> Iterator[str]:
-    from isoflop.analysis.result import probability
-
-    verdict = "the law misses the runs beyond chance" if m.rejected else "no more than chance"
-    aside = f"; {m.outliers} outliers set aside" if m.outliers else ""
-    yield from _entry("misfit", f"{probability(m.p_value)}: {verdict}{aside}")
 
 
 def _coverage(coverage: Coverage | None) -> Iterator[str]:
@@ -159,13 +145,7 @@ def _rival(row: Contender) -> str:
 def _remarks(row: Contender) -> str:
     """The excess's range and doubts about the fit."""
     low, high = row.interval
-    remarks = [] if low is None else [f"excess {low:+.4f} to {high:+.4f}"]
-    if row.certificate not in (None, "certified"):
-        remarks.append("not certified")
-    if row.bounds:
-        remarks.append(f"at a bound: {', '.join(row.bounds)}")
-    if row.unidentified:
-        remarks.append(f"not identified: {', '.join(row.unidentified)}")
+    remarks = [*([] if low is None else [f"excess {low:+.4f} to {high:+.4f}"]), *row.doubts]
     if row.scored_on == "envelope":
         remarks.append("envelope runs alone")
     return "; ".join(remarks)
@@ -189,9 +169,7 @@ def holdout_lines(holdout: Holdout | None) -> Iterator[str]:
         )
 
 
-def _values(
-    values: Mapping[str, float | None], intervals: Mapping[str, Any], identified: Mapping[str, bool]
-) -> Iterator[str]:
-    for name, value in values.items():
-        doubt = "  [red]not identified[/red]" if identified.get(name) is False else ""
-        yield f"  {name:<13} {brief(value):<10} {interval(intervals.get(name))}{doubt}"
+def _values(estimates: Mapping[str, Estimate]) -> Iterator[Text]:
+    for name, found in estimates.items():
+        doubt = ("  not identified", "red") if found.identified is False else ""
+        yield Text.assemble(f"  {name:<13} {brief(found.value):<10} {interval(found.interval)}", doubt)

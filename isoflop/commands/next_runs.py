@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import math
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import tyro
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from isoflop import analysis
 from isoflop.analysis import IdentifyingRuns
 from isoflop.analysis.options import FitOptions, ObjectiveOptions
-from isoflop.arguments import parse
+from isoflop.arguments import JsonFlag, parse
 from isoflop.base.formatting import brief, interval
 from isoflop.commands.sweep import stay_off_the_accelerator
 from isoflop.commands.table_options import TableOptions
+from isoflop.printing import print_result
 
 if TYPE_CHECKING:
     from isoflop.analysis.design.next_runs import NextRun, Proposal
 
-SHOWN = 12
-"""Lines of runs in words."""
+MOST_ROWS = 12
+"""Kinds of runs that are shown: a screen holds them with the lines about them."""
 LEAST_SHARE = 0.005
-"""Of the narrowing, that a kind of run must do for a row of its own."""
+"""Share of the narrowing from which a kind of run has a row: a smaller one would be shown as 0%."""
 
 Kind = tuple[float, tuple[float, ...], str | None, str]
 
@@ -46,8 +46,7 @@ class NextRuns(TableOptions, ObjectiveOptions):
     .01."""
     max_flops: float | None = None
     """What the runs may cost together; as much as the table's own did unless given."""
-    as_json: Annotated[bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff] = False
-    """Print one JSON object and nothing else."""
+    as_json: JsonFlag = False
 
 
 def run(argv: list[str]) -> int:
@@ -58,41 +57,34 @@ def run(argv: list[str]) -> int:
     found = analysis.next_runs(
         table, asked.target, asked.half_width, asked.max_flops, FitOptions.among(asked)
     )
-    if asked.as_json:
-        print(json.dumps(found.to_json()))
-    else:
-        console = Console(highlight=False)
-        for line in _identifying(found) if isinstance(found, IdentifyingRuns) else lines(found):
-            console.print(line)
-    for warning in found.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+    shown = _identifying(found) if isinstance(found, IdentifyingRuns) else _narrowing(found)
+    print_result(found, asked.as_json, shown)
     return 0
 
 
 def _identifying(found: IdentifyingRuns) -> Iterator[RenderableType]:
     """The runs that would identify what the fit leaves open, in words."""
-    yield f"[bold]{', '.join(found.parameters)}[/bold] not identified"
+    yield Text.assemble((", ".join(found.parameters), "bold"), " not identified")
     if not found.runs:
         yield "no run of the largest one's price would identify them"
         return
     yield "next, where parameters that now fit equally well disagree most (several seeds each):"
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("N", "tokens", "price", "they differ by"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = _right_aligned("N", "tokens", "price", "they differ by")
     for run in found.runs:
         gap = "" if math.isnan(run["separates"]) else f"{brief(run['separates'])} nats"
         table.add_row(brief(run["n_params"]), brief(run["n_tokens"]), brief(run["flops"]), gap)
     yield table
 
 
-def lines(found: Proposal) -> Iterator[RenderableType]:
+def _narrowing(found: Proposal) -> Iterator[RenderableType]:
     """The proposal in words, runs that differ in their seed alone in one row."""
     unit = {"n_opt": "% of it", "loss": " nats"}.get(found.target.partition("@")[0], "")
 
     def width(value: float) -> str:
         return f"{100 * value:.3g}{unit}" if unit.startswith("%") else f"{value:.3g}{unit}"
 
-    yield f"[bold]{found.target}[/bold] {brief(found.estimate)} {interval(found.interval)}, by {found.method}"
+    estimate = f" {brief(found.estimate)} {interval(found.interval)}, by {found.method}"
+    yield Text.assemble((found.target, "bold"), estimate)
     if found.other:
         other = found.other
         yield f"  beside {brief(other.estimate)} {interval(other.interval)}, by {other.method}"
@@ -106,7 +98,7 @@ def lines(found: Proposal) -> Iterator[RenderableType]:
         return
     yield "next, by what narrows it most per FLOP (seeds of their own each):"
     kinds = list(_alike(found).items())
-    shown = [kind for kind in kinds if _is_worth_a_row(*kind)][:SHOWN]
+    shown = [kind for kind in kinds if _has_a_row(*kind)][:MOST_ROWS]
     yield _table(shown)
     if len(kinds) > len(shown):
         yield f"  and {len(kinds) - len(shown)} kinds more (--json has all, one by one)"
@@ -116,7 +108,7 @@ def lines(found: Proposal) -> Iterator[RenderableType]:
         yield f"to reach {wanted}: about {brief(found.flops_to_target)} FLOPs more"
 
 
-def _is_worth_a_row(kind: Kind, same: list[tuple[NextRun, float]]) -> bool:
+def _has_a_row(kind: Kind, same: list[tuple[NextRun, float]]) -> bool:
     """Whether the runs do more than a rounded 0% of the narrowing, or are there for another reason."""
     from isoflop.analysis.design.choice import NARROWS
 
@@ -127,9 +119,7 @@ def _table(kinds: list[tuple[Kind, list[tuple[NextRun, float]]]]) -> Table:
     """A row a kind of run: how many, of which size, at which budgets, their price and their use."""
     from isoflop.analysis.design.choice import NARROWS
 
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("runs", "N", "FLOPs", "tokens", "price", "of gain"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = _right_aligned("runs", "N", "FLOPs", "tokens", "price", "of gain")
     table.add_column("")
     for (size, budgets, trunk, why), same in kinds:
         kind = f"branch of trunk {trunk}" if trunk else "one trunk" if len(budgets) > 1 else ""
@@ -142,6 +132,13 @@ def _table(kinds: list[tuple[Kind, list[tuple[NextRun, float]]]]) -> Table:
             f"{sum(part for _, part in same):.0%}",
             "; ".join(words for words in (kind, "" if why == NARROWS else why) if words),
         )
+    return table
+
+
+def _right_aligned(*headings: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
     return table
 
 

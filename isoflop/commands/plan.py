@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import tyro
 from rich.console import Console
 from rich.table import Table
 
+from isoflop.arguments import Flag, JsonFlag
 from isoflop.base.json_values import to_json
 from isoflop.commands.sweep import ConfigArguments, parse_with_config, stay_off_the_accelerator
 
@@ -26,9 +26,8 @@ class PlanArguments(ConfigArguments):
     Options replace fields of CONFIG, as in --budgets 1e11 2e11 --seed 1.
     """
 
-    as_json: Annotated[bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff] = False
-    """Print one JSON object and nothing else."""
-    no_calibration: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    as_json: JsonFlag = False
+    no_calibration: Flag = False
     """Skip the short runs that the price in seconds needs."""
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
 import tyro
 
 from isoflop import analysis
-from isoflop.arguments import parse
+from isoflop.arguments import Flag, JsonFlag, parse
 from isoflop.base.formatting import brief, interval
+from isoflop.printing import print_result
+
+if TYPE_CHECKING:
+    from isoflop.analysis.planning.prediction import Prediction
 
 
 @dataclass(frozen=True)
@@ -25,30 +28,27 @@ class Predict:
     """Training FLOPs."""
     inference_tokens: float | None = None
     """Tokens to be served: also the cheapest model over training and use (Sardana et al. 2024)."""
-    force: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    force: Flag = False
     """Extrapolate even from a fit that is not certified or not identified."""
-    as_json: Annotated[bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff] = False
-    """Print one JSON object and nothing else."""
+    as_json: JsonFlag = False
 
 
 def run(argv: list[str]) -> int:
     """Prints the prediction."""
     arguments = parse(Predict, argv, "predict")
     answer = analysis.predict(arguments.fit, arguments.flops, arguments.inference_tokens, arguments.force)
-    if arguments.as_json:
-        print(json.dumps(answer.to_json()))
-    else:
-        print(f"at {brief(answer.flops)} FLOPs ({brief(answer.extrapolation)} times the fitted range):")
-        print(f"  N_opt {brief(answer.n_opt)} {interval(answer.n_interval)}")
-        print(f"  D_opt {brief(answer.d_opt)} {interval(answer.d_interval)}")
-        unit = answer.conventions.loss_unit or "(in the table's unit)"
-        print(f"  loss  {brief(answer.loss)} {interval(answer.loss_interval)} {unit}")
-        if answer.lifetime:
-            life = answer.lifetime
-            print(
-                f"  serving {brief(life.inference_tokens)} tokens: N {brief(life.n)}, D {brief(life.d)}, "
-                f"{life.saving:.1%} of {brief(life.optimal_total_flops)} FLOPs saved"
-            )
-    for warning in answer.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+    print_result(answer, arguments.as_json, _lines(answer), soft_wrap=True)
     return 0
+
+
+def _lines(answer: Prediction) -> Iterator[str]:
+    yield f"at {brief(answer.flops)} FLOPs ({brief(answer.extrapolation)} times the fitted range):"
+    yield f"  N_opt {brief(answer.n_opt)} {interval(answer.n_interval)}"
+    yield f"  D_opt {brief(answer.d_opt)} {interval(answer.d_interval)}"
+    unit = answer.conventions.loss_unit or "(in the table's unit)"
+    yield f"  loss  {brief(answer.loss)} {interval(answer.loss_interval)} {unit}"
+    if life := answer.lifetime:
+        yield (
+            f"  serving {brief(life.inference_tokens)} tokens: N {brief(life.n)}, D {brief(life.d)}, "
+            f"{life.saving:.1%} of {brief(life.optimal_total_flops)} FLOPs saved"
+        )

@@ -5,14 +5,13 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import tyro
 
 from isoflop import analysis
-from isoflop.arguments import parse
-from isoflop.commands.fit_text import wrapped
+from isoflop.arguments import Flag, parse
 from isoflop.commands.table_options import TableOptions
+from isoflop.printing import wrapped
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Report(TableOptions):
     """Tables (CSV, TSV, JSON, JSON Lines, Parquet), sweep folders, wandb:entity/project, public:NAME."""
     out: Path | None = None
     """Folder to write to; the sweep's own, or outputs/NAME for NAME.csv, unless given."""
-    every_law: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    every_law: Flag = False
     """Let every law compete on the largest budget, not only the most usual ones: half a minute more."""
 
 

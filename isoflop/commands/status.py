@@ -6,12 +6,12 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import tyro
 from rich.console import Console
 
-from isoflop.arguments import parse
+from isoflop.arguments import JsonFlag, parse
 from isoflop.base.json_values import to_json
 
 if TYPE_CHECKING:
@@ -24,8 +24,7 @@ class Options:
 
     folder: tyro.conf.Positional[Path]
     """The sweep's folder."""
-    as_json: Annotated[bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff] = False
-    """Print one JSON object and nothing else."""
+    as_json: JsonFlag = False
 
 
 def run(argv: list[str]) -> int:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import tyro
 
-from isoflop.arguments import parse
+from isoflop.arguments import Flag, parse
 from isoflop.base.errors import UserError
-from isoflop.commands.fit_text import wrapped
+from isoflop.printing import wrapped
 from isoflop.sweeps.caps import Caps
 from isoflop.sweeps.grids.config import SweepConfig, config_names, load_config
 from isoflop.sweeps.workers.options import WorkerOptions
@@ -48,9 +48,9 @@ class SweepArguments(ConfigArguments):
     """What the launcher asks of a cluster: key=value,... or a .toml file; see docs/clusters.md."""
     out: Path | None = None
     """Folder of the sweep; outputs/NAME unless given, with what differs from CONFIG: outputs/NAME-seed-1."""
-    no_report: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    no_report: Flag = False
     """Stop after training."""
-    adaptive: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    adaptive: Flag = False
     """Choose cells and seeds on the way, until the target's interval is narrow enough: docs/adaptive.md."""
     target: str = "a"
     """Of an adaptive sweep: a, b, n_opt@FLOPS or loss@FLOPS."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import tyro
+from typing import TYPE_CHECKING
 
 from isoflop import analysis
 from isoflop.analysis.options import CountName, FlopsName
+from isoflop.arguments import Flag
 
 if TYPE_CHECKING:
     from isoflop.analysis import RunTable
@@ -28,18 +27,13 @@ class TableOptions:
     """What N counts."""
     flops: FlopsName = "exact"
     """What C counts."""
-    best_of_each: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    best_of_each: Flag = False
     """Keep only the run of lowest loss at each N and D, as after a search over learning rates."""
 
     def load(self, runs: str | Path | Sequence[str | Path]) -> RunTable:
         """The table that `runs` names, or several pooled. Raises `UserError` as `load_runs` does."""
         return analysis.load_runs(
-            runs,
-            columns=self.columns,
-            where=self.where,
-            count=self.count,
-            flops=self.flops,
-            best_of_each=self.best_of_each,
+            runs, **{name: getattr(self, name) for name in TableOptions.__dataclass_fields__}
         )
 
     @property

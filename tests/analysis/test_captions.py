@@ -17,7 +17,7 @@ from isoflop.analysis.figures.surface import Surface
 from isoflop.analysis.figures.tuning import Tuning
 from isoflop.analysis.reporting.law_tables import sensitivity_table
 from isoflop.analysis.reporting.sensitivity import Choice
-from tests.support.fits import conventions
+from tests.support.fits import conventions, law_fit
 from tests.support.surfaces import spread_runs
 
 
@@ -77,7 +77,7 @@ def test_captions_name_no_minima_budgets_or_bands_that_are_not_there() -> None:
 def test_the_sensitivity_table_says_how_far_the_choices_moved_the_answer() -> None:
     choices = [Choice("", "as reported", True, {"E": 1.8}, 0.5, 2.0, True)]
     data: Any = SimpleNamespace(
-        fit=SimpleNamespace(params={"E": 1.8}, intervals=None), groups=(), options=FitOptions(),
+        fit=law_fit({"E": 1.8}, {"a": 0.5, "b": 0.5}), groups=(), options=FitOptions(),
         table=SimpleNamespace(C_R=np.array([1e12])), sensitivity=choices,
     )  # fmt: skip
     assert "Over all rows" not in sensitivity_table(data).caption

@@ -10,23 +10,17 @@ import pytest
 from isoflop.analysis.reporting.evidence import doubts, held_out
 from isoflop.analysis.reporting.headline import cards, headline
 from isoflop.analysis.reporting.rounds import methods_table, rounds_table
-from isoflop.analysis.result import Misfit
+from isoflop.analysis.result import Intervals, LawFit, Misfit
 from isoflop.analysis.scores import HeldOutRun
-from tests.support.fits import conventions
+from tests.support.fits import conventions, law_fit
 
 CONVENTIONS = conventions((1e11, 1e12))
 
 
-def made_up_fit(a: float | None = 0.5, b: float = 0.5, span: Any = (0.45, 0.55), **changes: Any) -> Any:
-    intervals = (
-        None if span is None else SimpleNamespace(level=0.95, params={}, exponents={"a": span, "b": span})
-    )
-    values: dict[str, Any] = {
-        "n_runs": 30, "law": "chinchilla", "params": {"E": 1.5}, "exponents": {"a": a, "b": b},
-        "intervals": intervals, "identified": {"E": True}, "trusted": True, "conventions": CONVENTIONS,
-        "misfit": None, "holdout": None,
-    }  # fmt: skip
-    return SimpleNamespace(**values | changes)
+def made_up_fit(a: float | None = 0.5, b: float = 0.5, span: Any = (0.45, 0.55), **changes: Any) -> LawFit:
+    spans = {} if span is None else {"a": span, "b": span}
+    intervals = None if span is None else Intervals(0.95, "bootstrap", 100, "runs", {}, spans)
+    return law_fit({"E": 1.5}, {"a": a, "b": b}, **{"intervals": intervals, **changes})
 
 
 def made_up_data(errors: tuple[float, ...] = (), half_width: float | None = 0.02, **changes: Any) -> Any:
@@ -119,7 +113,7 @@ def test_nothing_held_out_and_no_intervals_are_said() -> None:
 
 
 def test_an_unidentified_fit_says_so_before_anything_else() -> None:
-    fit = made_up_fit(trusted=False, identified={"E": False, "A": False, "alpha": True})
+    fit = made_up_fit(identified={"E": False, "A": False, "alpha": True})
     said = headline(made_up_data(errors=(0.5, 0.5), fit=fit))
     assert said.startswith(
         "These 30 runs do not determine the law: E and A are not identified. 2 of 2 held-out"

@@ -302,7 +302,7 @@ def test_an_open_end_is_an_arrow_and_a_word_not_a_bar_of_no_length(made: Report)
     row = next(table for table in all_tables(data) if table.title == "IsoFLOP minima").rows[0]
     assert str(row[2]).startswith("[open, ")
     assert "arrow" in data.figures["allocation"].caption
-    assert "[open, " in "\n".join(fit_lines(parabolas))
+    assert "[open, " in "\n".join(map(str, fit_lines(parabolas)))
 
 
 def test_what_to_run_next_is_said_where_the_runs_lie_on_one_line(tmp_path: Path) -> None:
