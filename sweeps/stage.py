@@ -86,8 +86,7 @@ def train_cells(
                 break
             continue
         took = time.monotonic() - began
-        if not boards.is_up(board, store):
-            boards.publish(board, store)
+        boards.publish(board, store)
         workers_wanted = len(snapshot.ready()) + len({claim.worker for claim in snapshot.held()})
         for line in (*launcher.scale(workers_wanted), stall.queue_notice()):
             if line:

@@ -23,7 +23,7 @@ from isoflop.models import build, family, ledger
 from isoflop.sweeps.grids.config import SweepConfig, load_config
 from isoflop.sweeps.launchers import load_launcher
 from isoflop.sweeps.queue.store import Store
-from isoflop.sweeps.trackers import open_tracker
+from isoflop.sweeps.trackers import load_tracker
 from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.data import processes as synthetic
 from isoflop.train.data.sources import open_source
@@ -202,7 +202,7 @@ def test_a_dataset_refuses_what_it_cannot_be_asked_for(name: str) -> None:
 @of_kind("isoflop.sweeps.trackers")
 def test_a_tracker_opens_and_closes_on_an_empty_folder(name: str, tmp_path: Path) -> None:
     said: list[str] = []
-    with contextlib.closing(open_tracker(name, sweep="s", folder=tmp_path, warn=said.append)) as tracker:
+    with contextlib.closing(load_tracker(name)("s", tmp_path, said.append)) as tracker:
         assert tracker.address == ""  # nothing leaves the machine unless asked to
     assert said == []
 

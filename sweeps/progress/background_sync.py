@@ -14,7 +14,7 @@ from isoflop.sweeps.progress.tracker_sync import TrackerSync
 from isoflop.sweeps.queue.board import Board
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.row import Row
-from isoflop.sweeps.trackers import open_tracker
+from isoflop.sweeps.trackers import load_tracker
 
 CLOSE_SECONDS = 60.0
 """How long the end of a sweep waits for trackers that hang."""
@@ -75,7 +75,7 @@ class BackgroundSync:
 
     def _work(self, name: str) -> None:
         try:
-            tracker = open_tracker(name, sweep=self.sweep, folder=self.store.path, warn=self.reporter.warn)
+            tracker = load_tracker(name)(self.sweep, self.store.path, self.reporter.warn)
             sync = TrackerSync(name, tracker, self.store)
             with contextlib.closing(tracker), contextlib.closing(sync):
                 while (request := self.requests[name].get()) is not None:

@@ -34,7 +34,7 @@ class Board:
 
     @cached_property
     def name(self) -> str:
-        """The name of the board's file, by its content."""
+        """The name of the board's file, by its content: coordinators of one folder write the same one."""
         digest = content_id({"cells": sorted(self.cells), "segments": sorted(self.tree.segments)})
         return f"{''.join(c if c.isalnum() else '-' for c in self.stage)}-{digest}.json"
 
@@ -54,7 +54,8 @@ class Board:
     def chain_flops(self) -> dict[str, int]:
         """Segment -> FLOPs of the longest chain of segments from it on, itself included.
 
-        Tasks that start long chains go first: the last to finish is then as early as it can be.
+        Tasks that start long chains go first, as in critical-path list scheduling: the last to finish is then
+        nearly as early as it can be.
         """
         length: dict[str, int] = {}
         after: dict[str, int] = {}
@@ -70,6 +71,9 @@ class Board:
         A segment is needed if its record is missing, or its checkpoint while a needed one goes on from it.
         Nothing is needed of a cell that diverged or failed: trained again it would do so again.
         """
+        # Each path is walked from its end: a segment that is needed goes on from the one before (`go_on`),
+        # which is needed too where its checkpoint is not there. Paths meet on trunks, which are walked once
+        # for either answer, not once a cell.
         needed: set[str] = set()
         seen: set[tuple[str, bool]] = set()
         failed = contents.failed_segments
@@ -85,7 +89,7 @@ class Board:
                 if name == path[-1] or name not in contents.segments:
                     go_on = True
                 elif not go_on or name in contents.checkpoints:
-                    go_on = False
+                    go_on = False  # it is there, but one before it may yet be missing
                     continue
                 needed.add(name)
         return needed
@@ -131,11 +135,13 @@ def is_kept(keep: Keep, segment: Segment) -> bool:
 
 
 def publish(board: Board, store: Store) -> None:
-    """Shows a board to the workers.
+    """Show a board to the workers, if they don't see it.
 
     Raises `ValueError` if it names a cell otherwise than by its `cell_id`: the result would be filed under
     another name than the one that is waited for.
     """
+    if (store.path / "board" / board.name).exists():
+        return
     misnamed = [name for name, cell in board.cells.items() if name != cell.cell_id]
     if misnamed:
         raise ValueError(f"stage {board.stage}: {misnamed[0]} is no cell_id of the cell it names")
@@ -160,11 +166,6 @@ def publish(board: Board, store: Store) -> None:
         "last_segments": {name: board.tree.paths[name][-1] for name in board.cells},
     }
     store.write_text(f"board/{board.name}", json.dumps(value))
-
-
-def is_up(board: Board, store: Store) -> bool:
-    """Whether the workers see a board."""
-    return (store.path / "board" / board.name).exists()
 
 
 class PublishedBoard(NamedTuple):
@@ -198,5 +199,6 @@ def read_all(store: Store) -> list[PublishedBoard]:
 
 def take_down(store: Store, name: str) -> None:
     """The stage is over: workers see its board no more."""
+    # Renamed, not removed: `isoflop status` counts its cells.
     with contextlib.suppress(FileNotFoundError):  # another did so first
         (store.path / "board" / name).replace(store.path / "board" / f".{name}")

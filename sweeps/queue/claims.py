@@ -40,6 +40,8 @@ class Claims:
     def take(self, task: str) -> Claim | None:
         """Return the claim on a task that nobody holds; None if somebody does."""
         claim = Claim(task, self.worker, 1)
+        # The claim is in the folder before the folder has the task's name: a rename replaces an empty folder,
+        # which a release may have left, and fails on one that holds a claim. Of several workers one succeeds.
         own = self.path / f".{self.worker}"
         own.mkdir(parents=True, exist_ok=True)
         (own / claim.name).touch()
@@ -53,6 +55,8 @@ class Claims:
     def take_over(self, dead: Claim) -> Claim | None:
         """Return the claim taken over from a worker that is gone; None if another was faster."""
         claim = Claim(dead.task, self.worker, dead.epoch + 1)
+        # The old name is gone with the rename, so that one of several succeeds. Should the worker not be dead
+        # after all, it finds its claim gone and files nothing.
         with contextlib.suppress(OSError):
             self._file(dead).rename(self._file(claim))
         return claim if self.held(claim) else None
@@ -67,6 +71,7 @@ class Claims:
             self._file(claim).unlink()
         except FileNotFoundError:
             return False
+        # From the unlink on the task is free. The folder that is left is only tidied away.
         with contextlib.suppress(OSError):  # taken by another in the meantime
             (self.path / claim.task).rmdir()
         return True
@@ -74,6 +79,8 @@ class Claims:
     def standing(self) -> list[Claim]:
         """Return all claims."""
         found = []
+        # Not one moment's state: claims come and go meanwhile. Whoever acts on it does so by a rename, which
+        # fails where it holds no more.
         for task in list_names(self.path):
             for name in list_names(self.path / task):
                 epoch, _, worker = name.partition("~")

@@ -26,13 +26,13 @@ def coordinating(store: Store, lease_seconds: float, say: Callable[[str], None])
     seconds = min(MAX_HEARTBEAT_SECONDS, lease_seconds / HEARTBEATS_PER_LEASE)
     heartbeats = HeartbeatWriter(store.path / "coordinators", process, seconds)
     monitor = HeartbeatMonitor(heartbeats.folder, 2.5 * seconds)
-    others = {name.removesuffix(".json") for name in list_names(heartbeats.folder)}
+    others = monitor.names()
     dead = monitor.gone(others)
     if others - dead:  # of another machine, or of a boot before: they live if their heartbeats go on
-        time.sleep(3 * seconds)
+        time.sleep(3 * seconds)  # in which one that lives has written, whatever its machine's clock says
         dead |= monitor.gone(others - dead)
     for name in dead:
-        (heartbeats.folder / f"{name}.json").unlink(missing_ok=True)
+        monitor.forget(name)
     if others - dead:
         say(f"joining: {len(others - dead)} more at work on {store.path}")
     else:
@@ -47,16 +47,19 @@ def coordinating(store: Store, lease_seconds: float, say: Callable[[str], None])
 def _tidy_up(store: Store, name: str) -> None:
     """Forget what earlier runs of the command failed at, and release their dead workers' tasks."""
     store.forget_failures()
+    # What an earlier run asked for may not be wanted any more; each stage shows its own board again.
     for board in list_names(store.path / "board"):
         boards.take_down(store, board)
     claims = Claims(store.path / "claims", name)
     standing = claims.standing()
-    workers = {name.removesuffix(".json") for name in list_names(store.path / "workers")}
-    dead = HeartbeatMonitor(store.path / "workers", math.inf).gone(workers)
+    # No silence is long enough: a worker of another machine may still be writing.
+    monitor = HeartbeatMonitor(store.path / "workers", math.inf)
+    workers = monitor.names()
+    dead = monitor.gone(workers)
     for claim in standing:
         if claim.worker in dead and (taken := claims.take_over(claim)):
             claims.release(taken)
     for worker in dead:
-        (store.path / "workers" / f"{worker}.json").unlink(missing_ok=True)
-    if workers == dead:
+        monitor.forget(worker)
+    if workers == dead:  # else it may be the scratch of one at work
         store.remove_scratch()

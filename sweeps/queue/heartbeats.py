@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from isoflop.base.durable import write
+from isoflop.base.durable import list_names, write
 from isoflop.base.json_values import from_json, to_json
 from isoflop.sweeps.queue.process_identity import ProcessIdentity
 
@@ -82,6 +82,7 @@ class HeartbeatWriter:
     def update(self, state: str, tasks: Iterable[TaskProgress] = (), device: str = "") -> None:
         """Note that the process makes headway, and its state, for the next heartbeat to say."""
         self._updated = time.monotonic()
+        # One assignment of a frozen value: the thread that writes sees the old one or the new, no mixture.
         self.heartbeat = replace(
             self.heartbeat, state=state, tasks=tuple(tasks), device=device or self.heartbeat.device
         )
@@ -94,6 +95,7 @@ class HeartbeatWriter:
 
     def _run(self) -> None:
         while not self._stop.wait(self.seconds):
+            # The main thread may hang inside a driver, where no exception reaches it: the process is ended.
             if time.monotonic() - self._updated > self.hang_seconds:
                 os._exit(HUNG)
             with contextlib.suppress(OSError):  # a full disk, a server that is away: the next one may do
@@ -101,16 +103,25 @@ class HeartbeatWriter:
 
     def _write(self) -> None:
         self._count += 1  # not the heartbeat's own, which `update` replaces from another thread
+        # Not flushed to the disk: after a power cut no process is left whose heartbeat would matter.
         write(self.file, json.dumps(to_json(replace(self.heartbeat, count=self._count))), flush=False)
 
 
 class HeartbeatMonitor:
-    """Tells silent processes from busy ones. `lease`: seconds of silence on this process' monotonic clock."""
+    """The processes that are dead or silent. `lease`: seconds of silence on this process' monotonic clock."""
 
     def __init__(self, folder: Path, lease: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.folder, self.lease, self.clock = folder, lease, clock
         self._last: dict[str, tuple[int, float]] = {}
         """Name -> its last count, and when it was first seen."""
+
+    def names(self) -> set[str]:
+        """Return the names of all processes that have a heartbeat."""
+        return {name.removesuffix(".json") for name in list_names(self.folder)}
+
+    def forget(self, name: str) -> None:
+        """Remove the heartbeat of a process that is gone."""
+        (self.folder / f"{name}.json").unlink(missing_ok=True)
 
     def gone(self, names: Iterable[str]) -> set[str]:
         """Those that are dead for certain, or silent since a call of this one that is a lease ago."""
@@ -119,6 +130,7 @@ class HeartbeatMonitor:
     def _is_gone(self, name: str) -> bool:
         heartbeat = read_heartbeat(self.folder / f"{name}.json")
         count = heartbeat.count if heartbeat else 0
+        # Any other count is a sign of life; where there is no file, the lease runs from the first look on.
         if name not in self._last or self._last[name][0] != count:
             self._last[name] = count, self.clock()
         is_dead = heartbeat is not None and heartbeat.process.is_dead()
@@ -135,5 +147,5 @@ def read_heartbeat(file: Path) -> Heartbeat | None:
 
 def read_heartbeats(folder: Path) -> list[Heartbeat]:
     """The last heartbeats of the processes in a folder that neither left nor are dead for certain."""
-    heartbeats = (read_heartbeat(file) for file in sorted(folder.glob("[!.]*.json")))
+    heartbeats = (read_heartbeat(folder / name) for name in sorted(list_names(folder)))
     return [found for found in heartbeats if found is not None and not found.process.is_dead()]

@@ -66,7 +66,7 @@ def read_live(path: Path) -> Metrics | None:
         names = json.loads(head)
     except (OSError, ValueError):
         return None
-    steps = len(body) // (4 * len(names))
+    steps = len(body) // (4 * len(names))  # the last one may be half written
     rows_SxK = np.frombuffer(body[: 4 * len(names) * steps], dtype="<f4").reshape(steps, len(names))
     return {name: rows_SxK[:, k] for k, name in enumerate(names)}
 
@@ -114,9 +114,3 @@ def cell_rates(cell: CellSpec) -> NDArray[np.float32]:
     """The learning rate of each of a cell's steps."""
     recipe = cell.recipe
     return learning_rates(recipe.schedule, recipe.optimizer.peak_lr, 0, cell.steps, cell.steps)
-
-
-def remove(store: Store, segment_id: str) -> None:
-    """Removes a segment's file, if there is one."""
-    with contextlib.suppress(OSError):
-        store.live(segment_id).unlink()

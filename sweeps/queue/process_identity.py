@@ -38,6 +38,7 @@ class ProcessIdentity:
 
 
 def _machine() -> str:
+    # After another boot, or in another container, the same pid is another process.
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{platform.node()} {boot} {Path('/proc/self/ns/pid').readlink()}"
@@ -47,6 +48,8 @@ def _machine() -> str:
 
 def _started(pid: int) -> str | None:
     """The kernel's start time of a living process, in ticks since the boot; None of a dead one."""
+    # The second field, the command's name in brackets, may hold blanks and brackets itself: the others are
+    # counted from its end on, the state first and the start time, the 22nd of proc(5), at 19.
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

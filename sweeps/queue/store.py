@@ -158,6 +158,7 @@ class Store:
         partial: dict[str, int] = {}
         for name in list_names(self.path / "partial"):
             segment, _, steps = name.partition("~")
+            # A kill between saving a state and dropping the one before leaves both: the furthest counts.
             partial[segment] = max(int(steps), partial.get(segment, 0))
         failures: dict[str, int] = {}
         for name in list_names(self.path / "failures"):
@@ -198,6 +199,7 @@ class Store:
 
     def drop(self, folder: Path) -> None:
         """Removes a record: in one stroke out of sight, so that none is ever seen half gone."""
+        # Deleted file by file under its name, it would be a corrupt record to whoever looks meanwhile.
         gone = folder.with_name(f".gone-{folder.name}-{os.urandom(4).hex()}")
         if folder.exists() and durable.move(folder, gone):
             shutil.rmtree(gone, ignore_errors=True)
@@ -223,6 +225,7 @@ class Store:
 
         Raises `UserError` where that was done with the same record again and again: it would be for ever.
         """
+        # Counted by the notes, which stay when somebody deletes the records to make room.
         aside = self.path / "damaged"
         aside.mkdir(exist_ok=True)
         record = f"{damaged.parent.name}-{damaged.name}-"

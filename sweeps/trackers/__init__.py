@@ -54,14 +54,7 @@ class LiveTracker(Tracker, Protocol):
 
 
 OpenTracker = Callable[[str, Path, Callable[[str], None]], Tracker]
-
-
-def open_tracker(name: str, *, sweep: str, folder: Path, warn: Callable[[str], None]) -> Tracker:
-    """The tracker of that name for a sweep and its folder; `warn` takes what a person should know.
-
-    Raises `UserError` with the known names for an unknown one.
-    """
-    return load_tracker(name)(sweep, folder, warn)
+"""Takes the sweep's name, its folder, and what warns a person."""
 
 
 def load_tracker(name: str) -> OpenTracker:

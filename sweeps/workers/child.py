@@ -57,7 +57,7 @@ def command(folder: Path, options: WorkerOptions) -> list[str]:
 
 
 def devices_a_process(execution: Execution) -> int:
-    """Of one worker's processes, each on a machine of its own."""
+    """The devices of each of a worker's processes, which are on a machine each."""
     return execution.devices // execution.nodes
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from isoflop.base.durable import CorruptRecordError, new_folder
 from isoflop.base.json_values import to_json
 from isoflop.base.provenance import Provenance, provenance
-from isoflop.sweeps.queue.live_metrics import LiveLog, cell_rates, remove
+from isoflop.sweeps.queue.live_metrics import LiveLog, cell_rates
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.queue.task import Task
 from isoflop.sweeps.workers.options import WorkerOptions
@@ -191,7 +191,7 @@ def _file(
         _file_cell(task, task.cell, store, corpus, trained, windows, context.options.execution.devices)
     _file_segment(task.segment, store.diverged(name) if diverged else store.segment(name), trained, diverged)
     store.drop_partials(name)
-    remove(store, name)
+    store.live(name).unlink(missing_ok=True)
 
 
 def _file_segment(segment: Segment, record: Path, trained: Trained, diverged: bool) -> None:

@@ -14,7 +14,8 @@ from isoflop.train.loss import LOGITS_BYTES
 from isoflop.train.spec import Recipe
 
 GATHERED_BYTES, KEPT_BYTES = 8, 8
-"""Of a parameter: its float32 value and gradient, whole on each device while it steps; and two moments."""
+"""Bytes a parameter: its float32 value and gradient, whole on each device while it steps; and two moments,
+which the devices share."""
 
 USABLE = 0.85
 """Share of the memory that arrays may fill; the rest is the programs', the allocator's and the estimate's."""

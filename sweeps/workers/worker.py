@@ -188,7 +188,7 @@ class Worker:
             return dead
         claim = self.claims.take_over(dead)
         if claim:
-            (self.monitor.folder / f"{dead.worker}.json").unlink(missing_ok=True)  # it is at work no more
+            self.monitor.forget(dead.worker)
         if claim and claim.epoch > MAX_WORKER_DEATHS:
             self.store.fail(
                 name, f"{MAX_WORKER_DEATHS} workers died at it (see the workers' logs)", MAX_TRIES

@@ -16,7 +16,7 @@ from isoflop.sweeps.progress.console import Reporter
 from isoflop.sweeps.progress.table_files import read_rows, to_csv
 from isoflop.sweeps.progress.tracker_sync import TrackerSync
 from isoflop.sweeps.queue.store import Store
-from isoflop.sweeps.trackers import open_tracker
+from isoflop.sweeps.trackers import load_tracker
 from isoflop.train.data.corpus import Corpus
 from isoflop.train.result import unfinished
 from tests.support.made_up import make_store, row_of, wild
@@ -144,9 +144,7 @@ def test_a_turn_at_a_tracker_is_not_waited_for_without_end(
 ) -> None:
     """Another process that was stopped while it had the turn."""
     monkeypatch.setattr(tracker_sync, "LOCK_SECONDS", 0.2)
-    sync = TrackerSync(
-        "jsonl", open_tracker("jsonl", sweep="s", folder=tmp_path, warn=print), Store(tmp_path)
-    )
+    sync = TrackerSync("jsonl", load_tracker("jsonl")("s", tmp_path, print), Store(tmp_path))
     failed = row_of(wild(corpus), "grid", "", unfinished(wild(corpus), corpus, "failed", "it did"))
     with (tmp_path / "mirrored" / "jsonl.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

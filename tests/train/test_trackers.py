@@ -14,7 +14,7 @@ import pytest
 
 from isoflop.base.json_values import to_json
 from isoflop.sweeps.row import Row
-from isoflop.sweeps.trackers import open_tracker
+from isoflop.sweeps.trackers import load_tracker
 from isoflop.sweeps.trackers.wandb_run import cell_run
 from isoflop.train.data.corpus import Corpus
 from isoflop.train.result import Clock, curve, measured
@@ -48,7 +48,7 @@ def changed(cell: Cell, points: int | None = None, **row: Any) -> Cell:
 def log(folder: Path, *cells: Cell, name: str = "wandb", sweep: str = "my-sweep") -> list[str]:
     """Log cells to a tracker; return what it had to say."""
     said: list[str] = []
-    with contextlib.closing(open_tracker(name, sweep=sweep, folder=folder, warn=said.append)) as tracker:
+    with contextlib.closing(load_tracker(name)(sweep, folder, said.append)) as tracker:
         for cell in cells:
             tracker.log_cell(*cell)
     return said
