@@ -14,7 +14,8 @@ from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.result import Certificate, Objective
 from isoflop.analysis.run_table import RunTable
-from isoflop.analysis.solver.certificate import certify, residuals, same_optimum
+from isoflop.analysis.solver.certificate import certify, same_optimum
+from isoflop.analysis.solver.linearize import residuals
 from isoflop.analysis.solver.search import fit_problem, search
 from isoflop.analysis.solver.solver import LEAST_SQUARES, FitProblem, Solutions, solve
 from isoflop.analysis.uncertainty.identifiability import Verdict, identify
@@ -56,9 +57,7 @@ def approach3(table: RunTable, options: FitOptions) -> ApproachResult:
     if certificate.bounds:
         warnings += (f"at a bound: {', '.join(certificate.bounds)}",)
     warnings += _rising(problem, params_P)
-    lack_of_fit = misfit_at(
-        problem, solutions.theta_SxP[solutions.best], params_P, table.loss_R, trunks_of(table)
-    )
+    lack_of_fit = misfit_at(problem, solutions.theta_SxP[solutions.best], table.loss_R, trunks_of(table))
     if lack_of_fit and lack_of_fit.rejected:
         warnings += (lack_of_fit.doubt(law.name),)
     cost, C_K = per_token(table), ends(table)

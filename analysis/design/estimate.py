@@ -16,8 +16,7 @@ from isoflop.analysis.laws.evaluate import decoded, encoded, evaluate
 from isoflop.analysis.planning.prediction import predict
 from isoflop.analysis.result import LawFit, Misfit
 from isoflop.analysis.run_table import RunTable
-from isoflop.analysis.solver.certificate import sensitivity
-from isoflop.analysis.solver.newton import AT_BOUND
+from isoflop.analysis.solver.linearize import linearized, sensitivity
 from isoflop.analysis.solver.search import covariates, search
 from isoflop.analysis.solver.solver import LEAST_SQUARES, FitProblem, bounds_of, solve
 from isoflop.analysis.uncertainty.misfit import misfit, usual_runs
@@ -186,18 +185,6 @@ def _generalized_least_squares(problem: FitProblem, runs: FinishedRuns) -> np.nd
     # Where the runs leave a direction open the linear step means nothing: no coordinate moves further than 1.
     move_P /= max(1.0, float(np.abs(move_P).max()))
     return np.clip(theta_P + move_P, *bounds_of(problem.law))
-
-
-def linearized(
-    problem: FitProblem, theta_P: np.ndarray, loss_R: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Jacobian of the log loss in the free coordinates, residuals, and which coordinates are free."""
-    lower_P, upper_P = bounds_of(problem.law)
-    params_P = decoded(problem.law, theta_P, problem.centre)
-    residual_R = np.log(loss_R) - np.log(evaluate(problem.law, params_P, *problem.inputs))
-    free_P = (theta_P > lower_P + AT_BOUND) & (theta_P < upper_P - AT_BOUND)
-    J_RxP = np.nan_to_num(sensitivity(problem, theta_P, problem.inputs))
-    return J_RxP[:, free_P], residual_R, free_P
 
 
 def gradient_of(

@@ -9,7 +9,7 @@ import numpy as np
 
 from isoflop.analysis.compute import PerToken
 from isoflop.analysis.laws.evaluate import evaluate
-from isoflop.analysis.solver.certificate import jacobian, sensitivity
+from isoflop.analysis.solver.linearize import jacobian, sensitivity
 from isoflop.analysis.solver.solver import FitProblem
 
 BEYOND = 3.0

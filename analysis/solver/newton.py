@@ -13,8 +13,10 @@ import numpy as np
 AT_BOUND = 1e-12
 """Nearer to a bound than this is on it."""
 FIRST_DAMPING = 1e-3
+"""Damping of the first step, as a share of the largest curvature: nearly Newton's own step."""
 FIRMER, LOOSER = 6.0, 0.2
-"""Factors on the damping after a rejected and an accepted step."""
+"""Factors on the damping after a rejected and an accepted step. Firmer by more than it is loosened: a step
+that was too long is seldom too long by a little."""
 STUCK = 1e10
 """Damping beyond which no step helps: a step is then below rounding."""
 SETTLED, STAGE_SETTLED = 1e-15, 1e-3
@@ -34,13 +36,15 @@ class NewtonState(NamedTuple):
     iteration: jax.Array
     done: jax.Array
     gradient_norm: jax.Array
-    """Of the gradient over coordinates that are free to move."""
+    """Euclidean norm of the gradient over the coordinates that are free to move."""
 
 
 def by_autodiff(objective: Callable) -> Callable:
     """`evaluate(x, delta)`: value, gradient and Hessian of `objective(x, delta)` in x."""
 
     def evaluate(x, delta):
+        # One forward pass over the reverse one gives all three: the value and the gradient are carried along
+        # as auxiliary output, not computed again.
         def slope(y):
             value, gradient = jax.value_and_grad(objective)(y, delta)
             return gradient, (value, gradient)
@@ -74,6 +78,8 @@ def minimize(
     last = len(deltas) - 1
 
     def loose(x, gradient):
+        # An active set: at a bound, with a gradient that points out of the box. One that points inwards frees
+        # the coordinate again (Bertsekas 1982, section 1.5).
         held = ((x <= lower + AT_BOUND) & (gradient > 0)) | ((x >= upper - AT_BOUND) & (gradient < 0))
         return jnp.where(held, 0.0, 1.0)
 
@@ -81,6 +87,7 @@ def minimize(
         # Every branch is a `where`: under vmap both sides of a cond would be computed anyway, and one
         # evaluation of the Hessian a step, at the trial point, is all that is paid for.
         move = _damped_step(s.gradient, s.hessian, s.damping, loose(s.theta, s.gradient))
+        # To first order; the step solves (|H| + damping) move = -gradient, so that it is positive.
         gain = -jnp.dot(s.gradient, move)
         final = s.stage == last
         settled = (gain <= jnp.where(final, SETTLED, STAGE_SETTLED) * s.value + 1e-30) | (s.damping > STUCK)
@@ -90,6 +97,7 @@ def minimize(
         trial = jnp.where(settled, s.theta, _snapped(s.theta + share * move, lower, upper))
         # A problem that settled stays where it is and is evaluated under its next delta.
         value, gradient, hessian = evaluate(trial, deltas[s.stage + advance])
+        # A trial in a region where the law overflows is a rejected step, not the end of the search.
         finite = jnp.isfinite(value) & jnp.all(jnp.isfinite(gradient)) & jnp.all(jnp.isfinite(hessian))
         # A share of zero would count as a decrease of nothing and never end: it has to move.
         lower_value = finite & (value <= s.value * (1 + 1e-14)) & (share > 0)
@@ -130,15 +138,21 @@ def _damped_step(gradient: jax.Array, hessian: jax.Array, damping: jax.Array, lo
     Absolute eigenvalues turn directions of negative curvature downhill: far from the optimum the objective is
     not convex, and plain Newton would climb to a saddle.
     """
+    # Held coordinates have zero rows and columns, and so eigenvalues of zero: the damping alone divides them,
+    # and `loose` takes what comes of it out of the move again.
     values, vectors = jnp.linalg.eigh(hessian * jnp.outer(loose, loose))
     size = jnp.abs(values)
     inverse = 1.0 / (size + damping * jnp.max(size) + 1e-300)
     move = -(vectors @ ((vectors.T @ (gradient * loose)) * inverse)) * loose
+    # Coordinates are logs or exponents: a step of 1 already changes a term e-fold, and the quadratic model
+    # is good for no more.
     return move / jnp.maximum(1.0, jnp.max(jnp.abs(move)))
 
 
 def _room(theta: jax.Array, move: jax.Array, lower: np.ndarray, upper: np.ndarray) -> jax.Array:
     """Share of the move, at most 1, that stays within the bounds."""
+    # The nearest wall stops the whole step: clipping each coordinate by itself would bend it out of the
+    # direction of descent.
     wall = jnp.where(move < 0, lower, upper)
     reach = jnp.where(jnp.isfinite(wall) & (move != 0), (wall - theta) / jnp.where(move == 0, 1.0, move), 1.0)
     return jnp.clip(jnp.min(reach), 0.0, 1.0)

@@ -32,6 +32,8 @@ def projected_problem(law: Law, inputs, centre, loss_R, weight_R) -> tuple[Calla
 
     def columns(x):
         """What the amplitudes leave alone (first), and what a unit of each adds; weighted, Rx(1+K)."""
+        # The law is linear in the amplitudes: its value at none is what they leave alone, and each difference
+        # from it is a column, whatever the law's form.
         params = unit(x)
         empty = params.at[linear].set(0.0)
         rest_R = law.predict(empty, *inputs)
@@ -46,6 +48,8 @@ def projected_problem(law: Law, inputs, centre, loss_R, weight_R) -> tuple[Calla
         scaled_RxK = basis_RxK / length_K
         gram_KxK, right_K = scaled_RxK.T @ scaled_RxK, scaled_RxK.T @ left_R
         chosen_K = _best_subset(gram_KxK, right_K)
+        # The derivative of the projection is that of the chosen columns: the subset itself is constant nearly
+        # everywhere.
         inverse_KxK = jnp.linalg.inv(_system(gram_KxK, chosen_K)) * jnp.outer(chosen_K, chosen_K)
         return inverse_KxK @ right_K / length_K, inverse_KxK / jnp.outer(length_K, length_K)
 
@@ -80,6 +84,7 @@ def _best_subset(gram_KxK, right_K):
     K = right_K.shape[0]
     subsets = np.array([s for s in itertools.product((0.0, 1.0), repeat=K) if any(s)])
 
+    # The empty subset, no amplitude at all, is left out: a positive loss has a better one.
     def share(chosen_K):
         return jnp.linalg.solve(_system(gram_KxK, chosen_K), right_K * chosen_K) * chosen_K
 

@@ -14,7 +14,7 @@ from isoflop.base.errors import UserError
 
 
 def fit_problem(table: RunTable, law: Law, options: FitOptions) -> FitProblem:
-    """The shared part of every problem on this table."""
+    """The problem that the options set on this table: what its fits, resamples and profiles share."""
     delta = options.delta if options.loss == "huber" else LEAST_SQUARES
     scale = noise_scale(table) if options.weights == "seeds" else 1.0
     return FitProblem(law, table.N_R, table.D_R, options.space, delta, covariates(table, law), scale)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,13 +18,14 @@ import numpy as np
 
 from isoflop.analysis.laws import Law
 from isoflop.analysis.laws.evaluate import float64_on_cpu
+from isoflop.analysis.laws.law import Array
 from isoflop.analysis.solver.newton import by_autodiff, minimize
 from isoflop.analysis.solver.projection import projected_problem
 
 CHUNK = 64
 """Problems per call of the compiled program: small enough for the cache, and stragglers hold up few."""
-CELLS = 1 << 18
-"""Most rows times problems in a call."""
+MAX_RESIDUALS_A_CALL = 1 << 18
+"""Most rows times problems in a call: 2 MB for each array of them, many of which are alive at once."""
 ROWS = 64
 """Rows are padded, at weight zero, to a multiple of this: tables of nearly one size share a program."""
 LEAST_SQUARES = 1e30
@@ -31,7 +34,7 @@ ZONES = np.array([1e3, 1e2, 10.0, 1.0])
 """The widening of delta that a problem passes through; the last is delta itself."""
 WARM = 2
 """Position in `ZONES` to begin at for a start that is near its optimum: the widest two are for far ones."""
-NARROWINGS = 7
+SECANT_STEPS = 7
 """Steps of the line search: the kink is then found to well below the step's own error."""
 FIRST_PASS, MAX_ITERATIONS = 14, 200
 """Iterations after which the unfinished are packed into chunks of their own, and at most."""
@@ -93,7 +96,7 @@ class Pull:
 
 @dataclass(frozen=True)
 class Solutions:
-    """End points of S problems."""
+    """Where S problems ended."""
 
     theta_SxP: np.ndarray
     params_SxP: np.ndarray
@@ -113,6 +116,17 @@ def huber(residual: jax.Array, delta: jax.Array) -> jax.Array:
     """r^2/2 within delta, delta (|r| - delta/2) beyond (Huber 1964): as in Hoffmann et al. (2022), D.3."""
     size = jnp.abs(residual)
     return jnp.where(size <= delta, 0.5 * residual**2, delta * (size - 0.5 * delta))
+
+
+class _Shared(NamedTuple):
+    """What the problems of a call share, as arrays for JAX; rows are padded."""
+
+    inputs: tuple[Array, ...]
+    centre: tuple[float, float]
+    raw: bool
+    scale_R: Array
+    whitening: tuple[Array, Array] | None
+    deltas: Array
 
 
 def solve(
@@ -137,110 +151,109 @@ def solve(
     loss_SxR = np.pad(np.broadcast_to(loss_SxR, (S, R)), ((0, 0), (0, rows)), constant_values=1.0)
     weight_SxR = np.pad(np.broadcast_to(weight_SxR, (S, R)), ((0, 0), (0, rows)))
     scale_R = np.pad(np.broadcast_to(problem.scale, R).astype(float), (0, rows), constant_values=1.0)
-    if pull is None:
-        pull = Pull(np.zeros((1, P)), np.zeros(1), np.zeros(1))
+    # Without a pull one of stiffness zero: a second program would have to be compiled, which costs more than
+    # a product that comes to nothing.
+    pull = pull or Pull(np.zeros((1, P)), np.zeros(1), np.zeros(1))
     parts_of_pull = (pull.direction_SxP, pull.target_S, pull.stiffness_S)
     pulls = [np.broadcast_to(x, (S, *x.shape[1:])) for x in parts_of_pull]
     # A pull acts on all of theta: the amplitudes then don't follow from the exponents alone.
     projected = problem.projected and not np.any(pull.stiffness_S)
-    program = _projected_chunk if projected else _newton_chunk
     deltas = np.minimum(problem.delta * ZONES, LEAST_SQUARES)
     # Least squares has no zones to narrow: the last stage is the only one.
     first = len(ZONES) - 1 if problem.delta >= LEAST_SQUARES else WARM if warm else 0
     whitening = None
     if problem.whitening is not None:
+        # Padded rows belong to a trunk of their own, number R, and no part of its sum is taken off them.
         trunk_R, part_R = problem.whitening
         whitening = np.pad(trunk_R, (0, rows), constant_values=R), np.pad(part_R, (0, rows))
-    shared = (problem.law, inputs, problem.centre, problem.space == "raw", scale_R, whitening, deltas)
+    shared = _Shared(inputs, problem.centre, problem.space == "raw", scale_R, whitening, deltas)
+    program = functools.partial(_solve_chunk, problem.law, projected, shared)
     problems = [np.full(S, first), theta_SxP, loss_SxR, weight_SxR, *pulls]
-    ends = _in_chunks(program, (*shared, FIRST_PASS), problems, np.arange(S))
-    # In a batch all wait for the slowest: after a first pass the stragglers go on among themselves.
-    left = np.flatnonzero(~ends[-1])
+    found = _in_chunks(functools.partial(program, FIRST_PASS), problems, np.arange(S))
+    # In a batch all wait for the slowest: after a first pass the stragglers go on among themselves, from
+    # where they stand and in the stage that they had reached.
+    left = np.flatnonzero(~found[-1])
     if len(left):
-        problems[0], problems[1] = ends[-2], ends[0]
-        rest = _in_chunks(program, (*shared, MAX_ITERATIONS), problems, left)
-        for whole, part in zip(ends, rest, strict=True):
+        problems[0], problems[1] = found[-2], found[0]
+        rest = _in_chunks(functools.partial(program, MAX_ITERATIONS), problems, left)
+        for whole, part in zip(found, rest, strict=True):
             whole[left] = part
-    return Solutions(*ends[:5])
+    return Solutions(*found[:5])
 
 
-def _in_chunks(program, shared, problems, rows) -> list[np.ndarray]:
+def _in_chunks(program: Callable, problems: list[np.ndarray], rows: np.ndarray) -> list[np.ndarray]:
     """The program on the problems of these rows, a chunk at a time: a smaller one for a large table."""
     chunk = CHUNK
-    while chunk > 1 and chunk * problems[2].shape[1] > CELLS:
+    while chunk > 1 and chunk * problems[2].shape[1] > MAX_RESIDUALS_A_CALL:
         chunk //= 2
     parts = []
     with float64_on_cpu():
         for begin in range(0, len(rows), chunk):
             # The last chunk repeats its last problem: one shape, one compilation.
             take = rows[np.minimum(np.arange(begin, begin + chunk), len(rows) - 1)]
-            first, theta, loss, weight, *pulls = (x[take] for x in problems)
-            part = program(*shared, first, theta, loss, weight, pulls)
+            part = program(*(x[take] for x in problems))
             parts.append([np.asarray(x)[: len(rows) - begin] for x in part])
     return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _newton_chunk(
-    law,
-    inputs,
-    centre,
-    raw,
-    scale_R,
-    whitening,
-    deltas,
-    limit,
-    first_S,
-    theta_SxP,
-    loss_SxR,
-    weight_SxR,
-    pulls,
-):
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _solve_chunk(law, projected, shared: _Shared, limit, first_S, theta_SxP, loss_SxR, weight_SxR, *pulls):
+    """Seven values of each problem: the fields of `Solutions`, the stage it is in, whether it is done."""
+    one = functools.partial(_by_projection if projected else _by_newton, law, shared, limit)
+    return jax.vmap(one)(first_S, theta_SxP, loss_SxR, weight_SxR, *pulls)
+
+
+def _by_newton(law, shared: _Shared, limit, first, theta, loss_R, weight_R, direction, target, stiffness):
+    def residual(x):
+        predicted_R = law.predict(law.decode(x, *shared.centre), *shared.inputs)
+        gap_R = jnp.where(shared.raw, loss_R - predicted_R, jnp.log(loss_R) - jnp.log(predicted_R))
+        gap_R = shared.scale_R * gap_R
+        if shared.whitening is None:
+            return gap_R
+        # r - part * (sum of r over its trunk): the inverse root of a compound-symmetric covariance.
+        trunk_R, part_R = shared.whitening
+        return gap_R - part_R * jax.ops.segment_sum(gap_R, trunk_R, len(gap_R) + 1)[trunk_R]
+
+    def data(x, delta):
+        return jnp.sum(weight_R * huber(residual(x), delta))
+
+    def objective(x, delta):
+        return data(x, delta) + 0.5 * stiffness * (jnp.dot(direction, x) - target) ** 2
+
+    def line(x, move, delta, top, here):
+        # Residuals to first order along the move: r + t q. Their Huber objective's slope in t follows; the
+        # derivative of Huber's loss is the residual, clipped to delta.
+        r_R, q_R = jax.jvp(residual, (x,), (move,))
+        away, along = jnp.dot(direction, x) - target, jnp.dot(direction, move)
+
+        def slope(t):
+            bend = stiffness * (away + t * along) * along
+            return jnp.sum(weight_R * q_R * jnp.clip(r_R + t * q_R, -delta, delta)) + bend
+
+        return _least_along(slope, top, here)
+
     lower, upper = bounds_of(law)
+    end = minimize(by_autodiff(objective), line, theta, shared.deltas, first, limit, lower, upper)
+    # Reported at the last delta, whatever stage was reached, and without the pull's part.
+    params, value = law.decode(end.theta, *shared.centre), data(end.theta, shared.deltas[-1])
+    return end.theta, params, value, end.gradient_norm, end.iteration, end.stage, end.done
 
-    def solve_one(first, theta, loss_R, weight_R, pull):
-        direction, target, stiffness = pull
 
-        def residual(x):
-            predicted_R = law.predict(law.decode(x, *centre), *inputs)
-            gap_R = jnp.where(raw, loss_R - predicted_R, jnp.log(loss_R) - jnp.log(predicted_R))
-            gap_R = scale_R * gap_R
-            if whitening is None:
-                return gap_R
-            # r - part * (sum of r over its trunk): the inverse root of a compound-symmetric covariance.
-            trunk_R, part_R = whitening
-            return gap_R - part_R * jax.ops.segment_sum(gap_R, trunk_R, len(gap_R) + 1)[trunk_R]
-
-        def data(x, delta):
-            return jnp.sum(weight_R * huber(residual(x), delta))
-
-        def objective(x, delta):
-            return data(x, delta) + 0.5 * stiffness * (jnp.dot(direction, x) - target) ** 2
-
-        def line(x, move, delta, top, here):
-            # Residuals to first order along the move: r + t q. Their Huber objective's slope in t follows.
-            r_R, q_R = jax.jvp(residual, (x,), (move,))
-            away, along = jnp.dot(direction, x) - target, jnp.dot(direction, move)
-
-            def slope(t):
-                bend = stiffness * (away + t * along) * along
-                return jnp.sum(weight_R * q_R * jnp.clip(r_R + t * q_R, -delta, delta)) + bend
-
-            return _least_along(slope, top, here)
-
-        end = minimize(by_autodiff(objective), line, theta, deltas, first, limit, lower, upper)
-        value = data(end.theta, deltas[-1])
-        return (
-            end.theta,
-            law.decode(end.theta, *centre),
-            value,
-            end.gradient_norm,
-            end.iteration,
-            end.stage,
-            end.done,
-        )
-
-    return jax.vmap(solve_one)(first_S, theta_SxP, loss_SxR, weight_SxR, pulls)
+def _by_projection(law, shared: _Shared, limit, first, theta, loss_R, weight_R, *_no_pull):
+    # In a sum of squares a residual's scale is a weight: w (s r)^2 = (w s^2) r^2.
+    evaluate, params_of = projected_problem(
+        law, shared.inputs, shared.centre, loss_R, weight_R * shared.scale_R**2
+    )
+    nonlinear = np.array([p for p in range(len(law.parameters)) if p not in law.linear])
+    lower, upper = (bound[nonlinear] for bound in bounds_of(law))
+    # A sum of squares has no kinks: the full step, damped as it is, needs no search along it.
+    end = minimize(
+        evaluate, lambda x, move, delta, top, here: top, theta[nonlinear], shared.deltas, first, limit,
+        lower, upper,
+    )  # fmt: skip
+    params = params_of(end.theta)
+    theta = law.encode(params, *shared.centre)
+    return theta, params, end.value, end.gradient_norm, end.iteration, end.stage, end.done
 
 
 def _least_along(slope, top, here):
@@ -250,12 +263,12 @@ def _least_along(slope, top, here):
     not see; this finds the best kink, by the Illinois method (Dowell and Jarratt 1971).
     """
 
-    def narrow(_, ends):
-        low, below, high, above, side = ends
+    def narrow(_, bracket):
+        low, below, high, above, side = bracket
         zero = low - below * (high - low) / jnp.where(above > below, above - below, 1.0)
         found = slope(zero)
         right = found > 0
-        # The Illinois rule: an end that stays twice counts half, or the secant would creep towards it.
+        # The Illinois rule: an edge that stays twice counts half, or the secant would creep towards it.
         halved = jnp.where(right == side, 0.5, 1.0)
         return (
             jnp.where(right, low, zero), jnp.where(right, halved * below, found),
@@ -263,49 +276,12 @@ def _least_along(slope, top, here):
         )  # fmt: skip
 
     there = slope(top)
-    ends = (jnp.zeros_like(top), here, top, there, jnp.zeros_like(top) > 0)
-    low, below, high, above, _ = jax.lax.fori_loop(0, NARROWINGS, narrow, ends)
+    # The bracket: its lower edge, the slope there, its upper edge, the slope there, which edge moved last.
+    bracket = (jnp.zeros_like(top), here, top, there, jnp.zeros_like(top) > 0)
+    low, below, high, above, _ = jax.lax.fori_loop(0, SECANT_STEPS, narrow, bracket)
     zero = low - below * (high - low) / jnp.where(above > below, above - below, 1.0)
+    # Downhill all the way: the longest step allowed is the best one.
     return jnp.where(there <= 0, top, zero)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _projected_chunk(
-    law,
-    inputs,
-    centre,
-    raw,
-    scale_R,
-    whitening,
-    deltas,
-    limit,
-    first_S,
-    theta_SxP,
-    loss_SxR,
-    weight_SxR,
-    pulls,
-):
-    lower, upper = bounds_of(law)
-    nonlinear = np.array([p for p in range(len(law.parameters)) if p not in law.linear])
-
-    def solve_one(first, theta, loss_R, weight_R):
-        evaluate, params_of = projected_problem(law, inputs, centre, loss_R, weight_R * scale_R**2)
-        end = minimize(
-            evaluate, lambda x, move, delta, top, here: top,
-            theta[nonlinear], deltas, first, limit, lower[nonlinear], upper[nonlinear],
-        )  # fmt: skip
-        params = params_of(end.theta)
-        return (
-            law.encode(params, *centre),
-            params,
-            end.value,
-            end.gradient_norm,
-            end.iteration,
-            end.stage,
-            end.done,
-        )
-
-    return jax.vmap(solve_one)(first_S, theta_SxP, loss_SxR, weight_SxR)
 
 
 def bounds_of(law: Law) -> tuple[np.ndarray, np.ndarray]:

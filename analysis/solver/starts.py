@@ -1,4 +1,4 @@
-"""Where the search begins."""
+"""Starting points of the search."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from scipy.optimize import nnls
 from isoflop.analysis.laws.evaluate import evaluate, float64_on_cpu, vectorized
 from isoflop.analysis.solver.solver import FitProblem, bounds_of
 
-RIDGE = 0.3
+PULL_TO_EQUAL_SHARES = 0.3
 """Pull of the amplitudes towards equal shares of the loss, relative to one standard row of the table:
 keeps every term alive where a start's exponents make two terms collinear."""
 
@@ -36,15 +36,18 @@ def box_starts(problem: FitProblem, loss_R: np.ndarray, count: int) -> np.ndarra
         params_SxP = _with_fitted_amplitudes(problem, params_SxP, loss_R)
     with float64_on_cpu():
         theta_SxP = np.asarray(vectorized(law.encode, (0, None, None))(params_SxP, *problem.centre))
+    # Onto the bounds: Newton's active sets hold what is on one, and would never see what began beyond it.
     return np.clip(theta_SxP, *bounds_of(law))
 
 
 def _with_fitted_amplitudes(problem: FitProblem, params_SxP: np.ndarray, loss_R: np.ndarray) -> np.ndarray:
+    """The starts with their amplitudes by nonnegative least squares on the relative loss, SxP."""
     linear = list(problem.law.linear)
     K, R = len(linear), len(loss_R)
     empty_SxP = params_SxP.copy()
     empty_SxP[:, linear] = 0.0
     rest_SxR = evaluate(problem.law, empty_SxP, *problem.inputs)
+    # What the loss gains by a unit of one amplitude alone is its column of the linear system.
     columns = []
     for index in linear:
         unit = empty_SxP.copy()
@@ -52,11 +55,12 @@ def _with_fitted_amplitudes(problem: FitProblem, params_SxP: np.ndarray, loss_R:
         columns.append(evaluate(problem.law, unit, *problem.inputs) - rest_SxR)
     basis_SxRxK = np.stack(columns, axis=-1)
     # Each column over its own geometric mean, and each row over its loss: relative errors, in amplitudes that
-    # are the terms' typical sizes in nats.
+    # are the terms' typical sizes in nats. Columns in their own units differ by the power of N or D that a
+    # start's exponent makes of them, and the ridge would hold the one and not touch the other.
     size_SxK = np.exp(np.log(np.maximum(basis_SxRxK, 1e-300)).mean(axis=1))
     rows_SxRxK = basis_SxRxK / size_SxK[:, None] / loss_R[:, None]
     left_SxR = np.maximum(1.0 - rest_SxR / loss_R, 0.0)
-    level, pull = float(np.median(loss_R)), RIDGE**2 * R
+    level, pull = float(np.median(loss_R)), PULL_TO_EQUAL_SHARES**2 * R
     # The ridge pulls towards equal shares of the median loss (right-hand side: pull / level / K).
     gram_SxKxK = np.einsum("srk,srl->skl", rows_SxRxK, rows_SxRxK) + pull / level**2 * np.eye(K)
     right_SxK = np.einsum("srk,sr->sk", rows_SxRxK, left_SxR) + pull / level / K

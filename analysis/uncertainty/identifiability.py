@@ -12,7 +12,8 @@ import numpy as np
 from scipy.special import fdtri
 
 from isoflop.analysis.laws.evaluate import float64_on_cpu, vectorized
-from isoflop.analysis.solver.certificate import NEGLIGIBLE_RESIDUAL, jacobian, residuals, same_optimum
+from isoflop.analysis.solver.certificate import NEGLIGIBLE_RESIDUAL, same_optimum
+from isoflop.analysis.solver.linearize import jacobian, residuals
 from isoflop.analysis.solver.solver import LEAST_SQUARES, FitProblem, Pull, Solutions, bounds_of, solve
 
 WIDEST_FACTOR = 3.0

@@ -20,11 +20,9 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import fdtrc
 
-from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.analysis.result import Misfit
-from isoflop.analysis.solver.certificate import sensitivity
-from isoflop.analysis.solver.newton import AT_BOUND
-from isoflop.analysis.solver.solver import LEAST_SQUARES, FitProblem, bounds_of
+from isoflop.analysis.solver.linearize import linearized
+from isoflop.analysis.solver.solver import LEAST_SQUARES, FitProblem
 from isoflop.analysis.uncertainty.trunk_noise import posterior
 
 MOST_RUNS = 4_000
@@ -49,20 +47,14 @@ METHOD = "F test of a quadratic surface beside the law"
 
 
 def misfit_at(
-    problem: FitProblem,
-    theta_P: np.ndarray,
-    params_P: np.ndarray,
-    loss_R: np.ndarray,
-    trunk_R: np.ndarray | None,
+    problem: FitProblem, theta_P: np.ndarray, loss_R: np.ndarray, trunk_R: np.ndarray | None
 ) -> Misfit | None:
     """The test of a fit; None too for an envelope's law: its runs are chosen by their noise."""
     if problem.law.envelope:
         return None
+    # On the log loss whatever the fit minimized: the test's model of the noise is one of relative errors.
     log_problem = dataclasses.replace(problem, space="log", delta=LEAST_SQUARES, scale=1.0)
-    lower_P, upper_P = bounds_of(problem.law)
-    free_P = (theta_P > lower_P + AT_BOUND) & (theta_P < upper_P - AT_BOUND)
-    J_RxP = np.nan_to_num(sensitivity(log_problem, theta_P, problem.inputs))[:, free_P]
-    residual_R = np.log(loss_R) - np.log(evaluate(problem.law, params_P, *problem.inputs))
+    J_RxP, residual_R, _ = linearized(log_problem, theta_P, loss_R)
     return misfit(J_RxP, residual_R, problem.inputs, trunk_R)
 
 

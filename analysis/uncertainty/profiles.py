@@ -15,7 +15,7 @@ import numpy as np
 
 from isoflop.analysis.laws.evaluate import float64_on_cpu, vectorized
 from isoflop.analysis.result import Profile
-from isoflop.analysis.solver.certificate import jacobian, residuals
+from isoflop.analysis.solver.linearize import jacobian, residuals
 from isoflop.analysis.solver.solver import FitProblem, Pull, Solutions, solve
 from isoflop.analysis.uncertainty.identifiability import threshold
 

@@ -29,7 +29,7 @@ from isoflop.analysis.laws.evaluate import evaluate, float64_on_cpu
 from isoflop.analysis.laws.kaplan_compute import PF_DAY
 from isoflop.analysis.laws.muennighoff import effective
 from isoflop.analysis.planning.prediction import lifetime, tokens_for
-from isoflop.analysis.solver.certificate import sensitivity
+from isoflop.analysis.solver.linearize import sensitivity
 from isoflop.analysis.solver.solver import FitProblem
 from isoflop.analysis.sources.public import read_public
 from tests.support.fits import conventions

@@ -87,7 +87,7 @@ def p_values(table: RunTable, loss_BxR: np.ndarray, law: Law = CHINCHILLA) -> np
     theta_BxP = np.repeat(begun.theta_SxP[begun.best][None], len(loss_BxR), axis=0)
     found = solve(problem, theta_BxP, loss_BxR, np.ones((1, len(table))))
     judged = [
-        misfit_at(problem, theta_P, params_P, loss_R, trunks_of(table))
+        misfit_at(problem, theta_P, loss_R, trunks_of(table))
         for theta_P, params_P, loss_R in zip(found.theta_SxP, found.params_SxP, loss_BxR, strict=True)
     ]
     return np.array([np.nan if m is None else m.p_value for m in judged])
@@ -126,7 +126,7 @@ def test_a_run_far_off_is_an_outlier_and_no_misfit() -> None:
     loss_R = clean * np.exp(drawn("normal", table, 1, np.random.default_rng(0))[0])
     loss_R[[5, 17]] *= 1.5
     found = search(problem, loss_R, 64)
-    judged = misfit_at(problem, found.theta_SxP[found.best], found.params_SxP[found.best], loss_R, None)
+    judged = misfit_at(problem, found.theta_SxP[found.best], loss_R, None)
     assert judged is not None
     assert judged.outliers == 2
     assert judged.p_value > 0.01

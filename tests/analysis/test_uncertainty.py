@@ -48,7 +48,7 @@ class TestProfiles:
         problem = fit_problem(table, find_law("chinchilla"), LEAST)
         solutions = search(problem, table.loss_R, 16)
         found = profiles(problem, table.loss_R, solutions, (Quantity("alpha", lambda p: p[:, 2]),))["alpha"]
-        from isoflop.analysis.solver.certificate import jacobian, residuals
+        from isoflop.analysis.solver.linearize import jacobian, residuals
 
         best = solutions.best
         J = jacobian(problem, solutions.theta_SxP[best])
