@@ -93,8 +93,8 @@ def read_status(folder: Path) -> SweepStatus:
     busy = [worker for worker in workers if worker.silent_seconds < SILENT_SECONDS]
     under_way = {task.segment: task.steps for worker in busy for task in worker.tasks}
     state = FINISHED if _is_finished(store) else _state(folder, len(busy))
-    done = _flops_done(boards, contents, under_way)
-    total = done if state == FINISHED else max(_flops_total(boards, contents, plan), done)
+    done, total = _flops(boards, contents, under_way, plan)
+    total = done if state == FINISHED else max(total, done)
     return SweepStatus(
         name=sweep["name"],
         state=state,
@@ -160,30 +160,23 @@ def _state(folder: Path, workers: int) -> str:
     return f"stopped: run it again to go on{left}"
 
 
-def _flops_done(boards: Sequence[PublishedBoard], contents: Contents, under_way: Mapping[str, int]) -> int:
-    """FLOPs of the segments that are filed, and of those under way as far as they are."""
+def _flops(
+    boards: Sequence[PublishedBoard], contents: Contents, under_way: Mapping[str, int], plan: dict[str, Any]
+) -> tuple[int, int]:
+    """FLOPs that are done, those of segments under way included; and FLOPs of all that has been put up, with
+    the plan's price of the stages that have not."""
     flops = {name: cost for published in boards for name, cost in published.flops.items()}
     segments = {name: s for published in boards for name, s in published.board.tree.segments.items()}
-    over = contents.segments | contents.diverged
-    return sum(cost for name, cost in flops.items() if name in over) + sum(
+    filed = (contents.segments | contents.diverged) & flops.keys()
+    done = sum(flops[name] for name in filed) + sum(
         flops[name] * steps // (segments[name].stop - segments[name].start)
         for name, steps in under_way.items()
-        if name in segments and name not in over
+        if name in segments and name not in filed
     )
-
-
-def _flops_total(boards: Sequence[PublishedBoard], contents: Contents, plan: dict[str, Any]) -> int:
-    """FLOPs of what has been put up, and the plan's price of the stages that have not."""
-    over = contents.segments | contents.diverged
-    flops = {
-        name: cost
-        for published in boards
-        for name, cost in published.flops.items()
-        if published.is_up or name in over
-    }
+    up = {name for published in boards if published.is_up for name in published.flops}
     begun = {short_name(published.board.stage) for published in boards}
     to_come = (name for stage, prices in PRICES.items() if SHORT[stage] not in begun for name in prices)
-    return sum(flops.values()) + sum(plan.get(name, 0) for name in to_come)
+    return done, sum(flops[name] for name in up | filed) + sum(plan.get(name, 0) for name in to_come)
 
 
 def _seconds_left(store: Store, contents: Contents, flops: int, workers: int) -> float | None:

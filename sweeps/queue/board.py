@@ -147,12 +147,13 @@ def publish(board: Board, store: Store) -> None:
         raise ValueError(f"stage {board.stage}: {misnamed[0]} is no cell_id of the cell it names")
     # Thousands of cells and segments share some recipes: each is written once, and named by its number.
     numbers: dict[Recipe, int] = {}
+    paths = board.tree.paths
     segments = [
-        [name, numbers.setdefault(s.recipe, len(numbers)), s.start, s.stop, s.total, s.parent]
+        [name, numbers.setdefault(s.recipe, len(numbers)), s.start, s.stop, s.total, s.parent, s.flops]
         for name, s in board.tree.segments.items()
     ]
     cells = [
-        [name, numbers.setdefault(c.recipe, len(numbers)), c.steps, c.split, c.eval_windows]
+        [name, numbers.setdefault(c.recipe, len(numbers)), c.steps, c.split, c.eval_windows, paths[name][-1]]
         for name, c in board.cells.items()
     ]
     value = {
@@ -162,8 +163,6 @@ def publish(board: Board, store: Store) -> None:
         "recipes": [to_json(recipe) for recipe in numbers],
         "segments": segments,
         "cells": cells,
-        "flops": {name: segment.flops for name, segment in board.tree.segments.items()},
-        "last_segments": {name: board.tree.paths[name][-1] for name in board.cells},
     }
     store.write_text(f"board/{board.name}", json.dumps(value))
 
@@ -184,11 +183,12 @@ def read(store: Store, name: str) -> PublishedBoard | None:
     except (FileNotFoundError, ValueError):
         return None
     recipes = [from_json(Recipe, recipe) for recipe in value["recipes"]]
-    tree = Tree({name: Segment(recipes[recipe], *rest) for name, recipe, *rest in value["segments"]})
-    cells = {name: CellSpec(recipes[recipe], *rest) for name, recipe, *rest in value["cells"]}
+    tree = Tree({name: Segment(recipes[recipe], *rest) for name, recipe, *rest, _ in value["segments"]})
+    cells = {name: CellSpec(recipes[recipe], *rest) for name, recipe, *rest, _ in value["cells"]}
     board = Board(value["stage"], tree, cells, value["keep"], value["corpus"])
-    tree.paths.update({cell: board.path(last) for cell, last in value["last_segments"].items()})
-    return PublishedBoard(board, value["flops"], is_up=not name.startswith("."))
+    tree.paths.update({name: board.path(last) for name, *_, last in value["cells"]})
+    flops = {segment: flops for segment, *_, flops in value["segments"]}
+    return PublishedBoard(board, flops, is_up=not name.startswith("."))
 
 
 def read_all(store: Store) -> list[PublishedBoard]:

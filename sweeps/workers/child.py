@@ -24,18 +24,11 @@ ACCELERATOR_PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin", "jax_rocm7_plug
 DEVICE_FILES = {"gpu": ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")}
 """What a driver shows of its devices: NVIDIA's, the same under WSL, AMD's."""
 
-CPU_XLA_FLAGS = " ".join(
-    [
-        "--xla_backend_optimization_level=1",  # as fast as the highest for these models, sooner compiled
-        "--xla_disable_hlo_passes=tree_reduction_rewriter",
-        # Reductions by YNNPACK are slow at these sizes. Another JAX may not know the flag, and would abort.
-        *(
-            ["--xla_cpu_experimental_ynn_fusion_type="]
-            if jaxlib.version.__version__.startswith("0.10.")
-            else []
-        ),
-    ]
-)
+# The lowest level that is as fast as the highest for these models is compiled sooner. Reductions by YNNPACK
+# are slow at these sizes; another JAX may not know that flag, and would abort.
+CPU_XLA_FLAGS = "--xla_backend_optimization_level=1 --xla_disable_hlo_passes=tree_reduction_rewriter"
+if jaxlib.version.__version__.startswith("0.10."):
+    CPU_XLA_FLAGS += " --xla_cpu_experimental_ynn_fusion_type="
 
 REFUSED, FULL = 2, 74
 """Exit statuses of a worker that can't work here at all, and of one that found the disk full."""

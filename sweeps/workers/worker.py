@@ -152,9 +152,8 @@ class Worker:
             for name in board.ready(missing, contents)
             if name not in standing or standing[name].worker in (self.claims.worker, *gone)
         ]
-        if (
-            self.model is None
-        ):  # so that the first tasks of several workers don't compile the same side by side
+        if self.model is None:
+            # So that several workers that have just begun don't compile the same programs side by side.
             busy = {board.tree.segments[t].recipe.model for t in standing if t in board.tree.segments}
             free.sort(key=lambda name: board.tree.segments[name].recipe.model in busy)
         pack: list[tuple[Task, Claim]] = []
@@ -167,12 +166,8 @@ class Worker:
                 self.claims.release(claim)
             elif claim:
                 pack.append((task, claim))
-                most = (
-                    1
-                    if name in self.unpacked
-                    else members_that_fit(task, self.device, self.options.execution)
-                )
-                if len(pack) >= most:
+                fit = members_that_fit(task, self.device, self.options.execution)
+                if name in self.unpacked or len(pack) >= fit:
                     break
         return pack
 

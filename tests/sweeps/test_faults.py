@@ -32,7 +32,7 @@ CUTS = 20
 """Calls, of some hundred, at which the power goes or the disk is full; drawn, always the same."""
 
 HASTY = WorkerOptions(lease_seconds=0.05)
-"""The cut's dead worker is of this living process: only its silence tells."""
+"""The cut's dead worker is of this living process: only its silence shows that it is dead."""
 
 TABLES = ("tuning.csv", "runs.csv", "checks.csv")
 

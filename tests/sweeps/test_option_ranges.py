@@ -175,14 +175,14 @@ def test_each_field_has_its_sentence(cls: Any) -> None:
     """As a string below it, where `--help` finds it."""
     (tree,) = ast.parse(inspect.getsource(cls)).body
     assert isinstance(tree, ast.ClassDef)
-    told = {
+    described = {
         field.target.id
         for field, below in zip(tree.body, tree.body[1:], strict=False)
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
         if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
         if str(below.value.value).strip()
     }
-    assert [f.name for f in fields(cls) if f.name not in {*told, *GROUPS}] == []
+    assert [f.name for f in fields(cls) if f.name not in {*described, *GROUPS}] == []
 
 
 @pytest.mark.parametrize(
