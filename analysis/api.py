@@ -184,8 +184,17 @@ def report(
     where: str | None = None,
     **named: Any,
 ) -> Report:
-    """Fits a table every way the page shows, draws the figures and writes the page; see
-    `isoflop.analysis.reporting.report`. Arguments otherwise as for `fit`.
+    """Fits a table every way the page shows, draws the figures and writes the page.
+
+    Args:
+        runs, columns, where, named: as for `fit`.
+        out: the folder to write `report.html`, `fit.json` and `figures/` to; by default the sweep's own
+            folder, or `outputs/NAME` for the table NAME.csv.
+        options: of the fit (approach 3); the other fits of the page follow them.
+        laws: what competes with the fit's own law on the largest budget, held out; by default the usual few.
+
+    Raises:
+        UserError: the table cannot be read or fitted, or the folder not written, in one line.
     """
     from isoflop.analysis.reporting import report as reporting  # drawing needs matplotlib
 

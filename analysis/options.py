@@ -47,12 +47,12 @@ class FitOptions(ObjectiveOptions):
     """How to fit; the defaults are those of Hoffmann et al. (2022), approach 3, appendix D.3."""
 
     approach: Approach = 3
-    """Of Hoffmann et al. (2022): 1 envelope, 2 IsoFLOP parabolas, 3 parametric law."""
+    """The approach of Hoffmann et al. (2022): 1 envelope, 2 IsoFLOP parabolas, 3 parametric law."""
     curve: Curve = "parabola"
-    """Of approach 2, through each budget's runs: parabola (Hoffmann et al. 2022), akima (Porian et al. 2024);
-    argmin takes the run of least loss."""
+    """What approach 2 draws through each budget's runs: parabola (Hoffmann et al. 2022), akima (Porian et al.
+    2024); argmin takes the run of least loss."""
     minima_weights: Literal["equal", "precision"] = "equal"
-    """Of approach 2, how the minima count in the power laws; precision: by 1 / variance of log N_opt, as
+    """How the minima of approach 2 count in the power laws; precision: by 1 / variance of log N_opt, as
     Porian et al. (2024) do."""
     count: CountName | None = None
     """What N counts; None: as the table was loaded."""
@@ -70,7 +70,7 @@ class FitOptions(ObjectiveOptions):
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
     """Coverage the intervals aim at."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Of the resampling; the starts are fixed."""
+    """The seed of the resampling; the starts are fixed."""
     starts: Annotated[int, Field(ge=2)] = 512
     """Starting points of approach 3, a fixed Latin hypercube over the law's box."""
     holdout: Positive | None = None

@@ -67,22 +67,20 @@ def differences(a: FitProvenance | None, b: FitProvenance | None) -> list[str]:
     """What differs in where two fits and their runs come from, a sentence each; hosts may differ."""
     if a is None or b is None:
         return []
-    found = []
-    for name in ("isoflop", "jax"):
-        here, there = (_version(each, name) for each in (a, b))
-        if here != there:
-            found.append(f"fitted with different versions of {name}: {here}, {there}")
-    for name in ("isoflop", "jax"):
-        here, there = (
-            ", ".join(each.table.trained.get(f"{name}_version", ())) or "not recorded" for each in (a, b)
-        )
-        if here != there:
-            found.append(f"trained with different versions of {name}: {here}, {there}")
-    return found
+    here, there = (
+        {
+            "fitted with different versions of isoflop": each.version,
+            "fitted with different versions of jax": str(each.packages.get("jax")),
+            "trained with different versions of isoflop": _trained(each, "isoflop_version") or "not recorded",
+            "trained with different versions of jax": _trained(each, "jax_version") or "not recorded",
+        }
+        for each in (a, b)
+    )
+    return [f"{what}: {here[what]}, {there[what]}" for what in here if here[what] != there[what]]
 
 
-def _version(made_by: FitProvenance, package: str) -> str:
-    return made_by.version if package == "isoflop" else str(made_by.packages.get(package))
+def _trained(made_by: FitProvenance, column: str) -> str:
+    return ", ".join(made_by.table.trained.get(column, ()))
 
 
 def is_stale(folder: Path) -> bool:
@@ -102,10 +100,10 @@ def origin_line(made_by: FitProvenance | None) -> str:
     if made_by is None:
         return ""
     packages = ", ".join(f"{name} {number}" for name, number in made_by.packages.items() if number)
-    trained = made_by.table.trained
-    versions = {name: ", ".join(trained.get(f"{name}_version", ())) for name in ("isoflop", "jax")}
+    versions = {name: _trained(made_by, f"{name}_version") for name in ("isoflop", "jax")}
     by = [f"{name} {version}" for name, version in versions.items() if version]
-    where = f" on {', '.join(trained['host'])}" if trained.get("host") else ""
+    host = _trained(made_by, "host")
+    where = f" on {host}" if host else ""
     runs = f" Runs trained by {' and '.join(by)}{where}." if by else ""
     return (
         f"Made by isoflop {made_by.version} with Python {made_by.python}, {packages} on "

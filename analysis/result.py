@@ -69,7 +69,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Certificate:
-    """Evidence that the numbers are the optimum of the objective, whatever the data can tell.
+    """Evidence that the numbers are the optimum of the objective, whether or not the data determine it.
 
     `gradient_norm`: Euclidean, of the objective in the law's unconstrained, centred parameters.
     `starts_at_optimum`: how many of `starts` ended within 1e-6 (relative) of the best objective.
@@ -111,7 +111,7 @@ class Misfit:
     statistic: FloatOrNaN
     """F."""
     degrees_of_freedom: tuple[int, int]
-    """Of the numerator and of the denominator of F."""
+    """F's numerator and denominator have these."""
     outliers: int
     """Runs set aside."""
     method: str
@@ -198,7 +198,7 @@ class Profile:
     """Where the rise crosses the threshold; None at an end where it does not: flat as far as followed."""
     threshold: FloatOrNaN
     values: tuple[FloatOrNaN, ...]
-    """Of the quantity, ascending; `rises`: of the objective above its minimum, at each of them."""
+    """The quantity's, ascending; `rises`: the objective above its minimum at each of them."""
     rises: tuple[FloatOrNaN, ...]
 
 

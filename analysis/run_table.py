@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from isoflop.analysis.columns.counting import COUNTS, FLOPS, Counted, count_rows, numbers
+from isoflop.analysis.columns.counting import count_rows, numbers
 from isoflop.analysis.conventions import Conventions
 from isoflop.analysis.provenance import content_hash
 from isoflop.analysis.sources import Naming, combine, open_source
@@ -32,10 +31,6 @@ from isoflop.analysis.tables.statuses import counted_words, finished_rows, words
 from isoflop.base.display import Displayed, Summary, counted
 from isoflop.base.errors import UserError
 from isoflop.base.formatting import brief
-
-OWN = ("cell_id", "n_params_non_embedding", "n_params_body", "flops_6nd", "loss_stderr")
-"""Columns by which a table is one of `isoflop`'s own sweeps: its loss is in nats per token."""
-
 
 Readable = str | Path | pd.DataFrame
 """A file or folder, a `SCHEME:ADDRESS`, or a table in memory."""
@@ -207,7 +202,7 @@ def _table(
             f"{source} has no finished run among {len(frame)} rows; their status: {words}. If one of these "
             "words means finished, choose it with --where status=WORD"
         )
-    counted: Counted = count_rows(finished, count, flops, source, naming)
+    counted = count_rows(finished, count, flops, source, naming)
     if "budget" in finished.columns:
         finished = finished.assign(budget=numbers(finished, "budget", source, naming, may_be_empty=True))
     warnings = (*naming.notes, *unknown, *counted.warnings, *cautions(finished, counted.D_R))
@@ -221,7 +216,7 @@ def _table(
         C_R=counted.C_R,
         loss_R=counted.loss_R,
         excluded=excluded,
-        conventions=_conventions(counted, naming, finished),
+        conventions=counted.conventions,
         warnings=warnings,
         source=source,
         folder=folder,
@@ -234,11 +229,16 @@ def _table(
 
 def _best(table: RunTable) -> RunTable:
     """The run of lowest loss at each N and D; the others are listed as excluded."""
-    cell_R = cells(table.frame, table.N_R, table.D_R, (*ONE_KIND, "n_tokens_unique"))
+    cell_R = _cells(table)
     keep_R = lowest_of_each(cell_R, table.loss_R)
     best = table.where(keep_R, "another run of the same N and D has a lower loss")
     note = f"the run of lowest loss at each N and D is kept: {len(best)} of {len(table)}"
     return dataclasses.replace(best, warnings=(*table.warnings, note))
+
+
+def _cells(table: RunTable) -> np.ndarray:
+    """The number of each run's (N, D) among runs of its kind."""
+    return cells(table.frame, table.N_R, table.D_R, (*ONE_KIND, "n_tokens_unique"))
 
 
 def _by_run(table: RunTable) -> RunTable:
@@ -253,50 +253,10 @@ def _by_run(table: RunTable) -> RunTable:
     if found:
         table = dataclasses.replace(table, frame=table.frame.assign(trunk_id=found.run_R))
         warnings += describe(found, table.frame)
-    cell_R = cells(table.frame, table.N_R, table.D_R, (*ONE_KIND, "n_tokens_unique"))
+    cell_R = _cells(table)
     if searched := rate_search(cell_R, table.loss_R):
         warnings += (searched,)
     return dataclasses.replace(table, warnings=(*table.warnings, *warnings))
-
-
-def _conventions(counted: Counted, naming: Naming, frame: pd.DataFrame) -> Conventions:
-    """What N, C and the loss are: in the source's own words, or with the names that its columns have."""
-    loss, unit = _loss_meaning(naming, frame)
-    count, flops = counted.count_meaning, counted.flops_meaning
-    return Conventions(
-        count=counted.count,
-        count_meaning=_meaning(naming, "n_params", "count_meaning", count) if counted.as_given else count,
-        count_as_given=counted.as_given,
-        flops=counted.flops,
-        flops_meaning=flops if flops == FLOPS["6nd"] else _meaning(naming, "flops", "flops_meaning", flops),
-        derived_column=counted.derived,
-        loss=loss,
-        loss_unit=unit,
-        data=naming.meanings.get("data"),
-        columns=dict(naming.columns),
-    )
-
-
-def _meaning(naming: Naming, column: str, meaning: str, usual: str) -> str:
-    """What a column that is taken as it is counts: by its own name, else as the source says."""
-    if column in naming.columns:
-        return f"{usual} (its column {one_line(naming.columns[column], 60)!r})"
-    return naming.meanings.get(meaning, usual)
-
-
-def _loss_meaning(naming: Naming, frame: pd.DataFrame) -> tuple[str, str | None]:
-    """What the loss is, and its unit: None where neither the source nor a column's name says so."""
-    if "loss" in naming.columns:
-        column = f"its column {one_line(naming.columns['loss'], 60)!r}"
-        if naming.loss_unit:
-            return f"{naming.loss_unit} ({column})", naming.loss_unit
-        return f"the loss as the table gives it ({column})", None
-    if "loss" in naming.meanings:
-        said = re.search(r"nats per \w+", naming.meanings["loss"])
-        return naming.meanings["loss"], said[0] if said else None
-    if set(OWN) <= set(frame.columns):
-        return "held-out cross-entropy, nats per token", "nats per token"
-    return "the loss as the table gives it", None
 
 
 def _finished(frame: pd.DataFrame) -> tuple[np.ndarray, tuple[Excluded, ...], tuple[str, ...]]:
@@ -312,6 +272,3 @@ def _finished(frame: pd.DataFrame) -> tuple[np.ndarray, tuple[Excluded, ...], tu
         detail = f": {one_line(reason)}" if isinstance(reason, str) and reason.strip() else ""
         excluded.append(Excluded(int(row), f"status {one_line(state)}{detail}"))
     return keep, tuple(excluded), warnings
-
-
-__all__ = ["COUNTS", "Excluded", "RunTable", "load_runs", "table_of"]

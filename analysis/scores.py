@@ -88,7 +88,7 @@ class Contender:
     form: str
     parameters: int
     scored_on: str
-    """`runs`: every held-out run; `envelope`: those that no run of at most their compute beats."""
+    """`runs`: every held-out run; `envelope`: those below whose loss no run of at most their compute lies."""
     n_fit: int
     n_scored: int
     mean_abs_error: float
@@ -97,7 +97,7 @@ class Contender:
     """The error of largest size, with its sign."""
     worst_row: int
     residual_log_sd: float | None = None
-    """Of log loss over the runs that were fitted, over their degrees of freedom."""
+    """Standard deviation of the log loss about the fit, over its degrees of freedom."""
     objective: float | None = None
     """As the options have it, at the optimum; None for a baseline, which has another."""
     certificate: str | None = None
@@ -111,7 +111,7 @@ class Contender:
     excess: float = 0.0
     """Mean absolute error less that of the best law on the same runs."""
     interval: Interval = (None, None)
-    """Of the excess, by resampling the held-out runs in pairs; the fits stay as they are."""
+    """The excess's, by resampling the held-out runs in pairs; the fits stay as they are."""
 
     @property
     def doubts(self) -> list[str]:

@@ -66,18 +66,18 @@ def signed(x: float | None, digits: int = 4) -> str:
 
 
 def interval(
-    ends: Sequence[float | None] | None, shown: Callable[[float], str] = brief, none: str = ""
+    span: Sequence[float | None] | None, shown: Callable[[float], str] = brief, none: str = ""
 ) -> str:
     """`[low, high]` with an end that nothing bounds as `open`; `none` where both are."""
-    if ends is None or (ends[0] is None and ends[1] is None):
+    if span is None or (span[0] is None and span[1] is None):
         return none
-    low, high = ("open" if end is None else shown(end) for end in ends)
+    low, high = ("open" if end is None else shown(end) for end in span)
     return f"[{low}, {high}]"
 
 
-def between(ends: Sequence[float | None] | None, digits: int = 3) -> str:
+def between(span: Sequence[float | None] | None, digits: int = 3) -> str:
     """`[low, high]` for a page; a dash where an end is not known."""
-    return NONE if ends is None or None in ends else interval(ends, lambda x: number(x, digits))
+    return NONE if span is None or None in span else interval(span, lambda x: number(x, digits))
 
 
 def joined(parts: Sequence[str]) -> str:

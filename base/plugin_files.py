@@ -125,7 +125,7 @@ def _load(path: Path, name: str, attribute: str, kind: str) -> ModuleType:
 
 @contextlib.contextmanager
 def _no_bytecode() -> Iterator[None]:
-    """Compiled files are told apart by the second and the size of their source: an edit may have neither."""
+    """Write no compiled files: Python knows them by size and second, and an edit may change neither."""
     before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         yield

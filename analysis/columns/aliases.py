@@ -11,7 +11,14 @@ import pandas as pd
 
 from isoflop.analysis.columns.loss_units import split_loss_unit
 from isoflop.analysis.columns.units import Named, is_spelled_out, key_of, split_unit
-from isoflop.analysis.tables.cells import as_floats, has_numbers, one_line, spelled_numbers
+from isoflop.analysis.tables.cells import (
+    FEW_LISTED,
+    as_floats,
+    has_numbers,
+    listed,
+    one_line,
+    spelled_numbers,
+)
 from isoflop.analysis.tables.places import Part, place_of
 from isoflop.analysis.tables.reading import rename
 from isoflop.analysis.tables.statuses import are_statuses
@@ -58,6 +65,7 @@ SYMBOLS = {"n_params": "Nn", "n_tokens": "DTt", "flops": "C", "loss": "L", "n_to
 are read in company only: N with D, T or C; or n with t.
 """
 NEEDED = ("n_params", "n_tokens", "flops", "loss")
+WITH_UNITS = (*NEEDED, "n_tokens_unique")
 NO_LOSS = {
     "train", "training", "stderr", "std", "se", "sd", "sem", "var", "variance", "upper", "lower", "min",
     "max", "aux", "router", "balance", "balancing", "load", "z", "weight", "scale", "fn", "function", "type",
@@ -67,7 +75,6 @@ NO_LOSS = {
 SETTINGS = r"config|params|hparams|hyperparameters|user_attrs"
 NAMESPACE = re.compile(rf"^({SETTINGS}|summary|summaryMetrics|metrics|data)[./_]", re.IGNORECASE)
 """What W&B, MLflow, Optuna and Ray Tune write before a name."""
-SHOWN = 4
 FEW = 1e5
 """Values that are all below this count no single parameters or tokens of a model that anyone fits."""
 
@@ -119,13 +126,14 @@ def name_columns(
     values = {new: _values(frame, new, named) for new, (_, named) in found.items() if named.converts}
     usual: list[str] = []
     for new in ALIASES:
-        if new in frame.columns or (new == "n_params" and _counted(frame)):
+        if new in frame.columns or (new == "n_params" and has_counts(frame)):
             continue
         if (old := _only(frame, new, where)) is not None:
             found[new] = (old, read_name(old, new))
             values[new] = _values(frame, old, found[new][1])
-            usual.append(f"{new} = {old}")
-    notes = (f"columns read by their usual names: {', '.join(usual)}",) if usual else ()
+            usual.append(new)
+    said = ", ".join(f"{new} = {found[new][0]}" for new in usual)
+    notes = (f"columns read by their usual names: {said}",) if usual else ()
     notes += tuple(_conversion(new, old, named) for new, (old, named) in found.items() if named.converts)
     notes += spelled
     unit = found["loss"][1].becomes if "loss" in found else None
@@ -138,7 +146,7 @@ def _other_counts(
     frame: pd.DataFrame, own: tuple[str, ...], usual: list[str], found: Mapping[str, tuple[str, Named]]
 ) -> tuple[str, ...]:
     """A note where the table counts parameters in other ways, too, than the one read by its usual name."""
-    if not any(each.startswith("n_params = ") for each in usual):
+    if "n_params" not in usual:
         return ()
     taken = found["n_params"][0]
     read = {old for old, _ in found.values()}
@@ -148,8 +156,7 @@ def _other_counts(
     others = [name for name in counts if has_numbers(frame, name)]
     if not others:
         return ()
-    more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
-    shown = one_line(", ".join(others[:SHOWN])) + more
+    shown = listed(others, FEW_LISTED)
     return (f"N is {one_line(taken)}; the table also has {shown}: choose with --columns n_params=...",)
 
 
@@ -157,7 +164,7 @@ def _spelled(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """The table with numbers where text spells them in a column that is a loss or a count by its name."""
     changed, notes = {}, []
     for name in frame.columns:
-        new = next((new for new in (*NEEDED, "n_tokens_unique") if _is_usual(name, new)), None)
+        new = next((new for new in WITH_UNITS if _is_usual(name, new)), None)
         if new is None and not name.startswith("n_params_"):
             continue
         cells, texts = spelled_numbers(pd.Series(frame[name]), new != "loss")
@@ -171,8 +178,12 @@ def _spelled(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
 
 def _is_usual(name: str, new: str) -> bool:
     """Whether a column's name is the run table's own, a usual one, or a letter of the literature."""
-    key = read_name(_without_namespace(name), new).key
-    return key in _keys(new) or (_is_letter(name) and name[0] in SYMBOLS.get(new, ""))
+    return _goes_by(_without_namespace(name), new) or (_is_letter(name) and name[0] in SYMBOLS.get(new, ""))
+
+
+def _goes_by(name: str, new: str) -> bool:
+    """Whether a name, less its unit, is the run table's own or a usual one."""
+    return read_name(name, new).key in _keys(new)
 
 
 def _conversion(new: str, old: str, named: Named) -> str:
@@ -193,23 +204,26 @@ def combine(namings: Iterable[Naming]) -> Naming:
     if len(units) > 1 and units != {None, "nats per token"}:
         kinds = " and ".join(sorted(str(unit or "as the table gives it") for unit in units))
         raise UserError(f"the tables' losses are in different units ({kinds}): they cannot be pooled")
-    columns: dict[str, list[str]] = {}
-    notes: dict[str, None] = {}
-    meanings: dict[str, list[str]] = {}
-    for naming in namings:
-        notes |= dict.fromkeys(naming.notes)
-        for target, source in ((columns, naming.columns), (meanings, naming.meanings)):
-            for key, value in source.items():
-                if value not in target.setdefault(key, []):
-                    target[key].append(value)
-    joined = ({key: ", ".join(values) for key, values in each.items()} for each in (columns, meanings))
-    unit = next((unit for unit in units if unit), None)
-    own = tuple(dict.fromkeys(name for naming in namings for name in naming.own))
-    parts = tuple(part for naming in namings for part in naming.parts)
-    return Naming(next(joined), tuple(notes), next(joined), unit, own, parts)
+    return Naming(
+        columns=_joined(naming.columns for naming in namings),
+        notes=tuple(dict.fromkeys(note for naming in namings for note in naming.notes)),
+        meanings=_joined(naming.meanings for naming in namings),
+        loss_unit=next((unit for unit in units if unit), None),
+        own=tuple(dict.fromkeys(name for naming in namings for name in naming.own)),
+        parts=tuple(part for naming in namings for part in naming.parts),
+    )
 
 
-def _counted(frame: pd.DataFrame) -> bool:
+def _joined(maps: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Each key with its values, every different one once."""
+    values: dict[str, dict[str, None]] = {}
+    for key, value in (pair for each in maps for pair in each.items()):
+        values.setdefault(key, {})[value] = None
+    return {key: ", ".join(different) for key, different in values.items()}
+
+
+def has_counts(frame: pd.DataFrame) -> bool:
+    """Whether the table counts parameters in ways of ours, by `n_params_COUNT`."""
     return any(f"n_params_{count}" in frame.columns for count in ("total", "non_embedding", "body"))
 
 
@@ -223,7 +237,7 @@ def _with_units(chosen: Mapping[str, str]) -> tuple[dict[str, str], dict[str, Na
     plain: dict[str, str] = {}
     stated: dict[str, Named] = {}
     for new, old in chosen.items():
-        for column in (*NEEDED, "n_tokens_unique"):
+        for column in WITH_UNITS:
             named = read_name(new, column)
             if named.unit and named.key == key_of(column):
                 plain[column], stated[column] = old, named
@@ -251,10 +265,10 @@ def _keys(new: str) -> tuple[str, ...]:
 
 def _only(frame: pd.DataFrame, new: str, where: str) -> str | None:
     """The one column that goes by a usual name, or None."""
-    names = [name for name in frame.columns if read_name(name, new).key in _keys(new)]
+    names = [name for name in frame.columns if _goes_by(name, new)]
     names += [name for name, letter in _in_company(frame).items() if letter in SYMBOLS.get(new, "")]
     if not names:
-        names = [name for name in frame.columns if read_name(_without_namespace(name), new).key in _keys(new)]
+        names = [name for name in frame.columns if _goes_by(_without_namespace(name), new)]
     if new == "status":
         names = [name for name in names if are_statuses(frame, name)]
     if new in NEEDED:
@@ -266,9 +280,8 @@ def _only(frame: pd.DataFrame, new: str, where: str) -> str | None:
     if len(names) > 1 and not _agree(frame, names, new):
         if new not in NEEDED:
             return None
-        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         raise UserError(
-            f"{where} has several columns that could be {new}: {one_line(', '.join(names[:SHOWN]))}{more}; "
+            f"{where} has several columns that could be {new}: {listed(names, FEW_LISTED)}; "
             f"choose one with --columns {new}={one_line(names[0])}"
         )
     return names[0] if names else None

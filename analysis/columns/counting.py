@@ -4,13 +4,15 @@ fit.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from isoflop.analysis.columns.aliases import Naming
+from isoflop.analysis.columns.aliases import Naming, has_counts
 from isoflop.analysis.columns.proposals import proposal
+from isoflop.analysis.conventions import Conventions
 from isoflop.analysis.tables.cells import as_floats, listed, one_line
 from isoflop.analysis.tables.plausible import doubts
 from isoflop.base.errors import UserError
@@ -20,25 +22,20 @@ COUNTS = {
     "non_embedding": "transformer blocks, output head and final norm",
     "body": "transformer blocks alone",
 }
+OWN = ("cell_id", "n_params_non_embedding", "n_params_body", "flops_6nd", "loss_stderr")
+"""Columns by which a table is one of `isoflop`'s own sweeps: its loss is in nats per token."""
 FLOPS = {"exact": "the table's own training FLOPs", "6nd": "6 N D"}
 
 
 @dataclass(frozen=True)
 class Counted:
-    """N, D, C and loss of each finished row, checked positive and finite, and how they were counted."""
+    """N, D, C and loss of each finished row, checked positive and finite, and what they are."""
 
     N_R: np.ndarray
     D_R: np.ndarray
     C_R: np.ndarray
     loss_R: np.ndarray
-    count: str
-    count_meaning: str
-    as_given: bool
-    """N is the table's one parameter count, whatever that counts."""
-    flops: str
-    flops_meaning: str
-    derived: str | None
-    """The column that the table lacks, by C = 6ND."""
+    conventions: Conventions
     warnings: tuple[str, ...]
 
 
@@ -52,7 +49,7 @@ def count_rows(frame: pd.DataFrame, count: str, flops: str, where: str, naming: 
     if flops not in FLOPS:
         raise UserError(f"unknown FLOPs convention {flops!r}: known are {', '.join(FLOPS)}")
     own = f"n_params_{count}"
-    if own not in frame.columns and (count != "non_embedding" or not _plain(frame)):
+    if own not in frame.columns and (count != "non_embedding" or has_counts(frame)):
         _refuse_count(frame, count, where)
     _need(frame, own, where, naming)
     loss_R = numbers(frame, "loss", where, naming)
@@ -65,26 +62,49 @@ def count_rows(frame: pd.DataFrame, count: str, flops: str, where: str, naming: 
         warnings.append("the table has one parameter count, n_params: it is taken as given")
     own_flops = "flops" in frame.columns and derived != "flops"
     warnings += doubts(frame, N_R, D_R, C_R, loss_R)
-    if flops == "6nd" or not own_flops:
+    count_meaning, flops_meaning = COUNTS[count], FLOPS["6nd"]
+    if as_given:
+        count_meaning = _meaning(naming, "n_params", "count_meaning", "n_params as the table gives it")
+    if flops == "exact" and own_flops:
+        flops_meaning = _meaning(naming, "flops", "flops_meaning", FLOPS["exact"])
+    else:
         C_R = _follows(6.0, N_R, D_R, np.ones_like(D_R), where)
-    return Counted(
-        N_R,
-        D_R,
-        C_R,
-        loss_R,
+    loss, unit = _loss_meaning(naming, frame)
+    conventions = Conventions(
         count=count,
-        count_meaning="n_params as the table gives it" if as_given else COUNTS[count],
-        as_given=as_given,
+        count_meaning=count_meaning,
+        count_as_given=as_given,
         flops=flops,
-        flops_meaning=FLOPS["exact" if flops == "exact" and own_flops else "6nd"],
-        derived=derived,
-        warnings=tuple(warnings),
+        flops_meaning=flops_meaning,
+        derived_column=derived,
+        loss=loss,
+        loss_unit=unit,
+        data=naming.meanings.get("data"),
+        columns=dict(naming.columns),
     )
+    return Counted(N_R, D_R, C_R, loss_R, conventions, tuple(warnings))
 
 
-def _plain(frame: pd.DataFrame) -> bool:
-    """No choice of counts: a single `n_params`, or none at all."""
-    return not any(f"n_params_{name}" in frame.columns for name in COUNTS)
+def _meaning(naming: Naming, column: str, meaning: str, usual: str) -> str:
+    """What a column that is taken as it is counts: by its own name, else as the source says."""
+    if column in naming.columns:
+        return f"{usual} (its column {one_line(naming.columns[column], 60)!r})"
+    return naming.meanings.get(meaning, usual)
+
+
+def _loss_meaning(naming: Naming, frame: pd.DataFrame) -> tuple[str, str | None]:
+    """What the loss is, and its unit: None where neither the source nor a column's name says so."""
+    if "loss" in naming.columns:
+        column = f"its column {one_line(naming.columns['loss'], 60)!r}"
+        if naming.loss_unit:
+            return f"{naming.loss_unit} ({column})", naming.loss_unit
+        return f"the loss as the table gives it ({column})", None
+    if "loss" in naming.meanings:
+        said = re.search(r"nats per \w+", naming.meanings["loss"])
+        return naming.meanings["loss"], said[0] if said else None
+    if set(OWN) <= set(frame.columns):
+        return "held-out cross-entropy, nats per token", "nats per token"
+    return "the loss as the table gives it", None
 
 
 def _refuse_count(frame: pd.DataFrame, count: str, where: str) -> None:

@@ -29,9 +29,9 @@ _POWER = re.compile(r"1e\d{1,2}")
 
 @dataclass(frozen=True)
 class Named:
-    """What a column's name says. `key`: its words run together in lower case, without the unit;
-    `scale`: what one of the unit is worth; `unit`: the unit as stated, or None. Of a loss `becomes` is its
-    unit after conversion, None where the name does not say; `logarithm`: the natural one is taken first.
+    """What a column's name says. `key`: its words run together in lower case, without the unit; `unit`: the
+    unit as stated, or None; `scale`: what values are multiplied by. Of a loss `becomes` is its unit after
+    conversion, None where the name does not say; `logarithm`: the natural one is taken first.
     """
 
     key: str
@@ -79,7 +79,7 @@ def split_unit(name: str, quantity: str) -> Named:
 
 
 def _scale(word: str, quantity: str, last: bool) -> tuple[float | None, list[str]]:
-    """What the word is worth as a unit (None: it is none), and what stays of it in the key."""
+    """The factor of the word as a unit (None: it is none), and what stays of it in the key."""
     if _POWER.fullmatch(word):
         return float(word), []
     if quantity == "flops":

@@ -121,6 +121,19 @@ def run_series(table: RunTable) -> list[RunSeries]:
     return [*series, RunSeries(name, NEUTRAL, of_none)] if len(of_none) else series
 
 
+def mark_runs(
+    ax: Axes, table: RunTable, x_R: np.ndarray, y_R: np.ndarray, notes: Sequence[str] | None = None
+) -> Hover:
+    """Mark every run in its budget's colour. `notes`: what the page says of each after its numbers."""
+    hover: Hover = []
+    for series in run_series(table):
+        rows, words = series.rows, run_words(table, series.rows)
+        if notes is not None:
+            words = [f"{run}, {notes[row]}" for run, row in zip(words, rows, strict=True)]
+        hover += marks(ax, x_R[rows], y_R[rows], words, f"_{series.name}", series.colour)
+    return hover
+
+
 def run_words(table: RunTable, rows: np.ndarray) -> list[str]:
     """N, D, C and the loss of each of these runs, for people."""
     return [

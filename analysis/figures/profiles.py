@@ -49,13 +49,11 @@ class Panel:
 
 @dataclass(frozen=True)
 class ObjectiveProfiles(FigureData):
-    """A panel a quantity; `level` and `simulations` gave the thresholds, with this noise."""
+    """A panel a quantity."""
 
     title = "Profiles of the objective"
     quantities: tuple[Panel, ...]
-    level: float
-    simulations: int
-    noise: str
+    profiles: Profiles
 
     @classmethod
     def of(cls, profiles: Profiles | None, fit: LawFit) -> ObjectiveProfiles | None:
@@ -77,7 +75,7 @@ class ObjectiveProfiles(FigureData):
             )
             for name in names
         )
-        return cls(panels, profiles.level, profiles.simulations, profiles.noise)
+        return cls(panels, profiles)
 
     @property
     def size(self) -> Size:
@@ -91,11 +89,12 @@ class ObjectiveProfiles(FigureData):
         )
         opened = any(None in panel.interval for panel in self.quantities)
         barred = any(panel.bootstrap is not None for panel in self.quantities)
+        made = self.profiles
         grey = " Grey bar beneath: the bootstrap's percentile interval."
         return (
             "Each quantity held at other values, all the rest fitted anew: the objective's rise over the "
-            f"threshold that the truth would exceed in {1 - self.level:.0%} of {self.simulations} tables "
-            f"simulated from the fit (noise: {self.noise}). Red: the interval where it stays below."
+            f"threshold that the truth would exceed in {1 - made.level:.0%} of {made.simulations} tables "
+            f"simulated from the fit (noise: {made.noise}). Red: the interval where it stays below."
             f"{grey if barred else ''}{arrows if opened else ''}"
         )
 

@@ -9,15 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 
-from isoflop.analysis.figures.figure_data import (
-    FigureData,
-    Hover,
-    RunSeries,
-    Size,
-    marks,
-    run_series,
-    run_words,
-)
+from isoflop.analysis.figures.figure_data import FigureData, Hover, Size, mark_runs
 from isoflop.analysis.figures.style import INK, NEUTRAL, log_axis, spread
 
 if TYPE_CHECKING:
@@ -32,7 +24,6 @@ class Residuals(FigureData):
     title = "Residuals of the fitted surface"
     table: RunTable
     fit: LawFit
-    series: tuple[RunSeries, ...]
     percent_R: np.ndarray
     band: float
 
@@ -41,7 +32,7 @@ class Residuals(FigureData):
         """Make it from a table and approach 3's fit of it."""
         percent_R = 100 * (table.loss_R / fit.predict(table.N_R, table.D_R) - 1)
         band = 200 * fit.conventions.residual_log_sd
-        return cls(table, fit, tuple(run_series(table)), percent_R, band)
+        return cls(table, fit, percent_R, band)
 
     @property
     def size(self) -> Size:
@@ -80,6 +71,7 @@ class Residuals(FigureData):
 
     def draw(self, axes: Sequence[Axes]) -> Hover:
         hover: Hover = []
+        notes = [f"{percent:+.2f}% off the fit" for percent in self.percent_R]
         across = {
             "Parameters N": self.table.N_R,
             "Tokens per parameter D/N": self.table.D_R / self.table.N_R,
@@ -87,11 +79,7 @@ class Residuals(FigureData):
         for ax, (label, x_R) in zip(axes, across.items(), strict=True):
             ax.axhspan(-self.band, self.band, color=NEUTRAL, alpha=0.15, lw=0)
             ax.axhline(0, color=INK, lw=1, label="_zero")
-            for series in self.series:
-                rows = series.rows
-                said = zip(run_words(self.table, rows), self.percent_R[rows], strict=True)
-                words = [f"{run}, {percent:+.2f}% off the fit" for run, percent in said]
-                hover += marks(ax, x_R[rows], self.percent_R[rows], words, f"_{series.name}", series.colour)
+            hover += mark_runs(ax, self.table, x_R, self.percent_R, notes)
             log_axis(ax, "x", *spread(x_R), label)
             ax.set_ylabel("Measured / fitted − 1 (%)")
         return hover

@@ -70,7 +70,7 @@ def loss_colours(dark: bool = False) -> LinearSegmentedColormap:
 
 
 def budget_colours(count: int) -> list[str]:
-    """One colour a budget, dark to light with compute, told apart by colour-blind readers too."""
+    """One colour a budget, dark to light with compute, distinct for colour-blind readers too."""
     scale = matplotlib.colormaps["viridis"]
     return [to_hex(scale(x)) for x in (np.linspace(0.02, 0.86, count) if count != 1 else [0.3])]
 

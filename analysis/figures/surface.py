@@ -9,15 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 
-from isoflop.analysis.figures.figure_data import (
-    FigureData,
-    Hover,
-    RunSeries,
-    Size,
-    marks,
-    run_series,
-    run_words,
-)
+from isoflop.analysis.figures.figure_data import FigureData, Hover, Size, mark_runs
 from isoflop.analysis.figures.style import ACCENT, EQUAL, INK, log_axis, loss_colours, spread
 from isoflop.analysis.isoflops.groups import isoflop_groups
 from isoflop.base.formatting import short
@@ -37,7 +29,6 @@ class Surface(FigureData):
 
     title = "The fitted surface"
     table: RunTable
-    series: tuple[RunSeries, ...]
     N_X: np.ndarray
     D_Y: np.ndarray
     loss_YxX: np.ndarray
@@ -54,7 +45,7 @@ class Surface(FigureData):
         frontier = frontier[:, np.isfinite(frontier).all(axis=0)]
         equal = tuple(group.flops / fit.cost(x) for group in isoflop_groups(table))
         loss = fit.predict(x[None, :], y[:, None])
-        return cls(table, tuple(run_series(table)), x, y, loss, frontier, equal)
+        return cls(table, x, y, loss, frontier, equal)
 
     @property
     def size(self) -> Size:
@@ -103,11 +94,7 @@ class Surface(FigureData):
             ax.plot(self.N_X, D_X, ls=":", lw=1.0, color=EQUAL, label="_equal compute")
         if self.frontier_2xK.size:
             ax.plot(*self.frontier_2xK, color=ACCENT, lw=2.0, label="efficient frontier")
-        hover: Hover = []
-        for series in self.series:
-            N_R, D_R = self.table.N_R[series.rows], self.table.D_R[series.rows]
-            hover += marks(ax, N_R, D_R, run_words(self.table, series.rows), f"_{series.name}", series.colour)
-        return hover
+        return mark_runs(ax, self.table, self.table.N_R, self.table.D_R)
 
     def _levels(self) -> tuple[np.ndarray, float]:
         """About a dozen round contours over most of the surface, and their spacing."""

@@ -15,7 +15,7 @@ from isoflop.analysis.reporting.headline import headline
 from isoflop.analysis.reporting.page import page
 from isoflop.analysis.reporting.report_data import RIVALS, ReportData, analyze
 from isoflop.analysis.result import LawFit
-from isoflop.analysis.run_table import RunTable, load_runs
+from isoflop.analysis.run_table import RunTable
 from isoflop.base.display import Displayed, Summary, counted
 from isoflop.base.errors import UserError
 
@@ -48,24 +48,12 @@ class Report(Displayed):
 
 
 def report(
-    source: str | Path | Sequence[str | Path] | RunTable,
+    table: RunTable,
     out: str | Path | None = None,
     options: FitOptions | None = None,
     laws: Sequence[str] | None = None,
 ) -> Report:
-    """Fit a table every way the page shows, draw the figures and write the page.
-
-    Args:
-        source: what `load_runs` takes, or a table already loaded.
-        out: the folder to write `report.html`, `fit.json` and `figures/` to; by default the sweep's own
-            folder, or `outputs/NAME` for the table NAME.csv.
-        options: of the fit (approach 3); the other fits of the page follow them.
-        laws: what competes with the fit's own law on the largest budget, held out; by default the usual few.
-
-    Raises:
-        UserError: the table cannot be read or fitted, or the folder not written, in one line.
-    """
-    table = source if isinstance(source, RunTable) else load_runs(source)
+    """Fit a table every way the page shows, draw the figures and write the page, as `isoflop.report` does."""
     folder = Path(out) if out is not None else _default_folder(table)
     _make(folder)  # before the fits, which take longer than finding out that it can't be written
     return write(analyze(table, options, RIVALS if laws is None else laws), folder)

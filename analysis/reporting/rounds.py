@@ -67,10 +67,8 @@ def rounds_table(data: ReportData) -> TextTable:
     """What was known after each round and what it decided."""
     found = rounds_of(data.sweep.summary)
     headers = ("round", "estimate", "interval", "half-width", "FLOPs", "new cells", "misfit p", "why")
-    if found is None:
-        return TextTable("Rounds of the adaptive sweep", "", headers, ())
-    rows = tuple(_round(k, each) for k, each in enumerate(found.rounds, start=1))
-    return TextTable("Rounds of the adaptive sweep", _caption(found), headers, rows)
+    rows = tuple(_round(k, each) for k, each in enumerate(found.rounds if found else (), start=1))
+    return TextTable("Rounds of the adaptive sweep", _caption(found) if found else "", headers, rows)
 
 
 def _round(place: int, found: Mapping[str, Any]) -> tuple[Cell, ...]:

@@ -19,6 +19,7 @@ from isoflop.analysis.options import FitOptions
 from isoflop.analysis.result import LawFit
 from isoflop.analysis.run_table import RunTable
 from isoflop.analysis.solver.search import covariates
+from isoflop.analysis.tables.cells import FEW_LISTED, listed
 from isoflop.analysis.uncertainty.resampling import seed_noise
 from isoflop.base.errors import UserError
 from isoflop.base.formatting import power
@@ -30,8 +31,6 @@ OUTLYING = 4.0
 """Residuals beyond this many robust standard deviations (1.4826 median |residual|) are called outliers."""
 BEYOND = 1e20
 """A Huber delta that no residual reaches makes least squares, by a program that is compiled already."""
-LISTED = 6
-"""Rows named in a remark."""
 
 
 @dataclass(frozen=True)
@@ -149,9 +148,8 @@ def _subsets(
         remark = f"none: no residual beyond {OUTLYING:g} robust standard deviations"
         yield "runs", "without outliers", table, quick, remark
     else:
-        rows = [str(row) for row in table.frame.index[~keep_R]]
-        more = f" and {len(rows) - LISTED} more" if len(rows) > LISTED else ""
-        remark = f"{len(rows)} dropped: row{'s' if len(rows) > 1 else ''} {', '.join(rows[:LISTED])}{more}"
+        rows = table.frame.index[~keep_R].tolist()
+        remark = f"{len(rows)} dropped: row{'s' if len(rows) > 1 else ''} {listed(rows, FEW_LISTED)}"
         yield "runs", "without outliers", table.where(keep_R), quick, remark
     for name, worst in (("2 runs", 2), ("10% of runs", max(1, len(table) // 10))):
         options = dataclasses.replace(quick, drop_worst=worst)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
 from isoflop.analysis.tables.cells import one_line
+from isoflop.analysis.tables.nested import single_values
 from isoflop.base.errors import UserError
 
 SECONDS = 60
@@ -38,7 +38,7 @@ def read_wandb(address: str) -> pd.DataFrame:
         # Not lazy: else each run's config and summary would be a request of its own.
         filters = {"group": group} if group else {}
         runs = _api().runs(f"{entity}/{project}", filters=filters, per_page=500, lazy=False)
-        rows = [_row(run) for run in runs if _of_run_table(run)]
+        rows = [_row(run) for run in runs if OURS not in run.summary or run.job_type in RUN_TABLE]
     except UserError:
         raise
     except Exception as error:  # W&B's own errors, its transport's, and plain ValueErrors
@@ -76,33 +76,16 @@ def _api() -> Any:
     return api(timeout=SECONDS)
 
 
-def _of_run_table(run: Any) -> bool:
-    return OURS not in run.summary or run.job_type in RUN_TABLE
-
-
 def _row(run: Any) -> dict[str, Any]:
-    config, summary = _flat(dict(run.config)), _flat(dict(run.summary.items()))
+    # Without W&B's own `_step`, `_runtime` and the like.
+    config, summary = (
+        dict(single_values(dict(values.items()), private=False)) for values in (run.config, run.summary)
+    )
     state = str(run.state).lower()
     own = summary.get("status")
     stated = own is not None and (state == "finished" or (state == "failed" and own != "finished"))
     status = own if stated else state
     return {**config, **summary, "run": run.id, "status": status}
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Single values only, without W&B's own `_step`, `_runtime` and the like."""
-    return dict(_items(values, prefix))
-
-
-def _items(values: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, Any]]:
-    for key, value in values.items():
-        if str(key).startswith("_"):
-            continue
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            yield from _items(value, f"{name}.")
-        elif value is None or isinstance(value, str | int | float | bool):
-            yield name, value
 
 
 def _why(error: Exception, path: str) -> str:

@@ -19,14 +19,16 @@ MANY = {
 GROUPED = re.compile(r"\d{1,3}(?P<sign>[, _'\u00a0\u202f])\d{3}(?:(?P=sign)\d{3})*(\.\d+)?")
 COMMA = re.compile(r"\d+,\d+([eE][+-]?\d+)?")
 SHORT = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<many>[a-z]+)", re.IGNORECASE)
-LISTED = 24
-"""A message lists this many columns."""
+MANY_LISTED = 24
+"""Columns that a message lists where the reader has to find one among them."""
+FEW_LISTED = 4
+"""Items that a message lists as examples: they stay on one line of a terminal."""
 
 
-def listed(columns: Sequence[str]) -> str:
-    """Names of columns, for a message."""
-    more = f" and {len(columns) - LISTED} more" if len(columns) > LISTED else ""
-    return ", ".join(one_line(name) for name in columns[:LISTED]) + more
+def listed(items: Sequence[object], most: int = MANY_LISTED) -> str:
+    """The first items, each on one line, and how many there are besides: for a message."""
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(one_line(item) for item in items[:most]) + more
 
 
 def one_line(value: object, most: int = 200) -> str:

@@ -28,7 +28,7 @@ STEP_KEYS = frozenset({
 SETTINGS = (
     "seed", "init_seed", "data_seed", "lr", "learning_rate", "batch_size", "schedule", "dataset", "width",
 )  # fmt: skip
-"""Columns that tell runs of one size apart where none names the run."""
+"""Columns that distinguish runs of one size where none names the run."""
 EQUAL = 0.02
 """Tokens rise in equal steps if the steps differ by no more than this share: logged counts are rounded to a
 batch or to three digits."""
@@ -44,7 +44,7 @@ INCIDENTAL = frozenset({
 })  # fmt: skip
 """Words of columns that say where and when a run was made, not what it was."""
 NAMES = frozenset({"id", "name", "run", "label"})
-"""Words of columns that name a run: they tell repeats apart only where losses are known coarsely."""
+"""Words of columns that name a run: they distinguish repeats only where losses are known coarsely."""
 FINE = 4
 """Decimals beyond which two equal losses are one loss: two seeds agree to no more."""
 WIDE = 0.1

@@ -46,7 +46,7 @@ def expand(frame: pd.DataFrame) -> pd.DataFrame:
         if rows is None:
             parts.append(frame[[name]])
             continue
-        flat = pd.DataFrame([dict(_items(row, f"{name}.")) for row in rows], index=frame.index)
+        flat = pd.DataFrame([dict(single_values(row, f"{name}.")) for row in rows], index=frame.index)
         parts.append(flat)
     return pd.concat(parts, axis=1) if len(parts) else frame
 
@@ -116,13 +116,20 @@ class _Plain(ast.NodeTransformer):
         return self.visit(node.args[0]) if len(node.args) == 1 and not node.keywords else node
 
 
-def _items(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    """Single values under joined names; `{"value": 3, "desc": null}` is W&B's way to write 3."""
+def single_values(
+    values: Mapping[str, Any], prefix: str = "", private: bool = True
+) -> Iterator[tuple[str, Any]]:
+    """Single values under joined names, also those whose key begins with _ if `private`.
+
+    `{"value": 3, "desc": null}` is W&B's way to write 3.
+    """
     for key, value in values.items():
+        if str(key).startswith("_") and not private:
+            continue
         name = f"{prefix}{key}"
         if isinstance(value, Mapping) and "value" in value and set(value) <= {"value", "desc"}:
             value = value["value"]
         if isinstance(value, Mapping):
-            yield from _items(value, f"{name}.")
+            yield from single_values(value, f"{name}.", private)
         elif value is None or isinstance(value, str | int | float | bool):
             yield name, value

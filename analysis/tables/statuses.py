@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from isoflop.analysis.tables.cells import as_texts, one_line
+from isoflop.analysis.tables.cells import FEW_LISTED, as_texts, listed, one_line
 
 FINISHED = frozenset({
     "finished", "completed", "complete", "done", "success", "successful", "succeeded", "ok",
@@ -22,7 +22,6 @@ UNFINISHED = frozenset({
     "timeout", "timedout", "time_out", "out_of_memory", "oom", "node_fail", "boot_fail", "deadline",
     "revoked", "signaling", "unknown", "evicted", "skipped", "invalid",
 })  # fmt: skip
-SHOWN = 4
 
 
 def words_of(frame: pd.DataFrame, name: str = "status") -> pd.Series:
@@ -48,8 +47,7 @@ def finished_rows(status: pd.Series) -> tuple[np.ndarray, tuple[str, ...]]:
 
 def counted_words(counts: pd.Series) -> str:
     """Words with how often they stand: `weird 3, odd 2`."""
-    shown = ", ".join(f"{one_line(word, 40)} {count}" for word, count in counts.iloc[:SHOWN].items())
-    return shown + (f" and {len(counts) - SHOWN} words more" if len(counts) > SHOWN else "")
+    return listed([f"{one_line(word, 40)} {count}" for word, count in counts.items()], FEW_LISTED)
 
 
 def are_statuses(frame: pd.DataFrame, name: str) -> bool:

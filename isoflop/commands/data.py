@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from isoflop.train.data.corpus import Corpus
 
 FLOOR_CONTEXTS = (128, 1024)
-"""A floor depends on how much of the past a window shows: it is told for these, in tokens."""
+"""A floor depends on how much of the past a window shows: it is stated for these, in tokens."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Prepare:
     """Downloads a dataset and tokenizes it into the cache."""
 
     name: tyro.conf.Positional[str]
-    """NAME or NAME:ARGUMENT, as `isoflop data list` tells them."""
+    """NAME or NAME:ARGUMENT, as `isoflop data list` shows them."""
     tokenizer: str = "bytes"
     """bytes, or bpe-SIZE."""
 

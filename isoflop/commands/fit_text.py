@@ -120,12 +120,11 @@ def competition_lines(competition: Competition | None) -> Iterator[str]:
         yield "    " + _rival(row)
         if remarks := _remarks(row):
             yield from textwrap.wrap(remarks, 80, initial_indent=" " * 6, subsequent_indent=" " * 6)
-    level, how = f"{competition.level:.0%}", competition.resampling
     leader = competition.best.replace("_", " ")
     notes = (
         "nats, measured less predicted; minimum: of the least loss at the largest budget; excess: "
-        f"of |error| over {leader}'s, with its range in {level} of resamples of the {how} "
-        "held out, the fits as they are; *: beyond chance"
+        f"of |error| over {leader}'s, with its range in {competition.level:.0%} of resamples of the "
+        f"{competition.resampling} held out, the fits as they are; *: beyond chance"
     )
     for text in (notes, *(f"left out: {why}" for why in competition.left_out.values())):
         yield from textwrap.wrap(text, 80, initial_indent=" " * 4, subsequent_indent=" " * 4)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """Tells what of a sweep is done, failed or missing, from its folder alone."""
+    """Shows what of a sweep is done, failed or missing, from its folder alone."""
 
     folder: tyro.conf.Positional[Path]
     """The sweep's folder."""

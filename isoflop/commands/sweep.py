@@ -53,9 +53,9 @@ class SweepArguments(ConfigArguments):
     adaptive: Flag = False
     """Choose cells and seeds on the way, until the target's interval is narrow enough: docs/adaptive.md."""
     target: str = "a"
-    """Of an adaptive sweep: a, b, n_opt@FLOPS or loss@FLOPS."""
+    """What an adaptive sweep is to know: a, b, n_opt@FLOPS or loss@FLOPS."""
     half_width: float = 0.02
-    """Of the target's 95% interval, at which an adaptive sweep stops; --max-flops stops it before."""
+    """Half of the target's 95% interval at which an adaptive sweep stops; --max-flops stops it before."""
     caps: Annotated[Caps, tyro.conf.arg(name="")] = Caps()
 
 

@@ -13,7 +13,7 @@ from isoflop.analysis.sources.public.table import PublicTable
 TABLES = ("NAMES_TO_VAL_LOSSES", "TOKENS_MAP", "PARAMS_MAP")
 """The notebook's literals: run name -> loss, token shorthand -> billions, size shorthand -> parameters."""
 PLACE = 1
-"""Of the cells with these literals: the first has the runs with outliers, the second without, as fitted."""
+"""Literals in cells of the notebook: the first has the runs with outliers, the second without, as fitted."""
 
 
 def convert(files: list[Path]) -> pd.DataFrame:
