@@ -18,7 +18,7 @@ from isoflop.sweeps.stall import StallMonitor
 from isoflop.sweeps.workers.options import WorkerOptions
 
 POLL_SECONDS = 0.25
-"""Between two snapshots of the folder; more, where one takes long."""
+"""Pause between two snapshots of the folder; longer, where one takes long (`POLL_SHARE`)."""
 
 POLL_SHARE = 0.05
 """Share of the coordinator's time that snapshots may take."""

@@ -19,7 +19,7 @@ START_SECONDS = 300.0
 """What a worker may take to import JAX and to find its devices."""
 
 MAX_POLL_SECONDS = 30.0
-"""Between two snapshots no more time counts: all that works on the folder may have been frozen together."""
+"""The most time that counts between two snapshots: all processes may have been frozen together."""
 
 QUEUE_NOTICE_SECONDS = 30.0, 600.0
 """When it is first said that workers are queued, and how often after that."""

@@ -19,7 +19,7 @@ GRACE_SECONDS = 60.0
 """A worker that was asked to leave is given so long to finish its stretch of steps and save."""
 
 PAUSE_SECONDS = 2.0, 600.0
-"""Before workers that ended badly are replaced: at first, and at most; doubled with each further time."""
+"""Pauses before workers that ended badly are replaced: the first, doubled each time, and the longest."""
 
 MAX_EARLY_EXITS = 5
 """Times in a row that workers ended badly before any had claimed a task, after which no more are started."""

@@ -20,7 +20,7 @@ from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.execution import Execution
 
 POLL_SECONDS = 0.2
-"""Between two looks of an actor at its worker."""
+"""Pause between two looks of an actor at its worker."""
 
 ANSWER_SECONDS = 10.0
 """What a cluster that was named may take to answer."""
@@ -86,7 +86,7 @@ class RayLauncher(WorkerPool):
         self.need = {name: n for name, n in {"CPU": cores, "GPU": gpus, **further}.items() if n}
         # `workers`: actor by the reference of its `run`, which is ready once the worker has ended.
         self.placed: dict[Any, Any] = {}
-        """By the same, the reference of its `placed`, which is ready once the actor runs on a node."""
+        """The reference of an actor's `placed`, ready once it runs on a node, by that of its `run`."""
 
     @property
     def worker_count(self) -> int:

@@ -32,7 +32,7 @@ ANSWER_SECONDS = 30.0
 """What a question to the scheduler may take."""
 
 SILENT_SECONDS = 600.0
-"""For how long a scheduler that doesn't answer is waited for while no worker is at work."""
+"""The longest that a scheduler which doesn't answer is waited for while no worker is at work."""
 
 QUEUED = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
 """States of a job that has yet to run."""

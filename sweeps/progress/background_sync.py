@@ -20,7 +20,7 @@ CLOSE_SECONDS = 60.0
 """How long the end of a sweep waits for trackers that hang."""
 
 LIVE_SECONDS = 10.0
-"""Between two looks at the metrics of the cells that are being trained."""
+"""Pause between two looks at the metrics of the cells that are being trained."""
 
 Request = Callable[[TrackerSync], None]
 

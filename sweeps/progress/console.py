@@ -26,7 +26,7 @@ LINE_SECONDS = 20.0
 """Without a terminal, at most one line in this time."""
 
 SHOWN_TASKS, SHOWN_BUDGETS = 8, 8
-"""With the head they fit on a terminal of 24 lines."""
+"""The most tasks and budgets that are listed: with the head they fit on a terminal of 24 lines."""
 
 BAR_WIDTH = 24
 """Beside the longest stage's name and the time left it fits in 80 columns."""

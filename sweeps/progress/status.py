@@ -187,7 +187,7 @@ def _seconds_left(store: Store, contents: Contents, flops: int, workers: int) ->
 
 
 def _silent_seconds(heartbeat: Heartbeat, folder: Path) -> float:
-    """By the file's time and this machine's clock: good enough to show a person, never to act on."""
+    """Return the age of the heartbeat's file by this machine's clock: to show a person, never to act on."""
     try:
         return max(0.0, time.time() - (folder / f"{heartbeat.process.name}.json").stat().st_mtime)
     except FileNotFoundError:

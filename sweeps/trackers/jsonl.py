@@ -33,7 +33,7 @@ class JsonLines:
             os.fsync(file.fileno())
 
     def log_sweep(self, folder: Path, rows: Sequence[Row]) -> None:
-        """Nothing: the table and the report lie beside the file."""
+        """Do nothing: the table and the report lie beside the file."""
 
     def close(self) -> None:
         pass

@@ -48,7 +48,7 @@ class Destination:
 
     @classmethod
     def usual(cls) -> Destination:
-        """By W&B's own environment variables."""
+        """Return the one that W&B's own environment variables name."""
         mode = MODES.get(os.environ.get("WANDB_MODE", ""), "offline")
         project = os.environ.get("WANDB_PROJECT") or PROJECT
         return cls(mode, project, os.environ.get("WANDB_ENTITY") or None)
@@ -89,7 +89,7 @@ class Wandb:
 
     @property
     def is_live(self) -> bool:
-        """Online: nobody looks at files."""
+        """Whether runs go to the server: nobody looks at files while a cell trains."""
         return self.to.mode == "online"
 
     log_points = log_cell

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 REQUEST_SECONDS = 20
-"""For one question to the server, and for a run to start."""
+"""Time limit of one question to the server, and of the start of a run."""
 
 CONFIRM_SHARE = 0.25
 """How long the server may take to show a run that it was sent, as a share of the seconds for an answer."""

@@ -39,7 +39,7 @@ IDLE_SECONDS = 30.0
 """How long a worker with nothing to do stays."""
 
 POLL_SECONDS = 0.1, 2.0
-"""Between two looks at a folder that has nothing to do: at first, and at most."""
+"""Pauses between two looks at a folder that has nothing to do: the first, and the longest."""
 
 
 @dataclass(frozen=True)
@@ -122,8 +122,8 @@ class Worker:
                 pause = min(1.5 * pause, POLL_SECONDS[1])
 
     def _idle_limit(self, idle_seconds: float) -> float:
-        """Longer than a lease while others hold what is missing: only a long watch shows whether they
-        are dead."""
+        """Return the seconds to stay with nothing to do: two leases while others hold what is missing, since
+        only their silence may show that they are dead."""
         if not (self.others_hold and idle_seconds):
             return idle_seconds
         return max(idle_seconds, 2 * self.options.lease_seconds)
