@@ -3,8 +3,8 @@
     isoflop demo              this sweep, its fit and its report
     isoflop sweep cpu-demo    the same, with options to replace
 
-Cost: 1.38e13 FLOPs, 4 to 14 minutes on two CPU cores; on a GPU not measured yet.
-Numbers to expect (docs/demo.md): approach 3 gives N_opt ~ C^0.45 [0.31, 0.63]; the least loss at 1e12 FLOPs
+Cost: 1.40e13 FLOPs, 2 to 8 minutes on two CPU cores; on a GPU not measured yet.
+Numbers to expect (docs/demo.md): approach 3 gives N_opt ~ C^0.52 [0.39, 0.68]; the least loss at 1e12 FLOPs
 is about 1.76 nats per byte.
 """
 
