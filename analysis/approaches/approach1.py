@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from isoflop.analysis.approaches.approach2 import ENOUGH
+from isoflop.analysis.approaches.approach2 import ENOUGH_MINIMA
 from isoflop.analysis.approaches.approach_result import ApproachResult
 from isoflop.analysis.approaches.envelope import Contenders, contenders, resampled
 from isoflop.analysis.compute import per_token
-from isoflop.analysis.isoflops.groups import NEARLY
+from isoflop.analysis.isoflops.groups import NEARLY_EQUAL
 from isoflop.analysis.isoflops.power_laws import FRONTIER, identified_loss, loss_doubts
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.result import Budget
@@ -29,7 +29,7 @@ def approach1(table: RunTable, options: FitOptions) -> ApproachResult:
     runs = contenders(table)
     on_K = runs.on(runs.loss_K[None])[0]
     C_on = runs.C_K[on_K]
-    if C_on[-1] <= C_on[0] * (1 + NEARLY):
+    if C_on[-1] <= C_on[0] * (1 + NEARLY_EQUAL):
         raise UserError(
             f"{table.source}: the runs of one budget beat all others; approach 1 needs budgets of growing "
             "compute"
@@ -64,7 +64,7 @@ def _count(runs: Contenders, on_K: np.ndarray) -> tuple[int, bool]:
         min(len(np.unique(x[on_K & chosen_K])) for x in (runs.C_K, runs.N_K))
         for chosen_K in (runs.inside_K == 1, runs.inside_K != 0)
     )
-    return usable, known >= ENOUGH or usable >= 2 * ENOUGH
+    return usable, known >= ENOUGH_MINIMA or usable >= 2 * ENOUGH_MINIMA
 
 
 def _warnings(runs: Contenders, on_K: np.ndarray, found: int, enough: bool) -> tuple[str, ...]:
@@ -73,7 +73,7 @@ def _warnings(runs: Contenders, on_K: np.ndarray, found: int, enough: bool) -> t
     if edge:
         lines.append(f"{edge} points of the envelope are the smallest or largest size run there")
     if not enough:
-        needed = f"exponents need {ENOUGH} inside the sizes run, or {2 * ENOUGH}"
+        needed = f"exponents need {ENOUGH_MINIMA} inside the sizes run, or {2 * ENOUGH_MINIMA}"
         lines.append(f"only {found} sizes or budgets on the envelope: {needed}")
     return tuple(lines)
 

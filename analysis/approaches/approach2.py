@@ -5,6 +5,8 @@ Hoffmann et al. (2022), section 3.2, fit parabolas; `FitOptions.curve` names wha
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from isoflop.analysis.approaches.approach_result import ApproachResult
@@ -18,12 +20,11 @@ from isoflop.analysis.isoflops.sizes_to_add import doubts, no_groups, sizes_to_a
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.result import Budget
 from isoflop.analysis.run_table import RunTable
+from isoflop.analysis.uncertainty.resampling import batches
 from isoflop.base.errors import UserError
 
-ENOUGH = 3
+ENOUGH_MINIMA = 3
 """Minima below which a slope through them has no check."""
-CELLS = 4_000_000
-"""Losses redrawn at once, 32 MB: a table of a million runs is redrawn a few draws at a time."""
 LEAST_SD = 1e-3
 """Floor of a minimum's standard deviation in log N before it weighs: no size is known to a thousandth."""
 
@@ -52,7 +53,7 @@ def approach2(table: RunTable, options: FitOptions) -> ApproachResult:
     counted_K = np.array([budget.n_opt is not None for budget in budgets]) & (
         weight_K is None or weight_K > 0
     )
-    enough = bool(counted_K.sum() >= ENOUGH)
+    enough = bool(counted_K.sum() >= ENOUGH_MINIMA)
     return ApproachResult(
         law=None,
         params=dict(zip(FRONTIER, map(float, params), strict=True)),
@@ -69,16 +70,12 @@ def approach2(table: RunTable, options: FitOptions) -> ApproachResult:
             *doubts(budgets, enough, bool(options.bootstrap and noise.freedom < 1)),
             *loss_doubts(params, int(counted_K.sum())),
         ),
-        notes=_notes(cost, options),
+        notes={
+            "budgets_in": "6 N D" if cost.six_n else "the table's own FLOPs",
+            "curve": options.curve,
+            "minima_weights": options.minima_weights,
+        },
     )
-
-
-def _notes(cost: PerToken, options: FitOptions) -> dict[str, str]:
-    return {
-        "budgets_in": "6 N D" if cost.six_n else "the table's own FLOPs",
-        "curve": options.curve,
-        "minima_weights": options.minima_weights,
-    }
 
 
 def group_minima(
@@ -100,6 +97,8 @@ def frontier_through(
     A redrawn parabola's vertex counts beyond the runs too: cutting it off there would make the slopes look
     surer. An interpolant's or the best run's minimum at an end is none.
     """
+    # A group without a minimum in the table has none in any draw: the set of budgets that the slope goes
+    # through is part of the method, not of the noise.
     C_K = np.array([group.flops for group in groups])
     valid_K = np.array([bool(m.bracketed_B[0]) for m in first])
     if not valid_K.any():
@@ -116,16 +115,17 @@ def _redraw(
 ) -> list[Minima]:
     """Minima of redrawn losses, shifted by what separates the smooth curve's minimum from the table's."""
     rng = np.random.default_rng(options.seed)
-    at, sizes = [], table.N_R[noise.rows_G]
-    start = 0
-    for group in groups:
-        at.append(IsoflopGroup(group.flops, np.arange(start, start + len(group.rows))))
-        start += len(group.rows)
+    # The groups as they stand in `noise`, one after the other: only their runs are redrawn.
+    sizes, starts = table.N_R[noise.rows_G], np.cumsum([0, *(len(group.rows) for group in groups)])
+    at = [
+        IsoflopGroup(group.flops, np.arange(first, last))
+        for group, (first, last) in zip(groups, itertools.pairwise(starts), strict=True)
+    ]
     smooth = group_minima(sizes, at, options.curve, noise.smooth_G[None])
-    chunks, step = [], max(1, CELLS // len(sizes))
-    for done in range(0, options.bootstrap, step):
-        log_noise = noise.draw(min(step, options.bootstrap - done), rng)
-        chunks.append(group_minima(sizes, at, options.curve, noise.smooth_G * np.exp(log_noise)))
+    chunks = [
+        group_minima(sizes, at, options.curve, noise.smooth_G * np.exp(noise.draw(b, rng)))
+        for b in batches(options.bootstrap, len(sizes))
+    ]
     return [
         _shifted(first[k], smooth[k], [chunk[k] for chunk in chunks], noise, rng) for k in range(len(groups))
     ]
@@ -140,13 +140,14 @@ def _shifted(
     )
     between = rng.uniform(size=len(x_B))  # the best run is only the nearest size to the minimum
     x_B = x_B - coarse_Bx2[:, 0] + between * coarse_Bx2.sum(axis=1)
+    # The smooth curve stands for the truth: what its redraws show is the scatter about its own minimum, which
+    # is carried over to the minimum that the runs have.
     if first.bracketed_B[0] and smooth.bracketed_B[0]:
         x_B = x_B + first.x_B[0] - smooth.x_B[0]
         loss_B = loss_B + first.loss_B[0] - smooth.loss_B[0]
     if noise.freedom < 1:  # nothing is known of the scatter: neither end of any interval is
-        return Minima(
-            np.full_like(x_B, np.nan), np.full_like(x_B, np.nan), np.full_like(x_B, np.nan), coarse_Bx2
-        )
+        nothing_B = np.full_like(x_B, np.nan)
+        return Minima(nothing_B, nothing_B, nothing_B, coarse_Bx2)
     return Minima(x_B, loss_B, side_B, coarse_Bx2)
 
 
@@ -182,6 +183,8 @@ def _budget(
 
 
 def _log_sd(draws: Minima) -> float | None:
+    """Standard deviation of log N at the minimum, larger the fewer draws have one; None if less than half
+    do."""
     kept = draws.x_B[draws.bracketed_B]
     return float(kept.std() * len(draws.x_B) / len(kept)) if 2 * len(kept) >= len(draws.x_B) else None
 

@@ -20,7 +20,7 @@ from isoflop.analysis.solver.search import fit_problem, search
 from isoflop.analysis.solver.solver import LEAST_SQUARES, FitProblem, Solutions, solve
 from isoflop.analysis.uncertainty.identifiability import Verdict, identify
 from isoflop.analysis.uncertainty.misfit import misfit_at
-from isoflop.analysis.uncertainty.quantities import ends, exponents, profile_intervals
+from isoflop.analysis.uncertainty.quantities import budget_range, exponents, profile_intervals
 from isoflop.analysis.uncertainty.resampling import Resamples, resample, trunks_of
 from isoflop.base.errors import UserError
 
@@ -60,7 +60,7 @@ def approach3(table: RunTable, options: FitOptions) -> ApproachResult:
     lack_of_fit = misfit_at(problem, solutions.theta_SxP[solutions.best], table.loss_R, trunks_of(table))
     if lack_of_fit and lack_of_fit.rejected:
         warnings += (lack_of_fit.doubt(law.name),)
-    cost, C_K = per_token(table), ends(table)
+    cost, C_K = per_token(table), budget_range(table)
     noise = _noise(problem, params_P, table.loss_R)
     suggested = _next(problem, solutions, verdict, cost, table, noise)
     if verdict.warnings and not suggested:
@@ -155,7 +155,7 @@ def _with_draws(
     return dataclasses.replace(
         result,
         draws_BxP=drawn.params_SxP,
-        exponent_draws_Bx2=exponents(problem.law, drawn.params_SxP, ends(table), result.cost),
+        exponent_draws_Bx2=exponents(problem.law, drawn.params_SxP, budget_range(table), result.cost),
         resampling=resamples.description,
     )
 

@@ -11,7 +11,7 @@ from isoflop.analysis.isoflops.minima import quadratic
 from isoflop.analysis.run_table import RunTable
 from isoflop.analysis.uncertainty.resampling import trunk_noise, trunks_of
 
-NEAR = 6
+SIZES_NEAR_MINIMUM = 6
 """Sizes around a budget's best run whose scatter counts. Over a wider range no polynomial follows the losses,
 and its lack of fit would pass for noise."""
 DEGREES = (2, 4)
@@ -73,6 +73,8 @@ def curve_noise(table: RunTable, groups: list[IsoflopGroup], curve: str) -> Curv
     smooth, residual, parameters = [], [], 0
     for group in groups:
         x, loss = np.log(table.N_R[group.rows]), table.loss_R[group.rows]
+        # Least squares of the raw loss, as the parabola's; its residuals are taken in logs, where the scatter
+        # of cheap and of dear budgets is alike and can be pooled.
         near, basis = _polynomial(x, loss, trunks_R is not None)
         local = basis @ (np.linalg.pinv(basis) @ loss[near])
         local = np.maximum(local, 0.5 * loss[near])  # a wild polynomial may dip below zero
@@ -94,10 +96,11 @@ def _polynomial(x: np.ndarray, loss: np.ndarray, every: bool) -> tuple[np.ndarra
     there.
     """
     sizes = np.unique(x)
-    if not every and len(sizes) > NEAR:
+    if not every and len(sizes) > SIZES_NEAR_MINIMUM:
         best = x[np.argmin(loss)]
-        sizes = sizes[np.argsort(np.abs(sizes - best), kind="stable")[:NEAR]]
+        sizes = sizes[np.argsort(np.abs(sizes - best), kind="stable")[:SIZES_NEAR_MINIMUM]]
     near = np.flatnonzero(np.isin(x, sizes))
+    # Three fewer than the sizes: two degrees of freedom are left to see the scatter by, from five sizes on.
     degree = int(np.clip(len(sizes) - 3, *DEGREES))
     # To the order of one: powers of log N itself would be nearly collinear.
     scaled = (x[near] - sizes.mean()) / np.ptp(sizes)

@@ -20,11 +20,12 @@ from isoflop.base.errors import UserError
 
 SURFACE = "chinchilla"
 SURFACE_STARTS = 32
+"""Most starts of its search: it is no fit that is reported, and has no certificate."""
 SURFACE_RUNS = 2000
 """A larger table is thinned before its surface is fitted: a bias needs no more."""
 SPARE_RUNS = 2
-"""Runs beyond the law's parameters below which no surface is fitted."""
-TOLERANCE = 0.01
+"""Runs beyond the law's parameters below which no surface is fitted: it would go through every run."""
+HALF_WIDTH_RISE = 0.01
 """Nats per token: what `Shape.half_width` allows the loss to rise."""
 
 
@@ -41,6 +42,7 @@ class Shape:
 
 def shape(N_R: np.ndarray, loss_R: np.ndarray) -> Shape:
     """See `isoflop.analysis.result.Budget` for the fields."""
+    # Fitted about x0; `curve` is the same parabola in powers of log N itself, which a reader can evaluate.
     x0, coefficients = quadratic(N_R, loss_R[None])
     c0, c1, c2 = (float(c) for c in coefficients[0])
     bends = bool(convex(N_R, coefficients)[0])
@@ -49,7 +51,7 @@ def shape(N_R: np.ndarray, loss_R: np.ndarray) -> Shape:
         convex=bends,
         centring=(x0 - c1 / (2 * c2) - 0.5 * (low + high)) / (0.5 * (high - low)) if bends else None,
         width=high - low,
-        half_width=float(np.sqrt(TOLERANCE / c2)) if bends else None,
+        half_width=float(np.sqrt(HALF_WIDTH_RISE / c2)) if bends else None,
         curve=(c0 - c1 * x0 + c2 * x0**2, c1 - 2 * c2 * x0, c2),
     )
 
@@ -61,6 +63,7 @@ def surface_of(table: RunTable, options: FitOptions) -> np.ndarray | None:
     law = find_law(SURFACE)
     if len(table) < len(law.parameters) + SPARE_RUNS:
         return None
+    # Thinned evenly by rank in compute, so that no budget is lost.
     if len(table) > SURFACE_RUNS:
         keep_R = np.zeros(len(table), dtype=bool)
         keep_R[np.argsort(table.C_R)[np.linspace(0, len(table) - 1, SURFACE_RUNS).astype(int)]] = True

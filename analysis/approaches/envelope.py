@@ -8,20 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from isoflop.analysis.approaches.diagnostics import SURFACE, surface_of
-from isoflop.analysis.isoflops.groups import NEARLY
+from isoflop.analysis.isoflops.groups import NEARLY_EQUAL
 from isoflop.analysis.isoflops.power_laws import frontier_params
 from isoflop.analysis.laws import find_law
 from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.run_table import RunTable
-from isoflop.analysis.uncertainty.resampling import resample, trunks_of
+from isoflop.analysis.uncertainty.resampling import batches, resample, trunks_of
 
-LAYERS = 30
+MOST_LAYERS = 30
 """A run under this many others is on the envelope of one resample in 10^13: all of them must be left out."""
-MOST = 1000
-"""Runs kept of one layer, at log-spaced computes: finer than `NEARLY` over any range that was ever run."""
-CELLS = 4_000_000
-"""Losses in hand at once, 32 MB."""
+MOST_OF_ONE_LAYER = 1000
+"""Runs kept of one layer, at log-spaced computes: finer than `NEARLY_EQUAL` over any range that was ever
+run."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,8 @@ class Contenders:
 
     def frontier(self, loss_BxK: np.ndarray) -> np.ndarray:
         """The values of `FRONTIER`, Bx7, through the envelope's runs that are not the end of their sizes."""
+        # The envelopes have different lengths: their runs are packed to the left, and NaN fills up what is
+        # left, so that one call fits all B without K columns of mostly nothing.
         draw, column = np.nonzero(self.on(loss_BxK) & (self.inside_K != 0))
         counts_B = np.bincount(draw, minlength=len(loss_BxK))
         place = np.arange(len(draw)) - np.repeat(np.cumsum(counts_B) - counts_B, counts_B)
@@ -88,8 +89,7 @@ def resampled(
     """
     R, K = len(table), len(runs.rows_K)
     trunks_R = trunks_of(table)
-    step = max(1, CELLS // (K if trunks_R is None else R))
-    sizes = [min(step, options.bootstrap - done) for done in range(0, options.bootstrap, step)]
+    sizes = batches(options.bootstrap, K if trunks_R is None else R)
     if trunks_R is None:
         # How often each contender is drawn, and all other runs together: R draws over K + 1 classes.
         chance = np.append(np.full(K, 1 / R), (R - K) / R)
@@ -108,11 +108,12 @@ def resampled(
 
 def _unbeaten(C_K: np.ndarray, loss_BxK: np.ndarray) -> np.ndarray:
     """No run of less compute is as good, and none of nearly the same is better, BxK; C_K ascends."""
-    # The least loss of all cheaper runs, and of those up to `NEARLY` above: nearly equal computes compete.
+    # The least loss of all cheaper runs, and of those up to `NEARLY_EQUAL` above: nearly equal computes
+    # compete.
     least_BxK = np.minimum.accumulate(loss_BxK, axis=1)
     nothing = np.full((len(loss_BxK), 1), np.inf)
-    cheaper_K = np.searchsorted(C_K, C_K / (1 + NEARLY), side="left")
-    reach_K = np.searchsorted(C_K, C_K * (1 + NEARLY), side="right") - 1
+    cheaper_K = np.searchsorted(C_K, C_K / (1 + NEARLY_EQUAL), side="left")
+    reach_K = np.searchsorted(C_K, C_K * (1 + NEARLY_EQUAL), side="right") - 1
     cheaper_BxK = np.concatenate([nothing, least_BxK], axis=1)[:, cheaper_K]
     return np.isfinite(loss_BxK) & (loss_BxK <= least_BxK[:, reach_K]) & (loss_BxK < cheaper_BxK)
 
@@ -124,13 +125,13 @@ def _first_layers(C_R: np.ndarray, loss_R: np.ndarray) -> np.ndarray:
     """
     left = np.arange(len(C_R))
     found = []
-    for _ in range(LAYERS):
+    for _ in range(MOST_LAYERS):
         if not len(left):
             break
         on = loss_R[left] <= np.minimum.accumulate(loss_R[left])
         layer = left[on]
-        if len(layer) > MOST:
-            grid = np.searchsorted(C_R[layer], np.geomspace(C_R[layer[0]], C_R[layer[-1]], MOST))
+        if len(layer) > MOST_OF_ONE_LAYER:
+            grid = np.searchsorted(C_R[layer], np.geomspace(C_R[layer[0]], C_R[layer[-1]], MOST_OF_ONE_LAYER))
             layer = layer[np.unique(np.minimum(grid, len(layer) - 1))]
         found.append(layer)
         left = left[~on]
@@ -140,8 +141,8 @@ def _first_layers(C_R: np.ndarray, loss_R: np.ndarray) -> np.ndarray:
 def _inside(C_R: np.ndarray, N_R: np.ndarray, rows_K: np.ndarray, table: RunTable) -> np.ndarray:
     """`Contenders.inside_K`; C_R ascends, and N_R goes with it."""
     C_K = table.C_R[rows_K]
-    first = np.searchsorted(C_R, C_K / (1 + NEARLY), side="left")
-    last = np.searchsorted(C_R, C_K * (1 + NEARLY), side="right")
+    first = np.searchsorted(C_R, C_K / (1 + NEARLY_EQUAL), side="left")
+    last = np.searchsorted(C_R, C_K * (1 + NEARLY_EQUAL), side="right")
     verdict = np.ones(len(rows_K), dtype=int)
     for k, N in enumerate(table.N_R[rows_K]):
         near = N_R[first[k] : last[k]]

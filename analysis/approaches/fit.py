@@ -15,7 +15,7 @@ from isoflop.analysis.options import FitOptions
 from isoflop.analysis.provenance import provenance_of
 from isoflop.analysis.result import LawFit
 from isoflop.analysis.run_table import RunTable
-from isoflop.analysis.uncertainty.resampling import seed_noise
+from isoflop.analysis.uncertainty.seed_noise import seed_noise
 from isoflop.base.errors import UserError
 
 APPROACHES = {1: approach1, 2: approach2, 3: approach3}

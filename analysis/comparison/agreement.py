@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import computed_field
 
-from isoflop.analysis.approaches.approach2 import ENOUGH, frontier_through, group_minima
+from isoflop.analysis.approaches.approach2 import ENOUGH_MINIMA, frontier_through, group_minima
 from isoflop.analysis.approaches.curve_noise import curve_noise
+from isoflop.analysis.approaches.diagnostics import SPARE_RUNS
 from isoflop.analysis.approaches.envelope import contenders
 from isoflop.analysis.compute import PerToken, per_token
 from isoflop.analysis.isoflops.groups import IsoflopGroup, isoflop_groups
@@ -22,21 +23,18 @@ from isoflop.analysis.laws import find_law
 from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.run_table import RunTable
-from isoflop.analysis.solver.search import fit_problem, search
+from isoflop.analysis.solver.search import ONE_CALL, fit_problem, search
 from isoflop.analysis.solver.solver import solve
 from isoflop.analysis.uncertainty.intervals import Interval
-from isoflop.analysis.uncertainty.quantities import ends, exponents
+from isoflop.analysis.uncertainty.quantities import budget_range, exponents
 from isoflop.analysis.uncertainty.resampling import trunk_noise, trunks_of
 from isoflop.base.errors import UserError
 from isoflop.base.json_values import Serializable
 
-SPARE_RUNS = 2
-"""Runs beyond the law's parameters below which nothing is compared."""
-CELLS = 20_000_000
-"""Redrawn losses held at once, 160 MB: large tables are redrawn less often."""
-FEWEST = 100
-"""Redraws below which nothing is compared."""
-STARTS = 64
+MAX_LOSSES_IN_ALL = 20_000_000
+"""Redrawn losses, all kept for every approach, 160 MB: large tables are redrawn less often."""
+FEWEST_REDRAWS = 100
+"""Redraws below which nothing is compared: a tail of a few per cent has to hold some."""
 A = 1
 """Column of the exponent a in the values of `FRONTIER`."""
 
@@ -47,13 +45,13 @@ class Agreement(Serializable):
 
     approach: int
     exponent: float
-    """Of that approach."""
+    """That approach's a."""
     surface_exponent: float
-    """Of approach 3."""
+    """Approach 3's a."""
     difference: float
     """The former less the latter."""
     interval: Interval
-    """Of the difference, at `level`."""
+    """The interval of the difference, at `level`."""
     p_value: float | None
     """Two-sided, of no difference at all."""
     explained: float | None
@@ -92,12 +90,12 @@ def agreement(table: RunTable, options: FitOptions) -> tuple[Agreement, ...]:
     if len(groups) >= 2:
         table = table.where(np.isin(np.arange(len(table)), np.concatenate([g.rows for g in groups])))
         groups = isoflop_groups(table)
-    B = min(options.bootstrap, CELLS // len(table))
-    if law.envelope or B < FEWEST or len(table) < len(law.parameters) + SPARE_RUNS:
+    B = min(options.bootstrap, MAX_LOSSES_IN_ALL // len(table))
+    if law.envelope or B < FEWEST_REDRAWS or len(table) < len(law.parameters) + SPARE_RUNS:
         return ()
     problem = fit_problem(table, law, options)
     try:
-        found = search(problem, table.loss_R, min(options.starts, STARTS))
+        found = search(problem, table.loss_R, min(options.starts, ONE_CALL))
     except UserError:
         return ()
     params_P, theta_P = found.params_SxP[found.best], found.theta_SxP[found.best]
@@ -105,9 +103,10 @@ def agreement(table: RunTable, options: FitOptions) -> tuple[Agreement, ...]:
     redraws = _redraw(table, groups, surface_R, len(params_P), B, options)
     if redraws is None:
         return ()
+    # The same redraws for approach 3: the errors of both then go together, as those of the table itself do.
     theta_BxP = np.repeat(theta_P[None], B, axis=0)
     refits = solve(problem, theta_BxP, redraws.loss_BxR, np.ones((1, len(table))), warm=True)
-    cost, C_K = per_token(table), ends(table)
+    cost, C_K = per_token(table), budget_range(table)
     surface_a = float(exponents(law, params_P[None], C_K, cost)[0, 0])
     surface_a_B = exponents(law, refits.params_SxP, C_K, cost)[:, 0]
     if not np.isfinite(surface_a):
@@ -152,10 +151,10 @@ def _by_minima(
     table: RunTable, groups: list[IsoflopGroup], redraws: _Redraws, cost: PerToken, curve: str
 ) -> np.ndarray | None:
     """a of approach 2 on the table, on the bare surface and on each redraw; None without enough minima."""
-    if len(groups) < ENOUGH:
+    if len(groups) < ENOUGH_MINIMA:
         return None
     first = group_minima(table.N_R, groups, curve, table.loss_R[None])
-    if sum(bool(m.bracketed_B[0]) for m in first) < ENOUGH:
+    if sum(bool(m.bracketed_B[0]) for m in first) < ENOUGH_MINIMA:
         return None
     losses = (table.loss_R[None], redraws.surface_R[None], redraws.loss_BxR)
     found = [
@@ -167,7 +166,7 @@ def _by_minima(
 def _by_envelope(table: RunTable, redraws: _Redraws) -> np.ndarray | None:
     """The same of approach 1; None without enough points on the envelope."""
     runs = contenders(table)
-    if (runs.on(runs.loss_K[None])[0] & (runs.inside_K != 0)).sum() < ENOUGH:
+    if (runs.on(runs.loss_K[None])[0] & (runs.inside_K != 0)).sum() < ENOUGH_MINIMA:
         return None
     losses = (table.loss_R[None], redraws.surface_R[None], redraws.loss_BxR)
     return np.concatenate([runs.frontier(loss[:, runs.rows_K]) for loss in losses])[:, A]
@@ -176,11 +175,13 @@ def _by_envelope(table: RunTable, redraws: _Redraws) -> np.ndarray | None:
 def _compare(
     approach: int, other: np.ndarray, surface_a: float, surface_a_B: np.ndarray, resampling: str, level: float
 ) -> Agreement:
-    """`other`: a on the table, on the surface, on B redraws."""
+    """The difference from approach 3. `other`: a on the table, on the surface, on B redraws."""
     difference, bare = float(other[0] - surface_a), float(other[1] - surface_a)
     draws = other[2:] - surface_a_B
     draws = draws[np.isfinite(draws)]
     known = 2 * len(draws) >= len(surface_a_B)
+    # Two nulls: that the difference is noise about none (draws about their own mean), and that it is what
+    # these approaches show of the fitted surface itself, with noise (draws as they are).
     error = draws - draws.mean() if known else draws
     low, high = np.quantile(error, [(1 - level) / 2, (1 + level) / 2]) if known else (np.nan, np.nan)
     return Agreement(

@@ -22,11 +22,10 @@ from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.run_table import RunTable
 from isoflop.analysis.scores import Competition, Contender
-from isoflop.analysis.solver.search import covariates
+from isoflop.analysis.solver.search import ONE_CALL, covariates
 from isoflop.analysis.uncertainty.quantities import optimum
 from isoflop.base.errors import UserError
 
-STARTS = 64
 NOTHING_IDENTIFIED = "general"
 """Not fitted: in N and D it is `product`, with one exponent too many to be found."""
 
@@ -66,7 +65,7 @@ def compete(table: RunTable, options: FitOptions, laws: Sequence[str] | None = N
         )
     below, held = split(whole, c_min)
     options = dataclasses.replace(
-        options, approach=3, bootstrap=0, starts=STARTS, holdout=None, count=None, flops=None, drop_worst=0
+        options, approach=3, bootstrap=0, starts=ONE_CALL, holdout=None, count=None, flops=None, drop_worst=0
     )
     flops, loss = minimum(held, options.curve)
     setting = _Setting(below, held, options, flops, loss)
@@ -165,6 +164,7 @@ def _persistence(setting: _Setting) -> _Scored:
     for r, (N, D) in enumerate(zip(held.N_R, held.D_R, strict=True)):
         away = np.abs(np.log(below.N_R / N))
         distance = np.hypot(away, np.log(below.D_R / D))
+        # Sizes of one model are equal to rounding, whatever they were computed from.
         same = np.flatnonzero(away < 1e-9)
         if len(same):
             same = same[below.D_R[same] == below.D_R[same].max()]
@@ -204,6 +204,7 @@ def _ranked(setting: _Setting, c_min: float, scored: list[_Scored], left_out: di
     rows = []
     for item in scored:
         same = np.isin(setting.held.frame.index, item.held.frame.index)
+        # Paired run by run: what makes a run hard for every law cancels in the difference.
         gap_R = np.abs(item.errors_R) - np.abs(best.errors_R[same])
         blocks: Blocks = blocks_of(item.held)
         itself = item is best

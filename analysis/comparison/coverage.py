@@ -18,16 +18,15 @@ from isoflop.analysis.laws import find_law
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.result import Coverage
 from isoflop.analysis.run_table import RunTable
-from isoflop.analysis.solver.search import fit_problem, search
+from isoflop.analysis.solver.search import ONE_CALL, fit_problem, search
 from isoflop.analysis.solver.solver import FitProblem, Solutions
-from isoflop.analysis.uncertainty.intervals import spans
+from isoflop.analysis.uncertainty.intervals import span
 from isoflop.analysis.uncertainty.profiles import Quantity, constrained_rises
-from isoflop.analysis.uncertainty.quantities import ends, quantities_of, simulated_fits
+from isoflop.analysis.uncertainty.quantities import budget_range, quantities_of, simulated_fits
 from isoflop.base.errors import UserError
 
 RESAMPLES = 200
 """Bootstrap resamples, or simulations of a profile's threshold, in each simulated table."""
-STARTS = 64
 
 
 def check_coverage(
@@ -51,9 +50,9 @@ def check_coverage(
     table, _ = choose(prepare(table, options), options)
     law = find_law(options.law)
     problem = fit_problem(table, law, options)
-    truth = search(problem, table.loss_R, STARTS)
+    truth = search(problem, table.loss_R, ONE_CALL)
     drawn, fits = simulated_fits(problem, table, truth, [options.seed, 3], simulations)
-    cost, C_K = per_token(table), ends(table)
+    cost, C_K = per_token(table), budget_range(table)
     at = options.profile_at or float(C_K[-1])
     wanted = _quantities(law, C_K, cost, truth.params_SxP[truth.best], at)
     held = _by_profile if options.intervals == "profile" else _by_bootstrap
@@ -91,13 +90,15 @@ def _values(wanted: tuple[Quantity, ...], params_BxP: np.ndarray) -> np.ndarray:
 
 def _by_bootstrap(problem: FitProblem, table, truth, fits, loss_SxR, wanted, options, progress) -> np.ndarray:
     """Whether each simulated table's percentile intervals hold the truth, SxQ."""
+    # An interval without an end is left out (NaN), not counted as one that holds the truth.
     true_Q = _values(wanted, truth.params_SxP[[truth.best]])[0]
     held = np.full((len(loss_SxR), len(wanted)), np.nan)
     for s, loss_R in enumerate(loss_SxR):
         simulated = dataclasses.replace(table, loss_R=loss_R)
         settings = dataclasses.replace(options, seed=options.seed + s)
         drawn, _ = bootstrap(problem, simulated, _one(fits, s), settings, RESAMPLES)
-        for q, (low, high) in enumerate(spans(_values(wanted, drawn.params_SxP), options.level)):
+        for q, draws_B in enumerate(_values(wanted, drawn.params_SxP).T):
+            low, high = span(draws_B, options.level)
             if low is not None and high is not None:
                 held[s, q] = low <= true_Q[q] <= high
         progress((s + 1) / len(loss_SxR))

@@ -30,7 +30,7 @@ NEW_TRUNK = -1
 SINGLE_PICKS = 128
 """Picks after which new trunks are begun two at a time, after as many more four at a time, and so on: the
 greedy choice of thousands of equal seeds would take minutes."""
-RIDGE = 1e-9
+UNSEEN_INFORMATION = 1e-9
 """Added to the scaled information's diagonal: a direction of which the runs say nothing has a finite, huge
 variance."""
 
@@ -73,13 +73,14 @@ class Criterion:
         orders of magnitude smaller than the exponents'.
         """
         scale_P = np.sqrt(np.maximum(np.diagonal(self.information_PxP), 1e-300))
-        scaled = information / scale_P[:, None] / scale_P + RIDGE * np.eye(len(scale_P))
+        scaled = information / scale_P[:, None] / scale_P + UNSEEN_INFORMATION * np.eye(len(scale_P))
         g_P = self.gradient_P / scale_P
         return np.einsum("p,...p->...", g_P, np.linalg.solve(scaled, g_P[:, None])[..., 0])
 
     def after(self, trunks: Sequence[Trunk], picks: Sequence[Pick]) -> tuple[list[Pick], np.ndarray]:
         """The picks with the ratio that each is expected to reach, and the information after all of them."""
         information, expected, now = self.information_PxP, [], list(trunks)
+        # What a pick adds is a difference: its cells repeat part of what its trunk's other cells say.
         before, B = float(self.variance(information)), len(self.space.budget_B)
         for pick in picks:
             done = () if pick.trunk is None else now[pick.trunk].done
@@ -110,6 +111,8 @@ def choose(
     for pick in earlier:
         pick.train(trunks)
     families = range(len(criterion.space.N_F))
+    # Moves of new trunks never change; those of trunks that are there do, with every pick. Of equal trunks
+    # the first stands for all: `reversed`, since a later key overwrites.
     fresh = _moves(criterion, {Trunk(f, (), ()): NEW_TRUNK for f in families})
     while True:
         going = {t: k for k, t in reversed([*enumerate(trunks)]) if t.open}
@@ -120,6 +123,7 @@ def choose(
             return picks
         with np.errstate(invalid="ignore"):  # of two infinite variances none is the smaller
             shrink_M = float(criterion.variance(information)) / criterion.variance(information + added_MxPxP)
+        # From infinite to finite variance is an infinite gain: such a move comes first whatever its price.
         gain_M = np.log(np.nan_to_num(shrink_M, nan=1.0, posinf=np.inf)) / price_M
         best = int(np.argmax(gain_M))
         if not gain_M[best] > 0:
@@ -158,6 +162,7 @@ def _moves(criterion: Criterion, kinds: dict[Trunk, int]) -> tuple[np.ndarray, .
     tried_MxB = repeated((marks(t.tried, B) for t in ordered), (-1, B), bool)
     cells_MxB = np.concatenate([np.zeros((0, B), dtype=bool), *added])
     price_M = space.flops(family_M, cells_MxB | tried_MxB) - space.flops(family_M, tried_MxB)
+    # A cell that was tried and failed has been paid for, and says nothing.
     before, after = (criterion.information(family_M, x) for x in (done_MxB, cells_MxB | done_MxB))
     return trunk_M, family_M, cells_MxB, price_M, after - before
 

@@ -17,18 +17,16 @@ from isoflop.analysis.planning.prediction import predict
 from isoflop.analysis.result import LawFit, Misfit
 from isoflop.analysis.run_table import RunTable
 from isoflop.analysis.solver.linearize import linearized, sensitivity
-from isoflop.analysis.solver.search import covariates, search
+from isoflop.analysis.solver.search import ONE_CALL, covariates, search
 from isoflop.analysis.solver.solver import LEAST_SQUARES, FitProblem, bounds_of, solve
 from isoflop.analysis.uncertainty.misfit import misfit, usual_runs
-from isoflop.analysis.uncertainty.quantities import ends
+from isoflop.analysis.uncertainty.quantities import budget_range
 from isoflop.analysis.uncertainty.resampling import trunks_of
 from isoflop.analysis.uncertainty.trunk_noise import Posterior, posterior, whitening
 from isoflop.base.errors import UserError
 
 METHOD = "least squares with trunk effects"
 """What `estimate` estimates by, in words; `isoflop fit` fits by the Huber loss unless asked otherwise."""
-STARTS = 64
-"""Starting points of the search: as many as the solver takes in one call."""
 TARGET_STEP = 2e-3
 """Step in theta of the target's central differences: N_opt is found on a grid, whose rounding must not
 show."""
@@ -144,6 +142,7 @@ def estimate(
     params_P = decoded(law, theta_P, problem.centre)
     gradient_P = gradient_of(target, problem, theta_P, C_K, cost)[free_P]
     value = float(target.values(law, params_P[None], C_K, cost)[0])
+    # The posterior is one of the step away from theta_P; the target moves by its gradient (the delta method).
     if np.all(np.isfinite(gradient_P)) and np.isfinite(value):
         low, high = (value + shift for shift in found.interval(gradient_P, level))
     else:
@@ -172,7 +171,7 @@ def _generalized_least_squares(problem: FitProblem, runs: FinishedRuns) -> np.nd
     interval beside that optimum: one step of the linearized law leads there.
     """
     ones_1xR = np.ones((1, len(runs.loss_R)))
-    plain = search(problem, runs.loss_R, STARTS)
+    plain = search(problem, runs.loss_R, ONE_CALL)
     theta_P = plain.theta_SxP[plain.best]
     J_RxP, residual_R, _ = linearized(problem, theta_P, runs.loss_R)
     share = posterior(J_RxP, residual_R, runs.trunk_R).share
@@ -195,6 +194,7 @@ def gradient_of(
     moves = TARGET_STEP * np.concatenate([np.eye(P), -np.eye(P)])
     theta_MxP = np.clip(theta_P + moves, *bounds_of(problem.law))  # one-sided at a bound
     values_M = target.values(problem.law, decoded(problem.law, theta_MxP, problem.centre), C_K, cost)
+    # The steps as they were taken: half as long where a bound cut one of the two off.
     apart_P = np.diagonal(theta_MxP[:P] - theta_MxP[P:])
     return (values_M[:P] - values_M[P:]) / apart_P
 
@@ -210,11 +210,12 @@ def estimate_of_fit(table: RunTable, fitted: LawFit, target: Target) -> tuple[Es
     `table`: the runs that were fitted. Raises `UserError` where the fit has no such target, or its runs leave
     an end of the target's interval open.
     """
-    law, cost, C_K = find_law(fitted.law or ""), per_token(table), ends(table)
+    law, cost, C_K = find_law(fitted.law or ""), per_token(table), budget_range(table)
     runs = FinishedRuns.of_table(table, law)
     problem = runs.problem(law)
     theta_P = np.nan_to_num(encoded(law, fitted.params_P, problem.centre))
     J_RxP, residual_R, free_P = linearized(problem, theta_P, runs.loss_R)
+    # The Huber loss that fits are made by pays outliers little heed; least squares must be spared them.
     keep_R = usual_runs(J_RxP, residual_R, problem.inputs, runs.trunk_R)
     usual = runs.at(keep_R)
     value, low, high, level = _reported(fitted, target)
@@ -236,7 +237,7 @@ def estimate_of_fit(table: RunTable, fitted: LawFit, target: Target) -> tuple[Es
         other = estimate(usual, law, target, cost, C_K, level)
     except UserError:
         return known, None
-    return known, other if _apart(known, other) else None
+    return known, other if _disagree(known, other) else None
 
 
 def _reported(fitted: LawFit, target: Target) -> tuple[float, float, float, float]:
@@ -259,7 +260,7 @@ def _reported(fitted: LawFit, target: Target) -> tuple[float, float, float, floa
     return value, low, high, fitted.intervals.level
 
 
-def _apart(known: Estimate, other: Estimate) -> bool:
+def _disagree(known: Estimate, other: Estimate) -> bool:
     """Whether the other estimate lies further from the fit's than the other's standard error."""
     if not math.isfinite(other.half_width):
         return False

@@ -1,7 +1,7 @@
 """What has to be there before a choice may trust the law: minima inside, sizes enough, from end to end.
 
 The best design for a law assumed true has as many distinct cells as the law has parameters, and could not
-notice that the law is wrong. So a frame of budgets (the lowest, the middle and the highest) has to have
+notice that the law is wrong. So the tested budgets (the lowest, the middle and the highest) have to have
 several sizes each, and every budget that has been begun a minimum inside its sizes; only what is spent beyond
 that follows the criterion.
 """
@@ -14,22 +14,25 @@ import numpy as np
 
 from isoflop.analysis.design.space import Pick, Space, Trunk, marks
 
-SPREAD = 5
-"""Distinct sizes that a budget of the frame should have."""
-REACH = 3.0
+SIZES_OF_TESTED_BUDGET = 5
+"""Distinct sizes that a tested budget should have: two more than a parabola takes, to see where it fails."""
+WINDOW_FACTOR = 3.0
 """Factor in N from the fitted optimum within which cells may lie: beyond it the law has to hold far out."""
 
 
-def frame(budgets: int) -> list[int]:
-    """Positions of the lowest, the middle and the highest budget."""
+def tested_budgets(budgets: int) -> list[int]:
+    """Positions of the budgets at which the law is tested: the lowest, the middle and the highest."""
     return sorted({0, (budgets - 1) // 2, budgets - 1})
 
 
 def window(space: Space, log_N_B: np.ndarray) -> np.ndarray:
-    """Which cells lie within `REACH` of the optimum, log_N_B at each budget, FxB; the nearest `SPREAD` do."""
+    """Which cells lie within `WINDOW_FACTOR` of the optimum, log_N_B at each budget, FxB; the nearest
+    `SIZES_OF_TESTED_BUDGET` do."""
     away_FxB = np.where(space.possible_FxB, np.abs(np.log(space.N_F)[:, None] - log_N_B), np.inf)
-    near_FxB = np.argsort(np.argsort(away_FxB, axis=0, kind="stable"), axis=0) < SPREAD
-    return (near_FxB | (away_FxB <= np.log(REACH))) & space.possible_FxB
+    # The rank of each size by distance, at each budget: where sizes are sparse the nearest few count, however
+    # far they are.
+    near_FxB = np.argsort(np.argsort(away_FxB, axis=0, kind="stable"), axis=0) < SIZES_OF_TESTED_BUDGET
+    return (near_FxB | (away_FxB <= np.log(WINDOW_FACTOR))) & space.possible_FxB
 
 
 def optima(
@@ -38,7 +41,7 @@ def optima(
     """The optimum at each budget, log N, kept near what has been seen.
 
     `log_N_B`: the fitted law's, NaN where it has none. `loss_FxB`: mean losses, NaN where there is no run. At
-    a budget with runs the optimum is not sought outside their sizes by more than one of `REACH`; at the
+    a budget with runs the optimum is not sought further outside their sizes than a `WINDOW_FACTOR`; at the
     others not further from the nearest budget with runs than an exponent `between` leads. Without any run it
     is the law's, or the middle of the sizes.
     """
@@ -49,10 +52,14 @@ def optima(
         has = np.isfinite(loss_FxB[:, b])
         best = x_F[int(np.nanargmin(np.where(has, loss_FxB[:, b], np.nan)))]
         value = log_N_B[b] if np.isfinite(log_N_B[b]) else best
-        found_B[b] = np.clip(value, x_F[has].min() - np.log(REACH), x_F[has].max() + np.log(REACH))
+        # An early fit's optimum may lie anywhere; what the runs show so far bounds it.
+        found_B[b] = np.clip(
+            value, x_F[has].min() - np.log(WINDOW_FACTOR), x_F[has].max() + np.log(WINDOW_FACTOR)
+        )
     if not len(seen):
         return np.where(np.isfinite(found_B), found_B, x_F.mean())
     for b in np.setdiff1d(np.arange(len(c_B)), seen):
+        # N_opt ~ C^a from the nearest budget with runs; `between` bounds the exponent a.
         near = seen[int(np.argmin(np.abs(c_B[seen] - c_B[b])))]
         low, high = sorted(found_B[near] + slope * (c_B[b] - c_B[near]) for slope in between)
         middle = 0.5 * (low + high)
@@ -76,6 +83,7 @@ def edges(
             continue
         sizes = np.unique(space.N_F[has])
         best = space.N_F[int(np.nanargmin(np.where(has, loss_FxB[:, b], np.nan)))]
+        # Of two sizes one always has the least loss and is an end: they say nothing of which side to add to.
         at = best if len(sizes) > 2 else float(np.exp(log_N_B[b]))
         open_F = [int(f) for f in order if possible_FxB[f, b] and not has[f]]
         below = [f for f in reversed(open_F) if space.N_F[f] < sizes[0]] if at <= sizes[0] else []
@@ -90,6 +98,7 @@ def _past(N_K: np.ndarray, families: list[int], optimum: float) -> list[int]:
     """The families nearest first, up to the first that lies past the optimum; one at least, three at most."""
     if not families:
         return []
+    # Those short of the optimum, and one more, which brackets it.
     outward = np.sign(N_K[-1] - N_K[0]) if len(N_K) > 1 else 0.0
     short = int(np.sum((N_K - optimum) * outward < 0))
     return families[: int(np.clip(short + 1, 1, 3))]
@@ -98,11 +107,12 @@ def _past(N_K: np.ndarray, families: list[int], optimum: float) -> list[int]:
 def thin(
     space: Space, loss_FxB: np.ndarray, log_N_B: np.ndarray, possible_FxB: np.ndarray
 ) -> dict[int, list[int]]:
-    """By budget of the frame, the families nearest to its optimum that it lacks for `SPREAD` sizes."""
+    """By tested budget, the families nearest to its optimum that it lacks for `SIZES_OF_TESTED_BUDGET`
+    sizes."""
     found: dict[int, list[int]] = {}
-    for b in frame(len(space.budget_B)):
+    for b in tested_budgets(len(space.budget_B)):
         has = np.isfinite(loss_FxB[:, b])
-        lacking = min(SPREAD, int(possible_FxB[:, b].sum())) - len(np.unique(space.N_F[has]))
+        lacking = min(SIZES_OF_TESTED_BUDGET, int(possible_FxB[:, b].sum())) - len(np.unique(space.N_F[has]))
         away_F = np.abs(np.log(space.N_F) - log_N_B[b])
         open_F = [int(f) for f in np.argsort(away_F, kind="stable") if possible_FxB[f, b] and not has[f]]
         if lacking > 0 and open_F:

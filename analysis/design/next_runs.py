@@ -18,7 +18,7 @@ from isoflop.analysis.laws import find_law
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.result import LawFit, Misfit
 from isoflop.analysis.run_table import RunTable
-from isoflop.analysis.uncertainty.quantities import ends
+from isoflop.analysis.uncertainty.quantities import budget_range
 from isoflop.analysis.uncertainty.resampling import trunks_of
 from isoflop.base.display import Displayed, Summary
 from isoflop.base.errors import UserError
@@ -109,7 +109,7 @@ class NextRun:
     flops: float
     """What they cost, with what is there already."""
     half_width: float
-    """Of the target's interval, expected after these runs and those before them."""
+    """Half-width of the target's interval, expected after these runs and those before them."""
     why: str
 
 
@@ -133,7 +133,7 @@ class Proposal(Displayed, Serializable):
     half_width_wanted: float
     level: float
     trunk_sd: float
-    """Standard deviation of the log loss, of what a trunk's runs have in common ..."""
+    """Standard deviation of what the log losses of a trunk's runs have in common ..."""
     run_sd: float
     """... and of what each has of its own."""
     misfit: Misfit | None
@@ -193,8 +193,8 @@ def next_runs(
             beyond either end.
 
     To identify: two runs at most, which `LawFit.next_runs` has too. To narrow: in a table of IsoFLOP budgets
-    minima come inside their sizes first and a frame of budgets gets its sizes (`guards`); the rest follows
-    the criterion (`criterion`).
+    minima come inside their sizes first and the tested budgets get theirs (`guards`); the rest follows the
+    criterion (`criterion`).
 
     Raises:
         UserError: an unknown target or law, a number out of range, a table too small for the law, a law
@@ -225,7 +225,7 @@ def next_runs(
 def _by_trunk_effects(table: RunTable, goal: Narrow, options: FitOptions, space: Space | None) -> Estimate:
     """The target by generalized least squares."""
     law = find_law(options.law)
-    C_K = ends(table) if space is None else space.budget_B[[0, -1]]
+    C_K = budget_range(table) if space is None else space.budget_B[[0, -1]]
     cost = per_token(table) if space is None else space.cost
     runs = FinishedRuns.of_table(table, law)
     return estimate(runs, law, parse_target(goal.target), cost, C_K, goal.level)

@@ -40,6 +40,8 @@ class Minima:
 
 def quadratic(N_R: np.ndarray, loss_BxR: np.ndarray) -> tuple[float, np.ndarray]:
     """(x0, c_Bx3): least squares of loss = c0 + c1 (x - x0) + c2 (x - x0)^2, nats, on x = log N."""
+    # Centred: powers of log N itself, which is near 20 throughout, would be nearly collinear. The sizes are
+    # the same in every row, so that one pseudoinverse solves all B.
     x_R = np.log(N_R)
     x0 = float(x_R.mean())
     return x0, loss_BxR @ np.linalg.pinv(np.vander(x_R - x0, 3, increasing=True)).T
@@ -47,6 +49,7 @@ def quadratic(N_R: np.ndarray, loss_BxR: np.ndarray) -> tuple[float, np.ndarray]
 
 def convex(N_R: np.ndarray, coefficients_Bx3: np.ndarray) -> np.ndarray:
     """The parabola bends upwards by more than rounding could make it, B booleans."""
+    # The rise from the vertex over half the width of the runs, against the loss itself.
     reach = 0.5 * np.ptp(np.log(N_R))
     c0, _, c2 = coefficients_Bx3.T
     return c2 * reach**2 > FLAT * np.abs(c0)
@@ -56,10 +59,11 @@ def by_parabola(N_R: np.ndarray, loss_BxR: np.ndarray) -> Minima:
     """The vertex of the least-squares parabola in log N (Hoffmann et al. 2022, section 3.2)."""
     x0, coefficients_Bx3 = quadratic(N_R, loss_BxR)
     c0, c1, c2 = coefficients_Bx3.T
+    # Concave rows get a curvature of one for the division, and NaN for an answer.
     bends = convex(N_R, coefficients_Bx3)
     c2 = np.where(bends, c2, 1.0)
     x_B = np.where(bends, x0 - c1 / (2 * c2), np.nan)
-    return Minima(x_B, np.where(bends, c0 - c1**2 / (4 * c2), np.nan), _side(x_B, N_R), _exact(x_B))
+    return Minima(x_B, np.where(bends, c0 - c1**2 / (4 * c2), np.nan), _side(x_B, N_R), _no_gap(x_B))
 
 
 def by_akima(N_R: np.ndarray, loss_BxR: np.ndarray) -> Minima:
@@ -72,6 +76,7 @@ def by_akima(N_R: np.ndarray, loss_BxR: np.ndarray) -> Minima:
     pieces = _akima(x_K, y_BxK).c  # 4x(K-1)xB, in x - x_K, highest power first
     width = np.diff(x_K)[:, None]
     with np.errstate(all="ignore"):
+        # Least points of a cubic piece are zeros of its derivative or the piece's ends.
         a, b, c = 3 * pieces[0], 2 * pieces[1], pieces[2]
         # The slope is a t^2 + b t + c; b and the root have one sign, so that nothing cancels.
         half = -0.5 * (b + np.where(b < 0, -1.0, 1.0) * np.sqrt(b**2 - 4 * a * c))
@@ -86,7 +91,7 @@ def by_akima(N_R: np.ndarray, loss_BxR: np.ndarray) -> Minima:
     x_B = np.take_along_axis(where.reshape(flat.shape), best, axis=0)[0]
     side_B = _side(np.where(_varies(y_BxK), x_B, np.nan), N_R)
     loss_B = np.exp(np.take_along_axis(flat, best, axis=0)[0])
-    return Minima(np.where(side_B == 0, x_B, np.nan), loss_B, side_B, _exact(x_B))
+    return Minima(np.where(side_B == 0, x_B, np.nan), loss_B, side_B, _no_gap(x_B))
 
 
 def by_argmin(N_R: np.ndarray, loss_BxR: np.ndarray) -> Minima:
@@ -96,6 +101,8 @@ def by_argmin(N_R: np.ndarray, loss_BxR: np.ndarray) -> Minima:
     best = np.argmin(loss_BxR[:, order], axis=1)
     side_B = _side(np.where(_varies(loss_BxR), x_R[best], np.nan), N_R)
     x_B = np.where(side_B == 0, x_R[best], np.nan)
+    # The true minimum lies nearer to this size than to its neighbours, if the curve is anything like
+    # symmetric: within half the gap to each.
     x_K = np.unique(x_R)
     k = np.searchsorted(x_K, x_R[best])
     half_K = np.concatenate([[0.0], 0.5 * np.diff(x_K), [0.0]])
@@ -138,6 +145,9 @@ def open_interval(minima: Minima, level: float) -> tuple[float | None, float | N
     """
     side_B = minima.side_B
     x_B = np.select([side_B == 0, side_B < 0, side_B > 0], [minima.x_B, -np.inf, np.inf], np.nan)
+    # A draw that says nothing counts against either end: as -infinity for the low one, +infinity for the
+    # high. `lower` and `higher`: a quantile between a finite draw and an infinite one must not be
+    # interpolated.
     ends = (
         np.quantile(np.where(np.isnan(x_B), -np.inf, x_B), (1 - level) / 2, method="lower"),
         np.quantile(np.where(np.isnan(x_B), np.inf, x_B), (1 + level) / 2, method="higher"),
@@ -153,13 +163,16 @@ def _akima(x_K: np.ndarray, y_BxK: np.ndarray) -> Akima1DInterpolator:
 
 
 def _side(x_B: np.ndarray, N_R: np.ndarray) -> np.ndarray:
+    """`side_B` of minima at x_B."""
     low, high = np.log(N_R.min()), np.log(N_R.max())
     return np.where(np.isnan(x_B), np.nan, 1.0 * (x_B >= high) - 1.0 * (x_B <= low))
 
 
-def _exact(x_B: np.ndarray) -> np.ndarray:
+def _no_gap(x_B: np.ndarray) -> np.ndarray:
+    """`coarse_Bx2` of a curve: it is defined between the sizes too."""
     return np.zeros((len(x_B), 2))
 
 
 def _varies(loss_BxR: np.ndarray) -> np.ndarray:
+    """The losses differ by more than rounding, B booleans."""
     return np.ptp(loss_BxR, axis=1) > FLAT * np.abs(loss_BxR).mean(axis=1)

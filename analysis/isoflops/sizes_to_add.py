@@ -10,7 +10,7 @@ from isoflop.analysis.result import Budget
 from isoflop.analysis.run_table import RunTable
 
 BIAS = 0.1
-"""Relative error in N from which a curve's bias is spoken of."""
+"""Relative error in N from which a curve's bias is warned of."""
 
 
 def sizes_to_add(
@@ -73,8 +73,11 @@ def no_groups(table: RunTable, count: int) -> str:
 
 
 def _shapeless(budget: Budget) -> str:
+    """Why a budget's curve has no minimum anywhere."""
     if budget.curve is None or budget.width is None or budget.convex:
         return "the curve is flat"
+    # In units of log N about zero: the level is the loss at the vertex, to which the bend is compared as in
+    # `minima.convex`.
     c0, c1, c2 = budget.curve
     x = 0.5 * -c1 / c2 if c2 else 0.0
     level = abs(c0 + c1 * x + c2 * x**2)

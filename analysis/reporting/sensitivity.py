@@ -20,7 +20,7 @@ from isoflop.analysis.result import LawFit
 from isoflop.analysis.run_table import RunTable
 from isoflop.analysis.solver.search import covariates
 from isoflop.analysis.tables.cells import FEW_LISTED, listed
-from isoflop.analysis.uncertainty.resampling import seed_noise
+from isoflop.analysis.uncertainty.seed_noise import seed_noise
 from isoflop.base.errors import UserError
 from isoflop.base.formatting import power
 

@@ -7,10 +7,14 @@ import numpy as np
 from isoflop.analysis.laws import Law
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.run_table import RunTable
-from isoflop.analysis.solver.solver import LEAST_SQUARES, FitProblem, Solutions, solve
+from isoflop.analysis.solver.solver import CHUNK, LEAST_SQUARES, FitProblem, Solutions, solve
 from isoflop.analysis.solver.starts import box_starts
 from isoflop.analysis.uncertainty.seed_noise import noise_scale
 from isoflop.base.errors import UserError
+
+ONE_CALL = CHUNK
+"""Starts of a search that is one of many: as many as the solver takes in one call, which cost what fewer
+do."""
 
 
 def fit_problem(table: RunTable, law: Law, options: FitOptions) -> FitProblem:

@@ -16,6 +16,7 @@ def span(draws_B: np.ndarray, level: float) -> Interval:
     finite = draws_B[np.isfinite(draws_B)]
     if len(finite) < max(2, len(draws_B) / 2):
         return None, None
+    # Draws without a value are no evidence of either side: an interval of the few others would be too narrow.
     low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -41,12 +42,8 @@ def spread_about(estimate: float | None, draws_B: np.ndarray, level: float) -> I
     middle = float(np.median(draws_B[np.isfinite(draws_B)]))
     if not high - low > NO_WIDTH * abs(middle):
         return None, None
+    # What is positive is moved by a factor, so that it stays so: coefficients of power laws span decades.
     if low > 0 and estimate > 0:
         return estimate * min(low / middle, 1.0), estimate * max(high / middle, 1.0)
     moved = estimate - middle
     return min(max(low + moved, 0.0), estimate), high + moved
-
-
-def spans(draws_BxP: np.ndarray, level: float) -> list[Interval]:
-    """`span` of each column."""
-    return [span(column, level) for column in draws_BxP.T]

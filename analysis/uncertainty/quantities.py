@@ -19,14 +19,16 @@ SIMULATIONS = 300
 """Simulated tables that a profile's thresholds are calibrated on."""
 
 
-def ends(table: RunTable) -> np.ndarray:
+def budget_range(table: RunTable) -> np.ndarray:
     """The lowest and highest training budget of the table, FLOPs: where slopes of an allocation are taken."""
+    # A table of one budget has no slope: one is taken from half of it to twice.
     low, high = float(table.C_R.min()), float(table.C_R.max())
     return np.array([low, high]) if high > 1.01 * low else np.array([low / 2, low * 2])
 
 
 def exponents(law: Law, params_BxP: np.ndarray, C_K: np.ndarray, cost: PerToken) -> np.ndarray:
-    """(a, b) a row: the law's closed form under C = 6ND, else slopes of log N_opt and log D_opt over C_K."""
+    """Exponents (a, b), a row for each of B parameter vectors: the law's closed form under C = 6ND, else
+    slopes of log N_opt and log D_opt over C_K."""
     with np.errstate(all="ignore"):
         if cost.six_n and law.exponents is not None:
             return np.stack([np.asarray(x, dtype=float) for x in law.exponents(params_BxP.T)], axis=1)
@@ -49,6 +51,7 @@ def quantities_of(
     law: Law, C_K: np.ndarray, cost: PerToken, allocates: bool, at: float
 ) -> tuple[Quantity, ...]:
     """Every parameter; where there is an interior optimum the exponents, and the optimum `at` a budget."""
+    # An amplitude's profile is far more nearly a parabola in its log; E may be zero, and has none.
     amplitudes = set(law.linear)
     found = [
         Quantity(name, lambda params, p=p: params[:, p], positive=p in amplitudes and name != "E")
@@ -88,12 +91,14 @@ def profile_intervals(
     the truth exceeds with probability 1 - level is read off tables simulated from the fit, with its residuals
     (and their trunk effect) as the noise.
     """
-    C_K = ends(table)
+    C_K = budget_range(table)
     at = options.profile_at or float(C_K[-1])
     allocates = result.exponents["a"] is not None and np.isfinite(result.exponents["a"])
     wanted = quantities_of(problem.law, C_K, result.cost, bool(allocates), at)
     wanted = tuple(quantity for quantity in wanted if quantity.name in only) or wanted
     simulated, free = simulated_fits(problem, table, solutions, [options.seed, 2], SIMULATIONS)
+    # The deviance at the truth, over tables of which the truth is known: its quantile takes the place of half
+    # a chi-square quantile, which holds only for a likelihood (Wilks 1938).
     rises_BxQ = constrained_rises(problem, simulated.loss_BxR, simulated.weight_BxR, solutions, free, wanted)
     thresholds_Q = np.maximum(np.nanquantile(rises_BxQ, options.level, axis=0), 1e-300)
     found = profiles(problem, table.loss_R, solutions, wanted, thresholds_Q)

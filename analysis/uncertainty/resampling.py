@@ -25,6 +25,17 @@ class Resamples:
     """What is resampled, in words."""
 
 
+MAX_LOSSES_AT_ONCE = 4_000_000
+"""Redrawn losses held at once, 32 MB, where each draw is reduced to a few numbers: a table of a million runs
+is redrawn a few draws at a time."""
+
+
+def batches(draws: int, losses: int) -> list[int]:
+    """Sizes of the batches in which draws of so many losses each are made."""
+    step = max(1, MAX_LOSSES_AT_ONCE // losses)
+    return [min(step, draws - done) for done in range(0, draws, step)]
+
+
 def trunks_of(table: RunTable) -> np.ndarray | None:
     """The trunk's number of each run, where some runs share one; None where all stand alone."""
     trunk = table.column("trunk_id")
@@ -71,6 +82,7 @@ def _blocks(
 ) -> Resamples:
     """Whole blocks of runs, drawn with replacement."""
     blocks = int(member_R.max()) + 1
+    # R draws with replacement, as counts: a run drawn twice has weight two, and the solver takes weights.
     weight_BxR = rng.multinomial(blocks, np.full(blocks, 1.0 / blocks), size=B)[:, member_R]
     return Resamples(weight_BxR.astype(float), table.loss_R[None], description)
 
@@ -79,6 +91,7 @@ def _residuals(table, predicted_R, member_R, parameters, B, rng) -> Resamples:
     R = len(table)
     residual_R = np.log(table.loss_R) - np.log(predicted_R)
     if member_R is None:
+        # Residuals of a fit with P parameters have (R - P)/R of the variance of the noise behind them.
         inflate = np.sqrt(R / max(R - parameters, 1))
         noise_BxR = inflate * _smoothed(residual_R, B, rng)
         description = "residuals of log loss"
@@ -89,21 +102,17 @@ def _residuals(table, predicted_R, member_R, parameters, B, rng) -> Resamples:
 
 
 def _budgets(table: RunTable) -> np.ndarray:
+    """The number of each run's block, R."""
     groups = isoflop_groups(table)
     if len(groups) < 2:
         raise UserError(f"{table.source} has no two IsoFLOP budgets to resample: use --resample runs")
+    # A run in no budget is a block of its own, or it would be drawn never.
     member_R = np.full(len(table), -1)
     for g, group in enumerate(groups):
         member_R[group.rows] = g
     alone = np.flatnonzero(member_R < 0)
     member_R[alone] = len(groups) + np.arange(len(alone))
     return member_R
-
-
-def cells_of(table: RunTable) -> np.ndarray:
-    """The number of each run's (N, D), shape R: runs of one cell differ in seed alone."""
-    pairs = np.stack([table.N_R, table.D_R])
-    return np.unique(pairs, axis=1, return_inverse=True)[1].reshape(-1)
 
 
 def trunk_noise(
@@ -124,6 +133,8 @@ def trunk_noise(
     within = (within_R**2).sum() / max(R - T, 1)
     typical = (R - (size_T**2).sum() / R) / max(T - 1, 1)
     between = (size_T * (mean_T - residual_R.mean()) ** 2).sum() / max(T - 1, 1)
+    # A difference of mean squares: below zero where trunks differ by less than chance, and then there is no
+    # effect.
     effect = max((between - within) / max(typical, 1.0), 0.0)
     inflate = np.sqrt(R / max(R - parameters, 1))
     spread = np.sqrt((within_R**2).mean())
@@ -146,32 +157,3 @@ def _smoothed(residual_R: np.ndarray, B: int, rng: np.random.Generator) -> np.nd
     width = 0.9 * min(spread, float(np.ptp(quartiles)) / 1.34 or spread) * R**-0.2
     drawn = rng.choice(residual_R, size=(B, R)) + width * rng.standard_normal((B, R))
     return drawn * (spread / np.hypot(spread, width) if spread > 0 else 1.0)
-
-
-@dataclass(frozen=True)
-class SeedNoise:
-    """Spread of the log loss over runs that differ in seed alone."""
-
-    log_sd: float
-    """Pooled standard deviation of log loss."""
-    nats: float
-    """The same of the loss, nats per token."""
-    groups: int
-    freedom: int
-    """Degrees of freedom."""
-
-
-def seed_noise(table: RunTable) -> SeedNoise | None:
-    """Pooled over every (N, D) that was trained more than once; None where none was."""
-    member_R = cells_of(table)
-    size_G = np.bincount(member_R)
-    freedom = int((size_G - 1).sum())
-    if freedom == 0:
-        return None
-
-    def pooled(values_R: np.ndarray) -> float:
-        mean_G = np.bincount(member_R, values_R) / size_G
-        return float(np.sqrt(((values_R - mean_G[member_R]) ** 2).sum() / freedom))
-
-    groups = int((size_G > 1).sum())
-    return SeedNoise(pooled(np.log(table.loss_R)), pooled(table.loss_R), groups, freedom)

@@ -1,26 +1,66 @@
-"""How noisy each run is, from seeds that were replicated."""
+"""Noise of single runs, from (N, D) that were trained with several seeds."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from isoflop.analysis.run_table import RunTable
-from isoflop.analysis.uncertainty.resampling import cells_of
 from isoflop.base.errors import UserError
 
 ENOUGH_FREEDOM = 6
 """Repeats below which their spread says too little of any trend."""
 ENOUGH_BUDGETS = 3
 """Budgets with repeats, for a trend that is more than a pair's chance."""
-STEEPEST = 1.0
-"""Bound on the exponent of the noise in compute: a handful of pairs must not weigh a run to nothing."""
-GAMMAS = np.linspace(-STEEPEST, STEEPEST, 401)
+NOISE_EXPONENTS = np.linspace(-1.0, 1.0, 401)
+"""Exponents of the noise in compute that are weighed. Bounded: a handful of pairs must not weigh a run to
+nothing."""
 PRIOR_SD = 0.25
-"""Of the exponent about zero: with few replicates the weights stay near one."""
+"""Standard deviation of the exponent about zero before the seeds are looked at: with few replicates the
+weights stay near one."""
+
+
+@dataclass(frozen=True)
+class SeedNoise:
+    """Spread of the log loss over runs that differ in seed alone."""
+
+    log_sd: float
+    """Pooled standard deviation of log loss."""
+    nats: float
+    """Pooled standard deviation of the loss, nats per token."""
+    groups: int
+    """(N, D) that were trained more than once."""
+    freedom: int
+    """Degrees of freedom."""
+
+
+def seed_noise(table: RunTable) -> SeedNoise | None:
+    """The noise pooled over every (N, D) that was trained more than once; None where none was."""
+    member_R = cells_of(table)
+    size_G = np.bincount(member_R)
+    freedom = int((size_G - 1).sum())
+    if freedom == 0:
+        return None
+
+    # Squares summed over all cells, then divided by all their freedom: a pair that agrees by chance counts as
+    # one degree of freedom, not as a cell without noise.
+    def pooled(values_R: np.ndarray) -> float:
+        mean_G = np.bincount(member_R, values_R) / size_G
+        return float(np.sqrt(((values_R - mean_G[member_R]) ** 2).sum() / freedom))
+
+    groups = int((size_G > 1).sum())
+    return SeedNoise(pooled(np.log(table.loss_R)), pooled(table.loss_R), groups, freedom)
+
+
+def cells_of(table: RunTable) -> np.ndarray:
+    """The number of each run's (N, D), shape R: runs of one cell differ in seed alone."""
+    pairs = np.stack([table.N_R, table.D_R])
+    return np.unique(pairs, axis=1, return_inverse=True)[1].reshape(-1)
 
 
 def noise_scale(table: RunTable) -> np.ndarray:
-    """What residuals are multiplied by: typical over local standard deviation of a seed, shape R.
+    """Typical over local standard deviation of a seed, shape R: what residuals are multiplied by.
 
     The noise is a power of compute, sd ~ C^-gamma, fitted to the variances of cells with several seeds by
     their chi-square likelihood with a normal prior on gamma. Held-out windows are common to all cells: their
@@ -49,10 +89,10 @@ def noise_scale(table: RunTable) -> np.ndarray:
 
 def _exponent(x_G: np.ndarray, square_G: np.ndarray, freedom_G: np.ndarray) -> float:
     """Posterior mode of gamma on a grid; the level of the noise is profiled out."""
-    relative = square_G[None] * np.exp(2.0 * GAMMAS[:, None] * x_G)
+    relative = square_G[None] * np.exp(2.0 * NOISE_EXPONENTS[:, None] * x_G)
     # A cell's sum of squares is sd^2 C^(-2 gamma) chi-square: over all, the level has a closed form, and the
     # Jacobian adds gamma times the weighted log C.
     total = freedom_G.sum()
     level = np.maximum(relative.sum(axis=1) / total, 1e-300)
-    log_likelihood = -0.5 * total * np.log(level) + GAMMAS * (freedom_G * x_G).sum()
-    return float(GAMMAS[np.argmax(log_likelihood - 0.5 * (GAMMAS / PRIOR_SD) ** 2)])
+    log_likelihood = -0.5 * total * np.log(level) + NOISE_EXPONENTS * (freedom_G * x_G).sum()
+    return float(NOISE_EXPONENTS[np.argmax(log_likelihood - 0.5 * (NOISE_EXPONENTS / PRIOR_SD) ** 2)])

@@ -17,7 +17,15 @@ from isoflop.analysis import FitOptions, RunTable, UserError, find_law, fit, tab
 from isoflop.analysis.compute import SixN
 from isoflop.analysis.design.criterion import Criterion, choose
 from isoflop.analysis.design.estimate import Estimate, FinishedRuns, estimate
-from isoflop.analysis.design.guards import SPREAD, edges, fill, frame, optima, thin, window
+from isoflop.analysis.design.guards import (
+    SIZES_OF_TESTED_BUDGET,
+    edges,
+    fill,
+    optima,
+    tested_budgets,
+    thin,
+    window,
+)
 from isoflop.analysis.design.next_runs import Identify, IdentifyingRuns, Narrow, Proposal, next_runs
 from isoflop.analysis.design.space import Space, Trunk, marks, subsets
 from isoflop.analysis.design.targets import Target, parse_target
@@ -272,8 +280,12 @@ class TestGuards:
 
     def test_the_frame_gets_its_sizes(self) -> None:
         lacking = thin(space(), self.losses((0, 0), (1, 0)), self.at, np.ones((8, 3), dtype=bool))
-        assert {b: len(families) for b, families in lacking.items()} == {0: SPREAD - 2, 1: SPREAD, 2: SPREAD}
-        assert frame(6) == [0, 2, 5]
+        assert {b: len(families) for b, families in lacking.items()} == {
+            0: SIZES_OF_TESTED_BUDGET - 2,
+            1: SIZES_OF_TESTED_BUDGET,
+            2: SIZES_OF_TESTED_BUDGET,
+        }
+        assert tested_budgets(6) == [0, 2, 5]
 
     def test_what_lacks_is_filled_on_trunks_that_are_there(self) -> None:
         picks = fill(space(), [Trunk(1, (2,), (2,)), Trunk(1, (), (), open=False)], {0: [1, 2], 1: [2]}, 1e30)
@@ -294,7 +306,7 @@ class TestGuards:
 
     def test_the_window_lies_about_the_optimum(self) -> None:
         near = window(space(), self.at)
-        assert (near.sum(axis=0) >= SPREAD).all()
+        assert (near.sum(axis=0) >= SIZES_OF_TESTED_BUDGET).all()
         assert not near[7, 0]
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from isoflop.analysis import FitOptions, LawFit, fit, predict, table_of
-from isoflop.analysis.isoflops.power_laws import GAMMAS, loss_curve
+from isoflop.analysis.isoflops.power_laws import LOSS_EXPONENTS, loss_curve
 from isoflop.analysis.options import Approach
 from tests.support import simulate
 
@@ -107,4 +107,4 @@ def test_the_exponent_is_no_step_of_a_grid(gamma: float) -> None:
     C = np.geomspace(1e18, 1e21, 6)
     found = loss_curve(C, (1.5 + (C / 1e19) ** -gamma)[None])[0]
     assert found[2] == pytest.approx(gamma, rel=1e-5)
-    assert np.abs(GAMMAS / gamma - 1).min() > 1e-4
+    assert np.abs(LOSS_EXPONENTS / gamma - 1).min() > 1e-4

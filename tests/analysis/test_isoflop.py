@@ -14,7 +14,8 @@ from isoflop.analysis.compute import FamilyRule, SixN, SizeTable, allocate, per_
 from isoflop.analysis.isoflops.groups import isoflop_groups
 from isoflop.analysis.isoflops.power_laws import loss_curve, power_law
 from isoflop.analysis.options import Approach
-from isoflop.analysis.uncertainty.resampling import seed_noise, trunk_noise
+from isoflop.analysis.uncertainty.resampling import trunk_noise
+from isoflop.analysis.uncertainty.seed_noise import seed_noise
 from isoflop.base.json_values import from_json, to_json
 from tests.support.simulate import BUDGETS, TRUTH, grid, loss_at
 
