@@ -60,6 +60,8 @@ def _count(runs: Contenders, on_K: np.ndarray) -> tuple[int, bool]:
     Three, as for approach 2, if sizes on both sides were run at nearly their compute; where too few were run
     there to say, it takes twice as many.
     """
+    # The fewer of the two: ten budgets at which one size wins show no growth of N_opt, and ten sizes at one
+    # budget are one point.
     known, usable = (
         min(len(np.unique(x[on_K & chosen_K])) for x in (runs.C_K, runs.N_K))
         for chosen_K in (runs.inside_K == 1, runs.inside_K != 0)

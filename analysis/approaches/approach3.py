@@ -27,14 +27,15 @@ from isoflop.base.errors import UserError
 LARGE, SAMPLE = 20_000, 2_000
 """Runs above which starts are searched on a sample, and how many it has."""
 FEWEST_DRAWS = 20
-OPTIMA = 3
+"""Resamples that are made however large the table is: with fewer a 95% interval is their whole range."""
+MOST_OPTIMA = 3
 """Distinct optima of the sample that are refined on a large table."""
 NOTHING_NEXT = (
     "no run of the largest one's price would identify it: where the law is plausible, its rivals differ by "
     "less than the noise; widen the range of sizes and tokens, or repeat runs"
 )
-DRAWN = 40_000_000
-"""Most rows times resamples of a bootstrap."""
+MAX_RESAMPLED_RUNS = 40_000_000
+"""Most rows times resamples of a bootstrap: a bound on the time that a large table takes."""
 
 
 def approach3(table: RunTable, options: FitOptions) -> ApproachResult:
@@ -116,7 +117,7 @@ def _distinct(found: Solutions) -> list[int]:
     chosen: list[int] = []
     for s in np.argsort(found.objective_S):
         value = found.objective_S[s]
-        if len(chosen) < OPTIMA and (not chosen or value > found.objective_S[chosen[-1]] * (1 + 1e-3)):
+        if len(chosen) < MOST_OPTIMA and (not chosen or value > found.objective_S[chosen[-1]] * (1 + 1e-3)):
             chosen.append(int(s))
     return chosen
 
@@ -129,6 +130,8 @@ def bootstrap(
     params_P = solutions.params_SxP[solutions.best]
     predicted_R = evaluate(problem.law, params_P, *problem.inputs)
     resamples = resample(table, predicted_R, len(params_P), B, rng, options.resample)
+    # Begun at the table's own optimum: a resample's lies nearby, and many starts for each would multiply the
+    # cost by their number.
     theta_BxP = np.repeat(solutions.theta_SxP[solutions.best][None], B, axis=0)
     return solve(problem, theta_BxP, resamples.loss_BxR, resamples.weight_BxR, warm=True), resamples
 
@@ -136,28 +139,22 @@ def bootstrap(
 def _with_uncertainty(
     result: ApproachResult, problem: FitProblem, table: RunTable, solutions: Solutions, options: FitOptions
 ) -> ApproachResult:
+    """The result with bootstrap draws and profiles, where they are asked for."""
     if options.bootstrap:
-        result = _with_draws(result, problem, table, solutions, options)
+        B = min(options.bootstrap, max(MAX_RESAMPLED_RUNS // len(table), FEWEST_DRAWS))
+        note = f"{B} resamples instead of {options.bootstrap}: {len(table)} runs are many"
+        drawn, resamples = bootstrap(problem, table, solutions, options, B)
+        result = dataclasses.replace(
+            result,
+            draws_BxP=drawn.params_SxP,
+            exponent_draws_Bx2=exponents(problem.law, drawn.params_SxP, budget_range(table), result.cost),
+            resampling=resamples.description,
+            warnings=(*result.warnings, note) if options.bootstrap > B else result.warnings,
+        )
     if options.intervals == "profile":
         found = profile_intervals(problem, table, solutions, result, options)
         result = dataclasses.replace(result, profiles=found)
     return result
-
-
-def _with_draws(
-    result: ApproachResult, problem: FitProblem, table: RunTable, solutions: Solutions, options: FitOptions
-) -> ApproachResult:
-    B = min(options.bootstrap, max(DRAWN // len(table), FEWEST_DRAWS))
-    if options.bootstrap > B:
-        note = f"{B} resamples instead of {options.bootstrap}: {len(table)} runs are many"
-        result = dataclasses.replace(result, warnings=(*result.warnings, note))
-    drawn, resamples = bootstrap(problem, table, solutions, options, B)
-    return dataclasses.replace(
-        result,
-        draws_BxP=drawn.params_SxP,
-        exponent_draws_Bx2=exponents(problem.law, drawn.params_SxP, budget_range(table), result.cost),
-        resampling=resamples.description,
-    )
 
 
 def _rising(problem: FitProblem, params_P: np.ndarray) -> tuple[str, ...]:
@@ -165,6 +162,7 @@ def _rising(problem: FitProblem, params_P: np.ndarray) -> tuple[str, ...]:
     n0, d0 = problem.centre
     points = np.array([[n0, d0], [1.01 * n0, d0], [n0, 1.01 * d0]]).T
     extra = problem.law.fill(points[0], points[1], 6 * n0 * d0 * np.ones(3))
+    # A percent up from the centre in one of the two, the other held.
     here, *moved = evaluate(problem.law, params_P, *points, *extra)
     return tuple(
         f"the fitted loss rises with {name}: look for columns that are swapped, or runs that are not alike"

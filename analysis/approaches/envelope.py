@@ -143,6 +143,8 @@ def _inside(C_R: np.ndarray, N_R: np.ndarray, rows_K: np.ndarray, table: RunTabl
     C_K = table.C_R[rows_K]
     first = np.searchsorted(C_R, C_K / (1 + NEARLY_EQUAL), side="left")
     last = np.searchsorted(C_R, C_K * (1 + NEARLY_EQUAL), side="right")
+    # The end of the sizes run at nearly one compute is no optimum there; with one or two sizes every run is
+    # an end, and that says nothing.
     verdict = np.ones(len(rows_K), dtype=int)
     for k, N in enumerate(table.N_R[rows_K]):
         near = N_R[first[k] : last[k]]

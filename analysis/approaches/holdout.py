@@ -99,6 +99,7 @@ def _rows(
     params_P = np.array(list(result.params.values()), dtype=float)
     inputs = (held.N_R, held.D_R, *covariates(held, law))
     predicted_R = evaluate(law, params_P, *inputs)
+    # Predictive: what the parameters leave open, times a run's own noise, drawn once for each.
     draws = np.full((0, len(held)), np.nan)
     if result.draws_BxP is not None:
         draws = evaluate(law, result.draws_BxP, *inputs)
@@ -167,6 +168,7 @@ def _measured(
     N_R, loss_R = held.N_R[group.rows], held.loss_R[group.rows]
     x0, coefficients = quadratic(N_R, loss_R[None])
     smooth_R = np.vander(np.log(N_R) - x0, 3, increasing=True) @ coefficients[0]
+    # About the smooth parabola, not about the runs: their noise is in them already.
     redrawn_BxR = smooth_R * np.exp(noise * rng.standard_normal((options.bootstrap, len(N_R))))
     at = [IsoflopGroup(group.flops, np.arange(len(N_R)))]
     (minima,) = group_minima(N_R, at, options.curve, np.concatenate([[loss_R], [smooth_R], redrawn_BxR]))

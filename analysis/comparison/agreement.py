@@ -70,15 +70,6 @@ class Agreement(Serializable):
         return self.p_beyond is None or self.p_beyond >= 1 - self.level
 
 
-@dataclass(frozen=True)
-class _Redraws:
-    """The surface's losses, R, and B redraws of them, nats per token."""
-
-    surface_R: np.ndarray
-    loss_BxR: np.ndarray
-    description: str
-
-
 def agreement(table: RunTable, options: FitOptions) -> tuple[Agreement, ...]:
     """Approach 2 against 3, and 1 against 3, where the table has minima for them.
 
@@ -100,20 +91,22 @@ def agreement(table: RunTable, options: FitOptions) -> tuple[Agreement, ...]:
         return ()
     params_P, theta_P = found.params_SxP[found.best], found.theta_SxP[found.best]
     surface_R = np.asarray(evaluate(law, params_P, *problem.inputs))
-    redraws = _redraw(table, groups, surface_R, len(params_P), B, options)
-    if redraws is None:
+    drawn = _redraw(table, groups, surface_R, len(params_P), B, options)
+    if drawn is None:
         return ()
+    redrawn_BxR, resampling = drawn
+    losses_MxR = np.concatenate([table.loss_R[None], surface_R[None], redrawn_BxR])
     # The same redraws for approach 3: the errors of both then go together, as those of the table itself do.
     theta_BxP = np.repeat(theta_P[None], B, axis=0)
-    refits = solve(problem, theta_BxP, redraws.loss_BxR, np.ones((1, len(table))), warm=True)
+    refits = solve(problem, theta_BxP, redrawn_BxR, np.ones((1, len(table))), warm=True)
     cost, C_K = per_token(table), budget_range(table)
     surface_a = float(exponents(law, params_P[None], C_K, cost)[0, 0])
     surface_a_B = exponents(law, refits.params_SxP, C_K, cost)[:, 0]
     if not np.isfinite(surface_a):
         return ()
-    others = (_by_minima(table, groups, redraws, cost, options.curve), _by_envelope(table, redraws))
+    others = (_by_minima(table, groups, losses_MxR, cost, options.curve), _by_envelope(table, losses_MxR))
     return tuple(
-        _compare(approach, other, surface_a, surface_a_B, redraws.description, options.level)
+        _compare(approach, other, surface_a, surface_a_B, resampling, options.level)
         for approach, other in zip((2, 1), others, strict=True)
         if other is not None
     )
@@ -126,8 +119,12 @@ def _redraw(
     parameters: int,
     B: int,
     options: FitOptions,
-) -> _Redraws | None:
-    """The scatter about the budgets' curves, which holds whatever the surface misses out, else about it."""
+) -> tuple[np.ndarray, str] | None:
+    """B redraws of the surface's losses, BxR, and what is redrawn, in words.
+
+    The noise is the scatter about the budgets' own curves, which leaves out whatever the surface misses; in a
+    table without budgets it is that about the surface. None where no scatter is left.
+    """
     rng = np.random.default_rng([options.seed, 2])
     if len(groups) >= 2:
         noise = curve_noise(table, groups, options.curve)
@@ -135,41 +132,34 @@ def _redraw(
             return None
         log_noise = np.empty((B, len(table)))
         log_noise[:, noise.rows_G] = noise.draw(B, rng)
-        return _Redraws(
-            surface_R, surface_R * np.exp(log_noise), f"the fitted surface with {noise.description}"
-        )
+        return surface_R * np.exp(log_noise), f"the fitted surface with {noise.description}"
     residual_R, trunks_R = np.log(table.loss_R / surface_R), trunks_of(table)
     if trunks_R is not None:
         log_noise = trunk_noise(residual_R, trunks_R, parameters, B, rng)
     else:
         inflate = np.sqrt(len(residual_R) / (len(residual_R) - parameters))
         log_noise = inflate * rng.choice(residual_R, size=(B, len(residual_R)))
-    return _Redraws(surface_R, surface_R * np.exp(log_noise), "the fitted surface with its own residuals")
+    return surface_R * np.exp(log_noise), "the fitted surface with its own residuals"
 
 
 def _by_minima(
-    table: RunTable, groups: list[IsoflopGroup], redraws: _Redraws, cost: PerToken, curve: str
+    table: RunTable, groups: list[IsoflopGroup], losses_MxR: np.ndarray, cost: PerToken, curve: str
 ) -> np.ndarray | None:
-    """a of approach 2 on the table, on the bare surface and on each redraw; None without enough minima."""
+    """a of approach 2 on M sets of losses, the table's own first; None without enough minima."""
     if len(groups) < ENOUGH_MINIMA:
         return None
-    first = group_minima(table.N_R, groups, curve, table.loss_R[None])
-    if sum(bool(m.bracketed_B[0]) for m in first) < ENOUGH_MINIMA:
+    minima = group_minima(table.N_R, groups, curve, losses_MxR)
+    if sum(bool(m.bracketed_B[0]) for m in minima) < ENOUGH_MINIMA:
         return None
-    losses = (table.loss_R[None], redraws.surface_R[None], redraws.loss_BxR)
-    found = [
-        frontier_through(groups, first, group_minima(table.N_R, groups, curve, loss), cost) for loss in losses
-    ]
-    return np.concatenate(found)[:, A]
+    return frontier_through(groups, minima, minima, cost)[:, A]
 
 
-def _by_envelope(table: RunTable, redraws: _Redraws) -> np.ndarray | None:
+def _by_envelope(table: RunTable, losses_MxR: np.ndarray) -> np.ndarray | None:
     """The same of approach 1; None without enough points on the envelope."""
     runs = contenders(table)
     if (runs.on(runs.loss_K[None])[0] & (runs.inside_K != 0)).sum() < ENOUGH_MINIMA:
         return None
-    losses = (table.loss_R[None], redraws.surface_R[None], redraws.loss_BxR)
-    return np.concatenate([runs.frontier(loss[:, runs.rows_K]) for loss in losses])[:, A]
+    return runs.frontier(losses_MxR[:, runs.rows_K])[:, A]
 
 
 def _compare(

@@ -20,7 +20,7 @@ WINDOW_FACTOR = 3.0
 """Factor in N from the fitted optimum within which cells may lie: beyond it the law has to hold far out."""
 
 
-def tested_budgets(budgets: int) -> list[int]:
+def budgets_to_test(budgets: int) -> list[int]:
     """Positions of the budgets at which the law is tested: the lowest, the middle and the highest."""
     return sorted({0, (budgets - 1) // 2, budgets - 1})
 
@@ -110,7 +110,7 @@ def thin(
     """By tested budget, the families nearest to its optimum that it lacks for `SIZES_OF_TESTED_BUDGET`
     sizes."""
     found: dict[int, list[int]] = {}
-    for b in tested_budgets(len(space.budget_B)):
+    for b in budgets_to_test(len(space.budget_B)):
         has = np.isfinite(loss_FxB[:, b])
         lacking = min(SIZES_OF_TESTED_BUDGET, int(possible_FxB[:, b].sum())) - len(np.unique(space.N_F[has]))
         away_F = np.abs(np.log(space.N_F) - log_N_B[b])

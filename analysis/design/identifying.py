@@ -17,12 +17,14 @@ BEYOND = 3.0
 RATIO = 10.0
 """... and its tokens per parameter outside the table's."""
 GRID = 25
-COUNT = 2
+"""Candidates along each of N and D, evenly in logs: finer than the sizes of runs are chosen."""
+MOST_SUGGESTED = 2
+"""Suggestions: after two runs all is fitted again."""
 PLAUSIBLE = 2.0
 """Factor beyond the table's losses within which the law, and a rival of it, can be meant."""
 LEAST_GAP = 1e-3
 """Nats between rivals below which no run tells them apart, however quiet the runs are."""
-APART = 3.0
+SUGGESTIONS_APART = 3.0
 """Suggestions differ by at least this factor in size or in tokens."""
 
 
@@ -97,15 +99,15 @@ def _candidates(problem: FitProblem, cost: PerToken, flops: float) -> tuple[np.n
 
 
 def _greedy(inputs: tuple[np.ndarray, ...], score: Callable[[list[int]], np.ndarray]) -> list[int]:
-    """Up to COUNT candidates, each of the highest score given those before, none near another."""
+    """Up to `MOST_SUGGESTED` candidates, each of the highest score given those before, none near another."""
     x_Kx2 = np.log(np.stack(inputs[:2], axis=1))
     chosen: list[int] = []
     open_K = np.ones(len(x_Kx2), dtype=bool)
-    while len(chosen) < COUNT and open_K.any():
+    while len(chosen) < MOST_SUGGESTED and open_K.any():
         score_K = score(chosen)
         best = int(np.argmax(np.where(np.isfinite(score_K) & open_K, score_K, -np.inf)))
         chosen.append(best)
-        open_K &= np.abs(x_Kx2 - x_Kx2[best]).max(axis=1) >= np.log(APART)
+        open_K &= np.abs(x_Kx2 - x_Kx2[best]).max(axis=1) >= np.log(SUGGESTIONS_APART)
     return chosen
 
 
@@ -113,6 +115,8 @@ def _separating(gap_AxK: np.ndarray) -> Callable[[list[int]], np.ndarray]:
     """Scores by what a run adds to the rivals not yet set apart. Gaps in standard deviations."""
 
     def score(chosen: list[int]) -> np.ndarray:
+        # log(1 + squared gaps): a rival that an earlier run already sets far apart gains little by one more,
+        # so that the next run goes to a rival that is still near.
         known_A = (gap_AxK[:, chosen] ** 2).sum(axis=1)
         return (np.log1p(known_A[:, None] + gap_AxK**2) - np.log1p(known_A)[:, None]).sum(axis=0)
 
@@ -125,6 +129,9 @@ def _informative(
     """Scores by the variance of the prediction there: a greedy D-optimal design."""
     J_RxP = np.nan_to_num(jacobian(problem, theta_P))
     J_KxP = np.nan_to_num(sensitivity(problem, theta_P, inputs))
+    # By the matrix determinant lemma det(M + j j') = det(M) (1 + j' M^-1 j): the candidate of the largest
+    # variance raises the determinant of the information most. The ridge makes an open direction's variance
+    # finite.
     known = J_RxP.T @ J_RxP
     known = known + 1e-6 * max(float(np.trace(known)), 1e-300) * np.eye(len(known))
 

@@ -1,4 +1,4 @@
-"""Can the data tell this parameter? A verdict for each, from profiles, mirrored optima and rival starts.
+"""Do the data identify this parameter? A verdict for each, from profiles, mirrored optima and rival starts.
 
 Rank alone misses both ways of failing: along one D/N ratio the two terms can be swapped at no cost while the
 Jacobian keeps its rank, and a flat profile shows only away from the optimum.
@@ -42,7 +42,7 @@ MOVED = 0.02
 
 @dataclass(frozen=True)
 class Verdict:
-    """Which parameters the data tell, why not the others, and parameters AxP that fit about as well."""
+    """Which parameters the data identify, why not the others, and parameters AxP that fit about as well."""
 
     identified: dict[str, bool]
     warnings: tuple[str, ...]
@@ -52,6 +52,7 @@ class Verdict:
 def identify(problem: FitProblem, loss_R: np.ndarray, solutions: Solutions) -> Verdict:
     """A verdict for every parameter, and a line of explanation for each way that some fail."""
     names = problem.law.parameters
+    # Repeats of a cell say how noisy it is, and nothing of the surface between cells: they do not count.
     points = len(np.unique(np.stack(problem.inputs), axis=1).T)
     if points <= len(names):
         why = f"{points} distinct (N, D) for {len(names)} parameters: too few runs to tell any; add runs"
@@ -109,6 +110,8 @@ def _flat(
     problem: FitProblem, loss_R: np.ndarray, solutions: Solutions, allowance: float
 ) -> tuple[set[str], np.ndarray]:
     """Parameters whose profile stays within the allowance up to the factor on a side; the ends of those."""
+    # 2P problems: each coordinate pulled down to a third of its parameter, and up to three times it, while
+    # all others are fitted anew.
     P = len(problem.law.parameters)
     at = np.tile(np.arange(P), 2)
     best_P = solutions.theta_SxP[solutions.best]
@@ -122,6 +125,7 @@ def _flat(
         pull = Pull(np.eye(P)[at], target, stiffness)
         end = solve(problem, theta, loss_R[None], np.ones((1, len(loss_R))), pull, warm=True)
         theta = end.theta_SxP
+    # What did not get near its end was held back by the data, not by nothing: no evidence of a flat profile.
     rise = end.objective_S - solutions.objective_S[solutions.best]
     there = np.abs(theta[np.arange(2 * P), at] - best_P[at]) >= REACHED * np.abs(target - best_P[at])
     # Not "rise <= allowance": a rise that is NaN says nothing, and counts as flat.
@@ -134,6 +138,8 @@ def _coordinates(problem: FitProblem, solutions: Solutions, factor: float) -> np
     """Each coordinate of theta where its own parameter is `factor` times the estimate, the others as they
     are, within the bounds.
     """
+    # In theta an amplitude is taken at the table's centre: with alpha held its own factor is that of the
+    # term.
     params_P = solutions.params_SxP[solutions.best]
     P = len(params_P)
     scaled = np.tile(params_P, (P, 1))
@@ -182,6 +188,7 @@ def _mirrored(
         exact = _differing(problem, plain_P, np.atleast_2d(problem.law.mirror(plain_P, 0.5, k * 1.1)))
     if not np.all(np.isfinite(theta)):
         return exact, nothing
+    # Near a line, not on it: the mirrored point is only close to an optimum, and is refined to one.
     end = solve(problem, theta[None], loss_R[None], np.ones((1, len(loss_R))))
     if not end.objective_S[0] - solutions.objective_S[solutions.best] <= allowance:
         return exact, nothing

@@ -27,21 +27,21 @@ from isoflop.analysis.uncertainty.trunk_noise import posterior
 
 MOST_RUNS = 4_000
 """Runs that are looked at, evenly over the table: more would notice misfits too small to matter."""
-FAR = 4.0
+OUTLIER_DISTANCE = 4.0
 """Robust standard deviations from the law with its surface beyond which a run is an outlier."""
 CHANGES = np.linspace(-2.0, 2.0, 9)
 """Change of the log of the noise's standard deviation over the table's compute that is allowed for."""
-LIKELY = 0.8
+CHANGE_SD = 0.8
 """Standard deviation of that change before the runs are looked at: a factor of 2.2 either way."""
-REWEIGHTINGS = 30
+ABSOLUTE_FIT_STEPS = 30
 """Steps of the fit of least absolute deviations: outliers are plain long before they settle."""
-NEW = 1e-3
+LEAST_NEW_SHARE = 1e-3
 """Share of a term of the surface that the law itself must leave open for it to count."""
-IGNORED = 0.5
+UNUSED_SHARE = 0.5
 """Share of an input's logarithm that a law leaves open if it does not depend on that input."""
-DEPENDENT = 1e-7
+NO_LENGTH = 1e-7
 """Relative length below which a column, or an input's spread, is nothing but rounding."""
-LEAST = 1e-12
+NO_NOISE = 1e-12
 """Residuals of the log loss below which there is no noise to judge by."""
 METHOD = "F test of a quadratic surface beside the law"
 
@@ -73,7 +73,7 @@ def misfit(
     member_R = np.arange(len(rows)) if trunk_R is None else trunk_R[rows]
     both_RxV, P = _bases(J_RxP, inputs)
     Q = both_RxV.shape[1] - P
-    if Q == 0 or len(rows) - P - Q < 1 or np.abs(residual_R).max() < LEAST:
+    if Q == 0 or len(rows) - P - Q < 1 or np.abs(residual_R).max() < NO_NOISE:
         return None
     size_R = _relative(np.log(inputs[0] * inputs[1]))
     keep_R = _usual(both_RxV, residual_R, size_R, member_R)
@@ -99,14 +99,17 @@ def _averaged(
     The first `P` columns are the law's, the others the surface's; `size_R`: of each run, from 0 to 1.
     """
     (R, V), results = both_RxV.shape, []
-    # Weighted by the evidence of each power of the noise, times its prior.
+    # For each power of the noise rows are divided by its standard deviation, and the law alone (P columns) is
+    # set against the law with the surface (V columns); under each trunk's share F is the drop of the sum of
+    # squares a column over the mean square that is left. Weighted by the evidence of each power of the noise,
+    # times its prior.
     for change in CHANGES if np.ptp(size_R) else [0.0]:
         scale_R = np.exp(change * (size_R - size_R.mean()))
         x_RxV, y_R = both_RxV / scale_R[:, None], residual_R / scale_R
         without, found = posterior(x_RxV[:, :P], y_R, member_R), posterior(x_RxV, y_R, member_R)
         before_K, after_K = (p.variance_K * p.freedom for p in (without, found))
         F_K = np.maximum(before_K - after_K, 0.0) / (V - P) / (after_K / (R - V))
-        results.append((found.log_evidence - 0.5 * (change / LIKELY) ** 2, found.weight_K, F_K))
+        results.append((found.log_evidence - 0.5 * (change / CHANGE_SD) ** 2, found.weight_K, F_K))
     log_evidence = np.array([evidence for evidence, _, _ in results])
     share = np.exp(log_evidence - log_evidence.max())
     weight = np.concatenate([s * w for s, (_, w, _) in zip(share / share.sum(), results, strict=True)])
@@ -127,15 +130,17 @@ def _bases(J_RxP: np.ndarray, inputs: tuple[np.ndarray, ...]) -> tuple[np.ndarra
     """
     # Q terms: squares and products of the logs; a log alone only where the law is blind to it.
     logs = [x - x.mean() for x in map(np.log, inputs)]
-    logs = [x / np.linalg.norm(x) for x in logs if x.std() > DEPENDENT]
+    logs = [x / np.linalg.norm(x) for x in logs if x.std() > NO_LENGTH]
+    # The law's columns at unit length first: their lengths are units. The surface's terms are made orthogonal
+    # to them, so that F judges only what the law cannot follow.
     length_P = np.linalg.norm(J_RxP, axis=0)
-    law_RxP = _orthonormal(J_RxP[:, length_P > 0] / length_P[length_P > 0], DEPENDENT)
-    terms = [x for x in logs if np.linalg.norm(x - law_RxP @ (law_RxP.T @ x)) > IGNORED]
+    law_RxP = _orthonormal(J_RxP[:, length_P > 0] / length_P[length_P > 0], NO_LENGTH)
+    terms = [x for x in logs if np.linalg.norm(x - law_RxP @ (law_RxP.T @ x)) > UNUSED_SHARE]
     terms += [x * y for x, y in itertools.combinations_with_replacement(logs, 2)]
     if not terms:
         return law_RxP, law_RxP.shape[1]
     bend_RxQ = np.stack([x / np.linalg.norm(x) for x in terms], axis=1)
-    rest_RxQ = _orthonormal(bend_RxQ - law_RxP @ (law_RxP.T @ bend_RxQ), NEW)
+    rest_RxQ = _orthonormal(bend_RxQ - law_RxP @ (law_RxP.T @ bend_RxQ), LEAST_NEW_SHARE)
     return np.concatenate([law_RxP, rest_RxQ], axis=1), law_RxP.shape[1]
 
 
@@ -147,7 +152,7 @@ def _orthonormal(x_RxQ: np.ndarray, least: float) -> np.ndarray:
 
 def _relative(x_R: np.ndarray) -> np.ndarray:
     """Values from 0, the least, to 1, the greatest; all 0 where they are alike."""
-    return (x_R - x_R.min()) / np.ptp(x_R) if np.ptp(x_R) > DEPENDENT else np.zeros(len(x_R))
+    return (x_R - x_R.min()) / np.ptp(x_R) if np.ptp(x_R) > NO_LENGTH else np.zeros(len(x_R))
 
 
 def _usual(x_RxV: np.ndarray, residual_R: np.ndarray, size_R: np.ndarray, member_R: np.ndarray) -> np.ndarray:
@@ -156,6 +161,8 @@ def _usual(x_RxV: np.ndarray, residual_R: np.ndarray, size_R: np.ndarray, member
     From the runs of a trunk with three or more their median distance is taken off: what a whole trunk has in
     common is no outlier.
     """
+    # A first fit with all alike says how the noise changes with compute; a second is weighed by that. Least
+    # absolute deviations, since least squares bend towards the outliers that are to be found.
     left_R = _least_absolute(x_RxV, residual_R, np.ones(len(residual_R)))
     change = _change(left_R, size_R)
     scale_R = np.exp(change * (size_R - size_R.mean()))
@@ -164,20 +171,23 @@ def _usual(x_RxV: np.ndarray, residual_R: np.ndarray, size_R: np.ndarray, member
     several_R = of_trunk.transform("size").to_numpy() >= 3
     left_R = left_R - np.where(several_R, of_trunk.transform("median").to_numpy(), 0.0)
     trunks = len(np.unique(member_R[several_R]))
-    fitted = min(x_RxV.shape[1] + trunks, len(left_R) // 2)  # so many distances are zero
+    fitted = min(x_RxV.shape[1] + trunks, len(left_R) // 2)
+    # Least absolute deviations go through as many runs as they have coefficients: those zeros, and the
+    # one of each trunk's median, say nothing of the noise, and the median is that of the others.
     spread = 1.4826 * float(np.median(np.sort(np.abs(left_R))[fitted:]))
-    return np.abs(left_R) <= FAR * max(spread, LEAST)
+    return np.abs(left_R) <= OUTLIER_DISTANCE * max(spread, NO_NOISE)
 
 
 def _change(left_R: np.ndarray, size_R: np.ndarray) -> float:
     """Change of the log of the noise over the table's compute: most probable, for Laplace's distribution."""
     away_R, R = size_R - size_R.mean(), len(left_R)
-    if np.abs(left_R).max() < LEAST or np.ptp(size_R) == 0:
+    if np.abs(left_R).max() < NO_NOISE or np.ptp(size_R) == 0:
         return 0.0
 
     def unlikely(change: float) -> float:
+        # The scale of a Laplace distribution is the mean of the absolute values: profiled out.
         spread = float((np.abs(left_R) * np.exp(-change * away_R)).mean())
-        return R * np.log(spread) + 0.5 * (change / LIKELY) ** 2
+        return R * np.log(spread) + 0.5 * (change / CHANGE_SD) ** 2
 
     return float(minimize_scalar(unlikely, bounds=(CHANGES[0], CHANGES[-1]), method="bounded").x)
 
@@ -185,10 +195,10 @@ def _change(left_R: np.ndarray, size_R: np.ndarray) -> float:
 def _least_absolute(x_RxV: np.ndarray, y_R: np.ndarray, scale_R: np.ndarray) -> np.ndarray:
     """Residuals of the fit of least absolute deviations over `scale_R`, by reweighted least squares."""
     left_R = y_R
-    for _ in range(REWEIGHTINGS):
+    for _ in range(ABSOLUTE_FIT_STEPS):
         # |r| = r^2 / |r|: squares weighted by one over the last residual, floored where it vanishes.
         size_R = np.abs(left_R) / scale_R
-        weight_R = 1.0 / (scale_R**2 * np.maximum(size_R, 1e-3 * max(float(np.median(size_R)), LEAST)))
+        weight_R = 1.0 / (scale_R**2 * np.maximum(size_R, 1e-3 * max(float(np.median(size_R)), NO_NOISE)))
         gram = (x_RxV * weight_R[:, None]).T @ x_RxV
         left_R = y_R - x_RxV @ np.linalg.lstsq(gram, (x_RxV * weight_R[:, None]).T @ y_R, rcond=1e-12)[0]
     return left_R

@@ -21,7 +21,7 @@ from isoflop.analysis.uncertainty.identifiability import threshold
 
 DISTANCES = np.array([0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0])
 """Distances of a profile's points, in units of where a parabola would cross the threshold."""
-FURTHER = 3.0
+WIDENING_FACTOR = 3.0
 """Factor on the distances where a side has not crossed it."""
 LINEARIZATIONS = 4
 """Linearizations of the function on the way to a point."""
@@ -55,7 +55,7 @@ def profiles(
 ) -> dict[str, Profile]:
     """The profile of each of Q quantities about the best solution.
 
-    `thresholds_Q`: the rise that bounds each interval; by default the 95% one of `identify.threshold`.
+    `thresholds_Q`: the rise that bounds each interval; by default the 95% one of `identifiability.threshold`.
     """
     best = solutions.best
     theta_P, params_P = solutions.theta_SxP[best], solutions.params_SxP[best]
@@ -64,11 +64,15 @@ def profiles(
     centre_Q = _values(quantities, params_P[None])[:, 0]
     scale_Q = _spans(problem, loss_R, quantities, theta_P)
     found: list[list[tuple[float, float]]] = [[(c, 0.0)] for c in centre_Q]
+    # All quantities, sides and distances are problems of one batch; only what has not crossed its threshold
+    # yet is tried again further out.
     lacking = np.array([(q, side) for q in range(len(quantities)) for side in (-1.0, 1.0)])
     for widening in range(WIDENINGS):
         q_S = np.repeat(lacking[:, 0].astype(int), len(DISTANCES))
         offset_S = (
-            np.repeat(lacking[:, 1], len(DISTANCES)) * np.tile(DISTANCES, len(lacking)) * FURTHER**widening
+            np.repeat(lacking[:, 1], len(DISTANCES))
+            * np.tile(DISTANCES, len(lacking))
+            * WIDENING_FACTOR**widening
         )
         target_S = centre_Q[q_S] + offset_S * scale_Q[q_S]
         value_S, rise_S = _follow(
@@ -100,6 +104,7 @@ def constrained_rises(
     theta_P, params_P = solutions.theta_SxP[best], solutions.params_SxP[best]
     Q, B = len(quantities), len(free.objective_S)
     centre_Q = _values(quantities, params_P[None])[:, 0]
+    # S = Q B problems, quantity by quantity: each resample is held at each quantity's value in turn.
     q_S, b_S = np.repeat(np.arange(Q), B), np.tile(np.arange(B), Q)
     allowance_Q = np.full(Q, threshold(problem, loss_BxR[0], params_P))
     scale_Q = _spans(problem, loss_BxR[0], quantities, theta_P)
@@ -123,6 +128,8 @@ def _follow(problem, loss_R, solutions, quantities, q_S, target_S, thresholds_Q,
         pull = _pull(problem, quantities, q_S, target_S, theta_SxP, thresholds_Q, scale_Q)
         end = solve(problem, theta_SxP, loss_R[None], np.ones((1, len(loss_R))), pull, warm=True)
         theta_SxP = end.theta_SxP
+    # Taken where the problem ended, not at its target: the point lies on the profile at whatever value it
+    # has.
     value_QxS = _values(quantities, end.params_SxP)
     return value_QxS[q_S, np.arange(len(q_S))], end.objective_S - solutions.objective_S[best]
 
@@ -141,6 +148,8 @@ def _pull(problem, quantities, q_S, target_S, theta_SxP, thresholds_Q, scale_Q) 
 def _linearized(problem, quantities, q_S, theta_SxP):
     """Value (S) and gradient in theta (SxP) of quantity q_S at theta, by central differences."""
     S, P = theta_SxP.shape
+    # M = 1 + 2P points about each theta, decoded in one call: where it stands, and a step up and down each
+    # coordinate.
     moves = THETA_STEP * np.concatenate([np.zeros((1, P)), np.eye(P), -np.eye(P)])
     theta_MxSxP = theta_SxP[None] + moves[:, None]
     with float64_on_cpu():
@@ -168,6 +177,8 @@ def _spans(problem, loss_R, quantities, theta_P) -> np.ndarray:
     _, slope_QxP = _linearized(problem, quantities, np.arange(Q), np.repeat(theta_P[None], Q, axis=0))
     with float64_on_cpu():
         params_P = np.asarray(problem.law.decode(theta_P, *problem.centre))
+    # The delta method with covariance s^2 (J'J)^-1. It only sets the scale of the search: a Huber fit's true
+    # covariance differs by a factor that the widening makes up for.
     J_RxP = np.nan_to_num(jacobian(problem, theta_P))
     residual_R = residuals(problem, params_P, loss_R)
     variance = float(np.mean(residual_R**2)) + 1e-24
@@ -208,6 +219,7 @@ def _crossing(x_K: np.ndarray, rise_K: np.ndarray, allowance: float, side: float
     """Beyond the last value at which the rise is within the allowance, interpolated in its square root: what
     lies between two valleys belongs to the interval.
     """
+    # The estimate itself has a rise of zero, so that there is always one.
     k = int(np.flatnonzero(rise_K <= allowance)[-1]) + 1
     if k == len(rise_K):
         return None

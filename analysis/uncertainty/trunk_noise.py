@@ -41,7 +41,7 @@ class Posterior:
 
     @property
     def share(self) -> float:
-        """Expected share of the trunk's."""
+        """Expected value of the trunk's share of the variance."""
         return float(self.weight_K @ self.share_K)
 
     @property
@@ -71,7 +71,8 @@ class Posterior:
         return self._quantile(low, centre_K, spread_K), self._quantile(high, centre_K, spread_K)
 
     def _quantile(self, q: float, centre_K: np.ndarray, spread_K: np.ndarray) -> float:
-        """By bisection of the mixture's distribution function."""
+        """The mixture's quantile, by bisection of its distribution function."""
+        # A weighted mean of t distributions, one a share: increasing, and without a closed inverse.
         reach = 1e3 * float(spread_K.max()) + 1e-300
         low, high = float(centre_K.min()) - reach, float(centre_K.max()) + reach
         for _ in range(HALVINGS):
@@ -96,6 +97,7 @@ def posterior(J_RxP: np.ndarray, residual_R: np.ndarray, trunk_R: np.ndarray) ->
     M = (J_RxP.T @ J_RxP - np.einsum("kt,tp,tq->kpq", kappa_KxT, sums_TxP, sums_TxP)) / own_K[:, None, None]
     g_KxP = (J_RxP.T @ residual_R - kappa_KxT @ (sums_TxP * rest_T[:, None])) / own_K[:, None]
     total_K = (residual_R @ residual_R - kappa_KxT @ rest_T**2) / own_K
+    # Normal equations under each share; a pseudoinverse, since a direction that no run sees gets no shift.
     shift_KxP = np.einsum("kpq,kq->kp", np.linalg.pinv(M, rcond=1e-14, hermitian=True), g_KxP)
     freedom = max(R - P, 1)
     # Floored: runs without any noise would leave nothing to weigh the shares by.

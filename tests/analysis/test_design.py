@@ -19,10 +19,10 @@ from isoflop.analysis.design.criterion import Criterion, choose
 from isoflop.analysis.design.estimate import Estimate, FinishedRuns, estimate
 from isoflop.analysis.design.guards import (
     SIZES_OF_TESTED_BUDGET,
+    budgets_to_test,
     edges,
     fill,
     optima,
-    tested_budgets,
     thin,
     window,
 )
@@ -285,7 +285,7 @@ class TestGuards:
             1: SIZES_OF_TESTED_BUDGET,
             2: SIZES_OF_TESTED_BUDGET,
         }
-        assert tested_budgets(6) == [0, 2, 5]
+        assert budgets_to_test(6) == [0, 2, 5]
 
     def test_what_lacks_is_filled_on_trunks_that_are_there(self) -> None:
         picks = fill(space(), [Trunk(1, (2,), (2,)), Trunk(1, (), (), open=False)], {0: [1, 2], 1: [2]}, 1e30)
