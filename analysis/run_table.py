@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from isoflop.analysis.columns.aliases import Naming, combine
 from isoflop.analysis.columns.counting import count_rows, numbers
 from isoflop.analysis.conventions import Conventions
 from isoflop.analysis.provenance import content_hash
-from isoflop.analysis.sources import Naming, combine, open_source
+from isoflop.analysis.sources import open_source
 from isoflop.analysis.tables.cautions import ONE_KIND, cautions
 from isoflop.analysis.tables.cells import one_line
 from isoflop.analysis.tables.dependence import (
@@ -122,8 +123,9 @@ class RunTable(Displayed):
         """The same runs under other counting conventions. Raises `UserError` where the table lacks them."""
         if (count, flops) == (self.conventions.count, self.conventions.flops):
             return self
-        table = _table(self.rows, count, flops, self.source, self.folder, self.naming, self.best_of_each)
-        return dataclasses.replace(table, sha256=self.sha256)
+        return _table(
+            self.rows, count, flops, self.source, self.folder, self.naming, self.sha256, self.best_of_each
+        )
 
 
 def load_runs(
@@ -166,8 +168,8 @@ def load_runs(
         notes += (f"{len(frame)} of {rows} rows have {where}",)
     naming = dataclasses.replace(naming, notes=notes + naming.notes)
     folder = sources[0].folder if len(sources) == 1 else None
-    table = _table(frame, count, flops, ", ".join(names), folder, naming, best_of_each)
-    return dataclasses.replace(table, sha256=content_hash([each.sha256 for each in sources]))
+    sha256 = content_hash([each.sha256 for each in sources])
+    return _table(frame, count, flops, ", ".join(names), folder, naming, sha256, best_of_each)
 
 
 def table_of(frame: pd.DataFrame, *, count: str = "non_embedding", flops: str = "exact") -> RunTable:
@@ -192,7 +194,8 @@ def _table(
     source: str,
     folder: Path | None,
     naming: Naming,
-    best_of_each: bool = False,
+    sha256: str | None,
+    best_of_each: bool,
 ) -> RunTable:
     keep, excluded, unknown = _finished(frame)
     finished = frame.loc[keep]
@@ -222,6 +225,7 @@ def _table(
         folder=folder,
         rows=frame,
         naming=naming,
+        sha256=sha256,
         best_of_each=best_of_each,
     )
     return _by_run(_best(table) if best_of_each else table)

@@ -12,18 +12,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from isoflop.analysis.columns.aliases import Naming, combine, name_columns
+from isoflop.analysis.columns.aliases import Naming, name_columns
 from isoflop.analysis.provenance import hash_of_file, hash_of_rows
 from isoflop.analysis.tables.places import Part
 from isoflop.analysis.tables.reading import locate, read_table, tidy
-
-__all__ = ["Naming", "Source", "combine", "name_columns", "open_source"]
 
 
 @dataclass(frozen=True)
 class Source:
     """One table under the run table's column names. `folder`: the sweep's, if it is one's table; `sha256`:
-    of its file, else of its rows.
+    the hash of its file, else of its rows.
     """
 
     name: str
@@ -39,7 +37,8 @@ def open_source(item: str | Path | pd.DataFrame, columns: Mapping[str, str] | No
     Raises `UserError` for what can't be had, can't be read, or can't be understood.
     """
     if isinstance(item, pd.DataFrame):
-        return _open_frame(item, columns)
+        frame, naming = _read(item, columns, "a data frame")
+        return Source("a data frame", frame.reset_index(drop=True), naming, hash_of_rows(item))
     name = str(item)
     if name.startswith("wandb:"):
         from isoflop.analysis.sources.wandb_runs import read_wandb, without_result
@@ -59,13 +58,7 @@ def open_source(item: str | Path | pd.DataFrame, columns: Mapping[str, str] | No
     return Source(name, frame, naming, hash_of_file(path), folder)
 
 
-def _open_frame(rows: pd.DataFrame, columns: Mapping[str, str] | None = None) -> Source:
-    """A data frame already in memory as `open_source` gives a table; rows go by the frame's own index."""
-    name = "a data frame"
-    frame, naming = _read(rows, columns, name)
-    return Source(name, frame.reset_index(drop=True), naming, hash_of_rows(rows))
-
-
 def _read(rows: pd.DataFrame, columns: Mapping[str, str] | None, name: str) -> tuple[pd.DataFrame, Naming]:
+    """Rows of no file under the run table's names; messages place them by the frame's own index."""
     frame, naming = name_columns(tidy(rows, name), columns, name)
     return frame, dataclasses.replace(naming, parts=(Part(name, frame.index, labels=rows.index),))
