@@ -8,8 +8,9 @@ import numpy as np
 from scipy.optimize import nnls
 
 EXPONENTS = np.linspace(0.1, 1.0, 13)
-LEAST_RUNS = 8
-"""Five parameters are sketched; with fewer runs a sketch says nothing."""
+"""Values of alpha and of beta that are tried: published fits of this law lie well inside."""
+FEWEST_RUNS = 8
+"""The law has five parameters: through fewer runs than this it would pass nearly whatever they are."""
 
 
 def quick_fit(N_R: np.ndarray, D_R: np.ndarray, loss_R: np.ndarray) -> Callable[[float, float], float] | None:
@@ -18,8 +19,9 @@ def quick_fit(N_R: np.ndarray, D_R: np.ndarray, loss_R: np.ndarray) -> Callable[
     `N_R` parameters, `D_R` tokens and `loss_R` nats per token of R runs. Least squares over a grid of
     exponents, E, A and B not negative. None with fewer than eight runs.
     """
-    if len(loss_R) < LEAST_RUNS:
+    if len(loss_R) < FEWEST_RUNS:
         return None
+    # Over the medians, so that the terms are of the size of the loss and the three columns of one scale.
     n_R, d_R = N_R / np.median(N_R), D_R / np.median(D_R)
     best = (np.inf, 0.0, 0.0, np.zeros(3))
     for alpha in EXPONENTS:

@@ -19,6 +19,8 @@ def predict(params: Array, N: Array, D: Array) -> Array:
 
 def encode(params: Array, n0: float, d0: float) -> Array:
     """theta = (E, log of A/n0^alpha, alpha, log of B/d0^beta, beta): the terms at the table's centre."""
+    # A is the term at N = 1, decades from any run: it and alpha would move together along a narrow
+    # valley. The term at the table's centre and its slope there are nearly independent.
     E, A, alpha, B, beta = (params[i] for i in range(5))
     return jnp.stack([E, jnp.log(A) - alpha * jnp.log(n0), alpha, jnp.log(B) - beta * jnp.log(d0), beta])
 
@@ -51,6 +53,7 @@ def allocate(params: Array, C: Array) -> Array:
 
 def mirror(params: Array, c: float, k: float) -> Array:
     """Swap the two terms: along log D = c + k log N each is a power of the other's variable."""
+    # With D = e^c N^k, B/D^beta = B e^(-beta c) / N^(k beta), and A/N^alpha = A e^(alpha c/k) / D^(alpha/k).
     E, A, alpha, B, beta = (params[i] for i in range(5))
     return np.array([E, B * np.exp(-beta * c), k * beta, A * np.exp(alpha * c / k), alpha / k])
 

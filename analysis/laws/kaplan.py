@@ -15,6 +15,7 @@ POSITIVE = (1e-3, 8.0)
 
 def predict(params: Array, N: Array, D: Array) -> Array:
     Nc, alpha_N, Dc, alpha_D = (params[i] for i in range(4))
+    # In logs: where a start has a small alpha_D the inner power would overflow.
     size = alpha_N / alpha_D * (jnp.log(Nc) - jnp.log(N))
     return jnp.exp(alpha_D * jnp.logaddexp(size, jnp.log(Dc) - jnp.log(D)))
 
@@ -42,6 +43,7 @@ def exponents(params: Array) -> tuple[Array, Array]:
 def allocate(params: Array, C: Array) -> Array:
     """Where alpha_N/alpha_D (Nc/N)^(alpha_N/alpha_D) = Dc/D with D = C/(6N)."""
     Nc, alpha_N, Dc, alpha_D = (params[i] for i in range(4))
+    # The derivative in log N of the sum inside the outer power, at fixed C, set to zero.
     ratio = alpha_N / alpha_D
     return (ratio * Nc**ratio * C / (6 * Dc)) ** (1 / (1 + ratio))
 

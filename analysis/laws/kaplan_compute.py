@@ -16,6 +16,7 @@ PF_DAY = 1e15 * 24 * 3600
 
 def predict(params: Array, N: Array, D: Array, C: Array) -> Array:
     Cc, alpha_C = params[0], params[1]
+    # N and D take part for their shape alone: every law's inputs broadcast.
     return jnp.exp(alpha_C * (jnp.log(Cc) - jnp.log(C))) + 0.0 * (N + D)
 
 

@@ -32,6 +32,7 @@ LAW = Law(
     decode=decode,
     start_box=((0.0, 2.0), *CENTRED_TERMS),
     bounds=((0.0, float("inf")), FREE, EXPONENT, FREE, EXPONENT),
+    # The loss is linear in A and B only where their term is the larger: E alone can be solved for.
     linear=(0,),
     exponents=exponents,
     allocate=allocate,

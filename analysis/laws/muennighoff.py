@@ -19,6 +19,7 @@ HALF_LIFE = (float(np.log(1e-2)), float(np.log(1e4)))
 
 def effective(base: Array, used: Array, scale: Array) -> Array:
     """`base` plus what the repetitions up to `used` are worth: base (1 + R* (1 - exp(-R/R*)))."""
+    # expm1: few repetitions count in full to first order, which 1 - exp would lose to cancellation.
     repeats = jnp.maximum(used / base - 1.0, 0.0)
     return base * (1.0 - scale * jnp.expm1(-repeats / scale))
 
@@ -26,6 +27,7 @@ def effective(base: Array, used: Array, scale: Array) -> Array:
 def predict(params: Array, N: Array, D: Array, U: Array) -> Array:
     E, A, B, alpha, RD, RN = (params[i] for i in range(6))
     unique = jnp.minimum(U, D)
+    # With alpha = beta the optimum has A/N^alpha = B/D^alpha: U_N = U (A/B)^(1/alpha), and never more than N.
     log_enough = jnp.log(unique) + (jnp.log(A) - jnp.log(B)) / alpha
     enough = jnp.exp(jnp.minimum(log_enough, jnp.log(N)))
     tokens, size = effective(unique, D, RD), effective(enough, N, RN)

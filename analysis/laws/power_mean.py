@@ -18,6 +18,7 @@ SHARPNESS = (float(np.log(0.2)), float(np.log(20.0)))
 
 def predict(params: Array, N: Array, D: Array) -> Array:
     E, A, alpha, B, beta, p = (params[i] for i in range(6))
+    # The mean in logs: the terms' own p-th powers under- and overflow at the larger p.
     size, data = jnp.log(A) - alpha * jnp.log(N), jnp.log(B) - beta * jnp.log(D)
     return E + jnp.exp(jnp.logaddexp(p * size, p * data) / p)
 
