@@ -13,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from isoflop import analysis
-from isoflop.analysis import IdentifyingRuns
 from isoflop.analysis.options import FitOptions, ObjectiveOptions
 from isoflop.arguments import JsonFlag, parse
 from isoflop.base.formatting import brief, interval
@@ -22,7 +21,7 @@ from isoflop.commands.table_options import TableOptions
 from isoflop.printing import print_result
 
 if TYPE_CHECKING:
-    from isoflop.analysis.design.next_runs import NextRun, Proposal
+    from isoflop.analysis.design.next_runs import IdentifyingRuns, NextRun, Proposal
 
 MOST_ROWS = 12
 """Kinds of runs that are shown: a screen holds them with the lines about them."""
@@ -57,7 +56,7 @@ def run(argv: list[str]) -> int:
     found = analysis.next_runs(
         table, asked.target, asked.half_width, asked.max_flops, FitOptions.among(asked)
     )
-    shown = _identifying(found) if isinstance(found, IdentifyingRuns) else _narrowing(found)
+    shown = _identifying(found) if isinstance(found, analysis.IdentifyingRuns) else _narrowing(found)
     print_result(found, asked.as_json, shown)
     return 0
 
