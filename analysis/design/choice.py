@@ -71,6 +71,8 @@ def next_picks(
     if progress.guarded:
         bracketing = edges(space, progress.loss_FxB, log_N_B, progress.open_FxB)
         testing = thin(space, progress.loss_FxB, log_N_B, progress.open_FxB)
+        # After a round all is fitted again, so that it serves one stage alone; a plan for all the FLOPs lays
+        # out both, and where a budget lacks both the bracket comes first.
         families = (bracketing or testing) if round_flops is not None else testing | bracketing
         lacking = {b: BRACKETS if b in bracketing else SIZES for b in sorted(families)}
         filled = fill(space, progress.trunks, families, flops)
@@ -78,6 +80,7 @@ def next_picks(
     if known is None or (lacking and round_flops is not None):
         return Choice(picks, lacking)
     criterion = Criterion.of_estimate(known, space, window(space, log_N_B) & progress.open_FxB)
+    # The guards' picks narrow the interval too: the criterion begins where they leave it.
     picks, _ = criterion.after(progress.trunks, picks)
     wanted = half_width / known.half_width
     reached, left = picks[-1].ratio if picks else 1.0, flops - sum(pick.flops for pick in picks)
@@ -87,5 +90,6 @@ def next_picks(
         narrowing = choose(criterion, progress.trunks, left, wanted, picks)
     else:
         narrowing = choose(criterion, progress.trunks, min(left, round_flops), AIM * wanted)
+        # No move is as cheap as a round: the best one by itself, or the sweep would stop short of its target.
         narrowing = narrowing or choose(criterion, progress.trunks, left, 1.0)[:1]
     return Choice([*picks, *(replace(pick, why=NARROWS) for pick in narrowing)], lacking)

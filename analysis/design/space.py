@@ -39,6 +39,7 @@ class Space:
 
     def flops(self, family_M: np.ndarray, cells_MxB: np.ndarray) -> np.ndarray:
         """Price of M trunks with the cells marked True on each."""
+        # A trunk is trained once, up to where the last of its branches leaves; each branch is paid by itself.
         trunk_M = np.where(cells_MxB, self.trunk_FxB[family_M], 0.0).max(axis=1, initial=0.0)
         return trunk_M + np.where(cells_MxB, self.branch_FxB[family_M], 0.0).sum(axis=1)
 

@@ -38,11 +38,14 @@ def space_of(table: RunTable, cost: PerToken) -> Space:
     S, B = len(N_S), len(budget_B)
     D_SxB = budget_B / cost(N_S)[:, None]
     flops_SxB = np.broadcast_to(budget_B, (S, B))
+    # Where nothing is shared the branch is the whole run.
     decay = DECAY if shared else 1.0
     possible_SxB = (D_SxB >= 1) & (N_S[:, None] >= 1)
     found = Space(N_S, budget_B, D_SxB, (1 - decay) * flops_SxB, decay * flops_SxB, possible_SxB, cost)
     if shared:
         return found
+    # Without trunks every cell is a family of its own, S times B of them with one possible budget each: no
+    # two then share a price or a noise.
     at = np.repeat(np.arange(S), B)
     alone = np.tile(np.eye(B, dtype=bool), (S, 1))
     by_family = ("N_F", "D_FxB", "trunk_FxB", "branch_FxB", "possible_FxB")
