@@ -87,7 +87,7 @@ def _usage() -> str:
     return (
         "usage: isoflop COMMAND ...\n       isoflop --version\n\n"
         "Small-scale scaling laws: train a grid, draw its IsoFLOP curves, "
-        f"fit the law, and say how sure you are.\n\n{lines}\n\n`isoflop COMMAND --help` tells more."
+        f"fit the law, and say how sure you are.\n\n{lines}\n\n`isoflop COMMAND --help` explains its options."
     )
 
 

@@ -228,7 +228,7 @@ def test_wildly_wrong_delta(bad: Path, delta: str, space: str) -> None:
         (["--law", "nothing"], "unknown law 'nothing'"),
         (["--drop-worst", "60"], "leaves no run"),
         (["--holdout", "1e40"], "no run lies at or above it"),
-        (["--delta", "0"], "delta is 0.0"),
+        (["--delta", "0"], "--delta 0.0: must be at least 1e-12"),
         (["--count", "body"], "body"),
         (["--columns", "loss=nothing"], "nothing"),
     ],

@@ -218,7 +218,7 @@ class TestCoverage:
 def test_a_large_table_is_searched_on_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     table = table_of(spread_runs(600, 0.01))
     whole = fit(table, FitOptions(bootstrap=40, starts=32))
-    for name, value in (("LARGE", 500), ("SAMPLE", 200), ("DRAWN", 600 * 25)):
+    for name, value in (("LARGE", 500), ("SAMPLE", 200), ("MAX_RESAMPLED_RUNS", 600 * 25)):
         monkeypatch.setattr(approach3, name, value)
     sampled = fit(table, FitOptions(bootstrap=40, starts=32))
     assert whole.objective is not None

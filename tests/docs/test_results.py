@@ -35,8 +35,8 @@ def committed() -> LawFit:
 def test_a_refit_gives_the_committed_fit(refit: LawFit, committed: LawFit) -> None:
     assert stale(DEMO) == ()
     assert refit.n_runs == committed.n_runs == 36
-    assert refit.params == pytest.approx(committed.params, rel=1e-6)
-    assert refit.exponents == pytest.approx(committed.exponents, rel=1e-6)
+    assert refit.params == pytest.approx(committed.params, rel=1e-5)
+    assert refit.exponents == pytest.approx(committed.exponents, rel=1e-5)
     assert refit.misfit is not None
     assert committed.misfit is not None
     assert refit.misfit.p_value == pytest.approx(committed.misfit.p_value, rel=1e-4)
