@@ -93,7 +93,7 @@ def test_recomputing_changes_no_result(config: ModelConfig, remat: str) -> None:
     ("wrong", "message"),
     [
         ({"dtype": "float7"}, "unknown dtype 'float7': choose one of float32, bfloat16"),
-        ({"remat": "all"}, "unknown remat 'all': choose one of none, block, dots"),
+        ({"remat": "all"}, "unknown remat 'all': choose one of none, dots, block"),
     ],
 )
 def test_an_unknown_option_is_answered_with_the_known_ones(wrong: Any, message: str) -> None:

@@ -139,7 +139,7 @@ def test_a_corpus_is_resident_by_its_size_in_bytes(
         assert (len(chunk.windows) == corpus.n_windows("train", 32)) is is_whole
 
 
-@pytest.mark.parametrize("rate", [1e30, float("nan")])
+@pytest.mark.parametrize("rate", [1e20, 1e30])
 def test_a_run_that_explodes_ends_at_its_first_loss_that_is_no_number(
     rate: float, whole: Segment, corpus: Corpus
 ) -> None:
