@@ -48,4 +48,9 @@ def test_none_is_forgotten() -> None:
 
 def test_figures_are_drawn_beside_those_that_are_tracked(tmp_path: Path) -> None:
     assert str(tmp_path) in run("docs/draw.py", str(tmp_path))
-    assert {path.name for path in tmp_path.iterdir()} == {"starts.png", "trap.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "heldout.png",
+        "isoflop.png",
+        "starts.png",
+        "trap.png",
+    }
