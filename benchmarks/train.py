@@ -99,7 +99,7 @@ def main() -> None:
 def cpu(batch: int, only: Sequence[int], small: bool) -> dict[str, Any]:
     """Some widths of the demo's grid at `batch` windows a step."""
     tokens = Counter[int]()
-    for planned in grid_cells(SWEEP, Random(), SWEEP.rates):  # pyright: ignore[reportArgumentType]
+    for planned in grid_cells(SWEEP, Random(), SWEEP.rates):  # pyright: ignore[reportArgumentType]  # no corpus
         tokens[planned.cell.recipe.model.width] += planned.cell.tokens
     widths = [w for w in sorted(tokens) if w in only and (not small or w in PROBED)]
     best = {probe: _best_torch(probe, batch, small) for probe in PROBED if probe in widths}

@@ -85,9 +85,9 @@ def _read(path: Path, kind: str) -> pd.DataFrame:
         rows = records(json.loads(path.read_text(encoding="utf-8-sig")))
         if rows is not None:
             return pd.DataFrame(rows)
-        return pd.read_json(path, dtype=False)  # pyright: ignore[reportArgumentType]
+        return pd.read_json(path, dtype=False)  # pyright: ignore[reportArgumentType]  # its stub
     if kind == "JSON Lines":
-        return pd.read_json(path, lines=True, dtype=False)  # pyright: ignore[reportArgumentType]
+        return pd.read_json(path, lines=True, dtype=False)  # pyright: ignore[reportArgumentType]  # its stub
     return pd.read_parquet(path)
 
 

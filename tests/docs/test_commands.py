@@ -86,9 +86,8 @@ class Session:
         """Runs a command by the shell. It must succeed, or be refused in one line as REFUSED has it."""
         text = INSTEAD.get(command.text, (command.text, ""))[0]
         text += " " + SHORTER.get(command.text, ("", ""))[0]
-        text = text.replace(
-            "/shared/", f"{self.folder}/shared/"
-        )  # a cluster's; here no folder outside the test's
+        # A cluster's shared folder lies within the test's own: nothing is left elsewhere on this machine.
+        text = text.replace("/shared/", f"{self.folder}/shared/")
         outside = text.startswith(("make", "python"))  # what only a clone has
         really = outside or "./" in text
         done = subprocess.run(
