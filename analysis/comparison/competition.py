@@ -51,6 +51,8 @@ class _Scored:
 def compete(table: RunTable, options: FitOptions, laws: Sequence[str] | None = None) -> Competition:
     """Fit each law below the holdout and score it above; by default every law that the table has columns for.
 
+    A law that contains another contender takes part if the runs below identify what it adds.
+
     Without `options.holdout` the largest budget is held out. Only how runs are counted, weighed and
     summed follows `options`; nothing is resampled but the held-out runs.
 
@@ -71,6 +73,7 @@ def compete(table: RunTable, options: FitOptions, laws: Sequence[str] | None = N
     setting = _Setting(below, held, options, flops, loss)
     names = dict.fromkeys([*(laws or rivals()), options.law])
     scored, left_out = _fitted(setting, whole, c_min, names)
+    scored = _told_apart(scored, left_out, c_min, options.law)
     if not any(item.contender.scored_on == "runs" for item in scored):
         raise UserError(f"no law can be fitted below {c_min:.3g} FLOPs: {'; '.join(left_out.values())}")
     scored += [_persistence(setting), _regression(setting)]
@@ -94,6 +97,25 @@ def _fitted(
         except UserError as error:
             left_out[name] = str(error)
     return scored, left_out
+
+
+def _told_apart(scored: list[_Scored], left_out: dict[str, str], c_min: float, asked: str) -> list[_Scored]:
+    """The contenders that the runs tell from one that they contain; the others are named in `left_out`."""
+    kept, names = [], {item.contender.name for item in scored}
+    for item in scored:
+        name = item.contender.name
+        law = find_law(name)
+        inner = find_law(law.contains).parameters if law.contains in names else law.parameters
+        further = set(law.parameters).difference(inner)
+        unknown = further.intersection(item.contender.unidentified)
+        if unknown and name != asked:
+            left_out[name] = (
+                f"{name}: {', '.join(sorted(unknown))} not identified by the runs below {c_min:.3g} FLOPs, "
+                f"which do not tell it from {law.contains}"
+            )
+        else:
+            kept.append(item)
+    return kept
 
 
 def _law(setting: _Setting, name: str, law: Law, below: RunTable, held: RunTable) -> _Scored:

@@ -64,6 +64,9 @@ class Law:
     them by linear least squares, and no start is lost on a plateau where a term has no weight."""
     covariates: tuple[Covariate, ...] = ()
     """What it needs besides N and D, in the order that `predict` takes them."""
+    contains: str | None = None
+    """A law that it is at certain values of its further parameters: where the runs don't identify those it
+    does not compete with that law."""
     envelope: bool = False
     """It describes the best loss at each compute: only runs on the envelope enter its fit."""
     exponents: Callable[[Array], tuple[Array, Array]] | None = None

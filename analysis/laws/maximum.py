@@ -1,6 +1,6 @@
 """L(N, D) = E + max(A/N^alpha, B/D^beta): whichever of size and data is short decides alone.
 
-The limit p -> infinity of the power mean (`power_mean`), of which the additive form is p = 1.
+The limit k -> 0 of `skaling` with k alpha and k beta held; the additive form is its k = 1.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LAW = Law(
     name="maximum",
     parameters=("E", "A", "alpha", "B", "beta"),
     equation="L(N, D) = E + max(A/N^alpha, B/D^beta)",
-    source="the limit of the power mean for p to infinity",
+    source="the limit of `skaling` for k to 0",
     predict=predict,
     encode=encode,
     decode=decode,

@@ -31,7 +31,7 @@ from isoflop.analysis.result import LawFit, Profiles
 from isoflop.analysis.run_table import RunTable
 from isoflop.base.errors import UserError
 
-RIVALS = ("chinchilla", "gadre", "kaplan", "kaplan_compute")
+RIVALS = ("chinchilla", "gadre", "kaplan", "kaplan_compute", "skaling")
 """Laws that compete unless others are named: each further one takes seconds to compile."""
 
 

@@ -16,7 +16,7 @@ from isoflop.analysis.laws import known_laws
 from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.commands.fit_text import competition_lines
 from tests.support.simulate import BUDGETS, grid
-from tests.support.surfaces import BESIROGLU, spread_runs
+from tests.support.surfaces import BESIROGLU, skaling_of, spread_runs
 
 FEW = ("chinchilla", "kaplan_compute")
 FAST = FitOptions(bootstrap=0)
@@ -28,7 +28,12 @@ def found(table: RunTable) -> Competition:
     return compete(table, FAST, FEW)
 
 
-def isoflops(truth: np.ndarray = BESIROGLU) -> pd.DataFrame:
+def noise_of(R: int, sd: float) -> np.ndarray:
+    """Factors of log-normal noise."""
+    return np.exp(sd * np.random.default_rng(0).standard_normal(R))
+
+
+def isoflops(law: str = "chinchilla", truth: np.ndarray = BESIROGLU) -> pd.DataFrame:
     """Five budgets of seven sizes without noise."""
     rows = []
     for C in np.geomspace(1e19, 1e21, 5):
@@ -36,7 +41,7 @@ def isoflops(truth: np.ndarray = BESIROGLU) -> pd.DataFrame:
         for N in centre * np.geomspace(0.3, 3, 7):
             rows.append({"n_params": N, "n_tokens": C / (6 * N), "flops": C, "budget": C})
     frame = pd.DataFrame(rows)
-    loss = evaluate(find_law("chinchilla"), truth, frame["n_params"], frame["n_tokens"])
+    loss = evaluate(find_law(law), truth, frame["n_params"], frame["n_tokens"])
     return frame.assign(loss=loss)
 
 
@@ -163,3 +168,25 @@ def test_the_competition_is_plain_json_and_reads_as_a_table(found: Competition) 
         assert f"{row.mean_abs_error:.4f}" in text
     assert "envelope runs alone" in text
     assert list(competition_lines(None)) == []
+
+
+class TestALawThatContainsAnother:
+    LAWS = ("chinchilla", "skaling")
+
+    def test_wins_where_it_is_the_truth(self) -> None:
+        found = compete(table_of(isoflops("skaling", skaling_of(BESIROGLU, 0.5))), FAST, self.LAWS)
+        assert found.best == "skaling"
+        assert found.rows[0].mean_abs_error < 1e-6
+        assert not found.left_out
+
+    def test_is_left_out_where_the_runs_do_not_tell_it_apart(self) -> None:
+        table = table_of(isoflops().assign(loss=lambda t: t["loss"] * noise_of(len(t), 0.03)))
+        found = compete(table, FAST, self.LAWS)
+        assert [row.name for row in found.rows if row.kind == "law"] == ["chinchilla"]
+        assert found.left_out["skaling"].startswith("skaling: k not identified by the runs below 1e+21 FLOPs")
+
+    def test_stays_where_it_is_asked_for(self) -> None:
+        table = table_of(isoflops().assign(loss=lambda t: t["loss"] * noise_of(len(t), 0.03)))
+        options = FitOptions(bootstrap=0, law="skaling")
+        found = {row.name: row for row in compete(table, options, self.LAWS).rows}
+        assert "k" in found["skaling"].unidentified

@@ -34,7 +34,7 @@ from isoflop.analysis.laws.evaluate import evaluate, float64_on_cpu
 from isoflop.analysis.uncertainty.trunk_noise import SHARES, posterior
 from tests.support import simulate
 from tests.support.examples import examples
-from tests.support.surfaces import BESIROGLU, spread_runs
+from tests.support.surfaces import BESIROGLU, skaling_of, spread_runs
 
 LAW, A = find_law("chinchilla"), Target("a")
 ENDS = np.array([1e19, 1e21])
@@ -149,9 +149,9 @@ class TestEstimate:
         assert known.noise.trunk_sd > known.noise.run_sd
 
     def test_a_law_of_another_bend_is_noticed(self) -> None:
-        bent = find_law("power_mean")
+        bent = find_law("skaling")
         runs = drawn(GRID, np.random.default_rng(0))
-        clean = evaluate(bent, np.append(BESIROGLU, 2.0), runs.N_R, runs.D_R)
+        clean = evaluate(bent, skaling_of(BESIROGLU, 0.5), runs.N_R, runs.D_R)
         noise = runs.loss_R / evaluate(LAW, BESIROGLU, runs.N_R, runs.D_R)
         wrong = estimate(dataclasses.replace(runs, loss_R=clean * noise), LAW, A, SIX, ENDS)
         right = estimate(runs, LAW, A, SIX, ENDS)

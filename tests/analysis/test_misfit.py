@@ -18,7 +18,7 @@ from isoflop.analysis.uncertainty.misfit import misfit_at
 from isoflop.analysis.uncertainty.resampling import trunks_of
 from isoflop.commands.fit_text import fit_lines
 from tests.support import simulate
-from tests.support.surfaces import BESIROGLU, spread_runs
+from tests.support.surfaces import BESIROGLU, skaling_of, spread_runs
 
 CHINCHILLA = find_law("chinchilla")
 SD = 0.008
@@ -114,7 +114,7 @@ def test_a_law_that_is_right_is_seldom_rejected(design: str, kind: str) -> None:
 def test_a_law_of_another_bend_is_rejected(design: str) -> None:
     table = DESIGNS[design]()
     truth = list(simulate.TRUTH.values()) if design == "replicated" else BESIROGLU
-    bent = evaluate(find_law("power_mean"), np.append(truth, 3.0), table.N_R, table.D_R)
+    bent = evaluate(find_law("skaling"), skaling_of(np.array(truth), 1 / 3), table.N_R, table.D_R)
     noise = np.exp(0.25 * drawn("normal", table, 20, np.random.default_rng(0)))
     assert (p_values(table, bent * noise) < 0.01).mean() >= 0.8
 
@@ -156,7 +156,7 @@ def rejected() -> LawFit:
     frame = spread_runs(120, 0.002)
     clean, noise = (
         evaluate(law, params, frame["n_params"], frame["n_tokens"])
-        for law, params in ((find_law("power_mean"), np.append(BESIROGLU, 3.0)), (CHINCHILLA, BESIROGLU))
+        for law, params in ((find_law("skaling"), skaling_of(BESIROGLU, 1 / 3)), (CHINCHILLA, BESIROGLU))
     )
     return fit(table_of(frame.assign(loss=frame["loss"] * clean / noise)), FEW)
 

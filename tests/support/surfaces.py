@@ -15,6 +15,12 @@ BESIROGLU = np.array([1.8172, 482.01, 0.3478, 2085.43, 0.3658])
 """E, A, alpha, B, beta of Besiroglu et al. (2024), Chinchilla Scaling: A replication attempt, table 1."""
 
 
+def skaling_of(truth: np.ndarray, k: float) -> np.ndarray:
+    """Parameters of `skaling` whose terms, each alone, are those of a `chinchilla` with these."""
+    E, A, alpha, B, beta = truth
+    return np.array([E, A ** (1 / k), alpha / k, B ** (1 / k), beta / k, k])
+
+
 def spread_runs(R: int, sd: float, seed: int = 0, truth: np.ndarray = BESIROGLU) -> pd.DataFrame:
     """R runs with N and D spread independently over the range of Hoffmann et al.'s, log-normal noise `sd`."""
     rng = np.random.default_rng(seed)

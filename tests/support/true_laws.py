@@ -7,7 +7,7 @@ import pandas as pd
 
 from isoflop.analysis import find_law
 from isoflop.analysis.laws.evaluate import evaluate
-from tests.support.surfaces import BESIROGLU
+from tests.support.surfaces import BESIROGLU, skaling_of
 
 TRUTH = {
     "chinchilla": BESIROGLU,
@@ -16,8 +16,8 @@ TRUTH = {
     "kaplan_compute": np.array([2.7e28, 0.05]),
     "maximum": BESIROGLU,
     "muennighoff": np.array([1.869, 520.8, 1487.7, 0.35266, 15.4, 5.3]),
-    "power_mean": np.append(BESIROGLU, 2.0),
     "product": np.array([1.8, 3e3, 0.15, 0.2]),
+    "skaling": skaling_of(BESIROGLU, 0.5),
 }
 """True parameters a law; `general` has none that runs could tell."""
 
