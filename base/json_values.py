@@ -55,10 +55,11 @@ def content_id(value: Any) -> str:
 def canonical_json(value: Any) -> str:
     """The value as JSON with sorted keys and no spaces.
 
-    Fields that keep their own as `canonical`, such as the recipe that many cells share, are not spelled anew.
+    Fields that keep their own as `canonical`, such as the recipe that many cells share, are not spelled anew;
+    beside them, an empty tuple is left out: an option that a value doesn't use is no part of its name.
     """
     fields = dataclasses.fields(value) if dataclasses.is_dataclass(value) else ()
-    parts = {field.name: getattr(value, field.name) for field in fields}
+    parts = {field.name: part for field in fields if (part := getattr(value, field.name)) != ()}
     if not any(hasattr(part, "canonical") for part in parts.values()):
         return json.dumps(to_json(value), sort_keys=True, separators=(",", ":"))
     texts = {name: getattr(part, "canonical", None) or json.dumps(part) for name, part in parts.items()}

@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from isoflop.train.data.corpus import Corpus
 
 
-def prepare(source: str, tokenizer: str = "bytes") -> Corpus:
-    """Downloads and tokenizes a dataset, or finds it prepared in the cache."""
+def prepare(source: str, tokenizer: str = "bytes", learnt_from: str | None = None) -> Corpus:
+    """Downloads and tokenizes a dataset, or finds it prepared in the cache.
+
+    `learnt_from`: the dataset that a BPE was trained on, if that is another.
+    """
     from isoflop.train.data.corpus import prepare as prepare_corpus
 
-    return prepare_corpus(source, tokenizer)
+    return prepare_corpus(source, tokenizer, learnt_from)
 
 
 def plan(config: str | Path | SweepConfig) -> Plan:
@@ -29,7 +32,8 @@ def plan(config: str | Path | SweepConfig) -> Plan:
     from isoflop.sweeps.plan import make_plan
 
     config = _config(config)
-    return make_plan(config, prepare(config.data, config.tokenizer))
+    further = [prepare(name, config.tokenizer, learnt_from=config.data) for name in config.eval_data]
+    return make_plan(config, prepare(config.data, config.tokenizer), further)
 
 
 def sweep(

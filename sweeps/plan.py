@@ -15,8 +15,10 @@ from isoflop.sweeps.grids.cells import PlannedCell, check_cells, grid_cells, rep
 from isoflop.sweeps.grids.config import SweepConfig
 from isoflop.sweeps.grids.segments import Cuts, Tree, build_tree, uncut
 from isoflop.sweeps.queue.board import is_kept
+from isoflop.sweeps.row import COLUMNS
 from isoflop.train.checkpoint import BYTES_PER_PARAMETER
 from isoflop.train.data.corpus import Corpus
+from isoflop.train.result import loss_column
 from isoflop.train.spec import Recipe, Segment
 
 if TYPE_CHECKING:
@@ -66,6 +68,8 @@ class Plan(Displayed):
 
     config: SweepConfig
     corpus: Corpus
+    eval_corpora: tuple[Corpus, ...]
+    """Of the config's `eval_data`."""
     tuning: tuple[PlannedCell, ...]
     grid: tuple[PlannedCell, ...]
     replicates: tuple[PlannedCell, ...]
@@ -131,8 +135,11 @@ class Plan(Displayed):
         )
 
 
-def make_plan(config: SweepConfig, corpus: Corpus) -> Plan:
-    """The plan of a sweep. Raises `UserError` for a budget under one step or a corpus that is too small."""
+def make_plan(config: SweepConfig, corpus: Corpus, eval_corpora: Sequence[Corpus] = ()) -> Plan:
+    """The plan of a sweep. Raises `UserError` for a budget under one step or a corpus that is too small.
+
+    `eval_corpora`: of the config's `eval_data`, in its order.
+    """
     if not config.across_documents and corpus.eos is None:
         raise UserError(
             f"{corpus.spec.source} has no one id that ends a document: drop --no-across-documents"
@@ -145,6 +152,7 @@ def make_plan(config: SweepConfig, corpus: Corpus) -> Plan:
     for variant in config.variants:
         own, tried = grid_cells(variant, corpus, variant.rates), tuning_cells(variant, corpus)
         _refuse_small_corpus(variant, corpus, [*own, *tried])
+        _refuse_eval_corpora(variant, corpus, eval_corpora)
         centres = _centres(own)
         tuning, grid = [*tuning, *tried], [*grid, *own]
         replicates += replicate_cells(variant, centres)
@@ -155,6 +163,7 @@ def make_plan(config: SweepConfig, corpus: Corpus) -> Plan:
     return Plan(
         config=config,
         corpus=corpus,
+        eval_corpora=tuple(eval_corpora),
         tuning=tuple(tuning),
         grid=tuple(grid),
         replicates=tuple(replicates),
@@ -198,6 +207,20 @@ def _refuse_small_corpus(config: SweepConfig, corpus: Corpus, cells: Sequence[Pl
             f"lower the budgets, raise the widths, take a larger corpus, or allow repeats with --max-epochs "
             f"{worst.cell.tokens / have:.2g}"
         )
+
+
+def _refuse_eval_corpora(config: SweepConfig, corpus: Corpus, further: Sequence[Corpus]) -> None:
+    """Raises `UserError` for a further corpus that the models can't be evaluated on, or has no column."""
+    columns = [loss_column(source) for source in config.eval_data]
+    for source, column, other in zip(config.eval_data, columns, further, strict=True):
+        if columns.count(column) > 1 or column in COLUMNS:
+            raise UserError(f"eval_data {source}: another column is called {column}: drop or rename it")
+        if other.vocab_size != corpus.vocab_size:
+            raise UserError(
+                f"eval_data {source}: has {other.vocab_size} token ids and {corpus.spec.source} has "
+                f"{corpus.vocab_size}: take a corpus of the same tokenizer"
+            )
+        other.require_windows("heldout", config.model.context_length, config.eval_windows)
 
 
 def _too_few(config: SweepConfig, cells: Sequence[PlannedCell]) -> list[str]:

@@ -45,7 +45,7 @@ class Row(CellResult):
 
     def to_dict(self) -> dict[str, Any]:
         """The row by column, in the order of the table, and the settings that are none of its columns."""
-        columns = {name: getattr(self, name) for name in COLUMNS}
+        columns = {name: getattr(self, name) for name in COLUMNS} | self.eval_losses
         if self.settings:
             columns[AXES] = self.axes
         return columns | {name: value for name, value in self.settings if name not in COLUMNS}
@@ -59,15 +59,19 @@ class Row(CellResult):
     def from_csv(cls, record: Mapping[str, str]) -> Row:
         """The row back from its fields as text; an empty field that holds no text is None."""
         known = {k: v if v or k in TEXTS else None for k, v in record.items() if k in COLUMNS}
+        further = {k: v or None for k, v in record.items() if k.startswith("loss_") and k not in COLUMNS}
         pairs = (pair.partition("=") for pair in record.get(AXES, "").split(", ") if pair)
         settings = tuple((option, value) for option, _, value in pairs)
-        return from_json(cls, known | {"settings": settings})
+        return from_json(cls, known | {"settings": settings, "eval_losses": further})
 
 
 OVER = ("finished", "diverged", "failed")
 """Statuses of cells that are over; the others are `pending` and `running`."""
 
-COLUMNS = (*LEADING, *(field.name for field in fields(CellResult) if field.name not in LEADING))
+COLUMNS = (
+    *LEADING,
+    *(field.name for field in fields(CellResult) if field.name not in (*LEADING, "eval_losses")),
+)
 
 AXES = "axes"
 """The column of the settings together, in a sweep that has axes; each has a column of its own besides."""

@@ -58,6 +58,7 @@ def run_sweep(
     model that doesn't fit the device.
     """
     store = Store.open(out, plan.config, kind_of(adaptive), plan.corpus.spec)
+    store.note_eval_corpora([corpus.spec for corpus in plan.eval_corpora])
     price = plan.price()
     refuse_full_disk(out, price)
     if adaptive:
@@ -131,7 +132,8 @@ class Sweep:
         """
         tree = self.tree(planned)
         specs = {p.cell.cell_id: p.cell for p in planned}
-        board = Board(name, tree, specs, self.config.keep, str(self.plan.corpus.folder))
+        folders = {corpus.spec.source: str(corpus.folder) for corpus in self.plan.eval_corpora}
+        board = Board(name, tree, specs, self.config.keep, str(self.plan.corpus.folder), folders)
         cells = self.cell_rows(planned, tree)
         table = StageTable(self.store, file, cells, self.sync.log_cell)
         missing = board.missing(self.store.contents())

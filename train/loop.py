@@ -18,6 +18,7 @@ from isoflop.train import checkpoint
 from isoflop.train.data.batches import CHUNK, Chunk, chunks
 from isoflop.train.data.corpus import Corpus
 from isoflop.train.execution import Execution
+from isoflop.train.result import Evaluation
 from isoflop.train.schedules import learning_rates
 from isoflop.train.spec import CellSpec, Segment
 from isoflop.train.step import EVAL_BATCH, TrainState, programs, shape_of
@@ -277,14 +278,14 @@ def pack_key(segment: Segment) -> Any:
 
 def evaluate(
     cell: CellSpec, state: TrainState, corpus: Corpus, execution: Execution = Execution()
-) -> NDArray[np.float32]:
-    """Loss of each of the cell's evaluation windows (eval_windows,), nats per token."""
+) -> Evaluation:
+    """A cell's model on its evaluation windows of a corpus: the recipe's own, or one of the same tokens."""
     context = cell.recipe.model.context_length
     windows = corpus.evaluation_windows(cell.split, context, cell.eval_windows)
     # The compiled program takes whole batches: the last is filled up with windows from the beginning.
     padded = windows[np.arange(len(windows) + -len(windows) % EVAL_BATCH) % len(windows)]
-    losses = programs(cell.recipe, execution).evaluate(state.params, padded)
-    return np.asarray(losses)[: cell.eval_windows]
+    scores = programs(cell.recipe, execution).evaluate(state.params, padded)
+    return Evaluation(*(np.asarray(x)[: cell.eval_windows] for x in scores))
 
 
 def _initial_state(segment: Segment, start: Start, execution: Execution) -> TrainState:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,14 @@ SPIKE_WINDOW, SPIKE_DEVIATIONS = 128, 7.0
 """Steps that a loss is compared with, and how far above them a spike is: the paper's numbers (`spikes`)."""
 
 
+class Evaluation(NamedTuple):
+    """A model on fixed windows, (E,) each: mean loss, nats per token, and share of tokens whose logit was the
+    highest."""
+
+    losses: NDArray[np.float32]
+    correct: NDArray[np.float32]
+
+
 @dataclass(frozen=True)
 class Clock:
     """Wall seconds of a run: `training` of it all, `first_step` before its first step was done (mostly
@@ -42,7 +51,10 @@ class CellResult:
 
     Columns without a default are known before the cell runs; the others when it has finished.
 
-    `loss`, `loss_stderr` and `train_loss` in nats per token; `flops` exact by the ledger. `step_seconds`,
+    `loss`, `loss_stderr` and `train_loss` in nats per token; `flops` exact by the ledger. `accuracy`: share
+    of held-out tokens whose logit was the highest. `eval_losses`: the loss on each further corpus, by
+    `loss_column`. `data_digest`: of the corpus' tokens; `eval_windows`: how many held-out windows gave the
+    loss ("" and None in older tables). `step_seconds`,
     `tokens_per_second` and `mfu` are of the steps alone, without the start-up; `mfu` is a share of the
     device's named peak, None where it has none. `peak_memory_bytes`: of the worker so far. `loss_spikes`: see
     `spikes`. `dropped`: share of assignments that a mixture's experts had no room for, None in a dense model.
@@ -66,6 +78,7 @@ class CellResult:
     loss: float | None = None
     loss_stderr: float | None = None
     bits_per_byte: float | None = None
+    accuracy: float | None = None
     train_loss: float | None = None
     lr: float
     batch_tokens: int
@@ -81,6 +94,8 @@ class CellResult:
     context_length: int
     dataset: str
     tokenizer: str
+    data_digest: str = ""
+    eval_windows: int | None = None
     wall_seconds: float | None = None
     first_step_seconds: float | None = None
     step_seconds: float | None = None
@@ -94,13 +109,21 @@ class CellResult:
     isoflop_version: str | None = None
     jax_version: str | None = None
     host: str | None = None
+    eval_losses: dict[str, float | None] = field(default_factory=dict)
+
+
+def loss_column(source: str) -> str:
+    """The column of the loss on a further corpus: `loss_wiki_intro` of the source `wiki-intro`."""
+    return f"loss_{re.sub(r'[^0-9a-z]+', '_', source.lower()).strip('_')}"
 
 
 ORIGIN = ("isoflop_version", "jax_version", "host")
 """Columns that say where a cell was trained."""
 
-MEASURED = tuple(f.name for f in fields(CellResult) if f.default is None and f.name not in ORIGIN)
-"""Columns that training measures."""
+MEASURED = tuple(
+    f.name for f in fields(CellResult) if f.default is None and f.name not in (*ORIGIN, "eval_windows")
+)
+"""Columns that training measures; those of `eval_losses` besides."""
 
 
 def unfinished(cell: CellSpec, corpus: Corpus, status: str, reason: str) -> CellResult:
@@ -134,6 +157,9 @@ def unfinished(cell: CellSpec, corpus: Corpus, status: str, reason: str) -> Cell
         context_length=model.context_length,
         dataset=recipe.data.source,
         tokenizer=recipe.data.tokenizer,
+        data_digest=recipe.data.digest,
+        eval_windows=cell.eval_windows,
+        eval_losses={loss_column(source): None for source in cell.eval_data},
     )
 
 
@@ -141,17 +167,19 @@ def measured(
     cell: CellSpec,
     corpus: Corpus,
     *,
-    windows: NDArray[np.float32],
+    evaluation: Evaluation,
+    further: Mapping[str, Evaluation] | None = None,
     metrics: Mapping[str, NDArray[np.float32]],
     clock: Clock,
     device: str,
     devices: int = 1,
     trained_by: Sequence[Provenance] = (),
 ) -> CellResult:
-    """The result of a finished cell from its window losses (E,) and the metrics of all its steps (steps,),
-    taken by `devices` devices of the kind `device`. `trained_by`: of each segment on the cell's path; this
-    process' own unless given."""
-    loss = float(windows.mean(dtype=np.float64))
+    """The result of a finished cell from its evaluation and the metrics of all its steps (steps,), taken by
+    `devices` devices of the kind `device`. `further`: the evaluations on its `eval_data`, by source.
+    `trained_by`: of each segment on the cell's path; this process' own unless given."""
+    windows = evaluation.losses
+    loss = _mean(windows)
     tokens_per_second = cell.recipe.batch_tokens / clock.step
     peak, bytes_per_token = peak_flops(device), corpus.bytes_per_token
     tail = slice(-max(1, round(TAIL * cell.steps)), None)
@@ -160,7 +188,9 @@ def measured(
         loss=loss,
         loss_stderr=float(windows.std(ddof=1, dtype=np.float64) / math.sqrt(len(windows))),
         bits_per_byte=loss / math.log(2) / bytes_per_token if bytes_per_token else None,
-        train_loss=float(metrics["loss"][tail].mean(dtype=np.float64)),
+        accuracy=_mean(evaluation.correct),
+        eval_losses={loss_column(source): _mean(each.losses) for source, each in (further or {}).items()},
+        train_loss=_mean(metrics["loss"][tail]),
         wall_seconds=clock.training,
         first_step_seconds=clock.first_step,
         step_seconds=clock.step,
@@ -168,11 +198,15 @@ def measured(
         mfu=tokens_per_second * cell.recipe.ledger.train_flops / (peak * devices) if peak else None,
         peak_memory_bytes=peak_memory_bytes(),
         loss_spikes=spikes(metrics["loss"]),
-        dropped=float(metrics["dropped"][tail].mean(dtype=np.float64)) if "dropped" in metrics else None,
+        dropped=_mean(metrics["dropped"][tail]) if "dropped" in metrics else None,
         device=device,
         baseline_loss=corpus.baseline_loss,
         **_origin(trained_by or (provenance(),)),
     )
+
+
+def _mean(values: NDArray[np.float32]) -> float:
+    return float(values.mean(dtype=np.float64))
 
 
 def _nothing_learnt(loss: float, baseline: float) -> str:

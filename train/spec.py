@@ -178,12 +178,17 @@ class Recipe:
 
 @dataclass(frozen=True)
 class CellSpec:
-    """One trained model to be evaluated: a recipe, its length in steps, and what it is evaluated on."""
+    """One trained model to be evaluated: a recipe, its length in steps, and what it is evaluated on.
+
+    `eval_data`: further sources, evaluated on as many windows of the same split; a `cell_id` is as it was
+    without.
+    """
 
     recipe: Recipe
     steps: int
     split: Split = "heldout"
     eval_windows: int = 1024
+    eval_data: tuple[str, ...] = ()
 
     @cached_property
     def cell_id(self) -> str:

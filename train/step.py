@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 
 from isoflop.models import build
 from isoflop.train.execution import Execution, Remat
-from isoflop.train.loss import mean_loss, token_losses
+from isoflop.train.loss import TokenScores, mean_loss, token_scores
 from isoflop.train.mesh import divided, mesh_over, replicated, sharded
 from isoflop.train.optimizers import directions
 from isoflop.train.parametrization import Multipliers, multipliers
@@ -45,7 +45,7 @@ class Programs:
 
     init(seed) -> State
     train(state, windows (W, T+1), rows (S, B), rates (S,), weight_decay, steps <= S) -> State, metrics (S,)
-    evaluate(params, windows (E, T+1)) -> mean loss of each window, nats per token (E,)
+    evaluate(params, windows (E, T+1)) -> TokenScores, of each window the means (E,)
 
     Metrics, one number a step: `loss` (cross-entropy, nats per token), `grad_norm` before clipping,
     `update_norm`, and the model's auxiliary scalars.
@@ -53,7 +53,7 @@ class Programs:
 
     init: Callable[[int], TrainState]
     train: Callable[..., tuple[TrainState, Metrics]]
-    evaluate: Callable[[Any, Any], jax.Array]
+    evaluate: Callable[[Any, Any], TokenScores]
     traced: Callable[..., tuple[TrainState, Metrics]]
     packing: Packing
     mesh: Mesh | None
@@ -98,7 +98,7 @@ def _programs(recipe: Recipe, remat: Remat, devices: int, packing: Packing) -> P
     return _jitted(
         partial(init_state, recipe=recipe, transform=transform),
         partial(train_steps, step=step),
-        partial(window_losses, graph=graph, mesh=mesh),
+        partial(window_scores, graph=graph, mesh=mesh),
         packing,
         mesh,
     )
@@ -176,17 +176,18 @@ def objective(
     return loss + extra, {"loss": loss} | auxiliary
 
 
-def window_losses(
+def window_scores(
     params: Any, windows_ExT1: jax.Array, *, graph: nnx.GraphDef[Any], mesh: Mesh | None = None
-) -> jax.Array:
-    """Mean loss of each window (E,), nats per token; E is a multiple of EVAL_BATCH."""
+) -> TokenScores:
+    """Mean loss of each window, nats per token, and its share of correct tokens, (E,) each; E is a multiple
+    of EVAL_BATCH."""
 
-    def one_batch(windows_BxT1: jax.Array) -> jax.Array:
+    def one_batch(windows_BxT1: jax.Array) -> TokenScores:
         features, head, targets, _ = _apply(params, windows_BxT1, graph, mesh)
-        return token_losses(features, head, targets).mean(axis=-1)
+        return TokenScores(*(x.mean(axis=-1) for x in token_scores(features, head, targets)))
 
     batches = windows_ExT1.reshape(-1, EVAL_BATCH, windows_ExT1.shape[-1])
-    return jax.lax.map(one_batch, batches).reshape(-1)
+    return TokenScores(*(x.reshape(-1) for x in jax.lax.map(one_batch, batches)))
 
 
 def _apply(

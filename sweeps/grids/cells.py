@@ -121,7 +121,9 @@ def cell_at(
     tuning = role == "tune"
     split: Split = "tune" if tuning else "heldout"
     windows = config.tune_windows if tuning else config.eval_windows
-    return PlannedCell(CellSpec(recipe, steps, split, windows), budget, role, lr_rule, config.settings)
+    further = () if tuning else config.eval_data
+    cell = CellSpec(recipe, steps, split, windows, further)
+    return PlannedCell(cell, budget, role, lr_rule, config.settings)
 
 
 @lru_cache(maxsize=1 << 14)

@@ -185,6 +185,9 @@ class SweepConfig:
     """Passes over the corpus that a cell may make; more than one repeats tokens."""
     eval_windows: Windows = 1024
     """Held-out windows that give each cell's loss; the same for all cells."""
+    eval_data: tuple[str, ...] = ()
+    """Further corpora, by the names that data takes, that finished cells are evaluated on too: a column
+    loss_NAME each. They are tokenized as the sweep's own is."""
     tune_windows: Windows = 512
     """Windows of the tuning split that compare learning rates."""
     seed: Seed = 0
@@ -328,7 +331,8 @@ and in a folder's name: its field's own (`beta2`), or for a group's `name` the g
 NO_AXES = frozenset(
     (
         *("name", "title", "budgets", "ladder", "centre_width", "centre_budget", "centre_exponent", "rates"),
-        *("sizes", "replicates", "retries", "checks", "max_epochs", "eval_windows", "tune_windows", "seed"),
+        *("sizes", "replicates", "retries", "checks", "max_epochs", "eval_windows", "eval_data"),
+        *("tune_windows", "seed"),
         *("keep", "checkpoint_steps", "axes", "trackers", "data", "tokenizer"),
     )
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
@@ -24,13 +24,14 @@ Keep = Literal["none", "trunks", "all"]
 @dataclass(frozen=True)
 class Board:
     """A stage: its tree, the cells that are wanted by `cell_id`, and which checkpoints stay. `corpus`: its
-    folder."""
+    folder; `eval_corpora`: those of the cells' `eval_data`, by source."""
 
     stage: str
     tree: Tree
     cells: dict[str, CellSpec]
     keep: Keep
     corpus: str
+    eval_corpora: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def name(self) -> str:
@@ -117,6 +118,7 @@ class Board:
             cell=self.cells[cell] if cell else None,
             save=followed or is_kept(self.keep, segment),
             corpus=self.corpus,
+            eval_corpora=self.eval_corpora,
         )
 
     @cached_property
@@ -153,12 +155,18 @@ def publish(board: Board, store: Store) -> None:
         for name, s in board.tree.segments.items()
     ]
     cells = [
-        [name, numbers.setdefault(c.recipe, len(numbers)), c.steps, c.split, c.eval_windows, paths[name][-1]]
+        [
+            name,
+            numbers.setdefault(c.recipe, len(numbers)),
+            *(c.steps, c.split, c.eval_windows, c.eval_data),
+            paths[name][-1],
+        ]
         for name, c in board.cells.items()
     ]
     value = {
         "stage": board.stage,
         "corpus": board.corpus,
+        "eval_corpora": board.eval_corpora,
         "keep": board.keep,
         "recipes": [to_json(recipe) for recipe in numbers],
         "segments": segments,
@@ -184,8 +192,12 @@ def read(store: Store, name: str) -> PublishedBoard | None:
         return None
     recipes = [from_json(Recipe, recipe) for recipe in value["recipes"]]
     tree = Tree({name: Segment(recipes[recipe], *rest) for name, recipe, *rest, _ in value["segments"]})
-    cells = {name: CellSpec(recipes[recipe], *rest) for name, recipe, *rest, _ in value["cells"]}
-    board = Board(value["stage"], tree, cells, value["keep"], value["corpus"])
+    cells = {
+        name: CellSpec(recipes[recipe], *rest, tuple(further))
+        for name, recipe, *rest, further, _ in value["cells"]
+    }
+    further = value["eval_corpora"]
+    board = Board(value["stage"], tree, cells, value["keep"], value["corpus"], further)
     tree.paths.update({name: board.path(last) for name, *_, last in value["cells"]})
     flops = {segment: flops for segment, *_, flops in value["segments"]}
     return PublishedBoard(board, flops, is_up=not name.startswith("."))

@@ -305,10 +305,22 @@ class Store:
     def _refuse_corpus(self, corpus: DataSpec) -> None:
         """Raises `UserError` if what the folder holds was trained on other tokens of the same name."""
         there = self.facts().get("corpus")  # none yet where its first run was stopped at once
-        if there and there["digest"] != corpus.digest:
+        if there:
+            self._refuse_digest("trained", there["digest"], corpus)
+
+    def note_eval_corpora(self, corpora: Sequence[DataSpec]) -> None:
+        """Keep what the further corpora hold. Raises `UserError` where one holds another text than before."""
+        there = self.facts().get("eval_corpora", {})
+        for corpus in corpora:
+            self._refuse_digest("evaluated", there.get(corpus.source, corpus.digest), corpus)
+        if corpora:
+            self.note("eval_corpora", {corpus.source: corpus.digest for corpus in corpora})
+
+    def _refuse_digest(self, done: str, digest: str, corpus: DataSpec) -> None:
+        if digest != corpus.digest:
             raise UserError(
-                f"{self.path} was trained on other text: what {corpus.source} names has changed since (its "
-                f"tokens' digest is {there['digest']} there and {corpus.digest} here): restore the text, or "
+                f"{self.path} was {done} on other text: what {corpus.source} names has changed since (its "
+                f"tokens' digest is {digest} there and {corpus.digest} here): restore the text, or "
                 "choose another folder with --out"
             )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from isoflop.train.spec import CellSpec, Segment
 
@@ -12,7 +12,8 @@ class Task:
     """A segment to train, and what to do at its end.
 
     `path`: ids of all segments from the start to this one. `cell`: evaluated at the end, if any.
-    `save`: whether to write a checkpoint. `corpus`: the prepared corpus' folder.
+    `save`: whether to write a checkpoint. `corpus`: the prepared corpus' folder; `eval_corpora`: of each
+    source of the cell's `eval_data`.
     """
 
     segment: Segment
@@ -20,3 +21,4 @@ class Task:
     cell: CellSpec | None
     save: bool
     corpus: str
+    eval_corpora: dict[str, str] = field(default_factory=dict)

@@ -53,7 +53,8 @@ def cell_run(sweep: str, config: Mapping[str, Any], curve: Sequence[Mapping[str,
     """A cell's run: its spec and design as config, the row as summary, the curve against tokens and FLOPs."""
     group = group_of(sweep)
     known = {column: value for column, value in row.to_dict().items() if value is not None}
-    design = {column: value for column, value in known.items() if column not in OUTCOME}
+    outcome = {*OUTCOME, *row.eval_losses}
+    design = {column: value for column, value in known.items() if column not in outcome}
     logs = {f"log10_{column}": math.log10(known[column]) for column in LOGARITHMS if known.get(column)}
     budget, failed = f"C={row.budget:.3g}", row.is_over and not row.is_finished
     run = Run(

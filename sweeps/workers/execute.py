@@ -27,7 +27,7 @@ from isoflop.train.data.corpus import Corpus, load
 from isoflop.train.device import device_name
 from isoflop.train.execution import Execution
 from isoflop.train.loop import Start, Trained, TrainingRun, evaluate
-from isoflop.train.result import Clock, curve, measured
+from isoflop.train.result import Clock, Evaluation, curve, measured
 from isoflop.train.spec import CellSpec, DataSpec, Segment
 from isoflop.train.step import TrainState
 
@@ -133,7 +133,7 @@ def _train(
     return run.trained()
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=8)
 def _corpus(folder: str, data: DataSpec) -> Corpus:
     return load(Path(folder), data)
 
@@ -177,18 +177,24 @@ def _file(
     task: Task, store: Store, corpus: Corpus, trained: Trained, context: PackContext, number: int
 ) -> None:
     name = task.segment.segment_id
-    windows = None
+    evaluation, further = None, {}
     if task.cell and not trained.diverged:
-        windows = evaluate(task.cell, trained.state, corpus, context.options.execution)
-    diverged = trained.diverged or (windows is not None and not np.isfinite(windows).all())
+        execution = context.options.execution
+        evaluation = evaluate(task.cell, trained.state, corpus, execution)
+        for source in task.cell.eval_data:
+            data = DataSpec(source, corpus.spec.tokenizer, "")
+            other = _corpus(task.eval_corpora[source], data)
+            further[source] = evaluate(task.cell, trained.state, other, execution)
+    diverged = trained.diverged or (evaluation is not None and not np.isfinite(evaluation.losses).all())
     if not context.holds(number):
         return  # another has taken over
     if task.save and not diverged:
         _save(trained.state, store.checkpoint(name), context.group)
     if not context.group.is_leader:
         return
-    if task.cell and windows is not None and not diverged:
-        _file_cell(task, task.cell, store, corpus, trained, windows, context.options.execution.devices)
+    if task.cell and evaluation is not None and not diverged:
+        devices = context.options.execution.devices
+        _file_cell(task, task.cell, store, corpus, trained, evaluation, further, devices)
     _file_segment(task.segment, store.diverged(name) if diverged else store.segment(name), trained, diverged)
     store.drop_partials(name)
     store.live(name).unlink(missing_ok=True)
@@ -221,7 +227,8 @@ def _file_cell(
     store: Store,
     corpus: Corpus,
     trained: Trained,
-    windows: NDArray[np.float32],
+    evaluation: Evaluation,
+    further: dict[str, Evaluation],
     devices: int,
 ) -> None:
     before = [store.segment(s) for s in task.path[:-1]]
@@ -234,7 +241,8 @@ def _file_cell(
     result = measured(
         cell,
         corpus,
-        windows=windows,
+        evaluation=evaluation,
+        further=further,
         metrics=metrics,
         clock=clock,
         device=device_name(),
@@ -242,7 +250,7 @@ def _file_cell(
         trained_by=[*(Provenance(**f["provenance"]) for f in facts if "provenance" in f), origin],
     )
     with new_folder(store.cell(cell.cell_id)) as folder:
-        np.save(folder / "windows.npy", windows)
+        np.save(folder / "windows.npy", evaluation.losses)
         points = curve(cell, metrics, cell_rates(cell))
         (folder / "curve.jsonl").write_text("".join(json.dumps(point) + "\n" for point in points))
         record = {"cell": to_json(cell), "result": to_json(result), "provenance": origin.to_json()}

@@ -20,7 +20,7 @@ from isoflop.sweeps.run import run_sweep
 from isoflop.sweeps.workers.execute import PackContext, execute
 from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.sweeps.workers.worker import Worker
-from isoflop.train.data.corpus import Corpus
+from isoflop.train.data.corpus import Corpus, prepare
 from isoflop.train.device import find_device
 from tests.support.tables import read_rows
 
@@ -83,7 +83,8 @@ class Runner:
         def here(store: Store, options: WorkerOptions) -> InProcess:
             return InProcess(store, options, self.given, refuse)
 
-        plan = make_plan(config, self.corpus)
+        further = [prepare(name, config.tokenizer, config.data) for name in config.eval_data]
+        plan = make_plan(config, self.corpus, further)
         run_sweep(plan, out, open_launcher or here, reporter, worker_options, adaptive)
         return read_rows(out)
 

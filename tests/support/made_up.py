@@ -12,7 +12,7 @@ from isoflop.sweeps.progress.table_files import read_rows, to_csv
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.row import Row
 from isoflop.train.data.corpus import Corpus
-from isoflop.train.result import CellResult, Clock, curve, measured, unfinished
+from isoflop.train.result import CellResult, Clock, Evaluation, curve, measured, unfinished
 from isoflop.train.spec import CellSpec
 from tests.support.small import small_model, small_recipe, small_sweep
 
@@ -42,7 +42,8 @@ def train(cell: CellSpec, corpus: Corpus, store: Store, role: str, trunk: str = 
     metrics = {"loss": losses, "grad_norm": np.flip(losses)}
     windows = np.array([loss - 0.1, loss + 0.1], dtype=np.float32)
     clock = Clock(3.0, 1.0, 0.01)
-    result = measured(cell, corpus, windows=windows, metrics=metrics, clock=clock, device="cpu")
+    evaluation = Evaluation(windows, np.exp(-windows))
+    result = measured(cell, corpus, evaluation=evaluation, metrics=metrics, clock=clock, device="cpu")
     points = curve(cell, metrics, losses)[:: cell.steps // POINTS]
     store.write_json(f"cells/{cell.cell_id}/cell.json", {"cell": to_json(cell), "result": to_json(result)})
     store.write_text(f"cells/{cell.cell_id}/curve.jsonl", "".join(json.dumps(p) + "\n" for p in points))

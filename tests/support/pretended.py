@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from isoflop.train.loop import Metrics, Start, Trained
+from isoflop.train.result import Evaluation
 from isoflop.train.spec import CellSpec, Segment
 
 STRETCH = 20
@@ -65,10 +66,11 @@ class PretendedRun:
         ]
 
 
-def evaluate(cell: CellSpec, state: Any, corpus: Any, execution: Any = None) -> np.ndarray:
+def evaluate(cell: CellSpec, state: Any, corpus: Any, execution: Any = None) -> Evaluation:
     """Stands for `isoflop.train.loop.evaluate`."""
     draw = np.random.default_rng(int(state))
-    return (_loss(state, cell.steps) + 0.01 * draw.normal(size=cell.eval_windows)).astype(np.float32)
+    losses = _loss(state, cell.steps) + 0.01 * draw.normal(size=cell.eval_windows)
+    return Evaluation(losses.astype(np.float32), np.exp(-losses).astype(np.float32))
 
 
 def save(state: Any, path: Path) -> None:

@@ -37,7 +37,7 @@ def train(
     segment = Segment(recipe, *steps, None)
     trained = run_segment(segment, corpus, Path(parent) if parent else None, how)
     checkpoint.save(trained.state, Path(save))
-    windows = evaluate(CellSpec(recipe, steps[-1], "heldout", 20), trained.state, corpus, how)
+    windows = evaluate(CellSpec(recipe, steps[-1], "heldout", 20), trained.state, corpus, how).losses
     shards = {str(x.sharding.spec) for x in jax.tree.leaves(trained.state) if hasattr(x.sharding, "spec")}
     return {"losses": trained.losses.tolist(), "windows": windows.tolist(), "shards": sorted(shards)}
 

@@ -17,6 +17,7 @@ from isoflop.sweeps.queue.store import MAX_TRIES, Store
 from isoflop.sweeps.queue.task import Task
 from isoflop.train.data.corpus import Corpus
 from isoflop.train.loop import Trained, TrainingRun, run_segment
+from isoflop.train.result import Evaluation
 from isoflop.train.spec import Segment
 from tests.support.in_process import Runner
 from tests.support.tables import read_rows, timeless
@@ -218,7 +219,8 @@ def test_a_loss_that_is_no_number_is_never_a_result(
 ) -> None:
     """The last update may be the one that breaks the model, after the last training loss was taken."""
     monkeypatch.setattr(
-        "isoflop.sweeps.workers.execute.evaluate", lambda *_: np.full(64, np.nan, dtype=np.float32)
+        "isoflop.sweeps.workers.execute.evaluate",
+        lambda *_: Evaluation(*np.full((2, 64), np.nan, np.float32)),
     )
     narrow = narrow.with_options(retries=0)
     rows = run(narrow, tmp_path)

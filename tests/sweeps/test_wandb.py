@@ -26,7 +26,7 @@ from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.row import Row
 from isoflop.sweeps.trackers import wandb as wandb_tracker
 from isoflop.train.data.corpus import Corpus
-from isoflop.train.result import Clock, curve, measured, unfinished
+from isoflop.train.result import Clock, Evaluation, curve, measured, unfinished
 from isoflop.train.spec import CellSpec
 from tests.support.made_up import make_store, row_of, train_again
 from tests.support.small import small_recipe
@@ -157,7 +157,8 @@ def running(board: Board, corpus: Corpus) -> list[Row]:
 def finish_cell(store: Store, corpus: Corpus, cell: CellSpec, metrics: Metrics) -> Row:
     """Files the cell; its row."""
     windows, clock = np.array([2.0, 2.2], dtype=np.float32), Clock(3.0, 1.0, 0.01)
-    result = measured(cell, corpus, windows=windows, metrics=metrics, clock=clock, device="cpu")
+    evaluation = Evaluation(windows, np.exp(-windows))
+    result = measured(cell, corpus, evaluation=evaluation, metrics=metrics, clock=clock, device="cpu")
     points = curve(cell, metrics, cell_rates(cell))
     store.write_json(f"cells/{cell.cell_id}/cell.json", {"cell": to_json(cell), "result": to_json(result)})
     store.write_text(f"cells/{cell.cell_id}/curve.jsonl", "".join(json.dumps(p) + "\n" for p in points))

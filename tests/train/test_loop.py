@@ -15,7 +15,7 @@ from isoflop.train.data import batches
 from isoflop.train.data.batches import CHUNK, chunks
 from isoflop.train.data.corpus import Corpus, prepare
 from isoflop.train.loop import Trained, TrainingRun, run_segment
-from isoflop.train.result import Clock, curve, measured, unfinished
+from isoflop.train.result import Clock, Evaluation, curve, measured, unfinished
 from isoflop.train.spec import AdamW, CellSpec, Recipe, Schedule, Segment
 from tests.support.examples import examples
 from tests.support.trees import same
@@ -152,12 +152,13 @@ def test_a_run_that_explodes_ends_at_its_first_loss_that_is_no_number(
 
 def test_a_finished_cell_measures_itself(recipe: Recipe, corpus: Corpus) -> None:
     cell = CellSpec(recipe, 100, "heldout", 4)
-    windows = np.array([1.0, 2.0, 3.0, 4.0], dtype=np.float32)
+    losses, correct = np.array([[1.0, 2.0, 3.0, 4.0], [0.5, 0.25, 0.0, 0.25]], dtype=np.float32)
     train_losses = np.linspace(5, 1, 100, dtype=np.float32)
     row = measured(
         cell,
         corpus,
-        windows=windows,
+        evaluation=Evaluation(losses, correct),
+        further={"./Other-Text.py:3": Evaluation(losses + 1, correct)},
         metrics={"loss": train_losses},
         clock=Clock(2.5, 0.4, 0.02),
         device="H100 80GB",
@@ -166,6 +167,9 @@ def test_a_finished_cell_measures_itself(recipe: Recipe, corpus: Corpus) -> None
     assert row.status == "finished"
     assert row.loss == 2.5
     assert row.loss_stderr == pytest.approx(np.std([1, 2, 3, 4], ddof=1) / 2)
+    assert row.accuracy == 0.25
+    assert row.eval_losses == {"loss_other_text_py_3": 3.5}
+    assert (row.data_digest, row.eval_windows) == (corpus.spec.digest, 4)
     assert row.train_loss == pytest.approx(train_losses[95:].mean())
     assert row.bits_per_byte == pytest.approx(2.5 / np.log(2) / corpus.bytes_per_token)
     assert row.n_tokens == row.n_tokens_unique == 100 * 128

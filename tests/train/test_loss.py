@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from isoflop.train import loss
-from isoflop.train.loss import mean_loss, token_losses
+from isoflop.train.loss import mean_loss, token_losses, token_scores
 
 B, T, D, V = 3, 16, 8, 50
 
@@ -45,6 +45,19 @@ def test_stretches_give_the_losses_of_the_whole(
     in_stretches(count, monkeypatch)
     np.testing.assert_allclose(token_losses(*inputs), whole, rtol=1e-6)
     np.testing.assert_allclose(mean_loss(*inputs), whole.mean(), rtol=1e-6)
+
+
+def test_a_token_is_correct_whose_logit_is_above_all_others(
+    inputs: tuple[Any, Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, head, _ = inputs
+    best = jnp.argmax(x.astype(jnp.float32) @ head.astype(jnp.float32), axis=-1)
+    targets = jnp.where(jnp.arange(T) % 4 == 0, (best + 1) % V, best)
+    expected = np.broadcast_to(np.arange(T) % 4 != 0, (B, T))
+    np.testing.assert_array_equal(token_scores(x, head, targets).correct, expected)
+    in_stretches(8, monkeypatch)
+    np.testing.assert_array_equal(token_scores(x, head, targets).correct, expected)
+    assert not np.any(token_scores(x, jnp.zeros_like(head), targets).correct)  # nobody is above the others
 
 
 @pytest.mark.parametrize("count", [2, 16])

@@ -43,6 +43,8 @@ def changes(value: Any, hints: dict[str, Any]) -> list[Any]:
             new = [not old]
         elif isinstance(old, str):
             new = [old + "x"]
+        elif isinstance(old, tuple):
+            new = [(*old, "x")]
         else:
             new = [2 * old + 2 if isinstance(old, int) else 0.5 * old + 0.125]
         changed += [replace(value, **{field.name: one}) for one in new]
@@ -59,7 +61,10 @@ def test_values_go_to_json_and_back(value: Any) -> None:
 @pytest.mark.parametrize("value", VALUES, ids=lambda v: type(v).__name__)
 def test_the_canonical_json_is_the_plain_one_with_sorted_keys(value: Any) -> None:
     again = from_json(type(value), to_json(value))  # nothing of it was asked before
-    assert canonical_json(again) == json.dumps(to_json(value), sort_keys=True, separators=(",", ":"))
+    plain = to_json(value)
+    if plain.get("eval_data") == [] and "recipe" in plain:
+        del plain["eval_data"]  # a cell that doesn't use it has the name that cells had before
+    assert canonical_json(again) == json.dumps(plain, sort_keys=True, separators=(",", ":"))
     assert canonical_json(value) == canonical_json(again)
 
 

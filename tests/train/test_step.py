@@ -150,7 +150,7 @@ def test_gradients_agree_with_finite_differences() -> None:
 
 def test_evaluation_is_the_mean_over_each_window(recipe: Recipe, corpus: Corpus, unsplit: Trained) -> None:
     cell = CellSpec(recipe, 40, "heldout", eval_windows=20)
-    losses = evaluate(cell, unsplit.state, corpus)
+    losses, correct = evaluate(cell, unsplit.state, corpus)
     windows = corpus.evaluation_windows("heldout", CONTEXT, 20)
     graph, _ = nnx.split(nnx.eval_shape(lambda: build(recipe.model, seed=0)))
     model: Any = nnx.merge(graph, unsplit.state.params)
@@ -160,13 +160,18 @@ def test_evaluation_is_the_mean_over_each_window(recipe: Recipe, corpus: Corpus,
     expected = -np.take_along_axis(log_p, windows[:, 1:, None].astype(int), axis=-1).mean(axis=(1, 2))
     assert losses.shape == (20,)
     np.testing.assert_allclose(losses, expected, rtol=1e-4)
+    hits = logits.argmax(axis=-1) == windows[:, 1:]
+    np.testing.assert_allclose(correct, hits.mean(axis=1), rtol=1e-6)
+    assert 0 < hits.mean() < 1
 
 
 def test_a_windows_loss_does_not_hang_on_how_many_are_asked_for(
     recipe: Recipe, corpus: Corpus, unsplit: Trained
 ) -> None:
     available = corpus.n_windows("heldout", CONTEXT)
-    few, many = (evaluate(CellSpec(recipe, 40, "heldout", n), unsplit.state, corpus) for n in (20, available))
+    few, many = (
+        evaluate(CellSpec(recipe, 40, "heldout", n), unsplit.state, corpus).losses for n in (20, available)
+    )
     windows = [corpus.evaluation_windows("heldout", CONTEXT, n) for n in (20, available)]
     for loss, window in zip(few, windows[0], strict=True):
         assert loss in many[(windows[1] == window).all(axis=1)]

@@ -17,7 +17,7 @@ from isoflop.sweeps.row import Row
 from isoflop.sweeps.trackers import load_tracker
 from isoflop.sweeps.trackers.wandb_run import cell_run
 from isoflop.train.data.corpus import Corpus
-from isoflop.train.result import Clock, curve, measured
+from isoflop.train.result import Clock, Evaluation, curve, measured
 from isoflop.train.spec import CellSpec
 from tests.support.made_up import row_of
 from tests.support.small import small_recipe
@@ -31,10 +31,10 @@ def cell(corpus: Corpus) -> Cell:
     """Config, curve and row of a finished cell."""
     spec = CellSpec(small_recipe(corpus), 300)
     losses = np.linspace(5, 2, 300, dtype=np.float32)
-    windows = np.array([1.0, 2.0], dtype=np.float32)
+    evaluation = Evaluation(np.array([1.0, 2.0], np.float32), np.array([0.4, 0.2], np.float32))
     metrics = {"loss": losses, "grad_norm": losses / 10}
     result = measured(
-        spec, corpus, windows=windows, metrics=metrics, clock=Clock(3.0, 1.0, 0.01), device="cpu"
+        spec, corpus, evaluation=evaluation, metrics=metrics, clock=Clock(3.0, 1.0, 0.01), device="cpu"
     )
     row = replace(row_of(spec, "grid", "", result), budget=1e9)
     return to_json(spec), curve(spec, metrics, losses), row

@@ -28,7 +28,7 @@ def final_loss(source: str, steps: int, width: int = 16, rate: float = 0.01) -> 
     recipe = replace(small_recipe(corpus, model=model), batch_size=16, optimizer=optimizer, schedule=schedule)
     trained = run_segment(Segment(recipe, 0, steps, steps, None), corpus, None)
     cell = CellSpec(recipe, steps, "heldout", 1024)
-    return corpus, float(evaluate(cell, trained.state, corpus).mean())
+    return corpus, float(evaluate(cell, trained.state, corpus).losses.mean())
 
 
 def unigram_entropy(corpus: Corpus) -> float:

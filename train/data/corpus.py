@@ -139,13 +139,15 @@ def token_dtype(vocab_size: int) -> type[np.unsignedinteger]:
     return next(t for t in (np.uint8, np.uint16, np.uint32) if vocab_size <= np.iinfo(t).max + 1)
 
 
-def prepare(source_name: str, tokenizer_name: str) -> Corpus:
+def prepare(source_name: str, tokenizer_name: str, learnt_from: str | None = None) -> Corpus:
     """The corpus of a source under a tokenizer: prepared at the first call, read from the cache after.
+
+    `learnt_from`: the source that a BPE was trained on, if that is another.
 
     Raises `UserError` for unknown names, text that can't be had, or too little of it.
     """
     source = open_source(source_name)
-    folder = prepared_folder(source, tokenizer_name, source)
+    folder = prepared_folder(source, tokenizer_name, open_source(learnt_from) if learnt_from else source)
     corpus = load(folder, DataSpec(source_name, tokenizer_name, ""))
     _ = corpus.baseline_loss  # counted here, once, and not by every worker
     return corpus
@@ -178,7 +180,7 @@ def prepared() -> list[Corpus]:
     ]
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def load(folder: Path, spec: DataSpec) -> Corpus:
     """The corpus in `folder`, under the name it is asked for by; one object, so that it is read once.
 
