@@ -16,6 +16,7 @@ from isoflop.analysis.provenance import FitProvenance
 from isoflop.analysis.run_table import Excluded
 from isoflop.analysis.scores import Competition, Holdout
 from isoflop.analysis.uncertainty.intervals import Interval
+from isoflop.analysis.uncertainty.run_noise import RunNoise
 from isoflop.base.display import Displayed, Summary, warning_lines
 from isoflop.base.errors import UserError
 from isoflop.base.formatting import brief, interval
@@ -266,6 +267,8 @@ class LawFit(Displayed, Serializable):
     """Every law fitted below a budget and scored above it: `isoflop.analysis.comparison.competition`."""
     provenance: FitProvenance | None = None
     """What made this fit, and of which table; None in old files."""
+    noise: RunNoise | None = None
+    """Noise of a run, from cells with several seeds; None where no cell has."""
 
     @property
     def parameter_estimates(self) -> dict[str, Estimate]:

@@ -15,7 +15,7 @@ from isoflop.analysis.options import FitOptions
 from isoflop.analysis.provenance import provenance_of
 from isoflop.analysis.result import LawFit
 from isoflop.analysis.run_table import RunTable
-from isoflop.analysis.uncertainty.seed_noise import seed_noise
+from isoflop.analysis.uncertainty.run_noise import RunNoise, noise_warnings, seed_noise
 from isoflop.base.errors import UserError
 
 APPROACHES = {1: approach1, 2: approach2, 3: approach3}
@@ -34,6 +34,7 @@ def fit(table: RunTable, options: FitOptions | None = None) -> LawFit:
     whole = prepare(table, options)
     fitted, held = choose(whole, options)
     result = APPROACHES[options.approach](fitted, options)
+    noise = seed_noise(fitted)
     return LawFit(
         approach=options.approach,
         law=result.law,
@@ -47,12 +48,13 @@ def fit(table: RunTable, options: FitOptions | None = None) -> LawFit:
         holdout=None if held is None else score(result, whole, held, options),
         n_runs=len(fitted),
         excluded=fitted.excluded,
-        conventions=_conventions(fitted, result),
-        warnings=(*fitted.warnings, *result.warnings),
+        conventions=_conventions(fitted, result, noise),
+        warnings=(*fitted.warnings, *result.warnings, *noise_warnings(noise, fitted)),
         misfit=result.misfit,
         next_runs=result.next_runs,
         profiles=result.profiles,
         provenance=provenance_of(whole),
+        noise=noise,
     )
 
 
@@ -90,8 +92,7 @@ def drop_worst(table: RunTable, K: int) -> RunTable:
     return table.where(keep_R, f"one of the {K} runs of highest loss, dropped as asked")
 
 
-def _conventions(table: RunTable, result: ApproachResult) -> FitConventions:
-    seeds = seed_noise(table)
+def _conventions(table: RunTable, result: ApproachResult, noise: RunNoise | None) -> FitConventions:
     ranges = [(float(x.min()), float(x.max())) for x in (table.N_R, table.D_R, table.C_R)]
     return FitConventions(
         **vars(table.conventions),
@@ -101,6 +102,6 @@ def _conventions(table: RunTable, result: ApproachResult) -> FitConventions:
         n_range=ranges[0],
         d_range=ranges[1],
         residual_log_sd=result.noise,
-        seed_sd_nats=seeds.nats if seeds else None,
-        seed_groups=seeds.groups if seeds else 0,
+        seed_sd_nats=noise.nats if noise else None,
+        seed_groups=noise.cells_repeated if noise else 0,
     )

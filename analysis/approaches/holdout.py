@@ -17,7 +17,7 @@ from isoflop.analysis.scores import HeldOutMinimum, HeldOutRun, Holdout
 from isoflop.analysis.solver.search import covariates
 from isoflop.analysis.uncertainty.intervals import span
 from isoflop.analysis.uncertainty.quantities import optimum
-from isoflop.analysis.uncertainty.seed_noise import seed_noise
+from isoflop.analysis.uncertainty.run_noise import seed_noise
 from isoflop.base.errors import UserError
 
 ENOUGH_GROUPS = 4

@@ -158,7 +158,7 @@ def _warnings(data: ReportData) -> list[str]:
 def _conventions(data: ReportData) -> dict[str, str]:
     """What the numbers are counted in and rest on."""
     notes = data.fit.conventions
-    cost, seeds = notes.flops_per_token, notes.seed_sd_nats
+    cost, noise = notes.flops_per_token, data.fit.noise
     rule = "6N" if cost.six_n else "interpolated between the table's own sizes"
     if isinstance(cost, FamilyRule):
         rule = f"6N (1 + {number(cost.k)} N^−{number(cost.s)}), fitted to the table's sizes"
@@ -169,9 +169,7 @@ def _conventions(data: ReportData) -> dict[str, str]:
         "FLOPs per token": rule,
         "Exponents": notes.exponents or NONE,
         "Loss": notes.loss,
-        "Seed noise": NONE
-        if seeds is None
-        else f"{seeds:.4f}{notes.nats}, pooled over {notes.seed_groups} repeated cells",
+        "Seed noise": NONE if noise is None else f"{noise.nats:.4f}{notes.nats}: {noise.description}",
         "Residual spread": f"{notes.residual_log_sd:.2%} of the loss",
         "Predictive intervals": notes.predictive_noise,
         "Source": data.table.source,

@@ -20,7 +20,6 @@ from isoflop.analysis.result import LawFit
 from isoflop.analysis.run_table import RunTable
 from isoflop.analysis.solver.search import covariates
 from isoflop.analysis.tables.cells import FEW_LISTED, listed
-from isoflop.analysis.uncertainty.seed_noise import seed_noise
 from isoflop.base.errors import UserError
 from isoflop.base.formatting import power
 
@@ -105,7 +104,7 @@ def choices(
     quick = dataclasses.replace(options, **QUICK)
     made = [_choice("", "as reported", whole, C, own=True)]
     for kind, name, part, changed, remark in (
-        *_objectives(table, quick),
+        *_objectives(table, quick, whole),
         *_subsets(table, quick, whole, groups),
     ):
         found, why = attempt(part, changed)
@@ -127,17 +126,17 @@ Change = tuple[str, str, RunTable, FitOptions, str]
 """Kind, name, runs, options, remark."""
 
 
-def _objectives(table: RunTable, quick: FitOptions) -> Iterator[Change]:
+def _objectives(table: RunTable, quick: FitOptions, whole: LawFit) -> Iterator[Change]:
     for delta in (1e-4, 1e-2):
         name = f"Huber delta {delta:.0e}".replace("e-0", "e−")
         yield "objective", name, table, dataclasses.replace(quick, loss="huber", delta=delta), ""
     for space, name in (("log", "log loss"), ("raw", "loss itself")):
         options = dataclasses.replace(quick, loss="huber", delta=BEYOND, space=space)
         yield "objective", f"least squares, {name}", table, options, ""
-    seeds = seed_noise(table)
+    seeds = whole.noise
     if seeds is not None and quick.weights != "seeds":
         options = dataclasses.replace(quick, weights="seeds")
-        yield "weights", "by the seeds' noise", table, options, f"{seeds.groups} repeated cells"
+        yield "weights", "by the seeds' noise", table, options, f"{seeds.cells_repeated} repeated cells"
 
 
 def _subsets(

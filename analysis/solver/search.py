@@ -9,7 +9,7 @@ from isoflop.analysis.options import FitOptions
 from isoflop.analysis.run_table import RunTable
 from isoflop.analysis.solver.solver import CHUNK, LEAST_SQUARES, FitProblem, Solutions, solve
 from isoflop.analysis.solver.starts import box_starts
-from isoflop.analysis.uncertainty.seed_noise import noise_scale
+from isoflop.analysis.uncertainty.seed_weights import noise_scale
 from isoflop.base.errors import UserError
 
 ONE_CALL = CHUNK

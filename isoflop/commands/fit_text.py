@@ -34,6 +34,8 @@ def fit_lines(fitted: LawFit) -> Iterator[str | Text]:
         found = fitted.misfit
         evidence = "; ".join(filter(None, (found.verdict, found.set_aside)))
         yield from _entry("misfit", f"{found.probability}: {evidence}")
+    if fitted.noise:
+        yield from _entry("noise", fitted.noise.description)
     yield from _coverage(fitted.coverage)
     yield from holdout_lines(fitted.holdout)
     yield from competition_lines(fitted.competition)

@@ -39,6 +39,7 @@ FIELDS = [
     "coverage",
     "competition",
     "provenance",
+    "noise",
 ]
 
 

@@ -15,7 +15,6 @@ from isoflop.analysis.isoflops.groups import isoflop_groups
 from isoflop.analysis.isoflops.power_laws import loss_curve, power_law
 from isoflop.analysis.options import Approach
 from isoflop.analysis.uncertainty.resampling import trunk_noise
-from isoflop.analysis.uncertainty.seed_noise import seed_noise
 from isoflop.base.json_values import from_json, to_json
 from tests.support.simulate import BUDGETS, TRUTH, grid, loss_at
 
@@ -142,17 +141,6 @@ def test_a_holdout_needs_runs_on_both_sides(table: RunTable) -> None:
     for c_min, side in ((1e20, "at or above"), (1e3, "below")):
         with pytest.raises(UserError, match=f"no run lies {side} it"):
             fit(table, FitOptions(holdout=c_min))
-
-
-def test_seed_spread_is_pooled_over_repeated_cells() -> None:
-    frame = pd.DataFrame(
-        {"n_params": [1e6, 1e6, 2e6, 2e6, 3e6], "n_tokens": [1e8] * 5, "loss": [2.0, 2.02, 1.8, 1.84, 1.5]}
-    )
-    found = seed_noise(table_of(frame))
-    assert found is not None
-    assert (found.groups, found.freedom) == (2, 2)
-    assert found.nats == pytest.approx(np.sqrt((0.02**2 / 2 + 0.04**2 / 2) / 2))
-    assert seed_noise(table_of(frame.iloc[::2])) is None
 
 
 def test_trunk_noise_has_the_spread_it_is_given() -> None:

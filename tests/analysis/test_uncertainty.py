@@ -27,8 +27,9 @@ from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.analysis.solver.search import fit_problem, search
 from isoflop.analysis.uncertainty.identifiability import identify
 from isoflop.analysis.uncertainty.profiles import Quantity, profiles
+from isoflop.analysis.uncertainty.replicates import cells_of
 from isoflop.analysis.uncertainty.resampling import resample, trunks_of
-from isoflop.analysis.uncertainty.seed_noise import cells_of, noise_scale
+from isoflop.analysis.uncertainty.seed_weights import noise_scale
 from tests.support.surfaces import BESIROGLU, spread_runs
 
 LEAST = FitOptions(loss="mse", bootstrap=0, starts=16)

@@ -1,12 +1,12 @@
-"""Noise of single runs, from (N, D) that were trained with several seeds."""
+"""Weights of runs by the noise of cells that were trained with several seeds, as a power of compute."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 
 from isoflop.analysis.run_table import RunTable
+from isoflop.analysis.uncertainty.replicates import cells_of
+from isoflop.analysis.uncertainty.run_noise import PRIOR_SD
 from isoflop.base.errors import UserError
 
 ENOUGH_FREEDOM = 6
@@ -16,47 +16,6 @@ ENOUGH_BUDGETS = 3
 NOISE_EXPONENTS = np.linspace(-1.0, 1.0, 401)
 """Exponents of the noise in compute that are weighed. Bounded: a handful of pairs must not weigh a run to
 nothing."""
-PRIOR_SD = 0.25
-"""Standard deviation of the exponent about zero before the seeds are looked at: with few replicates the
-weights stay near one."""
-
-
-@dataclass(frozen=True)
-class SeedNoise:
-    """Spread of the log loss over runs that differ in seed alone."""
-
-    log_sd: float
-    """Pooled standard deviation of log loss."""
-    nats: float
-    """Pooled standard deviation of the loss, nats per token."""
-    groups: int
-    """(N, D) that were trained more than once."""
-    freedom: int
-    """Degrees of freedom."""
-
-
-def seed_noise(table: RunTable) -> SeedNoise | None:
-    """The noise pooled over every (N, D) that was trained more than once; None where none was."""
-    member_R = cells_of(table)
-    size_G = np.bincount(member_R)
-    freedom = int((size_G - 1).sum())
-    if freedom == 0:
-        return None
-
-    # Squares summed over all cells, then divided by all their freedom: a pair that agrees by chance counts as
-    # one degree of freedom, not as a cell without noise.
-    def pooled(values_R: np.ndarray) -> float:
-        mean_G = np.bincount(member_R, values_R) / size_G
-        return float(np.sqrt(((values_R - mean_G[member_R]) ** 2).sum() / freedom))
-
-    groups = int((size_G > 1).sum())
-    return SeedNoise(pooled(np.log(table.loss_R)), pooled(table.loss_R), groups, freedom)
-
-
-def cells_of(table: RunTable) -> np.ndarray:
-    """The number of each run's (N, D), shape R: runs of one cell differ in seed alone."""
-    pairs = np.stack([table.N_R, table.D_R])
-    return np.unique(pairs, axis=1, return_inverse=True)[1].reshape(-1)
 
 
 def noise_scale(table: RunTable) -> np.ndarray:
