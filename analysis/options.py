@@ -32,6 +32,9 @@ class ObjectiveOptions:
     """Residuals of the log loss, or of the loss in nats."""
     delta: Annotated[float, Field(ge=1e-12)] = 1e-3
     """The Huber loss's threshold, in units of the residual."""
+    overestimate_weight: Annotated[float, Field(ge=1, le=1e4)] = 1.0
+    """How many times a run below the law counts one as far above it; above 1 (10, say) the law is the runs'
+    lower envelope: what well-tuned runs would reach."""
     drop_worst: Annotated[int, Field(ge=0)] = 0
     """Leave out this many runs of highest loss."""
     weights: Literal["none", "seeds"] = "none"

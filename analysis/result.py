@@ -41,6 +41,8 @@ class Objective:
     delta: float | None
     reduction: str
     value: FloatOrNaN
+    overestimate_weight: float = 1.0
+    """What the part of a run below the law was multiplied by."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from isoflop.analysis.options import FitOptions
 from isoflop.analysis.result import Certificate, Objective
 from isoflop.analysis.run_table import RunTable
 from isoflop.analysis.solver.certificate import certify, same_optimum
-from isoflop.analysis.solver.linearize import residuals
+from isoflop.analysis.solver.linearize import middle_of_runs, residuals
 from isoflop.analysis.solver.search import fit_problem, search
 from isoflop.analysis.solver.solver import LEAST_SQUARES, FitProblem, Solutions, solve
 from isoflop.analysis.uncertainty.identifiability import Verdict, identify
@@ -128,7 +128,7 @@ def bootstrap(
     """B refits to resampled runs, begun at the best solution, and the resamples."""
     rng = np.random.default_rng(options.seed)
     params_P = solutions.params_SxP[solutions.best]
-    predicted_R = evaluate(problem.law, params_P, *problem.inputs)
+    predicted_R = middle_of_runs(problem, params_P, table.loss_R)
     resamples = resample(table, predicted_R, len(params_P), B, rng, options.resample)
     # Begun at the table's own optimum: a resample's lies nearby, and many starts for each would multiply the
     # cost by their number.
@@ -206,9 +206,10 @@ def _notes(law: Law, cost: PerToken, problem: FitProblem) -> dict[str, str]:
 
 
 def _objective(options: FitOptions, value: float) -> Objective:
+    weight = options.overestimate_weight
     if options.loss == "huber":
-        return Objective("huber", options.space, options.delta, "sum", value)
-    return Objective("mse", options.space, None, "sum", 2.0 * value)
+        return Objective("huber", options.space, options.delta, "sum", value, weight)
+    return Objective("mse", options.space, None, "sum", 2.0 * value, weight)
 
 
 def _noise(problem: FitProblem, params_P: np.ndarray, loss_R: np.ndarray) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 
 from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.analysis.result import Certificate
-from isoflop.analysis.solver.linearize import free_coordinates, jacobian, residuals
+from isoflop.analysis.solver.linearize import free_coordinates, influence, jacobian, residuals
 from isoflop.analysis.solver.solver import FitProblem, Solutions
 
 AGREEMENT = 1e-6
@@ -40,10 +40,10 @@ def certify(
     theta_P, params_P = solutions.theta_SxP[best], solutions.params_SxP[best]
     agree_S = same_optimum(solutions.objective_S, len(loss_R))
     jacobian_RxP = jacobian(problem, theta_P)
-    # The gradient is a sum over runs of psi(residual) times the Jacobian's row, with psi the residual clipped
-    # to delta. At the optimum the terms cancel: what is left is judged against their sizes, since its own
-    # scale is that of the loss, the weights and the number of runs.
-    slope_R = np.clip(residuals(problem, params_P, loss_R), -problem.delta, problem.delta)
+    # The gradient is a sum over runs of psi(residual) times the Jacobian's row. At the optimum the terms
+    # cancel: what is left is judged against their sizes, since its own scale is that of the loss, the weights
+    # and the number of runs.
+    slope_R = influence(problem, residuals(problem, params_P, loss_R))
     scale = float((np.abs(slope_R) * np.linalg.norm(jacobian_RxP, axis=1)).sum())
     gradient = float(solutions.gradient_norm_S[best])
     found, starts = int(agree_S.sum()), len(agree_S)

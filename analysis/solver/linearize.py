@@ -28,6 +28,26 @@ def residuals(problem: FitProblem, params_P: np.ndarray, loss_R: np.ndarray) -> 
     return problem.scale * (loss_R - predicted_R)
 
 
+def influence(problem: FitProblem, residual_R: np.ndarray) -> np.ndarray:
+    """Derivative of each run's loss in its residual."""
+    return overestimate_weights(problem, residual_R) * np.clip(residual_R, -problem.delta, problem.delta)
+
+
+def overestimate_weights(problem: FitProblem, residual_R: np.ndarray) -> np.ndarray:
+    """What each run's loss is multiplied by for the sign of its residual."""
+    return np.where(residual_R < 0, problem.overestimate_weight, 1.0)
+
+
+def middle_of_runs(problem: FitProblem, params_P: np.ndarray, loss_R: np.ndarray) -> np.ndarray:
+    """The loss that each run's noise is about: the law's, unless the law is an envelope of the runs."""
+    predicted_R = evaluate(problem.law, params_P, *problem.inputs)
+    if problem.overestimate_weight == 1:
+        return predicted_R
+    # Above an envelope by as much as the runs are: noise about it has a mean of its own, and resampling that
+    # takes trunks' effects for normal ones would lose it.
+    return predicted_R * np.exp(np.mean(np.log(loss_R) - np.log(predicted_R)))
+
+
 def jacobian(problem: FitProblem, theta_P: np.ndarray) -> np.ndarray:
     """Derivative of the scaled (log) predicted loss of each run in theta, RxP."""
     return sensitivity(problem, theta_P, problem.inputs) * np.reshape(problem.scale, (-1, 1))

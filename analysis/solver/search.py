@@ -21,7 +21,8 @@ def fit_problem(table: RunTable, law: Law, options: FitOptions) -> FitProblem:
     """The problem that the options set on this table: what its fits, resamples and profiles share."""
     delta = options.delta if options.loss == "huber" else LEAST_SQUARES
     scale = noise_scale(table) if options.weights == "seeds" else 1.0
-    return FitProblem(law, table.N_R, table.D_R, options.space, delta, covariates(table, law), scale)
+    extra, weight = covariates(table, law), options.overestimate_weight
+    return FitProblem(law, table.N_R, table.D_R, options.space, delta, extra, weight, scale)
 
 
 def covariates(table: RunTable, law: Law) -> tuple[np.ndarray, ...]:

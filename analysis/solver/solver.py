@@ -53,6 +53,8 @@ class FitProblem:
     """Width of the Huber loss's quadratic zone, in units of the residual."""
     extra: tuple[np.ndarray, ...] = ()
     """The law's covariates, each with one entry per run."""
+    overestimate_weight: float = 1.0
+    """What a negative residual's loss is multiplied by: of a run that the law puts too high."""
     scale: np.ndarray | float = 1.0
     """What residuals are multiplied by before the loss: the reciprocal of each run's relative noise."""
     whitening: tuple[np.ndarray, np.ndarray] | None = None
@@ -78,7 +80,8 @@ class FitProblem:
     @property
     def projected(self) -> bool:
         """Least squares in the amplitudes: they are solved for exactly, by variable projection."""
-        return self.space == "raw" and self.delta >= LEAST_SQUARES and bool(self.law.linear)
+        least_squares = self.delta >= LEAST_SQUARES and self.overestimate_weight == 1
+        return self.space == "raw" and least_squares and bool(self.law.linear)
 
 
 @dataclass(frozen=True)
@@ -112,10 +115,15 @@ class Solutions:
         return int(np.nanargmin(self.objective_S))
 
 
-def huber(residual: jax.Array, delta: jax.Array) -> jax.Array:
-    """r^2/2 within delta, delta (|r| - delta/2) beyond (Huber 1964): as in Hoffmann et al. (2022), D.3."""
+def huber(residual: jax.Array, delta: jax.Array, overestimate_weight: float | jax.Array = 1.0) -> jax.Array:
+    """r^2/2 within delta, delta (|r| - delta/2) beyond (Huber 1964): as in Hoffmann et al. (2022), D.3.
+
+    Times the weight where r < 0. Without a delta that is the loss of expectiles (Newey and Powell 1987,
+    Econometrica 55), with one near zero that of quantiles (Koenker and Bassett 1978, Econometrica 46).
+    """
     size = jnp.abs(residual)
-    return jnp.where(size <= delta, 0.5 * residual**2, delta * (size - 0.5 * delta))
+    plain = jnp.where(size <= delta, 0.5 * residual**2, delta * (size - 0.5 * delta))
+    return jnp.where(residual < 0, overestimate_weight, 1.0) * plain
 
 
 class _Shared(NamedTuple):
@@ -127,6 +135,7 @@ class _Shared(NamedTuple):
     scale_R: Array
     whitening: tuple[Array, Array] | None
     deltas: Array
+    overestimate_weight: float
 
 
 def solve(
@@ -166,7 +175,8 @@ def solve(
         # Padded rows belong to a trunk of their own, number R, and no part of its sum is taken off them.
         trunk_R, part_R = problem.whitening
         whitening = np.pad(trunk_R, (0, rows), constant_values=R), np.pad(part_R, (0, rows))
-    shared = _Shared(inputs, problem.centre, problem.space == "raw", scale_R, whitening, deltas)
+    raw, weight = problem.space == "raw", problem.overestimate_weight
+    shared = _Shared(inputs, problem.centre, raw, scale_R, whitening, deltas, weight)
     program = functools.partial(_solve_chunk, problem.law, projected, shared)
     problems = [np.full(S, first), theta_SxP, loss_SxR, weight_SxR, *pulls]
     found = _in_chunks(functools.partial(program, FIRST_PASS), problems, np.arange(S))
@@ -215,20 +225,21 @@ def _by_newton(law, shared: _Shared, limit, first, theta, loss_R, weight_R, dire
         return gap_R - part_R * jax.ops.segment_sum(gap_R, trunk_R, len(gap_R) + 1)[trunk_R]
 
     def data(x, delta):
-        return jnp.sum(weight_R * huber(residual(x), delta))
+        return jnp.sum(weight_R * huber(residual(x), delta, shared.overestimate_weight))
 
     def objective(x, delta):
         return data(x, delta) + 0.5 * stiffness * (jnp.dot(direction, x) - target) ** 2
 
     def line(x, move, delta, top, here):
         # Residuals to first order along the move: r + t q. Their Huber objective's slope in t follows; the
-        # derivative of Huber's loss is the residual, clipped to delta.
+        # derivative of Huber's loss is the residual, clipped to delta and weighed by its sign.
         r_R, q_R = jax.jvp(residual, (x,), (move,))
         away, along = jnp.dot(direction, x) - target, jnp.dot(direction, move)
 
         def slope(t):
-            bend = stiffness * (away + t * along) * along
-            return jnp.sum(weight_R * q_R * jnp.clip(r_R + t * q_R, -delta, delta)) + bend
+            bend, left_R = stiffness * (away + t * along) * along, r_R + t * q_R
+            sided_R = jnp.where(left_R < 0, shared.overestimate_weight, 1.0)
+            return jnp.sum(weight_R * sided_R * q_R * jnp.clip(left_R, -delta, delta)) + bend
 
         return _least_along(slope, top, here)
 

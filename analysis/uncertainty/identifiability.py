@@ -13,7 +13,12 @@ from scipy.special import fdtri
 
 from isoflop.analysis.laws.evaluate import float64_on_cpu, vectorized
 from isoflop.analysis.solver.certificate import NEGLIGIBLE_RESIDUAL, same_optimum
-from isoflop.analysis.solver.linearize import jacobian, residuals
+from isoflop.analysis.solver.linearize import (
+    influence,
+    jacobian,
+    overestimate_weights,
+    residuals,
+)
 from isoflop.analysis.solver.solver import LEAST_SQUARES, FitProblem, Pull, Solutions, bounds_of, solve
 
 WIDEST_FACTOR = 3.0
@@ -95,13 +100,14 @@ def threshold(problem: FitProblem, loss_R: np.ndarray, params_P: np.ndarray, lev
     residual_R = residuals(problem, params_P, loss_R)
     freedom = max(len(loss_R) - len(params_P), 1)
     quantile = float(fdtri(1, freedom, level))
-    slope_R = np.clip(residual_R, -problem.delta, problem.delta)
+    slope_R = influence(problem, residual_R)
     # 1.4826: the median absolute deviation of a normal distribution is its standard deviation over this.
     spread = 1.4826 * float(np.median(np.abs(residual_R)))
     window = max(min(problem.delta, LEAST_SQUARES), 0.5 * spread)
     # The mean of psi' is the share of residuals within delta. Where next to none are, it is estimated as a
     # density: the share within a wider window, times delta over that window.
-    curvature = float((np.abs(residual_R) <= window).mean()) * min(1.0, problem.delta / window)
+    near_R = (np.abs(residual_R) <= window) * overestimate_weights(problem, residual_R)
+    curvature = float(near_R.mean()) * min(1.0, problem.delta / window)
     curvature = max(curvature, 1.0 / len(residual_R))
     return 0.5 * quantile * float((slope_R**2).sum() / freedom) / curvature + _negligible(loss_R)
 

@@ -11,6 +11,7 @@ from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.result import LawFit, Profiles, optimal_size
 from isoflop.analysis.run_table import RunTable
+from isoflop.analysis.solver.linearize import middle_of_runs
 from isoflop.analysis.solver.solver import FitProblem, Solutions, solve
 from isoflop.analysis.uncertainty.profiles import Quantity, constrained_rises, profiles
 from isoflop.analysis.uncertainty.resampling import Resamples, resample
@@ -70,7 +71,7 @@ def simulated_fits(
 ) -> tuple[Resamples, Solutions]:
     """`count` tables drawn from the best solution with the noise of its residuals, and the fit of each."""
     params_P, theta_P = truth.params_SxP[truth.best], truth.theta_SxP[truth.best]
-    predicted_R = evaluate(problem.law, params_P, *problem.inputs)
+    predicted_R = middle_of_runs(problem, params_P, table.loss_R)
     rng = np.random.default_rng(seed)
     drawn = resample(table, predicted_R, len(params_P), count, rng, "residuals")
     theta_SxP = np.repeat(theta_P[None], count, axis=0)

@@ -27,6 +27,9 @@ def fit_lines(fitted: LawFit) -> Iterator[str | Text]:
     yield from _values(fitted.exponent_estimates)
     if intervals := fitted.intervals:
         yield f"  intervals   {intervals.level:.0%}, {intervals.method}, B = {intervals.B}"
+    if fitted.objective and fitted.objective.overestimate_weight != 1:
+        weight = brief(fitted.objective.overestimate_weight)
+        yield from _entry("objective", f"the runs' lower envelope: runs below the law weigh {weight} times")
     yield from _budgets(fitted)
     if fitted.certificate:
         yield from _certificate(fitted.certificate)

@@ -35,8 +35,9 @@ def objective(d: FitProblem, theta: np.ndarray, loss_R: np.ndarray) -> float:
     with float64_on_cpu():
         params = np.asarray(d.law.decode(theta, n0, d0))
     predicted_R = evaluate(d.law, params, d.N_R, d.D_R)
-    size = np.abs(np.log(loss_R / predicted_R) if d.space == "log" else loss_R - predicted_R)
-    return float(np.where(size <= d.delta, size**2 / 2, d.delta * (size - d.delta / 2)).sum())
+    residual = np.log(loss_R / predicted_R) if d.space == "log" else loss_R - predicted_R
+    size, weight = np.abs(residual), np.where(residual < 0, d.overestimate_weight, 1.0)
+    return float((weight * np.where(size <= d.delta, size**2 / 2, d.delta * (size - d.delta / 2))).sum())
 
 
 def test_huber_joins_smoothly() -> None:
@@ -46,9 +47,11 @@ def test_huber_joins_smoothly() -> None:
         assert float(huber(jnp.asarray(0.3), jnp.asarray(0.1))) == pytest.approx(0.1 * (0.3 - 0.05))
 
 
+@pytest.mark.parametrize("weight", [1.0, 10.0])
 @pytest.mark.parametrize(("space", "delta"), [("log", 1e-3), ("log", LEAST_SQUARES), ("raw", 1e-2)])
-def test_the_optimum_is_one_by_finite_differences(space: str, delta: float) -> None:
+def test_the_optimum_is_one_by_finite_differences(space: str, delta: float, weight: float) -> None:
     d, loss_R = design(space=space, delta=delta)
+    d = dataclasses.replace(d, overestimate_weight=weight)
     end = solve(d, box_starts(d, loss_R, 16), loss_R[None], np.ones((1, len(loss_R))))
     best = int(np.argmin(end.objective_S))
     value = objective(d, end.theta_SxP[best], loss_R)
