@@ -37,6 +37,7 @@ def fit(
     *,
     columns: Columns = None,
     where: str | None = None,
+    metric: str | None = None,
     **named: Any,
 ) -> LawFit:
     """Fits a law to `runs`; by default approach 3 with the law `chinchilla`.
@@ -44,7 +45,7 @@ def fit(
     Args:
         runs: a `RunTable`, or what `load_runs` takes: a data frame, a file, a sweep's folder.
         options: a `FitOptions`.
-        columns, where: as in `load_runs`, for what is not loaded yet.
+        columns, where, metric: as in `load_runs`, for what is not loaded yet.
         named: fields of `FitOptions`, in place of those of `options`.
 
     With `holdout` the numbers are those of the runs below it, and `.holdout` scores the runs above.
@@ -57,7 +58,7 @@ def fit(
         UserError: the table cannot carry what is asked, or an option is wrong, in one line with the mend. A
             doubtful fit is no error: see its certificate, `identified` and `warnings`.
     """
-    table = as_table(runs, columns=columns, where=where)
+    table = as_table(runs, columns=columns, where=where, metric=metric)
     return fitting.fit(table, fit_options(options, named, "fit"))
 
 
@@ -68,6 +69,7 @@ def compete(
     *,
     columns: Columns = None,
     where: str | None = None,
+    metric: str | None = None,
     **named: Any,
 ) -> Competition:
     """Fits every law, or `laws`, below the holdout (the largest budget, unless `holdout` is given) and scores
@@ -78,7 +80,7 @@ def compete(
     >>> found.best
     'chinchilla'
     """
-    table = as_table(runs, columns=columns, where=where)
+    table = as_table(runs, columns=columns, where=where, metric=metric)
     return competition.compete(table, fit_options(options, named, "compete"), laws)
 
 
@@ -90,12 +92,13 @@ def check_coverage(
     *,
     columns: Columns = None,
     where: str | None = None,
+    metric: str | None = None,
     **named: Any,
 ) -> Coverage:
     """How often the intervals hold the truth, in tables simulated from the fit; arguments otherwise as for
     `fit`.
     """
-    table = as_table(runs, columns=columns, where=where)
+    table = as_table(runs, columns=columns, where=where, metric=metric)
     options = fit_options(options, named, "check_coverage")
     return coverage.check_coverage(table, options, simulations, progress)
 
@@ -155,6 +158,7 @@ def next_runs(
     *,
     columns: Columns = None,
     where: str | None = None,
+    metric: str | None = None,
     **named: Any,
 ) -> Proposal | IdentifyingRuns:
     """The runs to do next; see `isoflop.analysis.design.next_runs`.
@@ -169,7 +173,7 @@ def next_runs(
 
     The answer rests on the fit that `options` and `named` ask for, as `fit` takes them.
     """
-    table = as_table(runs, columns=columns, where=where)
+    table = as_table(runs, columns=columns, where=where, metric=metric)
     goal = choosing.goal_of(target, half_width, max_flops)
     return choosing.next_runs(table, goal, fit_options(options, named, "next_runs"))
 
@@ -182,12 +186,13 @@ def report(
     *,
     columns: Columns = None,
     where: str | None = None,
+    metric: str | None = None,
     **named: Any,
 ) -> Report:
     """Fits a table every way the page shows, draws the figures and writes the page.
 
     Args:
-        runs, columns, where, named: as for `fit`.
+        runs, columns, where, metric, named: as for `fit`.
         out: the folder to write `report.html`, `fit.json` and `figures/` to; by default the sweep's own
             folder, or `outputs/NAME` for the table NAME.csv.
         options: of the fit (approach 3); the other fits of the page follow them.
@@ -198,5 +203,5 @@ def report(
     """
     from isoflop.analysis.reporting import report as reporting  # drawing needs matplotlib
 
-    table = as_table(runs, columns=columns, where=where)
+    table = as_table(runs, columns=columns, where=where, metric=metric)
     return reporting.report(table, out, fit_options(options, named, "report"), laws)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from isoflop.analysis.columns.metrics import LOSS, Metric
 from isoflop.analysis.compute import PerToken
 from isoflop.base.json_values import FloatOrNaN
 
@@ -22,7 +23,10 @@ class Conventions:
     flops_meaning: str
     derived_column: str | None = None
     """The column that the table lacks and that follows from C = 6ND."""
+    metric: str = LOSS
+    """The column that is fitted."""
     loss: str
+    """What the fitted quantity is."""
     loss_unit: str | None = None
     """`nats per token` and the like; None where neither the source nor a column's name says so."""
     data: str | None = None
@@ -36,9 +40,20 @@ class Conventions:
         return self.loss_unit or "as given"
 
     @property
-    def nats(self) -> str:
+    def quantity(self) -> str:
+        """What is fitted, in a word: `loss`, or the metric in its place."""
+        return self.metric if self.metric == LOSS else Metric(self.metric).name
+
+    @property
+    def axis(self) -> str:
+        """The title of an axis of losses: `Loss (nats per token)`, or the metric in its place."""
+        return f"{'Loss' if self.metric == LOSS else self.quantity} ({self.unit})"
+
+    @property
+    def short_unit(self) -> str:
         """The unit after a difference of losses, with a space before it; empty where it is not known."""
-        return " nats" if self.unit.startswith("nats") else ""
+        base = self.unit.partition(" ")[0]
+        return f" {base}" if base in ("nats", "bits") else ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from isoflop.analysis.result import LawFit
 from isoflop.analysis.run_table import RunTable, load_runs
 from isoflop.base.errors import UserError
 
-READING = ("columns", "where")
+READING = ("columns", "where", "metric")
 """Keywords of `load_runs` that are no options of a fit."""
 
 

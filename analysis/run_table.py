@@ -13,6 +13,7 @@ import pandas as pd
 
 from isoflop.analysis.columns.aliases import Naming, combine
 from isoflop.analysis.columns.counting import count_rows, numbers
+from isoflop.analysis.columns.metrics import LOSS, with_metric
 from isoflop.analysis.conventions import Conventions
 from isoflop.analysis.provenance import content_hash
 from isoflop.analysis.sources import open_source
@@ -50,7 +51,7 @@ class RunTable(Displayed):
     """Runs that can be fitted, R of them, and what was left out.
 
     Arrays have one entry per usable run: `N_R` parameters and `C_R` training FLOPs under the conventions
-    asked for, `D_R` training tokens, `loss_R` held-out nats per token.
+    asked for, `D_R` training tokens, `loss_R` the held-out loss, nats per token, or another metric.
     """
 
     frame: pd.DataFrame
@@ -72,6 +73,8 @@ class RunTable(Displayed):
     """Hash of the source's content: of its file where it is one, else of its rows."""
     best_of_each: bool = False
     """Whether only the run of lowest loss at each N and D was kept."""
+    metric: str = LOSS
+    """The column that `loss_R` is of."""
 
     def summary(self) -> Summary:
         """How many runs, and what they range over."""
@@ -80,7 +83,7 @@ class RunTable(Displayed):
             ("N", self.N_R, stated.count_meaning),
             ("D", self.D_R, "tokens"),
             ("C", self.C_R, stated.flops_meaning),
-            ("loss", self.loss_R, stated.loss),
+            (stated.quantity, self.loss_R, stated.loss),
         )
         rows = [(name, brief(x_R.min()), brief(x_R.max()), meaning) for name, x_R, meaning in columns]
         notes = [
@@ -124,7 +127,15 @@ class RunTable(Displayed):
         if (count, flops) == (self.conventions.count, self.conventions.flops):
             return self
         return _table(
-            self.rows, count, flops, self.source, self.folder, self.naming, self.sha256, self.best_of_each
+            self.rows,
+            count,
+            flops,
+            self.source,
+            self.folder,
+            self.naming,
+            self.sha256,
+            self.best_of_each,
+            self.metric,
         )
 
 
@@ -136,6 +147,7 @@ def load_runs(
     count: str = "non_embedding",
     flops: str = "exact",
     best_of_each: bool = False,
+    metric: str = LOSS,
 ) -> RunTable:
     """Read a run table, or several that agree.
 
@@ -150,6 +162,7 @@ def load_runs(
             `n_params` is taken as given.
         flops: `exact`: the table's own `flops`; `6nd`: 6 N D.
         best_of_each: only the run of lowest loss at each N and D, of a search over learning rates.
+        metric: the column that is taken as the loss, in its own unit; of an accuracy the error, 1 less it.
 
     Raises:
         UserError: one line that names what is wrong and how to mend it.
@@ -158,7 +171,7 @@ def load_runs(
     if not items:
         raise UserError("no table named: give a file or a sweep's folder")
     chosen = parse_columns(columns) if isinstance(columns, str) else columns
-    sources = [open_source(item, chosen) for item in items]
+    sources = [open_source(item, chosen, takes_loss=metric == LOSS) for item in items]
     names = [each.name for each in sources]
     frame, notes = pool([each.frame for each in sources], names, [each.naming.own for each in sources])
     naming = combine(each.naming for each in sources)
@@ -166,10 +179,11 @@ def load_runs(
         rows = len(frame)
         frame = select(frame, where, ", ".join(names), naming.own)
         notes += (f"{len(frame)} of {rows} rows have {where}",)
+    frame = with_metric(frame, metric, ", ".join(names), naming.own)
     naming = dataclasses.replace(naming, notes=notes + naming.notes)
     folder = sources[0].folder if len(sources) == 1 else None
     sha256 = content_hash([each.sha256 for each in sources])
-    return _table(frame, count, flops, ", ".join(names), folder, naming, sha256, best_of_each)
+    return _table(frame, count, flops, ", ".join(names), folder, naming, sha256, best_of_each, metric)
 
 
 def table_of(frame: pd.DataFrame, *, count: str = "non_embedding", flops: str = "exact") -> RunTable:
@@ -196,6 +210,7 @@ def _table(
     naming: Naming,
     sha256: str | None,
     best_of_each: bool,
+    metric: str,
 ) -> RunTable:
     keep, excluded, unknown = _finished(frame)
     finished = frame.loc[keep]
@@ -205,7 +220,7 @@ def _table(
             f"{source} has no finished run among {len(frame)} rows; their status: {words}. If one of these "
             "words means finished, choose it with --where status=WORD"
         )
-    counted = count_rows(finished, count, flops, source, naming)
+    counted = count_rows(finished, count, flops, source, naming, metric)
     if "budget" in finished.columns:
         finished = finished.assign(budget=numbers(finished, "budget", source, naming, may_be_empty=True))
     warnings = (*naming.notes, *unknown, *counted.warnings, *cautions(finished, counted.D_R))
@@ -227,6 +242,7 @@ def _table(
         naming=naming,
         sha256=sha256,
         best_of_each=best_of_each,
+        metric=metric,
     )
     return _by_run(_best(table) if best_of_each else table)
 

@@ -1,6 +1,6 @@
 """How fits did on runs that they had not seen: one fit's holdout, and a competition of laws.
 
-Losses and errors are in nats per token; an error is measured less predicted.
+Losses and errors are in nats per token, or in another metric's unit; an error is measured less predicted.
 """
 
 from __future__ import annotations
@@ -147,6 +147,8 @@ class Competition(Displayed, Serializable):
     rows: tuple[Contender, ...]
     left_out: dict[str, str]
     """Laws that could not be fitted or scored, and why."""
+    unit: str = "nats per token"
+    """Of the losses and errors."""
 
     def to_frame(self) -> pd.DataFrame:
         """A row a contender, by the names of `Contender`."""
@@ -155,7 +157,7 @@ class Competition(Displayed, Serializable):
         return pd.DataFrame(self.to_json()["rows"]).set_index("name")
 
     def summary(self) -> Summary:
-        """The contenders' errors in nats."""
+        """The contenders' errors."""
         rows = [
             (
                 r.name,
@@ -167,7 +169,7 @@ class Competition(Displayed, Serializable):
         ]
         title = (
             f"Competition: fitted to {self.n_fit} runs below {brief(self.c_min)} FLOPs, scored on the "
-            f"{self.n_held_out} above; nats, measured less predicted"
+            f"{self.n_held_out} above; errors ({self.unit}) are measured less predicted"
         )
         notes = (f"*: worse than {self.best} beyond chance", *self.left_out.values())
         return Summary(title, ("", "|error|", "bias", f"over {self.best}"), rows, notes)

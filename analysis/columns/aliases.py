@@ -108,12 +108,12 @@ class Naming:
 
 
 def name_columns(
-    frame: pd.DataFrame, columns: Mapping[str, str] | None, where: str
+    frame: pd.DataFrame, columns: Mapping[str, str] | None, where: str, takes_loss: bool = True
 ) -> tuple[pd.DataFrame, Naming]:
     """The table with the run table's column names, and how they came about.
 
     `columns` (`{new: old}`) is done first; what is still absent is read from the one column whose name is a
-    usual one. That column stays in the table beside its copy.
+    usual one. That column stays in the table beside its copy. `takes_loss`: whether a loss is wanted.
 
     Raises `UserError` where several could be meant.
     """
@@ -127,6 +127,8 @@ def name_columns(
     usual: list[str] = []
     for new in ALIASES:
         if new in frame.columns or (new == "n_params" and has_counts(frame)):
+            continue
+        if new == "loss" and not takes_loss:
             continue
         if (old := _only(frame, new, where)) is not None:
             found[new] = (old, read_name(old, new))

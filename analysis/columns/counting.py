@@ -4,6 +4,7 @@ fit.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from isoflop.analysis.columns.aliases import Naming, has_counts
+from isoflop.analysis.columns.metrics import LOSS, Metric
 from isoflop.analysis.columns.proposals import proposal
 from isoflop.analysis.conventions import Conventions
 from isoflop.analysis.tables.cells import as_floats, listed, one_line
@@ -39,8 +41,10 @@ class Counted:
     warnings: tuple[str, ...]
 
 
-def count_rows(frame: pd.DataFrame, count: str, flops: str, where: str, naming: Naming) -> Counted:
-    """N, D, C and loss under the conventions `count` and `flops`.
+def count_rows(
+    frame: pd.DataFrame, count: str, flops: str, where: str, naming: Naming, metric: str = LOSS
+) -> Counted:
+    """N, D, C and loss under the conventions `count` and `flops`; the loss is the column `metric`'s.
 
     Raises `UserError` for an unknown convention, one that the table lacks, absent columns and bad values.
     """
@@ -52,6 +56,8 @@ def count_rows(frame: pd.DataFrame, count: str, flops: str, where: str, naming: 
     if own not in frame.columns and (count != "non_embedding" or has_counts(frame)):
         _refuse_count(frame, count, where)
     _need(frame, own, where, naming)
+    if metric != LOSS:
+        naming = dataclasses.replace(naming, columns=naming.columns | {"loss": metric})
     loss_R = numbers(frame, "loss", where, naming)
     N_R, D_R, C_R, derived = _complete(frame, own, where, naming)
     warnings = []
@@ -61,7 +67,7 @@ def count_rows(frame: pd.DataFrame, count: str, flops: str, where: str, naming: 
     if as_given and derived != "n_params":
         warnings.append("the table has one parameter count, n_params: it is taken as given")
     own_flops = "flops" in frame.columns and derived != "flops"
-    warnings += doubts(frame, N_R, D_R, C_R, loss_R)
+    warnings += doubts(frame, N_R, D_R, C_R, loss_R, metric)
     count_meaning, flops_meaning = COUNTS[count], FLOPS["6nd"]
     if as_given:
         count_meaning = _meaning(naming, "n_params", "count_meaning", "n_params as the table gives it")
@@ -69,7 +75,7 @@ def count_rows(frame: pd.DataFrame, count: str, flops: str, where: str, naming: 
         flops_meaning = _meaning(naming, "flops", "flops_meaning", FLOPS["exact"])
     else:
         C_R = _follows(6.0, N_R, D_R, np.ones_like(D_R), where)
-    loss, unit = _loss_meaning(naming, frame)
+    loss, unit = _loss_meaning(naming, frame, metric)
     conventions = Conventions(
         count=count,
         count_meaning=count_meaning,
@@ -77,6 +83,7 @@ def count_rows(frame: pd.DataFrame, count: str, flops: str, where: str, naming: 
         flops=flops,
         flops_meaning=flops_meaning,
         derived_column=derived,
+        metric=metric,
         loss=loss,
         loss_unit=unit,
         data=naming.meanings.get("data"),
@@ -92,8 +99,11 @@ def _meaning(naming: Naming, column: str, meaning: str, usual: str) -> str:
     return naming.meanings.get(meaning, usual)
 
 
-def _loss_meaning(naming: Naming, frame: pd.DataFrame) -> tuple[str, str | None]:
+def _loss_meaning(naming: Naming, frame: pd.DataFrame, metric: str) -> tuple[str, str | None]:
     """What the loss is, and its unit: None where neither the source nor a column's name says so."""
+    is_own = set(OWN) <= set(frame.columns)
+    if metric != LOSS:
+        return Metric(metric).meaning(is_own), Metric(metric).unit(is_own)
     if "loss" in naming.columns:
         column = f"its column {one_line(naming.columns['loss'], 60)!r}"
         if naming.loss_unit:
@@ -102,7 +112,7 @@ def _loss_meaning(naming: Naming, frame: pd.DataFrame) -> tuple[str, str | None]
     if "loss" in naming.meanings:
         said = re.search(r"nats per \w+", naming.meanings["loss"])
         return naming.meanings["loss"], said[0] if said else None
-    if set(OWN) <= set(frame.columns):
+    if is_own:
         return "held-out cross-entropy, nats per token", "nats per token"
     return "the loss as the table gives it", None
 
@@ -186,7 +196,7 @@ def _complaint(frame: pd.DataFrame, name: str, values: np.ndarray, bad: np.ndarr
     place = naming.place(int(frame.index[bad[0]]))
     mend = "mend the row, or mark it with a status other than finished"
     if cells.iloc[bad].isna().all():
-        mend = f"fill it in, or leave such rows out with --where '{name}!='"
+        mend = f"fill it in, or leave such rows out with --where '{own if own in frame.columns else name}!='"
     elif name == "loss" and np.all(values < 0):
         mend = "a log-likelihood is minus the loss: turn its sign"
     return f"{naming.column(name)} is {shown} in {place}{more}: it must be a positive number; {mend}"

@@ -245,4 +245,5 @@ def _ranked(setting: _Setting, c_min: float, scored: list[_Scored], left_out: di
         resampling=blocks_of(setting.held).description,
         rows=tuple(rows),
         left_out=left_out,
+        unit=setting.below.conventions.unit,
     )

@@ -62,7 +62,7 @@ class HeldOutBudget(FigureData):
 
     @property
     def _scored(self) -> str:
-        said = f"mean absolute error {self.holdout.mean_abs_error:.4f}{self.conventions.nats}"
+        said = f"mean absolute error {self.holdout.mean_abs_error:.4f}{self.conventions.short_unit}"
         if self.holdout.coverage is None:
             return said
         inside = round(self.holdout.coverage * self.holdout.n_held_out)
@@ -119,5 +119,5 @@ class HeldOutBudget(FigureData):
                 words = [f"{name}\nN = {short(N)}, loss {loss:.4f}"]
                 hover += marks(ax, N, loss, words, name, colour, "D", 7, hollow)
         log_axis(ax, "x", float(self.N_K[0]), float(self.N_K[-1]), "Parameters N")
-        ax.set_ylabel(f"Loss ({self.conventions.unit})")
+        ax.set_ylabel(self.conventions.axis)
         return hover

@@ -78,7 +78,7 @@ class IsoflopCurves(FigureData):
     curves: tuple[Curve, ...]
     kind: str
     count_meaning: str
-    loss_unit: str
+    loss_axis: str
 
     @classmethod
     def of(cls, table: RunTable, parabolas: LawFit | None) -> IsoflopCurves | None:
@@ -95,7 +95,7 @@ class IsoflopCurves(FigureData):
             words = run_words(table, series.rows)
             curves.append(Curve(budget, series.colour, N_R, loss_R, N_M, loss_M, words))
         conventions = table.conventions
-        return cls(tuple(curves), kind, conventions.count_meaning, conventions.unit)
+        return cls(tuple(curves), kind, conventions.count_meaning, conventions.axis)
 
     @property
     def caption(self) -> str:
@@ -122,7 +122,7 @@ class IsoflopCurves(FigureData):
             )
             for curve in self.curves
         ]
-        return f"Loss ({self.loss_unit}) against parameters. {'; '.join(said)}."
+        return f"{self.loss_axis} against parameters. {'; '.join(said)}."
 
     def draw(self, axes: Sequence[Axes]) -> Hover:
         (ax,) = axes
@@ -133,10 +133,10 @@ class IsoflopCurves(FigureData):
         low, high, logarithmic = self._loss_limits()
         log_axis(ax, "x", *spread(np.concatenate([curve.N_R for curve in self.curves])), "Parameters N")
         if logarithmic:
-            log_axis(ax, "y", low, high, f"Loss ({self.loss_unit})", "{:g}".format)
+            log_axis(ax, "y", low, high, self.loss_axis, "{:g}".format)
         else:
             ax.set_ylim(low, high)
-            ax.set_ylabel(f"Loss ({self.loss_unit})")
+            ax.set_ylabel(self.loss_axis)
         return hover
 
     def _draw_curve(self, ax: Axes, curve: Curve) -> Hover:

@@ -43,7 +43,7 @@ class Residuals(FigureData):
         notes, seeds = self.fit.conventions, ""
         if notes.seed_sd_nats is not None:
             seeds = (
-                f"; seeds alone differ by {notes.seed_sd_nats:.4f}{notes.nats} (pooled over "
+                f"; seeds alone differ by {notes.seed_sd_nats:.4f}{notes.short_unit} (pooled over "
                 f"{notes.seed_groups} repeated cells)"
             )
         return (

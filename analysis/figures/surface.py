@@ -53,7 +53,7 @@ class Surface(FigureData):
 
     @property
     def caption(self) -> str:
-        found = self.frontier_2xK.size > 0
+        found, notes = self.frontier_2xK.size > 0, self.table.conventions
         frontier = " Red: the efficient frontier, the lowest loss at each compute." if found else ""
         colours, equal = (
             (" in their budget's colour", " Dotted grey: lines of equal compute.")
@@ -61,7 +61,7 @@ class Surface(FigureData):
             else ("", "")
         )
         return (
-            f"Contours of the fitted loss ({self.table.conventions.unit}) over size and data, runs as "
+            f"Contours of the fitted {notes.quantity} ({notes.unit}) over size and data, runs as "
             f"dots{colours}.{frontier}{equal}"
         )
 

@@ -49,8 +49,8 @@ class Lifetime:
 
 @dataclass(frozen=True, repr=False)
 class Prediction(Displayed, Serializable):
-    """The best N (parameters) and D (tokens) at a training budget (FLOPs), and the loss there (nats per
-    token).
+    """The best N (parameters) and D (tokens) at a training budget (FLOPs), and the loss there, in the unit of
+    its `conventions`.
     """
 
     flops: float
@@ -86,7 +86,7 @@ class Prediction(Displayed, Serializable):
         rows = [
             ("N_opt", brief(self.n_opt), interval(self.n_interval)),
             ("D_opt", brief(self.d_opt), interval(self.d_interval)),
-            ("loss", brief(self.loss), interval(self.loss_interval)),
+            (self.conventions.quantity, brief(self.loss), interval(self.loss_interval)),
         ]
         level = f"{self.level:.0%} interval" if self.level else ""
         beyond = brief(self.extrapolation)

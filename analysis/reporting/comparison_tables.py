@@ -130,8 +130,8 @@ def minima_table(data: ReportData) -> TextTable:
     caption = (
         f"Approach 2: minima of {CURVE_NAMES[data.options.curve]}. Centring: where the parabola's vertex "
         "lies among the sizes, 0 in the middle, ±1 at the ends. Width: largest over smallest size. "
-        f"Half-width: the factor on N that costs 0.01{data.table.conventions.nats}. Bias: what the same "
-        f"curve makes of the fitted surface without noise.{note}"
+        f"Half-width: the factor on N that costs 0.01{data.table.conventions.short_unit}. Bias: what the "
+        f"same curve makes of the fitted surface without noise.{note}"
     )
     return TextTable("IsoFLOP minima", caption, headers, tuple(map(_minimum, budgets)))
 

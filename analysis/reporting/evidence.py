@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import binom
 
+from isoflop.analysis.columns.metrics import LOSS
 from isoflop.analysis.reporting.rounds import Rounds, rounds_of
 from isoflop.base.formatting import between, joined, number, power, short
 
@@ -74,7 +75,7 @@ def held_out(data: ReportData) -> HeldOut | None:
         level=data.options.level,
         mean=float(errors.mean()),
         worst=float(errors.max()),
-        unit=data.table.conventions.nats,
+        unit=data.table.conventions.short_unit,
     )
 
 
@@ -156,7 +157,7 @@ def misfit(fit: LawFit) -> str:
 def floor(data: ReportData) -> str:
     """The least loss that the data allow, where it is known, beside what the fit takes it to be."""
     known = (data.sweep.summary.get("dataset") or {}).get("floor")
-    if known is None or "E" not in data.fit.params:
+    if known is None or "E" not in data.fit.params or data.fit.conventions.metric != LOSS:
         return ""
     return (
         f"No predictor can do better on this source than {number(known, 4)} nats per token; the fit's E is "
@@ -172,6 +173,7 @@ def next_run_lines(fit: LawFit) -> list[str]:
         if "n_tokens_unique" in run:
             words += f", {short(run['n_tokens_unique'])} of them distinct"
         gap = run["separates"]
-        why = "" if math.isnan(gap) else f": parameters that now fit as well differ by {gap:.3f} nats there"
+        unit = fit.conventions.short_unit
+        why = "" if math.isnan(gap) else f": parameters that now fit as well differ by {gap:.3f}{unit} there"
         lines.append(f"{words} ({power(run['flops'])} FLOPs){why}")
     return lines

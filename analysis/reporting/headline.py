@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from isoflop.analysis.columns.metrics import LOSS
 from isoflop.analysis.reporting.evidence import doubts, estimate_words, held_out
 from isoflop.analysis.reporting.rounds import rounds_of
 from isoflop.base.formatting import NONE, between, joined, number, power, short, upper
@@ -64,12 +65,14 @@ def subtitle(data: ReportData) -> str:
     """What it rests on."""
     low, high = data.fit.conventions.flops_range
     budgets = f" at {len(data.groups)} budget{'s' if len(data.groups) > 1 else ''}" if data.groups else ""
+    notes = data.fit.conventions
+    metric = "" if notes.metric == LOSS else f" What is called loss here is {notes.quantity}, {notes.unit}."
     spans = "" if data.fit.intervals is None else f" In brackets: {data.fit.intervals.level:.0%} intervals."
     compute = power(low) if power(low) == power(high) else f"{power(low)} to {power(high)}"
     return (
         f"{data.fit.n_runs} runs{budgets}, {compute} training FLOPs, "
         f"{short(data.table.N_R.min())} to {short(data.table.N_R.max())} parameters, "
-        f"{short(data.table.D_R.min())} to {short(data.table.D_R.max())} tokens.{spans}"
+        f"{short(data.table.D_R.min())} to {short(data.table.D_R.max())} tokens.{metric}{spans}"
     )
 
 
@@ -139,5 +142,6 @@ def _irreducible(data: ReportData) -> Card | None:
     if found is None:
         return None
     doubt = "; not identified" if found.identified is False else ""
-    value = f"{number(found.value)}{data.table.conventions.nats}"
-    return Card("Irreducible loss E", value, f"{_interval(data.fit, found.interval)}{doubt}")
+    notes = data.table.conventions
+    value = f"{number(found.value)}{notes.short_unit}"
+    return Card(f"Irreducible {notes.quantity} E", value, f"{_interval(data.fit, found.interval)}{doubt}")

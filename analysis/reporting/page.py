@@ -169,7 +169,7 @@ def _conventions(data: ReportData) -> dict[str, str]:
         "FLOPs per token": rule,
         "Exponents": notes.exponents or NONE,
         "Loss": notes.loss,
-        "Seed noise": NONE if noise is None else f"{noise.nats:.4f}{notes.nats}: {noise.description}",
+        "Seed noise": NONE if noise is None else f"{noise.nats:.4f}{notes.short_unit}: {noise.description}",
         "Residual spread": f"{notes.residual_log_sd:.2%} of the loss",
         "Predictive intervals": notes.predictive_noise,
         "Source": data.table.source,

@@ -162,7 +162,7 @@ FIGURES: dict[str, Callable[[ReportData], FigureData | None]] = {
     "residuals": lambda data: Residuals.of(data.table, data.fit),
     "curves": lambda data: TrainingCurves.of(data.table, data.sweep.curves),
     "tuning": lambda data: Tuning.of(data.sweep.tuning, data.sweep.summary.get("learning_rate")),
-    "competition": lambda data: HeldOutErrors.of(data.competition, data.table.conventions.nats),
+    "competition": lambda data: HeldOutErrors.of(data.competition, data.table.conventions.short_unit),
     "profiles": lambda data: ObjectiveProfiles.of(data.profiles, data.fit),
 }
 """By file name: what each figure takes."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from isoflop.analysis.columns.metrics import LOSS, with_metric
 from isoflop.analysis.run_table import RunTable
 from isoflop.analysis.tables.reading import read_table
 from isoflop.base.errors import UserError
@@ -37,7 +38,7 @@ def read_sweep(table: RunTable) -> SweepFolder:
     return SweepFolder(
         title=about.get("title") or (about.get("config") or {}).get("title") or about.get("name"),
         tuning=_table(folder / "tuning.csv"),
-        checks=_table(folder / "checks.csv"),
+        checks=_table(folder / "checks.csv", table.metric),
         summary=_json(folder / "summary.json"),
         curves=_curves(table, folder / "cells"),
     )
@@ -53,13 +54,14 @@ def _json(path: Path) -> dict[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
-def _table(path: Path) -> pd.DataFrame | None:
-    """Finished rows with a loss, or None where there is no such file or row."""
+def _table(path: Path, metric: str = LOSS) -> pd.DataFrame | None:
+    """Finished rows with a loss, or the metric in its place; None where there is no such file or row."""
     if not path.is_file() or path.stat().st_size == 0:
         return None
     frame = read_table(path)
-    if "loss" not in frame.columns:
+    if not {"loss", metric} <= set(frame.columns):
         return None
+    frame = with_metric(frame, metric, str(path), list(frame.columns))
     keep = frame["loss"].notna()
     if "status" in frame.columns:
         keep &= frame["status"] == "finished"

@@ -31,34 +31,40 @@ class Source:
     folder: Path | None = None
 
 
-def open_source(item: str | Path | pd.DataFrame, columns: Mapping[str, str] | None = None) -> Source:
+def open_source(
+    item: str | Path | pd.DataFrame, columns: Mapping[str, str] | None = None, takes_loss: bool = True
+) -> Source:
     """The table that `item` names, its columns renamed by `columns` (`{new: old}`) and by their usual names.
+
+    `takes_loss`: whether one is to be read as the loss.
 
     Raises `UserError` for what can't be had, can't be read, or can't be understood.
     """
     if isinstance(item, pd.DataFrame):
-        frame, naming = _read(item, columns, "a data frame")
+        frame, naming = _read(item, columns, "a data frame", takes_loss)
         return Source("a data frame", frame.reset_index(drop=True), naming, hash_of_rows(item))
     name = str(item)
     if name.startswith("wandb:"):
         from isoflop.analysis.sources.wandb_runs import read_wandb, without_result
 
         rows = read_wandb(name.removeprefix("wandb:"))
-        frame, naming = _read(rows, columns, name)
+        frame, naming = _read(rows, columns, name, takes_loss)
         return Source(name, without_result(frame), naming, hash_of_rows(rows))
     if name.startswith("public:"):
         from isoflop.analysis.sources.public import read_public
 
         rows, meanings = read_public(name.removeprefix("public:"))
-        frame, naming = _read(rows, columns, name)
+        frame, naming = _read(rows, columns, name, takes_loss)
         return Source(name, frame, dataclasses.replace(naming, meanings=meanings), hash_of_rows(rows))
     path, folder = locate(item)
-    frame, naming = name_columns(read_table(path), columns, str(path))
+    frame, naming = name_columns(read_table(path), columns, str(path), takes_loss)
     naming = dataclasses.replace(naming, parts=(Part(name, frame.index, path),))
     return Source(name, frame, naming, hash_of_file(path), folder)
 
 
-def _read(rows: pd.DataFrame, columns: Mapping[str, str] | None, name: str) -> tuple[pd.DataFrame, Naming]:
+def _read(
+    rows: pd.DataFrame, columns: Mapping[str, str] | None, name: str, takes_loss: bool
+) -> tuple[pd.DataFrame, Naming]:
     """Rows of no file under the run table's names; messages place them by the frame's own index."""
-    frame, naming = name_columns(tidy(rows, name), columns, name)
+    frame, naming = name_columns(tidy(rows, name), columns, name, takes_loss)
     return frame, dataclasses.replace(naming, parts=(Part(name, frame.index, labels=rows.index),))

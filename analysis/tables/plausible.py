@@ -31,9 +31,18 @@ def doubts(
     D_R: np.ndarray,
     C_R: np.ndarray,
     loss_R: np.ndarray,
+    metric: str,
 ) -> list[str]:
-    """What the magnitudes say against the table, R runs: parameters, tokens, FLOPs, nats; a line each."""
-    return [*_counts(N_R, D_R, C_R), *_swap(N_R, D_R), *_loss(C_R, loss_R), *_untrained(frame, loss_R)]
+    """What the magnitudes say against the table, R runs: parameters, tokens, FLOPs, nats; a line each.
+
+    `metric`: the column that is fitted; of others than the loss only the direction is judged.
+    """
+    found = [*_counts(N_R, D_R, C_R), *_swap(N_R, D_R)]
+    if metric == "loss":
+        return [*found, *_loss(C_R, loss_R), *_untrained(frame, loss_R)]
+    if _rises(C_R, loss_R):
+        found.append(f"{metric} rises with compute: a law is of what falls, as a loss or an error does")
+    return found
 
 
 def _counts(N_R: np.ndarray, D_R: np.ndarray, C_R: np.ndarray) -> list[str]:

@@ -40,7 +40,7 @@ def fit_lines(fitted: LawFit) -> Iterator[str | Text]:
     if fitted.noise:
         yield from _entry("noise", fitted.noise.description)
     yield from _coverage(fitted.coverage)
-    yield from holdout_lines(fitted.holdout)
+    yield from holdout_lines(fitted.holdout, fitted.conventions.short_unit)
     yield from competition_lines(fitted.competition)
     yield from _next_runs(fitted)
     for key, meaning in (("N counts", "count_meaning"), ("C counts", "flops_meaning"), ("loss", "loss")):
@@ -77,8 +77,9 @@ def _budgets(fitted: LawFit) -> Iterator[str]:
             f"{shape[0]:>6} {shape[1]:>5} {shape[2]:>6}"
         ).rstrip()
     if fitted.approach == 2:
+        unit = fitted.conventions.short_unit
         yield from _entry("centre", "the curve's, among the sizes: -1 the smallest, 1 the largest")
-        yield from _entry("range", "the factor of N within which the loss rises by 0.01 nats")
+        yield from _entry("range", f"the factor of N within which the loss rises by 0.01{unit}")
         yield from _entry("bias", "what the curve makes of the fitted surface's minimum, in N")
         yield from _entry("curve", fitted.conventions.curve or "parabola")
 
@@ -104,7 +105,8 @@ def _coverage(coverage: Coverage | None) -> Iterator[str]:
 def _next_runs(fitted: LawFit) -> Iterator[str]:
     for run in fitted.next_runs:
         gap = run["separates"]
-        why = "" if math.isnan(gap) else f": rival parameters differ by {brief(gap)} nats there"
+        unit = fitted.conventions.short_unit
+        why = "" if math.isnan(gap) else f": rival parameters differ by {brief(gap)}{unit} there"
         unique = f" ({brief(run['n_tokens_unique'])} distinct)" if "n_tokens_unique" in run else ""
         yield from _entry("run next", f"N {brief(run['n_params'])}, D {brief(run['n_tokens'])}{unique}{why}")
 
@@ -127,7 +129,8 @@ def competition_lines(competition: Competition | None) -> Iterator[str]:
             yield from textwrap.wrap(remarks, 80, initial_indent=" " * 6, subsequent_indent=" " * 6)
     leader = competition.best.replace("_", " ")
     notes = (
-        "nats, measured less predicted; minimum: of the least loss at the largest budget; excess: "
+        f"errors ({competition.unit}): measured less predicted; "
+        "minimum: of the least loss at the largest budget; excess: "
         f"of |error| over {leader}'s, with its range in {competition.level:.0%} of resamples of the "
         f"{competition.resampling} held out, the fits as they are; *: beyond chance"
     )
@@ -155,12 +158,12 @@ def _remarks(row: Contender) -> str:
     return "; ".join(remarks)
 
 
-def holdout_lines(holdout: Holdout | None) -> Iterator[str]:
-    """How the fit did on runs it had not seen."""
+def holdout_lines(holdout: Holdout | None, unit: str) -> Iterator[str]:
+    """How the fit did on runs it had not seen; `unit`: after a difference of losses."""
     if holdout is None:
         return
     error, bias = brief(holdout.mean_abs_error), brief(holdout.bias)
-    scored = f"; mean absolute error {error} nats, bias {bias}" if holdout.rows else ""
+    scored = f"; mean absolute error {error}{unit}, bias {bias}" if holdout.rows else ""
     runs = f"{holdout.n_held_out} runs from {brief(holdout.c_min)} FLOPs"
     yield from _entry("held out", f"{runs}{scored}")
     best = holdout.optimum
@@ -169,7 +172,7 @@ def holdout_lines(holdout: Holdout | None) -> Iterator[str]:
             "",
             f"minimum at {brief(best.flops)} FLOPs: loss {brief(best.loss_opt)}, predicted "
             f"{brief(best.loss_opt_predicted)} {interval(best.loss_opt_interval)}, "
-            f"error {best.error:+.4f} nats",
+            f"error {best.error:+.4f}{unit}",
         )
 
 

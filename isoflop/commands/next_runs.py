@@ -41,8 +41,8 @@ class NextRuns(TableOptions, ObjectiveOptions):
     """What to know better: a, b, n_opt@FLOPS or loss@FLOPS. Unless named: whatever the fit leaves open, and a
     where it leaves nothing open."""
     half_width: float | None = None
-    """Half of the 95% interval wanted; of n_opt a share of it, of a loss nats. By default .02, .02, .1,
-    .01."""
+    """Half of the 95% interval wanted; of n_opt a share of it, of a loss in the loss's unit. By default .02,
+    .02, .1, .01."""
     max_flops: float | None = None
     """What the runs may cost together; as much as the table's own did unless given."""
     as_json: JsonFlag = False
@@ -56,13 +56,15 @@ def run(argv: list[str]) -> int:
     found = analysis.next_runs(
         table, asked.target, asked.half_width, asked.max_flops, FitOptions.among(asked)
     )
-    shown = _identifying(found) if isinstance(found, analysis.IdentifyingRuns) else _narrowing(found)
+    unit = table.conventions.short_unit
+    is_open = isinstance(found, analysis.IdentifyingRuns)
+    shown = _identifying(found, unit) if is_open else _narrowing(found, unit)
     print_result(found, asked.as_json, shown)
     return 0
 
 
-def _identifying(found: IdentifyingRuns) -> Iterator[RenderableType]:
-    """The runs that would identify what the fit leaves open, in words."""
+def _identifying(found: IdentifyingRuns, unit: str) -> Iterator[RenderableType]:
+    """The runs that would identify what the fit leaves open, in words; `unit`: of the loss."""
     yield Text.assemble((", ".join(found.parameters), "bold"), " not identified")
     if not found.runs:
         yield "no run of the largest one's price would identify them"
@@ -70,14 +72,14 @@ def _identifying(found: IdentifyingRuns) -> Iterator[RenderableType]:
     yield "next, where parameters that now fit equally well disagree most (several seeds each):"
     table = _right_aligned("N", "tokens", "price", "they differ by")
     for run in found.runs:
-        gap = "" if math.isnan(run["separates"]) else f"{brief(run['separates'])} nats"
+        gap = "" if math.isnan(run["separates"]) else f"{brief(run['separates'])}{unit}"
         table.add_row(brief(run["n_params"]), brief(run["n_tokens"]), brief(run["flops"]), gap)
     yield table
 
 
-def _narrowing(found: Proposal) -> Iterator[RenderableType]:
+def _narrowing(found: Proposal, loss_unit: str) -> Iterator[RenderableType]:
     """The proposal in words, runs that differ in their seed alone in one row."""
-    unit = {"n_opt": "% of it", "loss": " nats"}.get(found.target.partition("@")[0], "")
+    unit = {"n_opt": "% of it", "loss": loss_unit}.get(found.target.partition("@")[0], "")
 
     def width(value: float) -> str:
         return f"{100 * value:.3g}{unit}" if unit.startswith("%") else f"{value:.3g}{unit}"

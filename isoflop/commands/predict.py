@@ -46,7 +46,7 @@ def _lines(answer: Prediction) -> Iterator[str]:
     yield f"  N_opt {brief(answer.n_opt)} {interval(answer.n_interval)}"
     yield f"  D_opt {brief(answer.d_opt)} {interval(answer.d_interval)}"
     unit = answer.conventions.loss_unit or "(in the table's unit)"
-    yield f"  loss  {brief(answer.loss)} {interval(answer.loss_interval)} {unit}"
+    yield f"  {answer.conventions.quantity:<5} {brief(answer.loss)} {interval(answer.loss_interval)} {unit}"
     if life := answer.lifetime:
         yield (
             f"  serving {brief(life.inference_tokens)} tokens: N {brief(life.n)}, D {brief(life.d)}, "

@@ -23,6 +23,9 @@ class TableOptions:
     """Rename columns: new=old,..."""
     where: str | None = None
     """Only rows of these values: column=value,... (or !=, <, <=, >, >=)"""
+    metric: str = "loss"
+    """The column that is fitted in the loss's place, in its own unit: bits_per_byte, loss_NAME, or accuracy
+    (of which the error, 1 - accuracy, is fitted)"""
     count: CountName = "non_embedding"
     """What N counts."""
     flops: FlopsName = "exact"

@@ -88,6 +88,6 @@ def test_the_sensitivity_table_says_how_far_the_choices_moved_the_answer() -> No
 
 def test_the_unit_of_the_loss_is_the_tables_own() -> None:
     by_bytes = dataclasses.replace(conventions((1e11, 1e12)), loss_unit="nats per byte")
-    assert (by_bytes.unit, by_bytes.nats) == ("nats per byte", " nats")
+    assert (by_bytes.unit, by_bytes.short_unit) == ("nats per byte", " nats")
     unknown = dataclasses.replace(by_bytes, loss_unit=None)
-    assert (unknown.unit, unknown.nats) == ("as given", "")
+    assert (unknown.unit, unknown.short_unit) == ("as given", "")

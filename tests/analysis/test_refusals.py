@@ -62,7 +62,7 @@ def broken(row: int = 3) -> pd.DataFrame:
 def test_rows_are_counted_as_an_editor_counts_them(tmp_path: Path) -> None:
     line = refusal(broken(), tmp_path / "runs.csv")
     assert "loss (the column 'val_loss') is nan in line 5" in line
-    assert "--where 'loss!='" in line
+    assert "--where 'val_loss!='" in line
     assert len(load_runs(tmp_path / "runs.csv", where="loss!=")) == 5
 
 

@@ -1,0 +1,90 @@
+"""The column that is fitted where it is not the loss: bits per byte, a loss on other text, an accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from isoflop.analysis.columns.aliases import NO_LOSS
+from isoflop.analysis.columns.loss_units import split_loss_unit
+from isoflop.analysis.columns.units import words_of
+from isoflop.analysis.tables.cells import as_floats, has_numbers, listed, one_line
+from isoflop.base.errors import UserError
+
+LOSS = "loss"
+"""The metric that is fitted unless another is asked for."""
+ACCURACIES = {"accuracy", "acc", "accuracies", "correct"}
+"""Words that make of a column a share of right answers, which grows: its error is fitted."""
+MEASURES = {*ACCURACIES, "loss", "nll", "ce", "xent", "entropy", "perplexity", "ppl", "error", "err"}
+"""Words that make of a column a measure of a model."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What is fitted. `column`: the table's; `name`: what the fitted quantity is called."""
+
+    column: str
+
+    @property
+    def is_accuracy(self) -> bool:
+        """Whether the column is a share that grows, so that 1 less it is fitted."""
+        return bool(ACCURACIES & set(words_of(self.column)))
+
+    @property
+    def name(self) -> str:
+        """What stands for `loss` in all that is said of the fit."""
+        return f"1 - {self.column}" if self.is_accuracy else self.column
+
+    def unit(self, is_own: bool) -> str | None:
+        """The unit, as far as the name says it; `is_own`: the column is one of isoflop's own sweeps."""
+        if self.is_accuracy:
+            return "share"
+        stated = split_loss_unit(self.column).unit
+        return stated or ("nats per token" if is_own and "loss" in words_of(self.column) else None)
+
+    def meaning(self, is_own: bool) -> str:
+        """What the fitted quantity is, a line."""
+        what = "the error 1 - accuracy, of" if self.is_accuracy else "in place of the loss,"
+        unit = self.unit(is_own)
+        return f"{self.name}: {what} the column {one_line(self.column, 60)!r}" + (f", {unit}" if unit else "")
+
+
+def with_metric(frame: pd.DataFrame, metric: str, source: str, own: Sequence[str]) -> pd.DataFrame:
+    """The table with a metric's values as its `loss`; unchanged for the loss itself.
+
+    `own`: the table's columns as its source has them.
+
+    Raises `UserError` for a column that is not there or has no numbers, and for an accuracy beyond 0 to 1.
+    """
+    if metric == LOSS:
+        return frame
+    shown = one_line(metric, 60)
+    if metric not in frame.columns or not has_numbers(frame, metric):
+        why = "has no such column" if metric not in frame.columns else "has no numbers there"
+        known = listed(_candidates(frame, own)) or "none"
+        raise UserError(f"--metric {shown}: {source} {why}; columns that could be one: {known}")
+    values = as_floats(frame, metric)
+    if Metric(metric).is_accuracy:
+        bad = np.flatnonzero((values < 0) | (values >= 1))
+        if len(bad):
+            raise UserError(
+                f"--metric {shown}: {values[bad[0]]:g} in {source} is no share of right answers below 1, "
+                "whose error 1 - accuracy could be fitted: divide percentages by 100"
+            )
+        values = 1.0 - values
+    return frame.assign(loss=values)
+
+
+def _candidates(frame: pd.DataFrame, own: Sequence[str]) -> list[str]:
+    """The table's own columns of numbers that could be a metric: by their names, else all of them."""
+    numeric = [name for name in own if name in frame.columns and has_numbers(frame, name)]
+    words = {name: set(words_of(name)) for name in numeric}
+    measures = [
+        name
+        for name in numeric
+        if (words[name] & MEASURES or split_loss_unit(name).unit) and not words[name] & (NO_LOSS - {"train"})
+    ]
+    return measures or numeric
