@@ -68,7 +68,8 @@ class FitConventions(Conventions):
     residual_log_sd: FloatOrNaN
     """Standard deviation of the log loss about the fit, over its degrees of freedom."""
     seed_sd_nats: float | None = None
-    """Standard deviation between seeds, pooled over `seed_groups` repeated cells."""
+    """Standard deviation between seeds, pooled over `seed_groups` repeated cells, in the loss's unit: nats
+    unless `loss_unit` says another."""
     seed_groups: int = 0
     predictive_noise: str = "the larger of residual spread and seed spread; no allowance for a wrong law"
     """What a predictive interval has besides the draws of the parameters."""

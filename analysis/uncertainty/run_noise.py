@@ -81,7 +81,8 @@ class RunNoise:
     log_sd_interval: tuple[float, float]
     """95%."""
     nats: float
-    """The same at the geometric mean of the repeated cells' losses, nats per token."""
+    """The same at the geometric mean of the repeated cells' losses, in the loss's unit: nats per token unless
+    another metric is fitted."""
     rms_log_sd: float
     """Root mean square of the differences, tails and all."""
     trunk_log_sd: float | None
