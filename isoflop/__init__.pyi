@@ -33,6 +33,8 @@ from .base.errors import UserError as UserError
 from .models.config import ModelOptions as ModelOptions
 from .running import plan as plan
 from .running import prepare as prepare
+from .running import register as register
+from .running import score as score
 from .running import status as status
 from .running import sweep as sweep
 from .sweeps.grids.config import Axis as Axis

@@ -17,6 +17,8 @@ COMMANDS = {
     "status": "what of a sweep is done, failed or missing",
     "sync": "sends a sweep to Weights & Biases",
     "fit": "fits a scaling law to a table of runs",
+    "register": "writes down a forecast for a larger budget, before its runs",
+    "score": "registered forecasts against what came of them",
     "predict": "the best size, and its loss, at a budget",
     "compare": "two sweeps or fits side by side",
     "report": "figures and one self-contained page",

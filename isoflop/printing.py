@@ -38,7 +38,12 @@ def print_result(
         for line in lines:
             console.print(line, soft_wrap=soft_wrap)
     for warning in found.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        warn(warning)
+
+
+def warn(text: str) -> None:
+    """Print a warning on stderr."""
+    print(f"warning: {text}", file=sys.stderr)
 
 
 def wrapped(text: str) -> str:

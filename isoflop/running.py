@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +10,12 @@ from isoflop.base.errors import UserError
 
 if TYPE_CHECKING:
     from isoflop.sweeps.caps import Caps
+    from isoflop.sweeps.forecasts.scoring import Score
     from isoflop.sweeps.grids.adaptive import Adaptive
     from isoflop.sweeps.grids.config import SweepConfig
     from isoflop.sweeps.plan import Plan
     from isoflop.sweeps.progress.status import SweepStatus
+    from isoflop.sweeps.registered import Registered
     from isoflop.sweeps.workers.options import WorkerOptions
     from isoflop.train.data.corpus import Corpus
 
@@ -27,13 +30,18 @@ def prepare(source: str, tokenizer: str = "bytes", learnt_from: str | None = Non
     return prepare_corpus(source, tokenizer, learnt_from)
 
 
-def plan(config: str | Path | SweepConfig) -> Plan:
-    """The plan of a sweep, by its config's name, path or value; trains nothing."""
+def plan(config: str | Path | SweepConfig, folder: str | Path | None = None) -> Plan:
+    """The plan of a sweep, by its config's name, path or value; trains nothing.
+
+    `folder`: that of the sweep, whose registered forecasts are part of the plan.
+    """
     from isoflop.sweeps.plan import make_plan
+    from isoflop.sweeps.registered import registered_cells
 
     config = _config(config)
     further = [prepare(name, config.tokenizer, learnt_from=config.data) for name in config.eval_data]
-    return make_plan(config, prepare(config.data, config.tokenizer), further)
+    forecasts = registered_cells(Path(folder), config) if folder else ()
+    return make_plan(config, prepare(config.data, config.tokenizer), further, forecasts)
 
 
 def sweep(
@@ -75,7 +83,7 @@ def sweep(
     Store(folder).refuse(config, kind_of(adaptive))
     reporter = reporter or Reporter()
     with reporter.stage("prepare the data"):
-        planned = plan(config)
+        planned = plan(config, folder)
     reporter.say(f"folder: {folder}")
     for warning in planned.warnings:
         reporter.warn(warning)
@@ -86,6 +94,26 @@ def sweep(
         else:
             caps.refuse(planned.price())
     return run_sweep(planned, folder, where, reporter, worker_options, adaptive)
+
+
+def register(
+    folder: str | Path, flops: float, *, widths: Sequence[int] = (), force: bool = False, **named: Any
+) -> Registered:
+    """Fits the runs of a sweep's folder and writes down what they forecast for a larger budget; see
+    `isoflop.sweeps.forecasts.registration`. `named`: options of the fit, such as `law`."""
+    from isoflop.analysis.inputs import fit_options
+    from isoflop.sweeps.forecasts import registration
+
+    options = fit_options(None, named, "register")
+    return registration.register(Path(folder), flops, options, widths, force)
+
+
+def score(folder: str | Path) -> tuple[Score, ...]:
+    """Compares each forecast registered in a sweep's folder with what came of it, and writes that beside it;
+    see `isoflop.sweeps.forecasts.scoring`."""
+    from isoflop.sweeps.forecasts import scoring
+
+    return scoring.score(Path(folder))
 
 
 def status(folder: str | Path) -> SweepStatus:

@@ -59,7 +59,7 @@ def family_of_size(
         raise UserError(f"target size {target} must be positive")
     members = (
         family(width, vocab_size=vocab_size, context_length=context_length, **overrides)
-        for width in _widths()
+        for width in family_widths()
     )
 
     def miss(config: ModelConfig) -> float:
@@ -75,7 +75,7 @@ def family_of_size(
     return best
 
 
-def _widths() -> Iterator[int]:
+def family_widths() -> Iterator[int]:
     """Finer steps where the sizes are small; multiples of 64 above 256, where tensor cores want them."""
     yield from range(4, 64, 4)
     yield from range(64, 256, 16)

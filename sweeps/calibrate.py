@@ -45,7 +45,7 @@ def calibrate(
     The smallest, middle and largest widths are measured once a machine and remembered in the cache. What is
     trained for it lies in a folder in `beside`, which the workers must see, and is removed.
     """
-    recipes = {p.cell.recipe.model.width: p.cell.recipe for p in (*plan.grid, *plan.tuning)}
+    recipes = {p.cell.recipe.model.width: p.cell.recipe for p in (*plan.grid, *plan.tuning, *plan.forecasts)}
     widths = sorted(recipes)
     chosen = sorted({widths[round(i)] for i in np.linspace(0, len(widths) - 1, MEASURED_WIDTHS)})
     with tempfile.TemporaryDirectory(dir=beside, prefix=".calibration-") as folder:

@@ -43,13 +43,15 @@ STARVED_TOKENS_PER_PARAMETER = 1.0
 @dataclass(frozen=True)
 class Price:
     """What a sweep costs. FLOPs by the exact ledger; `fresh_flops`: the grid and its replicates, each cell
-    trained alone from initialization; `seconds` None where no calibration was asked for; disk in bytes,
+    trained alone from initialization; `forecast_flops`: the cells of registered forecasts, without what they
+    share with the grid's trunks; `seconds` None where no calibration was asked for; disk in bytes,
     `disk_peak` with every checkpoint there at once, `disk_kept` at the end."""
 
     tuning_flops: int
     grid_flops: int
     replicate_flops: int
     check_flops: int
+    forecast_flops: int
     fresh_flops: int
     seconds: float | None
     disk_peak: int
@@ -58,13 +60,14 @@ class Price:
     @property
     def total_flops(self) -> int:
         """All that will be spent."""
-        return self.tuning_flops + self.grid_flops + self.replicate_flops + self.check_flops
+        grid = self.grid_flops + self.replicate_flops
+        return self.tuning_flops + grid + self.check_flops + self.forecast_flops
 
 
 @dataclass(frozen=True, repr=False)
 class Plan(Displayed):
     """The cells by stage. Replicates and checks stand at the sizes that the grid's centre guesses: the sweep
-    puts them at the minima it finds."""
+    puts them at the minima it finds. `forecasts`: those of registered forecasts."""
 
     config: SweepConfig
     corpus: Corpus
@@ -75,6 +78,7 @@ class Plan(Displayed):
     replicates: tuple[PlannedCell, ...]
     checks: tuple[PlannedCell, ...]
     warnings: tuple[str, ...]
+    forecasts: tuple[PlannedCell, ...] = ()
 
     def to_frame(self) -> pd.DataFrame:
         """A row a cell, of every stage."""
@@ -96,7 +100,7 @@ class Plan(Displayed):
                 "flops": p.cell.flops,
             }
             | dict(p.settings)
-            for p in (*self.tuning, *self.grid, *self.replicates, *self.checks)
+            for p in (*self.tuning, *self.grid, *self.replicates, *self.checks, *self.forecasts)
         ]
 
     def summary(self) -> Summary:
@@ -123,7 +127,7 @@ class Plan(Displayed):
 
     def price(self, step_seconds: StepSeconds | None = None, workers: int = 1) -> Price:
         """The price, in time as well where the seconds of a step are known."""
-        stages = (self.tuning, self.grid, self.replicates, self.checks)
+        stages = (self.tuning, self.grid, self.replicates, self.checks, self.forecasts)
         trees = [self.tree(stage) for stage in stages]
         segments = [s for tree in trees for s in tree.segments.values()]
         return Price(
@@ -135,10 +139,16 @@ class Plan(Displayed):
         )
 
 
-def make_plan(config: SweepConfig, corpus: Corpus, eval_corpora: Sequence[Corpus] = ()) -> Plan:
+def make_plan(
+    config: SweepConfig,
+    corpus: Corpus,
+    eval_corpora: Sequence[Corpus] = (),
+    forecasts: Sequence[PlannedCell] = (),
+) -> Plan:
     """The plan of a sweep. Raises `UserError` for a budget under one step or a corpus that is too small.
 
-    `eval_corpora`: of the config's `eval_data`, in its order.
+    `eval_corpora`: of the config's `eval_data`, in its order. `forecasts`: the cells of those registered in
+    the sweep's folder.
     """
     if not config.across_documents and corpus.eos is None:
         raise UserError(
@@ -169,6 +179,7 @@ def make_plan(config: SweepConfig, corpus: Corpus, eval_corpora: Sequence[Corpus
         replicates=tuple(replicates),
         checks=tuple(checks),
         warnings=tuple(dict.fromkeys(warnings)),
+        forecasts=tuple(forecasts),
     )
 
 

@@ -1,4 +1,5 @@
-"""A sweep, stage by stage: tune the rate, train the grid, then replicates and checks at the minima.
+"""A sweep, stage by stage: tune the rate, train the grid, then replicates and checks at the minima, and last
+what forecasts were registered of.
 
 What a stage holds follows from the results of those before it, and from nothing else: a sweep that was
 stopped, or that several processes run at once, comes to the same cells.
@@ -125,12 +126,19 @@ class Sweep:
         cells.update(self.store.contents())  # corrupt results are set aside, to be trained again
         return cells
 
-    def train(self, name: str, planned: Sequence[PlannedCell], file: str = "") -> list[Row]:
+    def train(
+        self,
+        name: str,
+        planned: Sequence[PlannedCell],
+        file: str = "",
+        beside: Sequence[PlannedCell] = (),
+    ) -> list[Row]:
         """Train what is missing of some cells, and return their rows.
 
-        The table `file` holds them from the start and is brought up to date as they finish.
+        The table `file` holds them from the start and is brought up to date as they finish. They go on from
+        the trunks of the cells `beside`, which have been trained.
         """
-        tree = self.tree(planned)
+        tree = self.tree(beside, planned)
         specs = {p.cell.cell_id: p.cell for p in planned}
         folders = {corpus.spec.source: str(corpus.folder) for corpus in self.plan.eval_corpora}
         board = Board(name, tree, specs, self.config.keep, str(self.plan.corpus.folder), folders)
@@ -200,7 +208,10 @@ def _run_stages(sweep: Sweep, adaptive: Adaptive | None) -> None:
     if replicates or checks:
         rows = sweep.train(stages.LAST, [*replicates, *checks])
         replicates = [*replicates, *_retry(sweep, replicates, rows[: len(replicates)])]
-    _summarize(sweep, tuned, minima, [*grid, *replicates], checks, rounds, adaptive)
+    forecasts = sweep.plan.forecasts
+    if forecasts:
+        sweep.train(stages.FORECAST, forecasts, RUNS, beside=[*grid, *replicates])
+    _summarize(sweep, tuned, minima, [*grid, *replicates, *forecasts], checks, rounds, adaptive)
 
 
 def _summarize(
@@ -242,6 +253,7 @@ def _summarize(
         further_rates=tuple(rules[1:]),
         dataset=summaries.Dataset.of(sweep.plan.corpus, config.model.context_length),
         rounds=tuple(rounds),
+        forecasts=tuple(p.cell.cell_id for p in sweep.plan.forecasts),
         adaptive=asdict(adaptive) | {"level_at_a_look": adaptive.level_at_a_look} if adaptive else None,
     )
     summaries.write_summary(sweep.store, summary)

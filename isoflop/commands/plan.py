@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from rich.table import Table
 from isoflop.arguments import Flag, JsonFlag
 from isoflop.base.json_values import to_json
 from isoflop.commands.sweep import ConfigArguments, parse_with_config, stay_off_the_accelerator
+from isoflop.sweeps.grids.config import load_config
 
 if TYPE_CHECKING:
     from isoflop.sweeps.plan import Plan, Price
@@ -27,6 +29,8 @@ class PlanArguments(ConfigArguments):
     """
 
     as_json: JsonFlag = False
+    out: Path | None = None
+    """Folder of the sweep, whose registered forecasts are priced too; outputs/NAME unless given."""
     no_calibration: Flag = False
     """Skip the short runs that the price in seconds needs."""
 
@@ -40,12 +44,13 @@ def run(argv: list[str]) -> int:
     asked = parse_with_config(PlanArguments, argv, "plan")
     from isoflop.running import plan as make
     from isoflop.sweeps.launchers import refuse_missing
+    from isoflop.sweeps.output_folder import default_folder
 
     for variant in asked.config.variants:
         asked.worker_options.execution.refuse_batch(variant.batch_size)
     refuse_missing("local", asked.worker_options.execution)
     stay_off_the_accelerator()
-    planned = make(asked.config)
+    planned = make(asked.config, asked.out or default_folder(asked.config, load_config(asked.name)))
     price = planned.price() if asked.no_calibration else _price(planned, asked.worker_options)
     if asked.as_json:
         print(json.dumps(_as_json(planned, price)))
@@ -113,11 +118,14 @@ def price_lines(planned: Plan, price: Price) -> list[str]:
         "trunks": "the trunks' checkpoints are kept, for further budgets to branch from",
         "all": "every checkpoint is kept",
     }[planned.config.keep]
+    forecasts = len(planned.forecasts)
     lines = [
         f"cells: {len(planned.grid)} in the grid, {len(planned.tuning)} to tune the learning rate, "
-        f"{len(planned.replicates)} replicates, {len(planned.checks)} checks",
+        f"{len(planned.replicates)} replicates, {len(planned.checks)} checks"
+        + (f", {forecasts} of registered forecasts" if forecasts else ""),
         f"FLOPs: {price.total_flops:.3g} = grid {price.grid_flops:.3g} + tuning {price.tuning_flops:.3g} "
-        f"+ replicates {price.replicate_flops:.3g} + checks {price.check_flops:.3g}",
+        f"+ replicates {price.replicate_flops:.3g} + checks {price.check_flops:.3g}"
+        + (f" + forecasts {price.forecast_flops:.3g}" if forecasts else ""),
         f"shared trunks: grid and replicates cost {saved:.0%} less than fresh runs ({price.fresh_flops:.3g})",
         f"disk: {price.disk_peak / 1e6:.1f} MB of checkpoints at most, {price.disk_kept / 1e6:.1f} MB at the "
         f"end: {keep}",

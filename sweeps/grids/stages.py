@@ -7,8 +7,16 @@ ROUND = "round"
 RETRY = "retry"
 """Followed by the share of the rate."""
 LAST = "replicate and check"
+FORECAST = "train registered forecasts"
 
-SHORT = {TUNING: "tuning", GRID: "grid", ROUND: "grid", RETRY: "retries", LAST: "replicates, checks"}
+SHORT = {
+    TUNING: "tuning",
+    GRID: "grid",
+    ROUND: "grid",
+    RETRY: "retries",
+    LAST: "replicates, checks",
+    FORECAST: "forecasts",
+}
 
 
 def short_name(stage: str) -> str:

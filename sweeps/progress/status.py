@@ -12,10 +12,11 @@ from typing import Any
 from isoflop.analysis.provenance import is_stale
 from isoflop.base.errors import UserError
 from isoflop.base.json_values import content_id
-from isoflop.sweeps.grids.stages import GRID, LAST, RETRY, SHORT, TUNING, short_name
+from isoflop.sweeps.grids.stages import FORECAST, GRID, LAST, RETRY, SHORT, TUNING, short_name
 from isoflop.sweeps.queue.board import PublishedBoard, read_all
 from isoflop.sweeps.queue.heartbeats import Heartbeat, TaskProgress, read_heartbeats
 from isoflop.sweeps.queue.store import Contents, Store
+from isoflop.sweeps.registered import RegisteredCell, read_registered
 
 SAMPLE = 200
 """Segments whose seconds give the pace."""
@@ -86,19 +87,22 @@ def read_status(folder: Path) -> SweepStatus:
     sweep = store.facts()
     plan = sweep.get("plan", {})  # not there yet if it was stopped at once
     contents, boards = store.contents(), read_all(store)
+    forecasts = [cell for registered in read_registered(folder) for cell in registered.cells]
     workers = tuple(
         WorkerState(h.process.name, h.process.host, h.state, h.tasks, _silent_seconds(h, folder / "workers"))
         for h in read_heartbeats(folder / "workers")
     )
     busy = [worker for worker in workers if worker.silent_seconds < SILENT_SECONDS]
     under_way = {task.segment: task.steps for worker in busy for task in worker.tasks}
-    state = FINISHED if _is_finished(store) else _state(folder, len(busy))
+    state = FINISHED if _is_finished(store, forecasts) else _state(folder, len(busy))
     done, total = _flops(boards, contents, under_way, plan)
+    shown = {cell for published in boards for cell in published.board.cells}
+    total += sum(cell.flops for cell in forecasts if cell.cell_id not in shown)
     total = done if state == FINISHED else max(total, done)
     return SweepStatus(
         name=sweep["name"],
         state=state,
-        stages=_stages(store, boards, contents, under_way.keys()),
+        stages=_stages(store, boards, contents, under_way.keys(), len(forecasts)),
         workers=workers,
         flops_done=done,
         flops_total=total,
@@ -113,7 +117,11 @@ def read_status(folder: Path) -> SweepStatus:
 
 
 def _stages(
-    store: Store, boards: Sequence[PublishedBoard], contents: Contents, under_way: Set[str]
+    store: Store,
+    boards: Sequence[PublishedBoard],
+    contents: Contents,
+    under_way: Set[str],
+    forecasts: int,
 ) -> tuple[StageStatus, ...]:
     """Each stage that sweeps have, in their order."""
     cells: dict[str, dict[str, str]] = {name: {} for name in SHORT.values()}
@@ -124,7 +132,7 @@ def _stages(
             # A board that was taken down asks for nothing: what it lacks another has, or nobody wants.
             if is_up or status not in ("pending", "running"):
                 own[cell] = status
-    planned = _planned(store)
+    planned = _planned(store) | {SHORT[FORECAST]: forecasts}
     return tuple(
         StageStatus(name, dict(Counter(own.values())), planned.get(name)) for name, own in cells.items()
     )
@@ -143,12 +151,15 @@ def _planned(store: Store) -> dict[str, int | None]:
     }
 
 
-def _is_finished(store: Store) -> bool:
-    """Whether the summary is that of the folder's config, which may have gone further since."""
+def _is_finished(store: Store, forecasts: Sequence[RegisteredCell]) -> bool:
+    """Whether the summary is that of the folder's config, which may have gone further since, and of all its
+    registered forecasts."""
     try:
-        return store.read_json("summary.json").get("config") == content_id(store.config())
+        summary = store.read_json("summary.json")
     except UserError:
         return False
+    trained = {cell.cell_id for cell in forecasts} <= set(summary.get("forecasts", ()))
+    return trained and summary.get("config") == content_id(store.config())
 
 
 def _state(folder: Path, workers: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from isoflop.analysis.design.estimate import METHOD
 from isoflop.base.json_values import from_json, to_json
+from isoflop.sweeps.grids.config import Rates
 from isoflop.sweeps.grids.rates import Anchor, TunedRates
 from isoflop.sweeps.progress.table_files import RUNS, read_rows
 from isoflop.sweeps.queue.store import Store
@@ -53,6 +54,11 @@ class RateRule:
     settings: dict[str, Any] = field(default_factory=dict)
     rule: str = "lr = c * width^-p"
 
+    @property
+    def rates(self) -> Rates:
+        """The rule as a config has it, with nothing left to tune."""
+        return Rates(self.c, self.p)
+
     @classmethod
     def of(cls, tuned: TunedRates, check: RateCheck | None, settings: dict[str, Any]) -> RateRule:
         """The rule as it was tuned and checked."""
@@ -90,7 +96,7 @@ class Dataset:
 class SweepSummary:
     """What became of a sweep. `config`: its content id; `rounds`: the decisions of an adaptive sweep, each
     with the ids of the cells that it chose; `adaptive`: its options; `further_rates`: the rules at the other
-    values of the sweep's axes."""
+    values of the sweep's axes; `forecasts`: the ids of the cells trained for registered forecasts."""
 
     config: str
     stages: tuple[StageSeconds, ...]
@@ -100,6 +106,7 @@ class SweepSummary:
     rounds: tuple[dict[str, Any], ...] = ()
     adaptive: dict[str, Any] | None = None
     further_rates: tuple[RateRule, ...] = ()
+    forecasts: tuple[str, ...] = ()
 
 
 def write_summary(store: Store, summary: SweepSummary) -> None:

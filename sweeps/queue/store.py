@@ -15,6 +15,7 @@ damaged/             what didn't match its checksums, set aside
 profiles/dWIDTH/     a profiler's trace, where one was asked for
 mirrored/ wandb/ cells.jsonl   what was logged to the trackers
 worker.log slurm/ ray/   what workers said
+forecasts/   what was registered of budgets before their runs, and the scores
 runs.csv tuning.csv checks.csv summary.json fit.json report.html figures/
 """
 
@@ -90,7 +91,7 @@ class Store:
         store = cls(path)
         store.refuse(config, kind)
         if corpus and (path / "sweep.json").exists():
-            store._refuse_corpus(corpus)
+            store.refuse_corpus(corpus)
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -302,7 +303,7 @@ class Store:
             return True
         return False
 
-    def _refuse_corpus(self, corpus: DataSpec) -> None:
+    def refuse_corpus(self, corpus: DataSpec) -> None:
         """Raises `UserError` if what the folder holds was trained on other tokens of the same name."""
         there = self.facts().get("corpus")  # none yet where its first run was stopped at once
         if there:

@@ -9,9 +9,9 @@ import pytest
 
 from isoflop.base.errors import UserError
 from isoflop.models import ModelConfig, family, family_of_size, ledger
-from isoflop.models.family import MAX_HEAD_DIM, MAX_WIDTH, MIN_DEPTH, _widths
+from isoflop.models.family import MAX_HEAD_DIM, MAX_WIDTH, MIN_DEPTH, family_widths
 
-WIDTHS = list(_widths())
+WIDTHS = list(family_widths())
 COUNTS = ("total", "non_embedding", "body")
 
 

@@ -16,6 +16,7 @@ from isoflop.sweeps.queue.heartbeats import HeartbeatWriter
 from isoflop.sweeps.queue.process_identity import ProcessIdentity
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.queue.task import Task
+from isoflop.sweeps.registered import registered_cells
 from isoflop.sweeps.run import run_sweep
 from isoflop.sweeps.workers.execute import PackContext, execute
 from isoflop.sweeps.workers.options import WorkerOptions
@@ -84,7 +85,7 @@ class Runner:
             return InProcess(store, options, self.given, refuse)
 
         further = [prepare(name, config.tokenizer, config.data) for name in config.eval_data]
-        plan = make_plan(config, self.corpus, further)
+        plan = make_plan(config, self.corpus, further, registered_cells(out, config))
         run_sweep(plan, out, open_launcher or here, reporter, worker_options, adaptive)
         return read_rows(out)
 
