@@ -23,7 +23,8 @@ def forecast_runs(
     noise_R = np.maximum(fit.conventions.residual_log_sd, seeds / loss_R)
     draws_BxR = fit.losses(fit.draws_BxP, N_R, D_R)
     rng = np.random.default_rng(seed)
-    draws_BxR = draws_BxR * np.exp(noise_R * rng.standard_normal(draws_BxR.shape))
+    # One error a draw for all runs: each run's interval is its own, and seeds of one cell have the same.
+    draws_BxR = draws_BxR * np.exp(noise_R * rng.standard_normal((len(draws_BxR), 1)))
     level = fit.intervals.level
     return loss_R, tuple(
         span_with(float(loss), draws_B, level) for loss, draws_B in zip(loss_R, draws_BxR.T, strict=True)

@@ -20,7 +20,7 @@ from isoflop.printing import warn
 if TYPE_CHECKING:
     from isoflop.sweeps.forecasts.scoring import CellScore, MinimumScore, Score
 
-INSIDE = {True: "inside", False: "outside", None: ""}
+OUTSIDE = "*"
 
 
 @dataclass(frozen=True)
@@ -61,15 +61,23 @@ def _print(score: Score, console: Console) -> None:
         f"measured: loss {_loss(measured.loss)}, N_opt {brief(measured.n_opt)}"
     )
     minima = Table(
-        *("method", "loss", "error", "", "N_opt", "error", "", "ranks"), box=SIMPLE, padding=(0, 1, 0, 0)
+        *("method", "loss", "interval", "error", "N_opt", "error", "ranks"),
+        box=SIMPLE,
+        padding=(0, 1, 0, 0),
     )
     for method in score.methods:
         minima.add_row(*_method_row(method))
-    cells = Table(*("width", "seed", "loss", "predicted", "error", ""), box=SIMPLE, padding=(0, 1, 0, 0))
+    cells = Table(
+        *("width", "seed", "loss", "predicted", "interval", "error"), box=SIMPLE, padding=(0, 1, 0, 0)
+    )
     for cell in score.cells:
         cells.add_row(*_cell_row(cell))
     console.print(minima)
-    console.print("ranks: by error of the loss, by error of N_opt, by interval score of the loss")
+    console.print(
+        "ranks: by error of the loss, by error of N_opt, by interval score of the loss\n"
+        f"{OUTSIDE}: measured outside the interval that was registered",
+        soft_wrap=True,
+    )
     console.print(cells)
     if score.coverage is not None:
         inside = sum(cell.inside is True for cell in score.cells)
@@ -84,12 +92,11 @@ def _method_row(method: MinimumScore) -> tuple[str, ...]:
     ranks = (method.loss_rank, method.n_rank, method.interval_rank)
     return (
         forecast.method,
-        f"{_loss(forecast.loss)} {interval(forecast.loss_interval, _loss)}",
-        _signed(method.loss_error),
-        INSIDE[method.loss_inside],
-        f"{brief(forecast.n_opt)} {interval(forecast.n_interval)}",
-        "-" if method.n_error is None else f"{100 * (math.exp(method.n_error) - 1):+.0f}%",
-        INSIDE[method.n_inside],
+        _loss(forecast.loss),
+        interval(forecast.loss_interval, _loss),
+        _signed(method.loss_error) + _mark(method.loss_inside),
+        brief(forecast.n_opt),
+        "-" if method.n_error is None else f"{math.expm1(method.n_error):+.0%}{_mark(method.n_inside)}",
         " ".join("-" if rank is None else str(rank) for rank in ranks),
     )
 
@@ -99,10 +106,14 @@ def _cell_row(cell: CellScore) -> tuple[str, ...]:
         str(cell.d_model),
         str(cell.init_seed),
         "diverged" if cell.loss is None else _loss(cell.loss),
-        f"{_loss(cell.predicted)} {interval(cell.interval, _loss)}",
-        _signed(cell.error),
-        INSIDE[cell.inside],
+        _loss(cell.predicted),
+        interval(cell.interval, _loss),
+        _signed(cell.error) + _mark(cell.inside),
     )
+
+
+def _mark(inside: bool | None) -> str:
+    return OUTSIDE if inside is False else ""
 
 
 def _loss(loss: float | None) -> str:

@@ -89,9 +89,9 @@ class TrainedSweep:
         longest = max(cells, key=lambda planned: planned.cell.tokens).cell
         if longest.tokens > limit:
             raise UserError(
-                f"{compact(flops)} FLOPs: width {longest.recipe.model.width} wants {longest.tokens:,} tokens, "
-                f"and a cell of {self.folder} may take {limit:,.0f} of {config.data}: lower --flops, or train a "
-                "sweep on a larger corpus"
+                f"{compact(flops)} FLOPs: width {longest.recipe.model.width} wants {longest.tokens:,} "
+                f"tokens, and a cell of {self.folder} may take {limit:,.0f} of {config.data}: lower --flops, "
+                "or train a sweep on a larger corpus"
             )
         return cells
 
