@@ -12,6 +12,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from isoflop.analysis.planning.baselines import MinimumForecast
 from isoflop.analysis.provenance import hash_of_file
@@ -66,12 +67,17 @@ class Registered(Serializable):
     @property
     def digest(self) -> str:
         """SHA-256 of the canonical JSON: sorted keys, no spaces."""
-        return hashlib.sha256(canonical_json(self).encode()).hexdigest()
+        return digest_of(self)
 
     @property
     def planned(self) -> tuple[PlannedCell, ...]:
         """The cells to be trained."""
         return tuple(cell.planned for cell in self.cells)
+
+
+def digest_of(value: Registered | dict[str, Any]) -> str:
+    """SHA-256 of the canonical JSON of a forecast, or of what its file has of it."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
 def folder_of(sweep: Path, flops: float) -> Path:
@@ -132,7 +138,7 @@ def _read(folder: Path) -> Registered:
         raise UserError(f"{folder} holds no {FORECAST}: restore it, or remove the folder") from error
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is no forecast: restore the file that was registered") from error
-    found = hashlib.sha256(canonical_json(content).encode()).hexdigest()
+    found = digest_of(content)
     if stated != found:
         raise UserError(
             f"{path} has changed since it was registered: its SHA-256 is {found[:12]}... and it states "
