@@ -35,6 +35,7 @@ LAW_PARAMETERS = 5
 LEAST_BUDGETS = 2
 """Minima that an exponent of approaches 1 and 2 takes; two give it no error."""
 LEAST_SIZES = 3
+"""Of a budget, for a parabola through them to have a minimum."""
 
 STARVED_STEPS = 200
 STARVED_TOKENS_PER_PARAMETER = 1.0

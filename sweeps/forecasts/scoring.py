@@ -20,7 +20,8 @@ from isoflop.base import durable
 from isoflop.base.errors import UserError
 from isoflop.base.formatting import compact
 from isoflop.base.json_values import Serializable
-from isoflop.sweeps.forecasts.trained_sweep import LEAST_SIZES, going_on
+from isoflop.sweeps.forecasts.trained_sweep import going_on
+from isoflop.sweeps.plan import LEAST_SIZES
 from isoflop.sweeps.progress.table_files import RUNS, read_rows
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.registered import (

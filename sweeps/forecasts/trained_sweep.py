@@ -17,12 +17,10 @@ from isoflop.models import ledger
 from isoflop.models.family import family_widths
 from isoflop.sweeps.grids.cells import PlannedCell, cell_at, reseeded
 from isoflop.sweeps.grids.config import Rates, SweepConfig
+from isoflop.sweeps.plan import LEAST_SIZES
 from isoflop.sweeps.progress.summary import SUMMARY, read_summary
 from isoflop.sweeps.queue.store import Store
 from isoflop.train.data.corpus import Corpus, prepare
-
-LEAST_SIZES = 3
-"""Widths through which a parabola has a minimum."""
 
 
 @dataclass(frozen=True)

@@ -310,7 +310,7 @@ def test_a_sweep_with_axes_can_have_no_forecast(run: Runner, narrow: SweepConfig
 
 def test_a_plan_prices_forecasts(corpus: Corpus, sweep: SweepConfig, folder: Path) -> None:
     alone = make_plan(sweep, corpus).price()
-    price = make_plan(sweep, corpus, registered_cells(folder, sweep)).price()
+    price = make_plan(sweep, corpus, forecasts=registered_cells(folder, sweep)).price()
     assert alone.forecast_flops == 0
     cells = {cell.planned.cell.recipe: cell for cell in registered_cells_of(folder)}
     assert price.forecast_flops == sum(cell.flops for cell in cells.values())
