@@ -12,9 +12,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from isoflop.analysis.planning.baselines import MinimumForecast
+from isoflop.analysis.planning.minimum_forecast import MinimumForecast
 from isoflop.analysis.provenance import hash_of_file
 from isoflop.analysis.uncertainty.intervals import Interval
 from isoflop.base import durable
@@ -24,7 +24,9 @@ from isoflop.base.json_values import Serializable, canonical_json, from_json
 from isoflop.base.provenance import Provenance
 from isoflop.sweeps.grids.cells import PlannedCell
 from isoflop.sweeps.grids.config import SweepConfig
-from isoflop.sweeps.row import Row
+
+if TYPE_CHECKING:
+    from isoflop.sweeps.row import Row
 
 FORECASTS, FORECAST, FIT, SCORE = "forecasts", "forecast.json", "fit.json", "score.json"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import nnls
@@ -14,29 +13,14 @@ from isoflop.analysis.approaches.fit import fit as fit_table
 from isoflop.analysis.laws import find_law
 from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.analysis.options import FitOptions
+from isoflop.analysis.planning.minimum_forecast import MinimumForecast
 from isoflop.analysis.planning.prediction import Prediction, predict
 from isoflop.analysis.result import LawFit, optimal_size
 from isoflop.analysis.run_table import RunTable
-from isoflop.analysis.uncertainty.intervals import Interval
 from isoflop.base.errors import UserError
 
 PUBLISHED_EXPONENTS = (0.34, 0.28)
 """alpha and beta of Hoffmann et al. (2022), equation 10."""
-
-
-@dataclass(frozen=True)
-class MinimumForecast:
-    """The least loss at a budget (nats per token) and the size N_opt that has it (parameters), by one method.
-
-    None where the method says nothing of it; an interval is None where the method has none.
-    """
-
-    method: str
-    form: str
-    loss: float | None
-    loss_interval: Interval | None
-    n_opt: float | None
-    n_interval: Interval | None
 
 
 def by_fit(fit: LawFit, predicted: Prediction) -> MinimumForecast:

@@ -18,7 +18,7 @@ from isoflop.commands.sweep import stay_off_the_accelerator
 from isoflop.printing import warn
 
 if TYPE_CHECKING:
-    from isoflop.analysis.planning.baselines import MinimumForecast
+    from isoflop.analysis.planning.minimum_forecast import MinimumForecast
     from isoflop.sweeps.registered import Registered, RegisteredCell
 
 

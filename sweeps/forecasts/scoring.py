@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from isoflop.analysis.isoflops.minima import by_parabola, by_size
-from isoflop.analysis.planning.baselines import MinimumForecast
+from isoflop.analysis.planning.minimum_forecast import MinimumForecast
 from isoflop.analysis.uncertainty.intervals import Interval
 from isoflop.base import durable
 from isoflop.base.errors import UserError

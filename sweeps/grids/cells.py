@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from isoflop.base.errors import UserError
 from isoflop.models import ModelConfig, ledger
 from isoflop.sweeps.grids.config import Rates, SweepConfig
-from isoflop.train.data.corpus import Corpus
 from isoflop.train.spec import CellSpec, DataSpec, Recipe, Schedule, Split
+
+if TYPE_CHECKING:
+    from isoflop.train.data.corpus import Corpus
 
 Role = Literal["grid", "retry", "replicate", "tune", "fresh_cosine", "rate_half", "rate_double"]
 
