@@ -37,7 +37,7 @@ from isoflop.train import device
 from isoflop.train.loop import evaluate, run_segment
 from isoflop.train.spec import Segment
 
-WIDTH, BUDGET = 28, 1e10 if is_small() else 1.6e11
+WIDTH, BUDGET = 24, 1e10 if is_small() else 1.6e11
 REPEATS = 1 if is_small() else 6
 KILLS = 3
 """Sweeps, at most, until one killed worker's task was seen taken over."""
@@ -53,7 +53,7 @@ def main() -> None:
         sizes=1,
         centre_width=WIDTH,
         rates=Rates(0.0025, 0.0),
-        replicates=0,
+        seeds=1,
         checks=False,
         data="synthetic:zipf" if is_small() else "wiki-intro",
     )

@@ -18,7 +18,7 @@ from benchmarks.timing import demo_recipe, is_small, print_results, random_input
 from isoflop.train.data.batches import CHUNK
 from isoflop.train.step import programs
 
-WIDTHS = (16,) if is_small() else (16, 36, 64)
+WIDTHS = (16,) if is_small() else (16, 32, 64)
 CALLS = 6
 
 

@@ -64,6 +64,7 @@ def sweep(
     from isoflop.sweeps.calibrate import calibrate
     from isoflop.sweeps.launchers import load_launcher, refuse_missing
     from isoflop.sweeps.output_folder import default_folder, kind_of
+    from isoflop.sweeps.plan import refuse_one_batch
     from isoflop.sweeps.progress.console import Reporter
     from isoflop.sweeps.queue.store import Store
     from isoflop.sweeps.run import run_sweep
@@ -77,13 +78,13 @@ def sweep(
         load_tracker(tracker)
     worker_options = worker_options or WorkerOptions()
     # Before anything is downloaded:
-    for variant in config.variants:
-        worker_options.execution.refuse_batch(variant.batch_size)
+    refuse_one_batch(config, worker_options.execution)
     refuse_missing(launcher, worker_options.execution)
     Store(folder).refuse(config, kind_of(adaptive))
     reporter = reporter or Reporter()
     with reporter.stage("prepare the data"):
         planned = plan(config, folder)
+    planned.refuse_batches(worker_options.execution)
     reporter.say(f"folder: {folder}")
     for warning in planned.warnings:
         reporter.warn(warning)

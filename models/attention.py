@@ -1,4 +1,5 @@
-"""Causal self-attention: rotary positions, QK-norm, grouped key-value heads, documents kept apart.
+"""Causal self-attention: rotary positions, QK-norm, grouped key-value heads, keys and values convolved over a
+few tokens, documents kept apart.
 
 Shape suffixes: B batch, T time, D width, H query heads, K key-value heads, C features of a head.
 """
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from isoflop.models.config import Dtype, ModelConfig
-from isoflop.models.layers import Linear, RMSNorm
+from isoflop.models.layers import CausalConvolution, Linear, RMSNorm
 from isoflop.models.plain_attention import plain_attention
 
 
@@ -54,9 +55,14 @@ def implementation(
 
 
 def attend(
-    q_BxTxHxC: jax.Array, k_BxTxKxC: jax.Array, v_BxTxKxC: jax.Array, documents_BxT: jax.Array | None = None
+    q_BxTxHxC: jax.Array,
+    k_BxTxKxC: jax.Array,
+    v_BxTxKxC: jax.Array,
+    documents_BxT: jax.Array | None = None,
+    *,
+    scale: float,
 ) -> jax.Array:
-    """softmax(Q K^T / sqrt(C)) V (B, T, H, C), each token over itself and what precedes it.
+    """softmax(scale * Q K^T) V (B, T, H, C), each token over itself and what precedes it.
 
     With `documents_BxT`, over what precedes it in its own document. Softmax in float32.
     """
@@ -68,18 +74,23 @@ def attend(
         jax.devices()[0], q_BxTxHxC.dtype, head_dim, length=length, masked=mask_Bx1xTxT is not None
     )
     if kernel == "plain":
-        return plain_attention(q_BxTxHxC, k_BxTxKxC, v_BxTxKxC, mask_Bx1xTxT)
+        return plain_attention(q_BxTxHxC, k_BxTxKxC, v_BxTxKxC, mask_Bx1xTxT, scale=scale)
     return jax.nn.dot_product_attention(
-        q_BxTxHxC, k_BxTxKxC, v_BxTxKxC, mask=mask_Bx1xTxT, is_causal=True, implementation=kernel
+        q_BxTxHxC, k_BxTxKxC, v_BxTxKxC, mask=mask_Bx1xTxT, scale=scale, is_causal=True, implementation=kernel
     )
 
 
 class Attention(nnx.Module):
-    """Queries and keys are normalized with learned scales (Henry et al. 2020), then rotated."""
+    """Keys and values take in the tokens just before; queries and keys are normalized with learned scales
+    (Henry et al. 2020), then rotated.
+
+    A norm of C features has length sqrt(C), so that q.k is at most C before the scales are learned.
+    """
 
     def __init__(self, config: ModelConfig, *, dtype: Dtype, rngs: nnx.Rngs) -> None:
         self.config = config
         self.qkv = Linear(config.width, config.qkv_width, gain=1.0, dtype=dtype, rngs=rngs)
+        self.convolution = CausalConvolution(config.kv_convolution, config.kv_width)
         self.out = Linear(config.attention_width, config.width, gain=0.0, dtype=dtype, rngs=rngs)
         self.query_norm = RMSNorm(config.head_dim, config.norm_eps)
         self.key_norm = RMSNorm(config.head_dim, config.norm_eps)
@@ -87,9 +98,11 @@ class Attention(nnx.Module):
     def __call__(self, x_BxTxD: jax.Array, documents_BxT: jax.Array | None = None) -> jax.Array:
         c = self.config
         batch, length, _ = x_BxTxD.shape
-        heads = self.qkv(x_BxTxD).reshape(batch, length, c.heads + 2 * c.kv_heads, c.head_dim)
-        q, k, v = jnp.split(heads, [c.heads, c.heads + c.kv_heads], axis=2)
+        queries, keys_values = jnp.split(self.qkv(x_BxTxD), [c.attention_width], axis=-1)
+        keys_values = self.convolution(keys_values, documents_BxT)
+        q = queries.reshape(batch, length, c.heads, c.head_dim)
+        k, v = jnp.split(keys_values.reshape(batch, length, 2 * c.kv_heads, c.head_dim), 2, axis=2)
         angles = rotary_angles(length, c.head_dim, c.rope_base)
         q, k = rotate(self.query_norm(q), angles), rotate(self.key_norm(k), angles)
-        mixed = attend(q, k, v, documents_BxT)
+        mixed = attend(q, k, v, documents_BxT, scale=c.max_attention_logit / c.head_dim)
         return self.out(mixed.reshape(batch, length, c.attention_width))

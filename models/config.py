@@ -32,6 +32,13 @@ class ModelOptions:
     """Experts that a token visits, at most `experts`."""
     capacity_factor: Positive = 1.25
     """Room that each expert has, over an even share of a window's tokens; tokens beyond it are dropped."""
+    max_attention_logit: Positive = 8.0
+    """The largest attention logit while the QK-norm's scales are one, so that attention is equally sharp at
+    every head size: logits are q.k times this over the head's features (1/d attention, Yang et al. 2022,
+    definition 4.1; at 64 features the usual 1/sqrt(d))."""
+    kv_convolution: Count = 2
+    """Tokens that a causal depthwise convolution of keys and values spans, the present one included; 1 is
+    none."""
     context_length: Count = 128
     """Tokens that a window predicts; text wants a power of two up to 1024."""
     rope_base: Positive = 10_000.0
@@ -94,6 +101,11 @@ class ModelConfig(ModelOptions):
         return self.heads * self.head_dim
 
     @property
+    def kv_width(self) -> int:
+        """Features of keys and values together."""
+        return 2 * self.kv_heads * self.head_dim
+
+    @property
     def qkv_width(self) -> int:
         """Features of queries, keys and values together."""
-        return (self.heads + 2 * self.kv_heads) * self.head_dim
+        return self.attention_width + self.kv_width

@@ -1,4 +1,5 @@
-"""The decoder: pre-norm RMSNorm, rotary positions, QK-norm, and a feed-forward layer of choice.
+"""The decoder: pre-norm RMSNorm, rotary positions, QK-norm, keys and values convolved over a few tokens, and
+a feed-forward layer of choice.
 
 Shape suffixes: B batch, T time, D width, V vocabulary.
 """
@@ -105,6 +106,7 @@ def ledger(config: ModelConfig) -> Ledger:
     expert = (3 if c.gated else 2) * c.width * c.ff_width
     visited = {
         "qkv": c.width * c.qkv_width,
+        "convolution": (c.kv_convolution - 1) * c.kv_width,
         "out": c.attention_width * c.width,
         "mlp": c.experts_per_token * expert,
         "router": c.width * c.experts if c.experts > 1 else 0,

@@ -1,8 +1,10 @@
 """The family rule: one dial, the width, gives the whole shape.
 
-Depth is width / 64 (the aspect ratio of nanochat's ladder), and never under two layers: one layer
-can't form the induction heads that in-context copying needs. Heads have at most 64 features, so that up
-to width 64 there is a single one (docs/decisions.md has the measurements).
+Sizes of one family differ in size alone. Every width has four heads up to HEAD_DIM features each, and more of
+that size beyond; attention is equally sharp at all of them (`ModelOptions.max_attention_logit`). Depth is
+width / 64 (the aspect ratio of nanochat's ladder) and never under MIN_DEPTH, so that it is one number below
+and grows by a layer a step beyond. The feed-forward ratio is a whole number. docs/family.md has the
+measurements.
 """
 
 from __future__ import annotations
@@ -16,20 +18,23 @@ from isoflop.models.config import ModelConfig
 from isoflop.models.registry import ledger
 
 ASPECT_RATIO = 64
-MIN_DEPTH = 2
-MAX_HEAD_DIM = 64
+MIN_DEPTH = 3
+MIN_HEADS = 4
+WIDTH_STEP = 2 * MIN_HEADS
+"""Between widths: rotary positions want an even number of features in each head."""
+HEAD_DIM = 64
 MAX_WIDTH = 4096
-GATED_RATIO = 8 / 3
-"""Feed-forward over model width at which a gated layer has the parameters of an ungated one of ratio 4."""
+GATED_RATIO, UNGATED_RATIO = 3, 4
+"""Feed-forward over model width; a gated layer has three matrices, an ungated one two."""
 
 
 def family(width: int, *, vocab_size: int, context_length: int, **overrides: Any) -> ModelConfig:
     """The family's member of `width` features; `overrides` replace single fields of the rule's answer.
 
-    Raises `UserError` for a width that is not a positive multiple of 4.
+    Raises `UserError` for a width that is not a positive multiple of 8.
     """
-    if width < 4 or width % 4:
-        raise UserError(f"width {width} is not in the family: take a positive multiple of 4")
+    if width < WIDTH_STEP or width % WIDTH_STEP:
+        raise UserError(f"width {width} is not in the family: take a positive multiple of {WIDTH_STEP}")
     heads = _heads(width)
     shape = ModelConfig(
         width=width,
@@ -37,13 +42,13 @@ def family(width: int, *, vocab_size: int, context_length: int, **overrides: Any
         heads=heads,
         kv_heads=heads,
         head_dim=width // heads,
-        ff_width=4 * width,
+        ff_width=UNGATED_RATIO * width,
         vocab_size=vocab_size,
         context_length=context_length,
     )
     shape = dataclasses.replace(shape, **overrides)
     if shape.gated and "ff_width" not in overrides:
-        shape = dataclasses.replace(shape, ff_width=8 * round(GATED_RATIO * width / 8))
+        shape = dataclasses.replace(shape, ff_width=GATED_RATIO * width)
     return shape
 
 
@@ -77,11 +82,11 @@ def family_of_size(
 
 def family_widths() -> Iterator[int]:
     """Finer steps where the sizes are small; multiples of 64 above 256, where tensor cores want them."""
-    yield from range(4, 64, 4)
+    yield from range(WIDTH_STEP, 64, WIDTH_STEP)
     yield from range(64, 256, 16)
     yield from range(256, MAX_WIDTH + 1, 64)
 
 
 def _heads(width: int) -> int:
-    at_least = -(-width // MAX_HEAD_DIM)
+    at_least = max(MIN_HEADS, -(-width // HEAD_DIM))
     return next(h for h in range(at_least, width) if width % h == 0 and (width // h) % 2 == 0)

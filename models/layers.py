@@ -1,6 +1,6 @@
 """The parts that blocks are made of: the norm, the linear map and the feed-forward layer.
 
-Shape suffixes: T time, D width, F feed-forward; ... any leading axes.
+Shape suffixes: B batch, T time, D width, F feed-forward; ... any leading axes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from isoflop.models.config import Dtype, ModelConfig
-from isoflop.models.roles import HiddenMatrix, Scale
+from isoflop.models.roles import Convolution, HiddenMatrix, Scale
 
 
 class RMSNorm(nnx.Module):
@@ -78,6 +78,38 @@ def _linear_backward(kept: Any, dy: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 linear.defvjp(_linear_forward, _linear_backward)
+
+
+class CausalConvolution(nnx.Module):
+    """Each feature plus a learned share of itself at each of the `length - 1` tokens before, within a
+    document.
+
+    What a first layer would need attention for, to copy the previous token to the next (the first half of an
+    induction head, Olsson et al. 2022), is there from the start; cf. the shift convolution of H3 (Fu et al.
+    2023, section 3.1).
+    """
+
+    def __init__(self, length: int, features: int) -> None:
+        self.taps = Convolution(jnp.zeros((length - 1, features))) if length > 1 else None
+
+    def __call__(self, x_BxTxD: jax.Array, documents_BxT: jax.Array | None = None) -> jax.Array:
+        if self.taps is None:
+            return x_BxTxD
+        y_BxTxD = x_BxTxD
+        for back, tap_D in enumerate(self.taps[...].astype(x_BxTxD.dtype), start=1):
+            earlier_BxTxD = _earlier(x_BxTxD, back) * tap_D
+            if documents_BxT is not None:
+                same_BxT = documents_BxT == _earlier(documents_BxT, back)
+                earlier_BxTxD = jnp.where(same_BxT[..., None], earlier_BxTxD, 0)
+            y_BxTxD = y_BxTxD + earlier_BxTxD
+        return y_BxTxD
+
+
+def _earlier(x_BxTx: jax.Array, back: int) -> jax.Array:
+    """The value (B, T, ...) `back` tokens before; zero before the window."""
+    length = x_BxTx.shape[1]
+    padding = [(0, 0), (back, 0), *[(0, 0)] * (x_BxTx.ndim - 2)]
+    return jnp.pad(x_BxTx, padding)[:, :length]
 
 
 class FeedForward(nnx.Module):

@@ -1,8 +1,8 @@
 """Exact parameters and FLOPs, by component, under every counting convention of the run table.
 
-A multiply-add is two FLOPs. Matrix products alone count, as in Hoffmann et al. (2022), appendix F: norms,
-rotations, softmax and look-ups are free. Attention counts in full, masked half included; `causal_half`
-is what a kernel that skips the masked half saves.
+A multiply-add is two FLOPs. Products with parameters and attention's count, as in Hoffmann et al. (2022),
+appendix F: norms, rotations, softmax and look-ups are free. Attention counts in full, masked half included;
+`causal_half` is what a kernel that skips the masked half saves.
 """
 
 from __future__ import annotations

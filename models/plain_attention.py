@@ -16,9 +16,14 @@ MASKED = -1e30
 
 
 def plain_attention(
-    q_BxTxHxC: jax.Array, k_BxTxKxC: jax.Array, v_BxTxKxC: jax.Array, mask_Bx1xTxT: jax.Array | None = None
+    q_BxTxHxC: jax.Array,
+    k_BxTxKxC: jax.Array,
+    v_BxTxKxC: jax.Array,
+    mask_Bx1xTxT: jax.Array | None = None,
+    *,
+    scale: float,
 ) -> jax.Array:
-    """softmax(Q K^T / sqrt(C)) V (B, T, H, C) over each token and what the mask allows of those before it.
+    """softmax(scale * Q K^T) V (B, T, H, C) over each token and what the mask allows of those before it.
 
     Key-value heads serve H / K query heads each. Scores and their softmax are float32.
     """
@@ -27,7 +32,7 @@ def plain_attention(
     # Repeated, so that all query heads are one batched product.
     k, v = (x if groups == 1 else jnp.repeat(x, groups, axis=2) for x in (k_BxTxKxC, v_BxTxKxC))
     # The scale goes into the queries: T C products a head and not T^2.
-    scaled = q_BxTxHxC * jnp.asarray(features**-0.5, q_BxTxHxC.dtype)
+    scaled = q_BxTxHxC * jnp.asarray(scale, q_BxTxHxC.dtype)
     allowed = np.tril(np.ones((length, length), bool))[None]
     if mask_Bx1xTxT is not None:
         allowed = jnp.repeat(allowed & mask_Bx1xTxT[:, 0], heads, axis=0)

@@ -9,6 +9,7 @@ role               initial deviation     rate under mup          decay  optimize
 `Readout`          0                     base width / width      yes    Adam       yes
 `Router`           gain / sqrt(fan-in)   base width / width      yes    Adam       yes
 `Scale`            (all ones)            the recipe's            no     Adam       no
+`Convolution`      (all zero)            the recipe's            no     Adam       no
 =================  ====================  ======================  =====  =========  =======
 
 Muon acts where the recipe's optimizer is Muon; else Adam moves all. Every parameter of an architecture has
@@ -56,6 +57,11 @@ class Scale(nnx.Param[Any]):
     """Factors (D,) of a norm's features, which start at one; too small to divide among devices."""
 
 
+class Convolution(Scale):
+    """Taps (K, D) of a depthwise convolution, one number a feature and an earlier token. They start at zero,
+    as no convolution at all, and follow the rules of scales otherwise."""
+
+
 ROLES = (Embedding, HiddenMatrix, Readout, Router, Scale)
 
 
@@ -74,7 +80,7 @@ def map_roles(rule: Callable[[type[nnx.Param[Any]]], Any], params: Any) -> Any:
         role = type(parameter)
         if not issubclass(role, ROLES):
             name = jax.tree_util.keystr(path, simple=True, separator=".")
-            known = ", ".join(each.__name__ for each in (*ROLES, TiedEmbedding))
+            known = ", ".join(each.__name__ for each in (*ROLES, TiedEmbedding, Convolution))
             raise UserError(
                 f"parameter {name} is of type {role.__name__}, which doesn't say what it is for: make it one "
                 f"of {known}, of isoflop.models.roles"

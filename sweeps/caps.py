@@ -26,7 +26,7 @@ class Caps:
 
     def refuse(self, price: Price) -> None:
         """Raises `UserError` for a price above a cap, before anything is spent."""
-        trim = "raise the cap, or trim budgets, sizes, rates.tried or replicates"
+        trim = "raise the cap, or trim budgets, sizes, rates.tried or seeds"
         if self.max_flops is not None and price.total_flops > self.max_flops:
             raise UserError(
                 f"the plan takes {price.total_flops:.3g} FLOPs and max_flops is {self.max_flops:.3g}: {trim}"

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from isoflop.base.display import Displayed, Summary
 from isoflop.base.errors import UserError
 from isoflop.base.formatting import brief
-from isoflop.sweeps.grids.cells import PlannedCell, check_cells, grid_cells, replicate_cells, tuning_cells
+from isoflop.sweeps.grids.cells import PlannedCell, check_cells, grid_cells, tuning_cells
 from isoflop.sweeps.grids.config import SweepConfig
 from isoflop.sweeps.grids.segments import Cuts, Tree, build_tree, uncut
 from isoflop.sweeps.queue.board import is_kept
 from isoflop.sweeps.row import COLUMNS
 from isoflop.train.checkpoint import BYTES_PER_PARAMETER
 from isoflop.train.data.corpus import Corpus
+from isoflop.train.execution import Execution
 from isoflop.train.result import loss_column
 from isoflop.train.spec import Recipe, Segment
 
@@ -43,14 +44,13 @@ STARVED_TOKENS_PER_PARAMETER = 1.0
 
 @dataclass(frozen=True)
 class Price:
-    """What a sweep costs. FLOPs by the exact ledger; `fresh_flops`: the grid and its replicates, each cell
-    trained alone from initialization; `forecast_flops`: the cells of registered forecasts, without what they
-    share with the grid's trunks; `seconds` None where no calibration was asked for; disk in bytes,
+    """What a sweep costs. FLOPs by the exact ledger; `fresh_flops`: the grid, each cell trained alone from
+    initialization; `forecast_flops`: the cells of registered forecasts, without what they share with the
+    grid's trunks; `seconds` None where no calibration was asked for; disk in bytes,
     `disk_peak` with every checkpoint there at once, `disk_kept` at the end."""
 
     tuning_flops: int
     grid_flops: int
-    replicate_flops: int
     check_flops: int
     forecast_flops: int
     fresh_flops: int
@@ -61,14 +61,13 @@ class Price:
     @property
     def total_flops(self) -> int:
         """All that will be spent."""
-        grid = self.grid_flops + self.replicate_flops
-        return self.tuning_flops + grid + self.check_flops + self.forecast_flops
+        return self.tuning_flops + self.grid_flops + self.check_flops + self.forecast_flops
 
 
 @dataclass(frozen=True, repr=False)
 class Plan(Displayed):
-    """The cells by stage. Replicates and checks stand at the sizes that the grid's centre guesses: the sweep
-    puts them at the minima it finds. `forecasts`: those of registered forecasts."""
+    """The cells by stage. Checks stand at the sizes that the grid's centre guesses: the sweep puts them at
+    the minima it finds. `forecasts`: those of registered forecasts."""
 
     config: SweepConfig
     corpus: Corpus
@@ -76,7 +75,6 @@ class Plan(Displayed):
     """Of the config's `eval_data`."""
     tuning: tuple[PlannedCell, ...]
     grid: tuple[PlannedCell, ...]
-    replicates: tuple[PlannedCell, ...]
     checks: tuple[PlannedCell, ...]
     warnings: tuple[str, ...]
     forecasts: tuple[PlannedCell, ...] = ()
@@ -101,7 +99,7 @@ class Plan(Displayed):
                 "flops": p.cell.flops,
             }
             | dict(p.settings)
-            for p in (*self.tuning, *self.grid, *self.replicates, *self.checks, *self.forecasts)
+            for p in (*self.tuning, *self.grid, *self.checks, *self.forecasts)
         ]
 
     def summary(self) -> Summary:
@@ -128,16 +126,21 @@ class Plan(Displayed):
 
     def price(self, step_seconds: StepSeconds | None = None, workers: int = 1) -> Price:
         """The price, in time as well where the seconds of a step are known."""
-        stages = (self.tuning, self.grid, self.replicates, self.checks, self.forecasts)
+        stages = (self.tuning, self.grid, self.checks, self.forecasts)
         trees = [self.tree(stage) for stage in stages]
         segments = [s for tree in trees for s in tree.segments.values()]
         return Price(
             *(tree.flops for tree in trees),
-            fresh_flops=sum(p.cell.flops for p in (*self.grid, *self.replicates)),
+            fresh_flops=sum(p.cell.flops for p in self.grid),
             seconds=_seconds(segments, step_seconds, workers) if step_seconds else None,
             disk_peak=sum(_checkpoint_bytes(s) for s in segments),
             disk_kept=sum(_checkpoint_bytes(s) for s in segments if is_kept(self.config.keep, s)),
         )
+
+    def refuse_batches(self, execution: Execution) -> None:
+        """Raises `UserError` for a batch that the devices don't divide."""
+        for batch_size in sorted({p.cell.recipe.batch_size for p in (*self.tuning, *self.grid)}):
+            execution.refuse_batch(batch_size)
 
 
 def make_plan(
@@ -157,7 +160,6 @@ def make_plan(
         )
     tuning: list[PlannedCell] = []
     grid: list[PlannedCell] = []
-    replicates: list[PlannedCell] = []
     checks: list[PlannedCell] = []
     warnings: list[str] = []
     for variant in config.variants:
@@ -166,8 +168,7 @@ def make_plan(
         _refuse_eval_corpora(variant, corpus, eval_corpora)
         centres = _centres(own)
         tuning, grid = [*tuning, *tried], [*grid, *own]
-        replicates += replicate_cells(variant, centres)
-        checks += check_cells(variant, centres[-1])
+        checks += check_cells(variant, centres)
         warnings += [*_too_few(variant, own), *_warnings(own, corpus)]
     if len({p.cell.cell_id for p in grid}) < len(grid):
         raise UserError(f"axes {config.axes[-1]}: two of the values make the same cells: drop one")
@@ -177,11 +178,18 @@ def make_plan(
         eval_corpora=tuple(eval_corpora),
         tuning=tuple(tuning),
         grid=tuple(grid),
-        replicates=tuple(replicates),
         checks=tuple(checks),
         warnings=tuple(dict.fromkeys(warnings)),
         forecasts=tuple(forecasts),
     )
+
+
+def refuse_one_batch(config: SweepConfig, execution: Execution) -> None:
+    """Raises `UserError` for a batch that the devices don't divide, where it is one for all runs and no
+    corpus is needed to tell; else `Plan.refuse_batches` does."""
+    for variant in config.variants:
+        if not variant.batch_exponent:
+            execution.refuse_batch(variant.batch_size)
 
 
 def refuse_full_disk(path: Path, price: Price) -> None:
@@ -198,11 +206,12 @@ def refuse_full_disk(path: Path, price: Price) -> None:
 
 
 def _centres(cells: Sequence[PlannedCell]) -> list[PlannedCell]:
-    """The middle cell of each budget."""
-    budgets: dict[float, list[PlannedCell]] = {}
+    """A cell of the middle size of each budget."""
+    budgets: dict[float, dict[int, PlannedCell]] = {}
     for planned in cells:
-        budgets.setdefault(planned.budget, []).append(planned)
-    return [own[len(own) // 2] for _, own in sorted(budgets.items())]
+        sizes = budgets.setdefault(planned.budget, {})
+        sizes.setdefault(planned.cell.recipe.model.width, planned)
+    return [list(sizes.values())[len(sizes) // 2] for _, sizes in sorted(budgets.items())]
 
 
 def _refuse_small_corpus(config: SweepConfig, corpus: Corpus, cells: Sequence[PlannedCell]) -> None:

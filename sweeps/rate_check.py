@@ -1,8 +1,10 @@
-"""The check of the learning-rate rule and of the shared trunk, at the largest budget's minimum."""
+"""The check of the learning-rate rule and of the shared trunks, at the least and the largest budget's
+minima."""
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,10 +17,13 @@ MIN_SEED_NOISE = 0.005
 
 @dataclass(frozen=True)
 class RateCheck:
-    """Losses in nats of the cell at the minimum, and of the same cell trained in other ways, None where there
-    is none. `fresh_cosine`: without a shared trunk; `rate_half`, `rate_double`: at other peak rates."""
+    """Losses in nats at one budget's minimum, means over `seeds` seeds, and of the same cell trained in other
+    ways, None where there is none. `budget` in FLOPs; `fresh_cosine`: without a shared trunk; `rate_half`,
+    `rate_double`: at other peak rates."""
 
+    budget: float
     width: int
+    seeds: int
     loss: float
     fresh_cosine: float | None = None
     rate_half: float | None = None
@@ -26,33 +31,48 @@ class RateCheck:
     warning: str = ""
 
 
-def check_rule(runs: Sequence[Row], checks: Sequence[Row], minima: Sequence[PlannedCell]) -> RateCheck | None:
-    """How the rule's rate and the shared trunk did at the largest minimum; None where no check has a loss."""
-    losses = {row.role: row.loss for row in checks if row.loss is not None}
-    if not losses:
+def check_rule(
+    runs: Sequence[Row], checks: Sequence[Row], minima: Sequence[PlannedCell]
+) -> tuple[RateCheck, ...]:
+    """How the rule's rate and the shared trunks did at each of the minima that has a check with a loss."""
+    noise = _seed_noise(runs)
+    found = (_check_at(planned, runs, checks, noise) for planned in minima)
+    return tuple(check for check in found if check)
+
+
+def _check_at(
+    planned: PlannedCell, runs: Sequence[Row], checks: Sequence[Row], noise: float
+) -> RateCheck | None:
+    width = planned.cell.recipe.model.width
+    losses: dict[str, list[float]] = {}
+    for row in (*runs, *checks):
+        if (row.budget, row.d_model) == (planned.budget, width) and row.loss is not None:
+            losses.setdefault(row.role, []).append(row.loss)
+    own = losses.pop("grid", [])
+    losses.pop("retry", None)
+    if not own or not losses:
         return None
-    cell = minima[-1].cell
-    own = next(row.loss for row in runs if row.cell_id == cell.cell_id)
-    if own is None:  # found corrupt since
-        return None
-    rivals = [role for role in ("rate_half", "rate_double") if role in losses]
-    best = min(rivals, key=lambda role: losses[role], default="")
-    lost = own - losses[best] if best else 0.0
-    tolerance = 2 * math.sqrt(2) * _seed_noise(runs)  # two standard deviations of a difference of two runs
+    mean = {role: statistics.fmean(values) for role, values in losses.items()}
+    rivals = [role for role in ("rate_half", "rate_double") if role in mean]
+    best = min(rivals, key=lambda role: mean[role], default="")
+    lost = statistics.fmean(own) - mean[best] if best else 0.0
+    # Two standard deviations of a difference of two means.
+    tolerance = 2 * noise * math.sqrt(1 / len(own) + 1 / len(losses.get(best, own)))
     warning = (
-        f"at the largest budget's minimum {best.replace('_', ' ')} beats the rule's rate by {lost:.3f} nats: "
-        "the rule is off there, so tune nearer to the largest budget"
+        f"at the minimum of {planned.budget:.3g} FLOPs {best.replace('_', ' ')} beats the rule's rate by "
+        f"{lost:.3f} nats: the rule is off there, so tune nearer to that budget's tokens"
         if lost > tolerance
         else ""
     )
-    return RateCheck(cell.recipe.model.width, own, **losses, warning=warning)
+    return RateCheck(planned.budget, width, len(own), statistics.fmean(own), **mean, warning=warning)
 
 
 def _seed_noise(runs: Sequence[Row]) -> float:
-    """Standard deviation between seeds of one cell, nats, pooled over the cells that have several."""
+    """Standard deviation between seeds of one cell at one rate, nats, pooled over the cells that have
+    several."""
     cells: dict[tuple[int, float], list[float]] = {}
     for row in runs:
-        if row.loss is not None:
+        if row.loss is not None and row.role == "grid":
             cells.setdefault((row.d_model, row.budget), []).append(row.loss)
     squares = sum((loss - sum(own) / len(own)) ** 2 for own in cells.values() for loss in own)
     degrees_of_freedom = sum(len(own) - 1 for own in cells.values())

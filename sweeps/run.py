@@ -1,5 +1,5 @@
-"""A sweep, stage by stage: tune the rate, train the grid, then replicates and checks at the minima, and last
-what forecasts were registered of.
+"""A sweep, stage by stage: tune the rate, train the grid, then check both at the minima, and last what
+forecasts were registered of.
 
 What a stage holds follows from the results of those before it, and from nothing else: a sweep that was
 stopped, or that several processes run at once, comes to the same cells.
@@ -8,6 +8,8 @@ stopped, or that several processes run at once, comes to the same cells.
 from __future__ import annotations
 
 import contextlib
+import math
+import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,11 +21,12 @@ from isoflop.base.json_values import content_id
 from isoflop.base.provenance import log_start
 from isoflop.sweeps.grids import stages
 from isoflop.sweeps.grids.adaptive import Adaptive, first_cells, next_cells
-from isoflop.sweeps.grids.cells import PlannedCell, check_cells, grid_cells, replicate_cells, retry_cells
-from isoflop.sweeps.grids.config import Rates, SweepConfig
+from isoflop.sweeps.grids.cells import PlannedCell, check_cells, grid_cells, retry_cells
+from isoflop.sweeps.grids.config import SweepConfig
 from isoflop.sweeps.grids.ladder import trunk_cuts
-from isoflop.sweeps.grids.rates import TunedRates, tune
+from isoflop.sweeps.grids.rates import Rates
 from isoflop.sweeps.grids.segments import Cuts, Tree, uncut
+from isoflop.sweeps.grids.tuning import Trial, TunedRates, tune
 from isoflop.sweeps.launchers import Launcher, OpenLauncher
 from isoflop.sweeps.output_folder import kind_of
 from isoflop.sweeps.plan import Plan, refuse_full_disk
@@ -203,15 +206,13 @@ def _run_stages(sweep: Sweep, adaptive: Adaptive | None) -> None:
         grid = [*grid, *_retry(sweep, grid, sweep.train(stages.GRID, grid, RUNS))]
     rows = sweep.cell_rows(grid, sweep.tree(grid)).rows
     minima = [_minima(variant, grid, rows) for variant in config.variants]
-    replicates = [] if adaptive else [cell for own in minima for cell in replicate_cells(config, own)]
-    checks = [cell for own in minima if own for cell in check_cells(config, own[-1])]
-    if replicates or checks:
-        rows = sweep.train(stages.LAST, [*replicates, *checks])
-        replicates = [*replicates, *_retry(sweep, replicates, rows[: len(replicates)])]
+    checks = [cell for own in minima if own for cell in check_cells(config, own)]
+    if checks:
+        sweep.train(stages.CHECK, checks)
     forecasts = sweep.plan.forecasts
     if forecasts:
-        sweep.train(stages.FORECAST, forecasts, RUNS, beside=[*grid, *replicates])
-    _summarize(sweep, tuned, minima, [*grid, *replicates, *forecasts], checks, rounds, adaptive)
+        sweep.train(stages.FORECAST, forecasts, RUNS, beside=grid)
+    _summarize(sweep, tuned, minima, [*grid, *forecasts], checks, rounds, adaptive)
 
 
 def _summarize(
@@ -232,9 +233,9 @@ def _summarize(
         own_runs, own_checks = (
             [row for row in rows if row.settings == variant.settings] for rows in (run_rows, check_rows)
         )
-        check = check_rule(own_runs, own_checks, own_minima)
-        rules.append(summaries.RateRule.of(own_rates, check, dict(variant.settings)))
-    warnings = [write_runs(sweep.store, run_rows), *(r.checked.warning for r in rules if r.checked)]
+        checked = check_rule(own_runs, own_checks, own_minima)
+        rules.append(summaries.RateRule(str(own_rates.rates), own_rates, checked, dict(variant.settings)))
+    warnings = [write_runs(sweep.store, run_rows), *(c.warning for rule in rules for c in rule.checked)]
     for warning in filter(None, warnings):
         sweep.reporter.warn(warning)
     write_rows(sweep.store, CHECKS, check_rows)
@@ -263,17 +264,20 @@ def _tune(sweep: Sweep) -> list[TunedRates]:
     """The learning-rate rule of each variant, fitted to its tuning cells where the config has any."""
     rates = sweep.config.rates
     if not rates.tried:
-        return [TunedRates(rates, (), ()) for _ in sweep.config.variants]
+        return [TunedRates(rates) for _ in sweep.config.variants]
     rows = sweep.train(stages.TUNING, sweep.plan.tuning, TUNING)
     tuned = []
     for variant in sweep.config.variants:
         own = [row for row in rows if row.settings == variant.settings]
-        losses = [float("nan") if row.loss is None else row.loss for row in own]
-        trials = [(row.d_model, row.budget, row.lr, loss) for row, loss in zip(own, losses, strict=True)]
-        tuned.append(tune(rates, trials))
+        tuned.append(tune(rates, [_trial(row, rates) for row in own]))
     for warning in (warning for own in tuned for warning in own.warnings):
         sweep.reporter.warn(warning)
     return tuned
+
+
+def _trial(row: Row, rates: Rates) -> Trial:
+    loss = math.nan if row.loss is None else row.loss
+    return Trial(row.d_model, rates.horizon_of(row.n_tokens), row.lr, loss)
 
 
 def _choose_grid(
@@ -318,10 +322,15 @@ def _retry(sweep: Sweep, planned: Sequence[PlannedCell], rows: Sequence[Row]) ->
 
 
 def _minima(variant: SweepConfig, grid: Sequence[PlannedCell], rows: Sequence[Row]) -> list[PlannedCell]:
-    """A variant's cell of least loss of each budget that has a finished one, by budget."""
-    best: dict[float, tuple[float, PlannedCell]] = {}
-    own = ((p, row) for p, row in zip(grid, rows, strict=True) if p.settings == variant.settings)
-    for planned, row in own:
-        if row.loss is not None and (planned.budget not in best or row.loss < best[planned.budget][0]):
-            best[planned.budget] = row.loss, planned
-    return [best[budget][1] for budget in sorted(best)]
+    """A variant's size of least loss, the mean over its seeds, of each budget that has a finished cell."""
+    losses: dict[tuple[float, int], list[float]] = {}
+    cells: dict[tuple[float, int], PlannedCell] = {}
+    for planned, row in zip(grid, rows, strict=True):
+        if planned.settings == variant.settings and planned.role == "grid" and row.loss is not None:
+            place = planned.budget, planned.cell.recipe.model.width
+            losses.setdefault(place, []).append(row.loss)
+            cells.setdefault(place, planned)
+    best: dict[float, tuple[float, int]] = {}
+    for place in sorted(losses, key=lambda place: statistics.fmean(losses[place])):
+        best.setdefault(place[0], place)
+    return [cells[best[budget]] for budget in sorted(best)]

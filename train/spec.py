@@ -14,7 +14,7 @@ from isoflop.base.json_values import canonical_json, content_id
 from isoflop.models import Ledger, ModelConfig, ledger
 from isoflop.models.config import Dtype
 
-RESULTS_VERSION = 2
+RESULTS_VERSION = 3
 """Part of every hash. Raised by any change of this code that changes the numbers a recipe gives."""
 
 Parametrization = Literal["standard", "mup", "completep"]

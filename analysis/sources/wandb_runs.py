@@ -16,7 +16,7 @@ SECONDS = 60
 NEEDED = ("loss", "n_params", "n_params_non_embedding", "n_tokens", "flops")
 OURS = "_isoflop"
 """A key of the summaries that `isoflop`'s own tracker writes."""
-RUN_TABLE = ("grid", "replicate")
+RUN_TABLE = ("grid", "retry")
 """The job types that are rows of a sweep's `runs.csv`."""
 OTHERWISE = "try again with a connection, or name the sweep's folder instead"
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmarks.grid_cost.world import CORPUS, Sky, World
+from benchmarks.grid_cost.world import CORPUS, SimulatedRuns, World
 from isoflop.analysis.design.estimate import FinishedRuns, estimate
 from isoflop.analysis.design.targets import Target, parse_target
 from isoflop.analysis.laws import find_law
@@ -22,7 +22,7 @@ from isoflop.sweeps.grids.segments import build_tree
 GRID_LOOKS = 0.6
 """Share of the error allowed at each look of the whole grids: enough for them, where
 `isoflop.sweeps.grids.adaptive.LOOKS` is stricter."""
-ARMS = ("classical", "shared trunks", "fresh, adaptive", "ours")
+ARMS = ("classical", "shared trunks", "fresh, adaptive", "shared, adaptive")
 """The peer: whole grids of fresh cosine runs, one seed after the other; then one change at a time, and
 both."""
 
@@ -47,17 +47,18 @@ def simulate(world: World, arm: str, target: str, half_width: float, seed: int) 
     fresh = arm in ("classical", "fresh, adaptive")
     config = world.config.with_options(schedule="cosine" if fresh else "wsd")
     world = replace(world, config=config)
-    grow = _adaptive if arm in ("fresh, adaptive", "ours") else _whole_grids
+    grow = _adaptive if arm in ("fresh, adaptive", "shared, adaptive") else _whole_grids
     return grow(world, Adaptive(target, half_width), seed)
 
 
 def _adaptive(world: World, options: Adaptive, seed: int) -> Stop:
-    sky, config = Sky(world, seed), world.config
-    cells, rows, rounds = first_cells(config, CORPUS, config.rates), [], 0
+    runs, config = SimulatedRuns(world, seed), world.config
+    rates = runs.tuned().rates
+    cells, rows, rounds = first_cells(config, CORPUS, rates), [], 0
     while True:
-        rows += sky.rows(cells)
+        rows += runs.rows(cells)
         rounds += 1
-        found = next_cells(config, CORPUS, config.rates, rows, options)
+        found = next_cells(config, CORPUS, rates, rows, options)
         if found.done:
             break
         cells = found.cells
@@ -68,7 +69,8 @@ def _adaptive(world: World, options: Adaptive, seed: int) -> Stop:
 
 
 def _whole_grids(world: World, options: Adaptive, seed: int) -> Stop:
-    sky, config = Sky(world, seed), world.config
+    simulated, config = SimulatedRuns(world, seed), world.config
+    rates = simulated.tuned().rates
     target, law = parse_target(options.target), find_law(options.law)
     ladder = _ladder(world)
     ends = np.array([config.budgets[0], config.budgets[-1]])
@@ -76,10 +78,10 @@ def _whole_grids(world: World, options: Adaptive, seed: int) -> Stop:
     rows = []
     rounds = 0
     while True:
-        once = grid_cells(config.with_options(seed=config.seed + rounds), CORPUS, config.rates)
+        once = grid_cells(config.with_options(seed=config.seed + rounds, seeds=1), CORPUS, rates)
         rounds += 1
         cells += once
-        rows += sky.rows(once)
+        rows += simulated.rows(once)
         N_R, D_R, loss_R = _columns(rows)
         runs = FinishedRuns(N_R, D_R, loss_R, _trunks(cells))
         found = estimate(runs, law, target, ladder.space.cost, ends, 1 - GRID_LOOKS * (1 - options.level))
@@ -126,12 +128,18 @@ def _ladder(world: World) -> Ladder:
 
 @functools.cache
 def extras(world: World) -> float:
-    """FLOPs of tuning the rate, and of the checks at the largest budget: half and twice the rate, and where
-    trunks are shared a fresh cosine run."""
+    """FLOPs of tuning the rate, and of the checks at the least and the largest budget: half and twice the
+    rate, and where trunks are shared a fresh cosine run."""
     config = world.config
     tuning = sum(p.cell.flops for p in tuning_cells(config, CORPUS))
-    own = [p for p in grid_cells(config, CORPUS, config.rates) if p.budget == config.budgets[-1]]
-    checks = check_cells(config.with_options(checks=True), own[len(own) // 2])
+    cells = {
+        (p.budget, p.cell.recipe.model.width): p
+        for p in grid_cells(config.with_options(seeds=1), CORPUS, config.rates)
+    }
+    centres = [
+        cells[budget, config.widths_at(budget, CORPUS)[config.sizes // 2]] for budget in config.budgets
+    ]
+    checks = check_cells(config.with_options(checks=True), centres)
     roles = ("rate_half", "rate_double", *(["fresh_cosine"] if config.schedule.name == "wsd" else []))
     return float(tuning + sum(p.cell.flops for p in checks if p.role in roles))
 

@@ -1,6 +1,6 @@
 """The small version that trains: both ways to a wide interval, on real text, in a few minutes of two cores.
 
-One seed of luck decides either's cost here: read the simulations for the ratio, this for whether they
+The noise of one seed decides either's cost here: read the simulations for the ratio, this for whether they
 resemble what training does.
 """
 
@@ -36,11 +36,11 @@ def config() -> SweepConfig:
         load_config("cpu-demo"),
         name="grid-cost",
         budgets=(1e10, 1.8e10, 3.2e10, 5.6e10, 1e11),
-        ladder=(8, 12, 16, 20, 28, 36, 48),
-        centre_width=12,
+        ladder=(8, 16, 24, 32, 40, 48),
+        centre_width=16,
         centre_budget=1e10,
         rates=Rates(coefficient=0.0025, exponent=0.0),
-        replicates=0,
+        seeds=1,
         checks=False,
         keep="trunks",
         trackers=("jsonl",),
@@ -50,12 +50,12 @@ def config() -> SweepConfig:
 def run_real() -> dict[str, Any]:
     """FLOPs, half-width and exponent of either way; `cost_ratio_real` where both reached the width."""
     with tempfile.TemporaryDirectory() as folder:
-        found = {"classical": _classical(Path(folder)), "ours": _ours(Path(folder))}
+        found = {"classical": _classical(Path(folder)), "adaptive": _adaptive(Path(folder))}
     results: dict[str, Any] = {
         f"{arm}_{name}": v for arm, facts in found.items() for name, v in facts.items()
     }
     both = all(facts["half_width"] <= OPTIONS.half_width for facts in found.values())
-    results["cost_ratio_real"] = found["ours"]["flops"] / found["classical"]["flops"] if both else None
+    results["cost_ratio_real"] = found["adaptive"]["flops"] / found["classical"]["flops"] if both else None
     return results
 
 
@@ -71,8 +71,8 @@ def _classical(folder: Path) -> dict[str, float]:
             return _facts(done, found)
 
 
-def _ours(folder: Path) -> dict[str, float]:
-    launcher, out = load_launcher("local"), folder / "ours"
+def _adaptive(folder: Path) -> dict[str, float]:
+    launcher, out = load_launcher("local"), folder / "adaptive"
     done = run_sweep(plan(config()), out, launcher, Reporter(), adaptive=OPTIONS)
     return _facts([done], _known([done]))
 

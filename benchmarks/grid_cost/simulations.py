@@ -51,7 +51,7 @@ def run_simulations(simulations: int, workers: int, names: Sequence[str]) -> dic
         }
     first = results["worlds"][names[0]]
     for target, short in zip(first, ("exponent", "n_opt"), strict=True):
-        results[f"cost_ratio_{short}"] = first[target]["ours"]["cost_ratio"]
+        results[f"cost_ratio_{short}"] = first[target]["shared, adaptive"]["cost_ratio"]
     results["cost_ratio"] = max(results["cost_ratio_exponent"], results["cost_ratio_n_opt"])
     return results
 

@@ -45,12 +45,13 @@ def run(argv: list[str]) -> int:
     from isoflop.running import plan as make
     from isoflop.sweeps.launchers import refuse_missing
     from isoflop.sweeps.output_folder import default_folder
+    from isoflop.sweeps.plan import refuse_one_batch
 
-    for variant in asked.config.variants:
-        asked.worker_options.execution.refuse_batch(variant.batch_size)
+    refuse_one_batch(asked.config, asked.worker_options.execution)
     refuse_missing("local", asked.worker_options.execution)
     stay_off_the_accelerator()
     planned = make(asked.config, asked.out or default_folder(asked.config, load_config(asked.name)))
+    planned.refuse_batches(asked.worker_options.execution)
     price = planned.price() if asked.no_calibration else _price(planned, asked.worker_options)
     if asked.as_json:
         print(json.dumps(_as_json(planned, price)))
@@ -112,7 +113,7 @@ def _print(planned: Plan, price: Price) -> None:
 
 def price_lines(planned: Plan, price: Price) -> list[str]:
     """The price in words."""
-    saved = 1 - (price.grid_flops + price.replicate_flops) / price.fresh_flops
+    saved = 1 - price.grid_flops / price.fresh_flops
     keep = {
         "none": "no checkpoint is kept",
         "trunks": "the trunks' checkpoints are kept, for further budgets to branch from",
@@ -121,12 +122,11 @@ def price_lines(planned: Plan, price: Price) -> list[str]:
     forecasts = len(planned.forecasts)
     lines = [
         f"cells: {len(planned.grid)} in the grid, {len(planned.tuning)} to tune the learning rate, "
-        f"{len(planned.replicates)} replicates, {len(planned.checks)} checks"
-        + (f", {forecasts} of registered forecasts" if forecasts else ""),
+        f"{len(planned.checks)} checks" + (f", {forecasts} of registered forecasts" if forecasts else ""),
         f"FLOPs: {price.total_flops:.3g} = grid {price.grid_flops:.3g} + tuning {price.tuning_flops:.3g} "
-        f"+ replicates {price.replicate_flops:.3g} + checks {price.check_flops:.3g}"
+        f"+ checks {price.check_flops:.3g}"
         + (f" + forecasts {price.forecast_flops:.3g}" if forecasts else ""),
-        f"shared trunks: grid and replicates cost {saved:.0%} less than fresh runs ({price.fresh_flops:.3g})",
+        f"shared trunks: the grid costs {saved:.0%} less than fresh runs ({price.fresh_flops:.3g})",
         f"disk: {price.disk_peak / 1e6:.1f} MB of checkpoints at most, {price.disk_kept / 1e6:.1f} MB at the "
         f"end: {keep}",
     ]

@@ -8,17 +8,22 @@ Numbers to expect (docs/demo.md): approach 3 gives N_opt ~ C^0.52 [0.39, 0.68]; 
 is about 1.76 nats per byte.
 """
 
-from isoflop.sweeps.grids.config import Rates, SweepConfig
+from isoflop.sweeps.grids.config import SweepConfig
+from isoflop.sweeps.grids.rates import Rates
 
 SWEEP = SweepConfig(
     name="cpu-demo",
     title="IsoFLOP curves of byte-level transformers on Wikipedia introductions",
-    budgets=(1e11, 1.6e11, 2.5e11, 4e11, 6.3e11, 1e12),
-    ladder=(12, 16, 20, 28, 36, 48, 64, 88),
-    centre_width=20,
-    centre_budget=1e11,
-    centre_exponent=0.65,
+    budgets=(1.6e11, 2.5e11, 4e11, 6.3e11, 1e12),
+    ladder=(8, 16, 24, 32, 40, 48, 56, 64, 72, 80, 96),
+    centre_width=24,
+    centre_budget=1.6e11,
+    centre_exponent=0.6,
     rates=Rates(
-        coefficient=0.0025, exponent=0.0, tried=(0.35, 0.7, 1.4, 2.8), anchors=((16, 1e11), (48, 4e11))
+        coefficient=0.003,
+        token_exponent=0.15,
+        tried=(0.35, 0.7, 1.4, 2.8),
+        widths=(16, 32),
+        horizons=(2.5e5, 1e6),
     ),
 )

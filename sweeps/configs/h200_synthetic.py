@@ -16,27 +16,30 @@ parameters; the floor there is 2.42.
 """
 
 from isoflop.models.config import ModelOptions
-from isoflop.sweeps.grids.config import Rates, SweepConfig
+from isoflop.sweeps.grids.config import SweepConfig
+from isoflop.sweeps.grids.rates import Rates
 
 SWEEP = SweepConfig(
     name="h200-synthetic",
     title="IsoFLOP curves on a Markov chain of known entropy",
     budgets=(1e14, 3e14, 1e15, 3e15, 1e16),
-    ladder=(80, 96, 128, 160, 192, 224, 288, 320, 384, 448, 512, 640),
-    sizes=6,
-    centre_width=160,
+    ladder=(64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640),
+    centre_width=128,
     centre_budget=1e14,
     centre_exponent=0.55,
     rates=Rates(
         coefficient=0.005,
-        exponent=0.0,
+        token_exponent=0.15,
+        base_tokens=3e7,
         tried=(0.25, 0.5, 1.0, 2.0, 4.0),
-        anchors=((128, 1e14), (288, 1e15)),
+        widths=(128, 256),
+        horizons=(7.5e6, 1.2e8),
     ),
     data="synthetic:markov,order=2,vocab=512,branch=16,exponent=1",
     # Two ids are all that the chain remembers; a longer context would only cost.
     model=ModelOptions(context_length=128),
     batch_size=64,
+    batch_exponent=0.38,
     eval_windows=8192,
     tune_windows=4096,
     dtype="bfloat16",

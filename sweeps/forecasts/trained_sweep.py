@@ -6,7 +6,7 @@ import json
 import math
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from isoflop.base.errors import UserError
@@ -15,8 +15,9 @@ from isoflop.base.json_values import content_id
 from isoflop.base.provenance import LOG
 from isoflop.models import ledger
 from isoflop.models.family import family_widths
-from isoflop.sweeps.grids.cells import PlannedCell, cell_at, reseeded
-from isoflop.sweeps.grids.config import Rates, SweepConfig
+from isoflop.sweeps.grids.cells import PlannedCell, cell_at, with_seed
+from isoflop.sweeps.grids.config import SweepConfig
+from isoflop.sweeps.grids.rates import Rates
 from isoflop.sweeps.plan import LEAST_SIZES
 from isoflop.sweeps.progress.summary import SUMMARY, read_summary
 from isoflop.sweeps.queue.store import Store
@@ -47,7 +48,7 @@ class TrainedSweep:
             raise UserError(f"the grid of {folder} is not finished: go on with {going_on(folder)}")
         corpus = prepare(config.data, config.tokenizer)
         store.refuse_corpus(corpus.spec)
-        return cls(folder, config, corpus, read_summary(store).learning_rate.rates)
+        return cls(folder, config, corpus, read_summary(store).learning_rate.tuned.rates)
 
     def widths_around(self, n_opt: float, count: str) -> tuple[int, ...]:
         """As many widths as the config's `sizes`, around the one whose parameters are nearest to `n_opt`, by
@@ -78,10 +79,9 @@ class TrainedSweep:
         """
         config = self.config
         cells = [
-            replace(planned, cell=reseeded(planned.cell, config.seed + extra))
+            with_seed(cell_at(config, self.corpus, width, flops, self.rates), config.seed + k)
             for width in widths
-            for planned in [cell_at(config, self.corpus, width, flops, self.rates.at(width), str(self.rates))]
-            for extra in range(1 + config.replicates)
+            for k in range(config.seeds)
         ]
         limit = self.corpus.n_tokens("train") * config.max_epochs
         longest = max(cells, key=lambda planned: planned.cell.tokens).cell

@@ -22,8 +22,9 @@ from isoflop.analysis.laws import find_law
 from isoflop.base.errors import UserError
 from isoflop.base.fields import Positive, check_fields
 from isoflop.sweeps.grids.cells import PlannedCell, grid_cells
-from isoflop.sweeps.grids.config import Rates, SweepConfig
+from isoflop.sweeps.grids.config import SweepConfig
 from isoflop.sweeps.grids.ladder import Ladder, build_ladder
+from isoflop.sweeps.grids.rates import Rates
 from isoflop.train.data.corpus import Corpus
 
 LOOKS = 0.25
@@ -97,7 +98,8 @@ def first_cells(config: SweepConfig, corpus: Corpus, rates: Rates) -> list[Plann
     )
     ladder = build_ladder(config, corpus, rates)
     few = (len(config.budgets) + 1) // 2
-    wanted = [(p.cell.recipe.model.width, p.budget) for p in grid_cells(config, corpus, rates)]
+    grid = grid_cells(config.with_options(seeds=1), corpus, rates)
+    wanted = [(p.cell.recipe.model.width, p.budget) for p in grid]
     places = [ladder.place[at] for at in wanted if at in ladder.place and at[1] <= config.budgets[few - 1]]
     return [ladder.cell(f, b, config.seed) for f, b in places]
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from isoflop.base.errors import UserError
 from isoflop.models import ModelConfig, ledger
-from isoflop.sweeps.grids.config import Rates, SweepConfig
+from isoflop.sweeps.grids.config import SweepConfig
+from isoflop.sweeps.grids.rates import Rates
 from isoflop.train.spec import CellSpec, DataSpec, Recipe, Schedule, Split
 
 if TYPE_CHECKING:
     from isoflop.train.data.corpus import Corpus
 
-Role = Literal["grid", "retry", "replicate", "tune", "fresh_cosine", "rate_half", "rate_double"]
+Role = Literal["grid", "retry", "tune", "fresh_cosine", "rate_half", "rate_double"]
 
 
 RETRY_SEED = 1_000_000
@@ -34,25 +36,26 @@ class PlannedCell:
 
 
 def grid_cells(config: SweepConfig, corpus: Corpus, rates: Rates) -> list[PlannedCell]:
-    """Every budget at each of its widths, of one variant of a sweep."""
+    """Every budget at each of its widths under each seed, of one variant of a sweep."""
     pairs = [(b, w) for b in config.budgets for w in config.widths_at(b, corpus)]
-    return [cell_at(config, corpus, width, budget, rates.at(width), str(rates)) for budget, width in pairs]
+    return [
+        with_seed(cell_at(config, corpus, width, budget, rates), config.seed + k)
+        for budget, width in pairs
+        for k in range(config.seeds)
+    ]
 
 
 def tuning_cells(config: SweepConfig, corpus: Corpus) -> list[PlannedCell]:
-    """The anchors at every rate tried, evaluated on the tuning windows."""
+    """Every rate tried at each width and horizon under each seed, evaluated on the tuning windows."""
+    rates = config.rates
     return [
-        cell_at(
-            config,
-            corpus,
-            width,
-            budget,
-            config.rates.at(width) * factor,
-            f"{factor:g} * {config.rates}",
-            "tune",
+        with_seed(cell_at(config, corpus, width, budget, rates, "tune", factor), config.seed + k)
+        for width in rates.widths
+        for budget in (
+            ledger(config.model_at(width, corpus)).train_flops * tokens for tokens in rates.horizons
         )
-        for width, budget in config.rates.anchors
-        for factor in config.rates.tried
+        for factor in rates.tried
+        for k in range(rates.seeds)
     ]
 
 
@@ -70,31 +73,32 @@ def retry_cells(diverged: list[PlannedCell], attempt: int) -> list[PlannedCell]:
     return cells
 
 
-def replicate_cells(config: SweepConfig, minima: list[PlannedCell]) -> list[PlannedCell]:
-    """The best cell of each budget again, under further seeds of initialization and data order."""
-    return [
-        replace(planned, cell=reseeded(planned.cell, config.seed + 1 + extra), role="replicate")
-        for planned in minima
-        for extra in range(config.replicates)
-    ]
-
-
-def check_cells(config: SweepConfig, largest: PlannedCell) -> list[PlannedCell]:
-    """At the largest budget's minimum: a fresh cosine run, and the rule's rate halved and doubled."""
+def check_cells(config: SweepConfig, minima: Sequence[PlannedCell]) -> list[PlannedCell]:
+    """At the least and the largest budget's minimum, under each seed: a fresh cosine run, and the rule's rate
+    halved and doubled."""
     if not config.checks:
         return []
-    recipe = largest.cell.recipe
-    cosine = replace(recipe, schedule=replace(recipe.schedule, name="cosine"))
-    changed: list[tuple[Role, Recipe]] = [
-        ("fresh_cosine", cosine),
-        ("rate_half", _at_rate(recipe, recipe.optimizer.peak_lr / 2)),
-        ("rate_double", _at_rate(recipe, 2 * recipe.optimizer.peak_lr)),
-    ]
-    rule = largest.lr_rule
-    rules = (rule, f"0.5 * {rule}", f"2 * {rule}")
+    ends = {planned.budget: planned for planned in (minima[0], minima[-1])}.values()
     return [
-        replace(largest, cell=replace(largest.cell, recipe=r), role=role, lr_rule=rule)
-        for (role, r), rule in zip(changed, rules, strict=True)
+        with_seed(check, config.seed + k)
+        for planned in ends
+        for check in _checks_of(planned)
+        for k in range(config.seeds)
+    ]
+
+
+def _checks_of(planned: PlannedCell) -> list[PlannedCell]:
+    recipe, rule = planned.cell.recipe, planned.lr_rule
+    cosine = replace(recipe, schedule=replace(recipe.schedule, name="cosine"))
+    half, double = (_at_rate(recipe, factor * recipe.optimizer.peak_lr) for factor in (0.5, 2.0))
+    changed: list[tuple[Role, Recipe, str]] = [
+        ("fresh_cosine", cosine, rule),
+        ("rate_half", half, f"0.5 * {rule}"),
+        ("rate_double", double, f"2 * {rule}"),
+    ]
+    return [
+        replace(planned, cell=replace(planned.cell, recipe=r), role=role, lr_rule=rule)
+        for role, r, rule in changed
     ]
 
 
@@ -103,40 +107,49 @@ def cell_at(
     corpus: Corpus,
     width: int,
     budget: float,
-    rate: float,
-    lr_rule: str,
+    rates: Rates,
     role: Role = "grid",
+    factor: float = 1.0,
 ) -> PlannedCell:
-    """One width on one budget (FLOPs) at a peak rate. Raises `UserError` for a budget under one step."""
-    step_flops = (
-        config.batch_size * config.model.context_length * ledger(config.model_at(width, corpus)).train_flops
-    )
-    steps = round(budget / step_flops)
+    """One width on one budget (FLOPs) under the config's first seed, at `factor` times the rule's rate.
+
+    Rate, batch and warm-up follow the run's horizon (`SweepConfig.horizon`). Raises `UserError` for a budget
+    under one step.
+    """
+    model = config.model_at(width, corpus)
+    token_flops = ledger(model).train_flops
+    horizon = config.horizon(budget / token_flops)
+    batch_size = config.batch_at(horizon)
+    step_tokens = batch_size * config.model.context_length
+    steps = round(budget / (step_tokens * token_flops))
     if steps < 1:
         raise UserError(
-            f"budget {budget:.3g} FLOPs is under one step of width {width} ({step_flops:.3g} FLOPs): "
-            "raise the budget, or lower batch_size or the widths"
+            f"budget {budget:.3g} FLOPs is under one step of width {width} ({step_tokens * token_flops:.3g} "
+            "FLOPs): raise the budget, or lower batch_size or the widths"
         )
-    warmup = _warmup(config, corpus, width, step_flops, budget)
     # Six digits: the rate must not hang on the last bit of a power.
-    recipe = _recipe(config, corpus.spec, config.model_at(width, corpus), float(f"{rate:.6g}"), warmup)
+    rate = float(f"{factor * rates.at(width, horizon):.6g}")
+    recipe = _recipe(config, corpus.spec, model, rate, config.warmup_at(horizon), batch_size)
     tuning = role == "tune"
     split: Split = "tune" if tuning else "heldout"
     windows = config.tune_windows if tuning else config.eval_windows
     further = () if tuning else config.eval_data
+    rule = str(rates) if factor == 1.0 else f"{factor:g} * {rates}"
     cell = CellSpec(recipe, steps, split, windows, further)
-    return PlannedCell(cell, budget, role, lr_rule, config.settings)
+    return PlannedCell(cell, budget, role, rule, config.settings)
 
 
 @lru_cache(maxsize=1 << 14)
-def _recipe(config: SweepConfig, data: DataSpec, model: ModelConfig, rate: float, warmup: int) -> Recipe:
+def _recipe(
+    config: SweepConfig, data: DataSpec, model: ModelConfig, rate: float, warmup: int, batch_size: int
+) -> Recipe:
     """One value for all the cells that share it, so that its ledger and its name are made once."""
     return Recipe(
         model=model,
         data=data,
         optimizer=config.optimizer.at(rate),
         schedule=Schedule(**vars(config.schedule), warmup_steps=warmup),
-        batch_size=config.batch_size,
+        batch_size=batch_size,
         init_seed=config.seed,
         data_seed=config.seed,
         parametrization=config.parametrization,
@@ -144,10 +157,9 @@ def _recipe(config: SweepConfig, data: DataSpec, model: ModelConfig, rate: float
     )
 
 
-def _warmup(config: SweepConfig, corpus: Corpus, width: int, step_flops: int, budget: float) -> int:
-    """A share of the steps of the width's smallest cell: a trunk has one warm-up for all its budgets."""
-    smallest = min(budget, config.least_budgets(corpus).get(width, budget))
-    return max(1, round(config.warmup_share * smallest / step_flops))
+def with_seed(planned: PlannedCell, seed: int) -> PlannedCell:
+    """The same cell under another seed of initialization and data order."""
+    return replace(planned, cell=reseeded(planned.cell, seed))
 
 
 def reseeded(cell: CellSpec, seed: int) -> CellSpec:

@@ -23,9 +23,10 @@ from tyro.constructors import PrimitiveConstructorSpec
 
 from isoflop.base import plugins
 from isoflop.base.errors import UserError
-from isoflop.base.fields import Count, Fraction, InvalidFieldError, Positive, check_fields
+from isoflop.base.fields import Count, Fraction, Positive, check_fields
 from isoflop.models import ModelConfig, family, ledger
 from isoflop.models.config import Dtype, ModelOptions
+from isoflop.sweeps.grids.rates import Rates, Width
 from isoflop.train.spec import OptimizerOptions, Parametrization, ScheduleOptions, branch_scale
 
 
@@ -39,55 +40,12 @@ class Vocabulary(Protocol):
     def eos(self) -> int | None: ...
 
 
-Width = Annotated[int, Field(ge=4)]
 Flops = Positive
 Exponent = Annotated[float, Field(ge=0, le=1)]
 Windows = Annotated[int, Field(ge=2)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Unprefixed = tyro.conf.arg(name="")
 """Marks a group of options that the command line gives without the group's name: `--beta2`."""
-
-
-@dataclass(frozen=True)
-class Rates:
-    """How the learning rate is found: a rate for each width, `coefficient` * width ** -`exponent`.
-
-    With `tried`, the coefficient and exponent are fitted to the best rates at the `anchors`, each trained at
-    every rate `coefficient * width ** -exponent * factor` for the factors in `tried`, on evaluation windows
-    of their own. Without, the rule is taken as it stands.
-    """
-
-    coefficient: Positive
-    """The rule's peak learning rate at width 1, before tuning."""
-    exponent: float = 0.5
-    """How fast the rule's rate falls with the width; 0 is one rate for all widths."""
-    tried: tuple[Positive, ...] = ()
-    """Factors of the rule's rate that are tried at each anchor; none is no tuning."""
-    anchors: tuple[tuple[Width, Flops], ...] = ()
-    """Where rates are tried: pairs of a width and a budget in FLOPs, two far apart to fit the exponent."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, "rates.")
-        if bool(self.tried) != bool(self.anchors):
-            raise UserError("rates.tried and rates.anchors go together: give both, or neither")
-
-    def at(self, width: int) -> float:
-        """The rule's peak learning rate for a width."""
-        return self.coefficient * width**-self.exponent
-
-    def require_at(self, width: int) -> None:
-        """Raises `UserError` for a width at which the rule has no usable rate."""
-        try:
-            rate = self.at(width)
-        except OverflowError:
-            rate = math.inf
-        if not 0 < rate < math.inf:
-            raise InvalidFieldError(
-                "rates.exponent", f"{self.exponent:g}: makes the learning rate {rate:g} at width {width}"
-            )
-
-    def __str__(self) -> str:
-        return f"{self.coefficient:g} * width^{0 - self.exponent:g}"  # of zero, not minus zero
 
 
 @dataclass(frozen=True)
@@ -145,7 +103,7 @@ class SweepConfig:
     budgets: tuple[Flops, ...]
     """Training FLOPs of each IsoFLOP curve, ascending."""
     ladder: tuple[Width, ...]
-    """The widths that a budget may be spent on, ascending multiples of 4; the family rule gives each its
+    """The widths that a budget may be spent on, ascending multiples of 8; the family rule gives each its
     depth and heads."""
     centre_width: Width
     """The width of the ladder that is expected to be the best at `centre_budget`: a guess, or an earlier
@@ -153,7 +111,7 @@ class SweepConfig:
     centre_budget: Flops
     """The budget in FLOPs at which `centre_width` is expected to be the best."""
     rates: Rates
-    """How the peak learning rate follows the width, and how it is tuned."""
+    """How the peak learning rate follows the width and the tokens of a run, and how it is tuned."""
     sizes: Count = 5
     """Widths that each budget is spent on: neighbours on the ladder, around the expected minimum."""
     centre_exponent: Exponent = 0.5
@@ -163,7 +121,13 @@ class SweepConfig:
     tokenizer: str = "bytes"
     """bytes, or bpe-SIZE, trained on the corpus' own training text."""
     batch_size: Count = 1
-    """Windows in one step."""
+    """Windows in one step of a run of `rates.base_tokens` tokens."""
+    batch_exponent: Exponent = 0.0
+    """How the windows in a step grow with the tokens of a run: as tokens ** batch_exponent, in two binary
+    digits (1, 2, 3, 4, 6, 8, 12, ...); 0 is one batch for all."""
+    trunk_span: Annotated[float, Field(gt=1)] = 4.0
+    """Runs of one width share a trunk where their tokens lie within a factor of this; the rate, the batch and
+    the warm-up of a trunk are those of its middle."""
     model: Annotated[ModelOptions, Unprefixed] = ModelOptions()
     across_documents: bool = True
     """Whether attention crosses the boundaries of documents packed into one window."""
@@ -173,14 +137,15 @@ class SweepConfig:
     """Of the products; parameters, moments, norms, softmax and losses are float32 always."""
     optimizer: Annotated[OptimizerOptions, Unprefixed] = OptimizerOptions()
     schedule: Annotated[ScheduleOptions, Unprefixed] = ScheduleOptions()
-    warmup_share: Fraction = 0.05
-    """Warm-up, as a share of the steps of a width's smallest cell; 0 is one step."""
-    replicates: Annotated[int, Field(ge=0, le=1000)] = 1
-    """Further seeds of the best size of each budget."""
+    warmup_share: Fraction = 0.1
+    """Warm-up, as a share of the steps at the middle of a trunk's span; 0 is one step."""
+    seeds: Annotated[int, Field(ge=1, le=1000)] = 2
+    """Seeds under which every cell is trained, each with trunks of its own: `seed` and those after it."""
     retries: Annotated[int, Field(ge=0, le=20)] = 2
     """Further attempts at a cell that diverged, each under another seed and at half the rate before."""
     checks: bool = True
-    """Whether to test the schedule and the rate rule at the largest budget's minimum, by three runs more."""
+    """Whether to test the schedule and the rate rule at the minima of the smallest and the largest budget, by
+    three more runs a seed."""
     max_epochs: Positive = 1.0
     """Passes over the corpus that a cell may make; more than one repeats tokens."""
     eval_windows: Windows = 1024
@@ -191,7 +156,7 @@ class SweepConfig:
     tune_windows: Windows = 512
     """Windows of the tuning split that compare learning rates."""
     seed: Seed = 0
-    """Seed of initialization and data order; replicates take the seeds after it."""
+    """Seed of initialization and data order, the first of `seeds`."""
     keep: Literal["none", "trunks", "all"] = "trunks"
     """Checkpoints kept: none; the trunks', from which further budgets can branch; and the finished models."""
     checkpoint_steps: Count = 20_000
@@ -215,11 +180,11 @@ class SweepConfig:
             "untie it, or take standard",
         )
         _require(
-            self.seed + self.replicates < 2**31,
-            f"seed {self.seed}: must be below 2^31 with its {self.replicates} replicates",
+            self.seed + self.seeds <= 2**31,
+            f"seed {self.seed}: must be at most 2^31 less the number of seeds, {self.seeds}",
         )
         for width in self.ladder:
-            self.rates.require_at(width)
+            self.rates.at(width, self.rates.base_tokens)
         for axis in self.axes:
             _require(
                 axis.option in OPTIONS and axis.option not in NO_AXES,
@@ -307,9 +272,29 @@ class SweepConfig:
         first = min(max(nearest - self.sizes // 2, 0), len(sizes) - self.sizes)
         return self.ladder[first : first + self.sizes]
 
-    def least_budgets(self, corpus: Vocabulary) -> dict[int, float]:
-        """The smallest budget of each width that has one."""
-        return _least_budgets(self, corpus.vocab_size, corpus.eos)
+    def horizon(self, tokens: float) -> float:
+        """The tokens at the middle of the trunk that a run of `tokens` shares; its own, without trunks.
+
+        The spans tile the axis of log tokens from `rates.base_tokens` on, whatever budgets there are, so that
+        a further budget leaves the trunks that are there as they are.
+        """
+        if self.schedule.name != "wsd":
+            return tokens
+        base, step = self.rates.base_tokens, math.log(self.trunk_span)
+        return base * math.exp(step * round(math.log(tokens / base) / step))
+
+    def batch_at(self, horizon: float) -> int:
+        """Windows in one step of a run of `horizon` tokens."""
+        if not self.batch_exponent:
+            return self.batch_size
+        windows = max(self.batch_size * (horizon / self.rates.base_tokens) ** self.batch_exponent, 1.0)
+        unit = 2 ** max(math.floor(math.log2(windows)) - 1, 0)
+        return round(windows / unit) * unit
+
+    def warmup_at(self, horizon: float) -> int:
+        """Steps of warm-up of a run of `horizon` tokens."""
+        steps = horizon / (self.batch_at(horizon) * self.model.context_length)
+        return max(1, round(self.warmup_share * steps))
 
 
 GROUPS = {"model": ModelOptions, "optimizer": OptimizerOptions, "schedule": ScheduleOptions}
@@ -331,8 +316,8 @@ and in a folder's name: its field's own (`beta2`), or for a group's `name` the g
 NO_AXES = frozenset(
     (
         *("name", "title", "budgets", "ladder", "centre_width", "centre_budget", "centre_exponent", "rates"),
-        *("sizes", "replicates", "retries", "checks", "max_epochs", "eval_windows", "eval_data"),
-        *("tune_windows", "seed"),
+        *("sizes", "seeds", "retries", "checks", "max_epochs", "eval_windows", "eval_data", "tune_windows"),
+        "seed",
         *("keep", "checkpoint_steps", "axes", "trackers", "data", "tokenizer"),
     )
 )
@@ -375,18 +360,6 @@ def _model(config: SweepConfig, width: int, vocab_size: int, eos: int | None) ->
 def _log_counts(config: SweepConfig, vocab_size: int, eos: int | None) -> list[float]:
     """Logarithms of the parameters of each width of the ladder, ascending."""
     return [math.log(ledger(_model(config, width, vocab_size, eos)).params()) for width in config.ladder]
-
-
-@lru_cache(maxsize=64)
-def _least_budgets(config: SweepConfig, vocab_size: int, eos: int | None) -> dict[int, float]:
-    corpus = _Vocabulary(vocab_size, eos)
-    return {w: b for b in reversed(config.budgets) for w in config.widths_at(b, corpus)}
-
-
-@dataclass(frozen=True)
-class _Vocabulary:
-    vocab_size: int
-    eos: int | None
 
 
 def load_config(name: str) -> SweepConfig:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from isoflop.analysis.compute import per_token_of
 from isoflop.analysis.design.space import Space
 from isoflop.base.errors import UserError
-from isoflop.sweeps.grids.cells import PlannedCell, cell_at, reseeded
-from isoflop.sweeps.grids.config import Rates, SweepConfig
+from isoflop.sweeps.grids.cells import PlannedCell, cell_at, with_seed
+from isoflop.sweeps.grids.config import SweepConfig
+from isoflop.sweeps.grids.rates import Rates
 from isoflop.sweeps.grids.segments import Cuts
 from isoflop.train.data.corpus import Corpus
 from isoflop.train.spec import Recipe
-
-FURTHER = 2
-"""Widths on either side of a budget's own for which a width's warm-up is chosen: sizes may slide by as many
-and still share their trunks."""
 
 
 @dataclass(frozen=True)
@@ -32,28 +29,24 @@ class Ladder:
     """(width, budget in FLOPs) -> family and position of the budget."""
 
     def cell(self, family: int, budget: int, seed: int) -> PlannedCell:
-        """The cell under a seed; its role is `grid` for the config's own, else `replicate`."""
-        planned = self.cells[family, budget]
-        if seed == self.config.seed:
-            return planned
-        return replace(planned, cell=reseeded(planned.cell, seed), role="replicate")
+        """The cell under a seed."""
+        return with_seed(self.cells[family, budget], seed)
 
 
 def build_ladder(config: SweepConfig, corpus: Corpus, rates: Rates) -> Ladder:
     """The ladder of a config at tuned rates.
 
     Widths with more tokens than the corpus may give, or under one step, are not possible on that budget.
-    Cells of one width share a recipe, and with it a trunk, but for those far from the config's guess of the
-    minimum: their warm-up is a share of another smallest cell. Without shared trunks every cell is a family.
+    Cells of one width and span of tokens share a recipe, and with it a trunk. Without shared trunks every
+    cell is a family.
     """
-    wide = replace(config, sizes=min(config.sizes + 2 * FURTHER, len(config.ladder)))
     limit = corpus.n_tokens("train") * config.max_epochs
     families: dict[tuple[Recipe, float | None], int] = {}
     cells: dict[tuple[int, int], PlannedCell] = {}
     for width in config.ladder:
         for b, budget in enumerate(config.budgets):
             try:
-                planned = cell_at(wide, corpus, width, budget, rates.at(width), str(rates))
+                planned = cell_at(config, corpus, width, budget, rates)
             except UserError:  # under one step
                 continue
             if planned.cell.tokens <= limit:
@@ -83,11 +76,24 @@ def _space(config: SweepConfig, cells: dict[tuple[int, int], PlannedCell], famil
 
 
 def trunk_cuts(config: SweepConfig) -> Cuts:
-    """Where a trunk is cut so that any of the config's budgets can branch off later: see `build_tree`."""
+    """Where a trunk is cut so that any of the config's budgets in its span can branch off later: see
+    `build_tree`."""
 
     def cuts(recipe: Recipe) -> list[int]:
-        step_flops = recipe.batch_tokens * recipe.ledger.train_flops
-        steps = [round(budget / step_flops) for budget in config.budgets]
+        token_flops = recipe.ledger.train_flops
+        tokens = [
+            budget / token_flops
+            for budget in config.budgets
+            if _batch_and_warmup(config, budget / token_flops)
+            == (recipe.batch_size, recipe.schedule.warmup_steps)
+        ]
+        steps = [round(n / recipe.batch_tokens) for n in tokens]
         return [at for n in steps if n and (at := recipe.schedule.decay_start(n)) > 0]
 
     return cuts
+
+
+def _batch_and_warmup(config: SweepConfig, tokens: float) -> tuple[int, int]:
+    """Of the trunk that a run of so many tokens branches off."""
+    horizon = config.horizon(tokens)
+    return config.batch_at(horizon), config.warmup_at(horizon)

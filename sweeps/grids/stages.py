@@ -6,7 +6,7 @@ ROUND = "round"
 """Of an adaptive sweep, followed by its number."""
 RETRY = "retry"
 """Followed by the share of the rate."""
-LAST = "replicate and check"
+CHECK = "check the rates and the schedule"
 FORECAST = "train registered forecasts"
 
 SHORT = {
@@ -14,7 +14,7 @@ SHORT = {
     GRID: "grid",
     ROUND: "grid",
     RETRY: "retries",
-    LAST: "replicates, checks",
+    CHECK: "checks",
     FORECAST: "forecasts",
 }
 

@@ -12,7 +12,7 @@ from typing import Any
 from isoflop.analysis.provenance import is_stale
 from isoflop.base.errors import UserError
 from isoflop.base.json_values import content_id
-from isoflop.sweeps.grids.stages import FORECAST, GRID, LAST, RETRY, SHORT, TUNING, short_name
+from isoflop.sweeps.grids.stages import CHECK, FORECAST, GRID, RETRY, SHORT, TUNING, short_name
 from isoflop.sweeps.queue.board import PublishedBoard, read_all
 from isoflop.sweeps.queue.heartbeats import Heartbeat, TaskProgress, read_heartbeats
 from isoflop.sweeps.queue.store import Contents, Store
@@ -29,7 +29,7 @@ FINISHED = "finished"
 PRICES = {
     TUNING: ("tuning_flops",),
     GRID: ("grid_flops",),
-    LAST: ("replicate_flops", "check_flops"),
+    CHECK: ("check_flops",),
 }
 """What the plan says of stages that have not begun."""
 
@@ -142,12 +142,13 @@ def _planned(store: Store) -> dict[str, int | None]:
     """Cells of each stage by the config; None where results decide."""
     config = store.config()
     adaptive = store.facts()["kind"].startswith("adaptive")
-    checks, variants = 3 if config.checks else 0, len(config.variants)
+    variants = len(config.variants)
+    checks = 3 * min(2, len(config.budgets)) * config.seeds if config.checks else 0
     return {
-        SHORT[TUNING]: variants * len(config.rates.tried) * len(config.rates.anchors),
-        SHORT[GRID]: None if adaptive else variants * len(config.budgets) * config.sizes,
+        SHORT[TUNING]: variants * config.rates.trials,
+        SHORT[GRID]: None if adaptive else variants * len(config.budgets) * config.sizes * config.seeds,
         SHORT[RETRY]: None if config.retries else 0,
-        SHORT[LAST]: variants * (checks + (0 if adaptive else config.replicates * len(config.budgets))),
+        SHORT[CHECK]: variants * checks,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,8 +11,7 @@ from typing import Any
 
 from isoflop.analysis.design.estimate import METHOD
 from isoflop.base.json_values import from_json, to_json
-from isoflop.sweeps.grids.config import Rates
-from isoflop.sweeps.grids.rates import Anchor, TunedRates
+from isoflop.sweeps.grids.tuning import TunedRates
 from isoflop.sweeps.progress.table_files import RUNS, read_rows
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.rate_check import RateCheck
@@ -31,8 +31,7 @@ class StageSeconds:
 
 @dataclass(frozen=True)
 class Flops:
-    """What was spent; `grid` with replicates. `fresh_cosine`: the grid, each cell trained alone from
-    initialization."""
+    """What was spent. `fresh_cosine`: the grid, each cell trained alone from initialization."""
 
     grid: int
     tuning: int
@@ -43,27 +42,13 @@ class Flops:
 
 @dataclass(frozen=True)
 class RateRule:
-    """The learning-rate rule, the anchors that it was fitted to, and its check. `settings`: the values of the
-    sweep's axes at which it holds."""
+    """The learning-rate rule in words, as it was tuned, and its checks. `settings`: the values of the sweep's
+    axes at which it holds."""
 
-    c: float
-    p: float
-    anchors: tuple[Anchor, ...] = ()
-    checked: RateCheck | None = None
-    warnings: tuple[str, ...] = ()
+    rule: str
+    tuned: TunedRates
+    checked: tuple[RateCheck, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
-    rule: str = "lr = c * width^-p"
-
-    @property
-    def rates(self) -> Rates:
-        """The rule as a config has it, with nothing left to tune."""
-        return Rates(self.c, self.p)
-
-    @classmethod
-    def of(cls, tuned: TunedRates, check: RateCheck | None, settings: dict[str, Any]) -> RateRule:
-        """The rule as it was tuned and checked."""
-        rates = tuned.rates
-        return cls(rates.coefficient, rates.exponent, tuned.anchors, check, tuned.warnings, settings)
 
 
 @dataclass(frozen=True)
@@ -166,13 +151,14 @@ def _retried(runs: Sequence[Row]) -> str:
 
 def _edges(runs: Sequence[Row]) -> list[str]:
     """Budgets whose least loss is at the smallest or largest size: they have no minimum yet."""
-    curves: dict[tuple[str, float], list[tuple[float, int]]] = {}
+    curves: dict[tuple[str, float], dict[int, list[float]]] = {}
     for row in runs:
-        if row.loss is not None and row.role != "replicate":
-            curves.setdefault((row.axes, row.budget), []).append((row.loss, row.d_model))
+        if row.loss is not None:
+            curve = curves.setdefault((row.axes, row.budget), {})
+            curve.setdefault(row.d_model, []).append(row.loss)
     lines = []
     for (axes, budget), own in sorted(curves.items()):
-        widths, best = sorted({width for _, width in own}), min(own)[1]
+        widths, best = sorted(own), min(own, key=lambda width: statistics.fmean(own[width]))
         if len(widths) > 1 and best in (widths[0], widths[-1]):
             side, way = ("smallest", "smaller") if best == widths[0] else ("largest", "larger")
             lines.append(
@@ -185,6 +171,6 @@ def _doubts(summary: SweepSummary) -> list[str]:
     doubts = list(summary.rounds[-1]["warnings"]) if summary.rounds else []
     for rate in (summary.learning_rate, *summary.further_rates):
         axes = ", ".join(f"{option}={value}" for option, value in rate.settings.items())
-        own = [*rate.warnings, *([rate.checked.warning] if rate.checked else [])]
+        own = [*rate.tuned.warnings, *(check.warning for check in rate.checked)]
         doubts += [f"{axes}: {doubt}" if axes else doubt for doubt in own if doubt]
     return doubts

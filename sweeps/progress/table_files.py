@@ -13,7 +13,7 @@ from isoflop.sweeps.queue.store import Contents, Store
 from isoflop.sweeps.row import COLUMNS, Row
 
 RUNS, TUNING, CHECKS = "runs.csv", "tuning.csv", "checks.csv"
-"""`RUNS`: the grid and its replicates, up to date as a stage trains some of them, and whole at the end."""
+"""`RUNS`: the grid, up to date as a stage trains some of them, and whole at the end."""
 
 WRITE_SHARE = 0.02
 """Share of a stage's time that may be spent on writing its table while it goes on."""

@@ -121,7 +121,7 @@ def test_an_unknown_config(isoflop: Command, command: str) -> None:
         (["--data", "text:nowhere/*.txt"], "matches no file"),
         (["--tokenizer", "gpt2"], "unknown tokenizer 'gpt2'"),
         (["--eval-windows", "1000000"], "lower eval_windows to at most"),
-        (["--ladder", "8", "12", "18"], "width 18"),
+        (["--ladder", "8", "16", "18"], "--ladder 18: must be"),
         (["--trackers", "mlflow"], "unknown tracker 'mlflow'"),
         (["--optimizer", "sgd"], "--optimizer sgd: choose adamw or muon"),
         (["--dtype", "float7"], "--dtype float7: choose"),
@@ -179,7 +179,7 @@ def test_a_plan_is_told_and_trains_nothing(isoflop: Command, mine: Path, tmp_pat
 
 
 def test_a_plan_as_json(isoflop: Command, mine: Path, config: SweepConfig) -> None:
-    said = isoflop("plan", mine, "--no-calibration", "--json", "--seed", "7", "--replicates", "0")
+    said = isoflop("plan", mine, "--no-calibration", "--json", "--seed", "7")
     plan = json.loads(said.out)
     assert said.err == ""
     assert plan["config"]["seed"] == 7

@@ -16,11 +16,11 @@ FILES = {
         "from isoflop import ModelOptions, Rates, SweepConfig\nfrom my_grid import LADDER\n"
         "SWEEP = SweepConfig(name='mine', title='Mine', budgets=(2e8,), ladder=LADDER, sizes=2,\n"
         "    centre_width=8, centre_budget=2e8, parametrization='standard', rates=Rates(coefficient=0.06),\n"
-        "    data='./my_data.py:300', batch_size=4, eval_windows=64, replicates=0,\n"
+        "    data='./my_data.py:300', batch_size=4, eval_windows=64, seeds=1,\n"
         "    checks=False, trackers=('./my_tracker.py',),\n"
         "    model=ModelOptions(context_length=32, architecture='./my_model.py'))\n"
     ),
-    "my_grid.py": "LADDER = (8, 12)\n",
+    "my_grid.py": "LADDER = (8, 16)\n",
     "my_data.py": (
         "from isoflop.train.data.sources import Document, TextSource\n"
         "def open_source(argument):\n"

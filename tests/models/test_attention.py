@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,12 +12,13 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from isoflop.models import ModelConfig, build
-from isoflop.models.attention import attend, documents, implementation
+from isoflop.models import ModelConfig, attention, build
+from isoflop.models.attention import Attention, attend, documents, implementation
 from tests.support.optional import lacking
 from tests.support.small import small_model
 
 SEPARATOR = 7
+SCALE = 0.3
 BOUNDS = {"float32": 2e-6, "bfloat16": 2e-2}
 """Largest difference over the largest value: a few roundings of 24 and of 8 bits."""
 # cuDNN's flash attention takes half precision alone.
@@ -28,7 +30,7 @@ def written_out(q: jax.Array, k: jax.Array, v: jax.Array, numbers: jax.Array | N
     q, k, v = (x.astype(jnp.float32) for x in (q, k, v))
     repeats, T = q.shape[2] // k.shape[2], q.shape[1]
     k, v = (jnp.repeat(x, repeats, axis=2) for x in (k, v))
-    scores = jnp.einsum("bthc,bshc->bhts", q, k, precision="highest") / np.sqrt(q.shape[-1])
+    scores = jnp.einsum("bthc,bshc->bhts", q, k, precision="highest") * SCALE
     seen = jnp.tril(jnp.ones((T, T), bool))[None, None]
     if numbers is not None:
         seen &= (numbers[:, :, None] == numbers[:, None, :])[:, None]
@@ -59,11 +61,34 @@ def test_it_is_the_formula(kernel: str, dtype: str, kv_heads: int, packed: bool)
         y, pull = jax.vjp(lambda *qkv: f(*qkv, numbers), q, k, v)
         return y, *pull(out.astype(y.dtype))
 
-    ours, expected = jax.jit(lambda: both(attend))(), jax.jit(lambda: both(written_out))()
+    ours = jax.jit(lambda: both(partial(attend, scale=SCALE)))()
+    expected = jax.jit(lambda: both(written_out))()
     assert ours[0].dtype == q.dtype
     for a, b in zip(ours, expected, strict=True):
         wide, narrow = np.asarray(b, np.float32), np.asarray(a, np.float32)
         assert np.abs(narrow - wide).max() <= BOUNDS[dtype] * np.abs(wide).max()
+
+
+@pytest.mark.parametrize("head_dim", [2, 6, 16, 64])
+@pytest.mark.parametrize("bound", [8.0, 3.0])
+def test_attention_is_equally_sharp_at_every_head_size(
+    head_dim: int, bound: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No logit exceeds the bound, however large the input, and a key that is the query's own reaches it."""
+    seen: dict[str, Any] = {}
+
+    def record(q: jax.Array, k: jax.Array, v: jax.Array, numbers: Any, *, scale: float) -> jax.Array:
+        seen.update(q=q, k=k, scale=scale)
+        return q
+
+    monkeypatch.setattr(attention, "attend", record)
+    config = small_model(heads=4, kv_heads=4, head_dim=head_dim, max_attention_logit=bound)
+    layer = Attention(config, dtype="float32", rngs=nnx.Rngs(0))
+    layer(100.0 * jax.random.normal(jax.random.key(1), (2, 12, config.width)))
+    logits = seen["scale"] * jnp.einsum("bthc,bshc->bhts", seen["q"], seen["k"], precision="highest")
+    own = seen["scale"] * jnp.sum(seen["q"] ** 2, axis=-1)
+    assert np.abs(logits).max() <= bound * (1 + 1e-5)
+    np.testing.assert_allclose(own, bound, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -140,4 +165,5 @@ def test_no_influence_crosses_a_separator() -> None:
 
 
 def test_a_separator_that_does_not_occur_changes_nothing() -> None:
-    np.testing.assert_array_equal(features(PACKED, 200), features(PACKED, None))
+    """But for the last bit, where the compiler fuses a sum with its product."""
+    np.testing.assert_allclose(features(PACKED, 200), features(PACKED, None), rtol=1e-5, atol=1e-6)

@@ -13,7 +13,8 @@ from flax import nnx
 from isoflop.models import ModelConfig, build
 from isoflop.models.attention import rotary_angles, rotate
 from isoflop.models.config import Dtype
-from isoflop.models.layers import RMSNorm
+from isoflop.models.layers import CausalConvolution, RMSNorm
+from tests.support import numpy_model
 from tests.support.small import small_model
 
 SHAPES: dict[str, dict[str, Any]] = {
@@ -91,6 +92,28 @@ def test_rotation_keeps_lengths_and_leaves_the_first_position() -> None:
     turned = jax.jit(rotate)(x, rotary_angles(5, 8, 10_000.0))
     np.testing.assert_allclose(jnp.linalg.norm(turned, axis=-1), jnp.linalg.norm(x, axis=-1), rtol=1e-5)
     np.testing.assert_array_equal(turned[:, 0], x[:, 0])
+
+
+@pytest.mark.parametrize("length", [1, 2, 4])
+def test_a_convolution_starts_as_none(length: int) -> None:
+    x = jax.random.normal(jax.random.key(0), (2, 9, 6))
+    np.testing.assert_array_equal(CausalConvolution(length, 6)(x), x)
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["whole", "documents"])
+@pytest.mark.parametrize("length", [2, 4, 12])
+def test_a_convolution_adds_each_earlier_tokens_share_within_its_document(length: int, packed: bool) -> None:
+    """Also where it is longer than the window."""
+    draw = np.random.default_rng(0)
+    x, taps = draw.standard_normal((2, 9, 6)), draw.standard_normal((length - 1, 6))
+    numbers = np.array([[0, 0, 1, 1, 1, 2, 3, 3, 3], [0] * 9])
+    convolution = CausalConvolution(length, 6)
+    assert convolution.taps is not None
+    convolution.taps[...] = jnp.asarray(taps, jnp.float32)
+    found = convolution(jnp.asarray(x, jnp.float32), jnp.asarray(numbers) if packed else None)
+    for window, own, document in zip(np.asarray(found), x, numbers, strict=True):
+        expected = own + numpy_model.previous(own, taps, document.tolist() if packed else [0] * 9)
+        np.testing.assert_allclose(window, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_normalized_features_have_unit_mean_square() -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from isoflop.base.errors import UserError
 from isoflop.models import ModelConfig, family, family_of_size, ledger
-from isoflop.models.family import MAX_HEAD_DIM, MAX_WIDTH, MIN_DEPTH, family_widths
+from isoflop.models.family import HEAD_DIM, MAX_WIDTH, MIN_DEPTH, MIN_HEADS, family_widths
+from isoflop.sweeps.grids.config import config_names, load_config
 
 WIDTHS = list(family_widths())
 COUNTS = ("total", "non_embedding", "body")
@@ -32,7 +33,6 @@ def test_the_family_reaches_from_five_thousand_to_a_billion() -> None:
     assert sizes[-1] > 1e9
     assert WIDTHS[-1] == MAX_WIDTH
     gaps = [b / a for a, b in itertools.pairwise(sizes[1:])]
-    assert sizes[1] < 5e3
     assert max(gaps) < 1.5**2, "a target between two members would be refused"
 
 
@@ -40,16 +40,41 @@ def test_the_family_reaches_from_five_thousand_to_a_billion() -> None:
 def test_heads_share_the_width_evenly(width: int) -> None:
     config = of_width(width)
     assert config.heads * config.head_dim == config.width == width
-    assert config.head_dim <= MAX_HEAD_DIM
+    assert config.head_dim <= HEAD_DIM
+    assert config.heads >= MIN_HEADS
     assert config.head_dim % 2 == 0
     assert config.depth >= MIN_DEPTH
 
 
 @pytest.mark.parametrize("mlp", ["swiglu", "gelu", "relu2"])
-def test_a_gated_layer_has_about_the_parameters_of_an_ungated_one(mlp: str) -> None:
-    assert ledger(of_width(256, mlp=mlp)).parameters["mlp"] == pytest.approx(
-        8 * of_width(256).depth * 256**2, rel=0.02
-    )
+def test_nothing_jumps_between_neighbours(mlp: str) -> None:
+    """Sizes differ in size alone: as many heads everywhere, or heads of one size; depth never by more than a
+    layer; the feed-forward ratio and the sharpness of attention nowhere."""
+    for small, large in itertools.pairwise(of_width(width, mlp=mlp) for width in WIDTHS):
+        assert small.ff_width * large.width == large.ff_width * small.width
+        assert small.max_attention_logit == large.max_attention_logit
+        assert 0 <= large.depth - small.depth <= 1
+        if large.width <= MIN_HEADS * HEAD_DIM:
+            assert small.heads == large.heads == MIN_HEADS
+        else:
+            assert large.head_dim == HEAD_DIM
+            assert 0 <= large.heads - small.heads <= 1
+
+
+@pytest.mark.parametrize("name", config_names())
+def test_every_ladder_of_ours_is_of_one_make(name: str) -> None:
+    config = load_config(name)
+    shapes = [of_width(width) for width in config.ladder]
+    assert {shape.ff_width / shape.width for shape in shapes} == {3.0}
+    assert all(shape.heads == MIN_HEADS or shape.head_dim == HEAD_DIM for shape in shapes)
+    assert [s.depth for s in shapes] == sorted(s.depth for s in shapes)
+
+
+def test_the_feed_forward_ratio_is_a_whole_number() -> None:
+    """A gated layer of three matrices has 9/8 of an ungated one's parameters, at every width."""
+    for width in WIDTHS:
+        gated, ungated = (ledger(of_width(width, mlp=mlp)).parameters["mlp"] for mlp in ("swiglu", "gelu"))
+        assert 8 * gated == 9 * ungated == 8 * 9 * of_width(width).depth * width**2
 
 
 @pytest.mark.parametrize("target", [5e3, 1e5, 3e6, 1.24e8, 1e9])
@@ -86,7 +111,7 @@ def test_a_senseless_target_is_refused(target: float, count: str) -> None:
         family_of_size(target, count=count, vocab_size=256, context_length=128)
 
 
-@pytest.mark.parametrize("width", [-8, 0, 2, 9, 30])
+@pytest.mark.parametrize("width", [-8, 0, 2, 4, 9, 12, 30])
 def test_widths_outside_the_family_are_refused(width: int) -> None:
     with pytest.raises(UserError, match=f"width {width} is not in the family"):
         of_width(width)

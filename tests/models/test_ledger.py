@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.extend as jex
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -15,6 +16,8 @@ import pytest
 from flax import nnx
 
 from isoflop.models import ModelConfig, build, family, ledger
+from isoflop.models.layers import CausalConvolution
+from isoflop.models.ledger import BACKWARD_OVER_FORWARD
 
 BATCH = 3
 
@@ -26,6 +29,8 @@ SHAPES: dict[str, dict[str, Any]] = {
     "relu2": {"mlp": "relu2"},
     "tied": {"tie_embeddings": True},
     "grouped": {"heads": 4, "kv_heads": 2, "head_dim": 6},
+    "no-convolution": {"kv_convolution": 1},
+    "long-convolution": {"kv_convolution": 4, "heads": 4, "kv_heads": 2, "head_dim": 2},
     "one-kv-head-tied": {"heads": 4, "kv_heads": 1, "head_dim": 2, "tie_embeddings": True},
     # Every slot is a token's: 10 tokens, 4 experts of 5 slots, or 5 of 2.
     "two-of-four-experts": {"experts": 4, "experts_per_token": 2, "capacity_factor": 1.0},
@@ -65,6 +70,8 @@ def test_components_are_those_of_the_real_tree(config: ModelConfig) -> None:
     blocks = [params["blocks"][i] for i in range(config.depth)]
     assert counted["qkv"] == size_of([b["attention"]["qkv"] for b in blocks])
     assert counted["out"] == size_of([b["attention"]["out"] for b in blocks])
+    if config.kv_convolution > 1:
+        assert counted["convolution"] == size_of([b["attention"]["convolution"] for b in blocks]) > 0
     assert counted["mlp"] + counted["router"] == size_of([b["mlp"] for b in blocks])
     assert sum(counted.values()) == size_of(params)
 
@@ -103,8 +110,44 @@ def lowered_step(config: ModelConfig) -> str:
 
 
 def test_flops_are_the_matrix_products_of_a_step(config: ModelConfig) -> None:
-    tokens = BATCH * config.context_length
-    assert dot_flops(lowered_step(config)) == tokens * ledger(config).train_flops
+    """All but the convolution's, which are no matrix products: `test_flops_of_the_convolution`."""
+    tokens, counted = BATCH * config.context_length, ledger(config)
+    products = counted.train_flops - (1 + BACKWARD_OVER_FORWARD) * counted.forward["convolution"]
+    assert dot_flops(lowered_step(config)) == tokens * products
+
+
+def elementwise_flops(jaxpr: jex.core.Jaxpr) -> int:
+    """FLOPs of the products and sums of a jaxpr, one for each number that goes into a sum over an axis."""
+    total = 0
+    for equation in jaxpr.eqns:
+        if equation.primitive.name in ("mul", "add", "add_any"):
+            total += math.prod(equation.outvars[0].aval.shape)  # pyright: ignore[reportAttributeAccessIssue]
+        elif equation.primitive.name == "reduce_sum":
+            total += math.prod(equation.invars[0].aval.shape)  # pyright: ignore[reportAttributeAccessIssue]
+        for inner in equation.params.values():
+            if isinstance(inner, jex.core.ClosedJaxpr):
+                total += elementwise_flops(inner.jaxpr)
+    return total
+
+
+@pytest.mark.parametrize("length", [1, 2, 4])
+def test_flops_of_the_convolution(length: int) -> None:
+    """Forward, and the pull-back to inputs and taps, as JAX writes them."""
+    config = family(16, vocab_size=40, context_length=10, depth=1, kv_convolution=length)
+    graph, taps = nnx.split(CausalConvolution(length, config.kv_width))
+    x_BxTxD = jnp.ones((BATCH, 10, config.kv_width))
+
+    def convolve(taps: Any, x_BxTxD: jax.Array) -> jax.Array:
+        return nnx.merge(graph, taps)(x_BxTxD)
+
+    forward = elementwise_flops(jax.make_jaxpr(convolve)(taps, x_BxTxD).jaxpr)
+    both = elementwise_flops(
+        jax.make_jaxpr(lambda taps, x, dy: jax.vjp(convolve, taps, x)[1](dy))(taps, x_BxTxD, x_BxTxD).jaxpr
+    )
+    tokens = BATCH * 10
+    assert forward == tokens * ledger(config).forward["convolution"]
+    # One sum less a tap than the ledger's: a first term has nothing to be added to.
+    assert both == pytest.approx((1 + BACKWARD_OVER_FORWARD) * forward, rel=0.2)
 
 
 @pytest.mark.slow
@@ -123,16 +166,17 @@ def test_flops_are_what_the_compiler_counts_but_for_what_is_free() -> None:
 
 
 def test_by_hand() -> None:
-    """One block of width 8 with one head of 8 features, written out."""
+    """One block of width 8 with four heads of 2 features, written out."""
     config = family(8, vocab_size=40, context_length=10, depth=1)
     counted = ledger(config)
     assert config.ff_width == 24
-    matrices = 3 * 8 * 8 + 8 * 8 + 3 * 8 * 24
-    assert counted.params("body") == matrices + 2 * 8 + 2 * 8
+    # The previous token's share of every key and value.
+    matrices, taps = 3 * 8 * 8 + 8 * 8 + 3 * 8 * 24, 2 * 8
+    assert counted.params("body") == matrices + taps + 2 * 8 + 2 * 2
     assert counted.params("non_embedding") == counted.params("body") + 8 + 8 * 40
     assert counted.params("total") == counted.params("non_embedding") + 8 * 40
     attention = 2 * (2 * 10 * 8)
-    assert counted.forward_flops == 2 * (matrices + 8 * 40) + attention
+    assert counted.forward_flops == 2 * (matrices + taps + 8 * 40) + attention
     assert counted.train_flops == 3 * counted.forward_flops
     assert counted.causal_half == 3 * attention // 2
 

@@ -62,7 +62,7 @@ def test_by_hand(dtype: Any, size: int) -> None:
     assert dots.block == pytest.approx(block.block + tokens * (linear + config.width) * size, rel=0.15)
     assert block.recomputed == dots.recomputed == none.block > dots.block
     assert none.recomputed == 0
-    assert block.total == 2 * block.block + block.outside + block.recomputed
+    assert block.total == config.depth * block.block + block.outside + block.recomputed
 
 
 def test_it_grows_with_the_windows_and_the_depth() -> None:
@@ -70,4 +70,4 @@ def test_it_grows_with_the_windows_and_the_depth() -> None:
     one, three = (activation_bytes(config, windows=n) for n in (1, 3))
     deep = activation_bytes(replace(config, depth=9), windows=1)
     assert three.total == 3 * one.total
-    assert deep.total - one.total == 7 * one.block
+    assert deep.total - one.total == (9 - config.depth) * one.block

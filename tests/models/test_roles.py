@@ -20,6 +20,7 @@ BLOCK = {
     "attention.out.kernel": "HiddenMatrix",
     "attention.query_norm.scale": "Scale",
     "attention.key_norm.scale": "Scale",
+    "attention.convolution.taps": "Convolution",
     "attention_norm.scale": "Scale",
     "mlp_norm.scale": "Scale",
 }

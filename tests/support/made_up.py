@@ -58,7 +58,7 @@ def wild(corpus: Corpus) -> CellSpec:
 def train_again(store: Store, corpus: Corpus) -> Row:
     """The row of the cell that diverged, which is now in the folder as one that finished."""
     grid = read_rows(store, ("runs.csv",))[:-1]
-    row = train(wild(corpus), corpus, store, "replicate")
+    row = train(wild(corpus), corpus, store, "retry")
     store.write_text("runs.csv", to_csv([*grid, row]))
     return row
 
@@ -73,7 +73,7 @@ def make_store(folder: Path, corpus: Corpus) -> Store:
         for steps in STEPS
     ]
     nothing = unfinished(wild(corpus), corpus, "diverged", "loss not finite at step 7")
-    grid.append(row_of(wild(corpus), "replicate", "", nothing))
+    grid.append(row_of(wild(corpus), "retry", "", nothing))
     tuning = train(CellSpec(small_recipe(corpus, init_seed=2), 100, "tune"), corpus, store, "tune")
     store.write_text("runs.csv", to_csv(grid))
     store.write_text("tuning.csv", to_csv([tuning]))

@@ -65,13 +65,17 @@ def rms_norm(x: Array, scale: Array, config: ModelConfig) -> Array:
 def attention(config: ModelConfig, block: Parameters, x: Array, tokens_T: NDArray[np.int64]) -> Array:
     """Causal softmax attention, a query head and a position at a time."""
     size, length = config.head_dim, len(x)
-    heads = np.split(x @ block["attention.qkv.kernel"], config.heads + 2 * config.kv_heads, axis=1)
-    queries, keys = heads[: config.heads], heads[config.heads : config.heads + config.kv_heads]
-    values = heads[config.heads + config.kv_heads :]
     document, number = [], 0
     for token in tokens_T:
         document.append(number)
         number += int(token == config.document_separator)
+    mixed_in = x @ block["attention.qkv.kernel"]
+    if config.kv_convolution > 1:
+        taps = block["attention.convolution.taps"]
+        mixed_in[:, config.heads * size :] += previous(mixed_in[:, config.heads * size :], taps, document)
+    heads = np.split(mixed_in, config.heads + 2 * config.kv_heads, axis=1)
+    queries, keys = heads[: config.heads], heads[config.heads : config.heads + config.kv_heads]
+    values = heads[config.heads + config.kv_heads :]
     mixed = np.zeros((length, config.heads * size))
     for h in range(config.heads):
         own = h * config.kv_heads // config.heads
@@ -79,10 +83,21 @@ def attention(config: ModelConfig, block: Parameters, x: Array, tokens_T: NDArra
         k = rotate(rms_norm(keys[own], block["attention.key_norm.scale"], config), config)
         for t in range(length):
             seen = [s for s in range(t + 1) if document[s] == document[t]]
-            scores = np.array([q[t] @ k[s] for s in seen]) / np.sqrt(size)
+            scores = np.array([q[t] @ k[s] for s in seen]) * config.max_attention_logit / size
             weights = np.exp(scores - scores.max())
             mixed[t, h * size : (h + 1) * size] = weights / weights.sum() @ values[own][seen]
     return mixed @ block["attention.out.kernel"]
+
+
+def previous(x_TxC: Array, taps_KxC: Array, document: list[int]) -> Array:
+    """What the tokens before add to each feature, those of the same document alone: tap k is of the token
+    k + 1 before."""
+    out = np.zeros_like(x_TxC)
+    for t in range(len(x_TxC)):
+        for k, tap_C in enumerate(taps_KxC):
+            if t > k and document[t - k - 1] == document[t]:
+                out[t] += tap_C * x_TxC[t - k - 1]
+    return out
 
 
 def rotate(x_TxC: Array, config: ModelConfig) -> Array:

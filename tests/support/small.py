@@ -35,21 +35,24 @@ def small_recipe(corpus: Corpus | None = None, **changes: Any) -> Recipe:
 
 
 def small_sweep(source_name: str, **changes: Any) -> SweepConfig:
-    """Two budgets by three widths, one replicate each and no checks: about a second of training. `changes`
-    replace options by their own names."""
+    """Two budgets by three widths, one seed and no checks, a trunk for each width: about a second of
+    training. `changes` replace options by their own names."""
     config = SweepConfig(
         name="small",
         title="A small sweep",
         budgets=(2e8, 4e8),
-        ladder=(8, 12, 16),
+        ladder=(8, 16, 24),
         sizes=3,
-        centre_width=12,
+        centre_width=16,
         centre_budget=2e8,
         parametrization="standard",
         rates=Rates(coefficient=0.06),
         data=source_name,
         model=ModelOptions(context_length=CONTEXT),
         batch_size=BATCH,
+        trunk_span=1000.0,
+        warmup_share=0.5,
+        seeds=1,
         eval_windows=64,
         tune_windows=64,
         checks=False,

@@ -31,5 +31,4 @@ def narrow(source_name: str) -> SweepConfig:
         ladder=(8,),
         sizes=1,
         centre_width=8,
-        replicates=0,
     )

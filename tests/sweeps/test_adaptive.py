@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.grid_cost.arms import ARMS, extras, simulate, true_value
-from benchmarks.grid_cost.world import CORPUS, Sky, World, worlds
+from benchmarks.grid_cost.world import CORPUS, SimulatedRuns, World, worlds
 from isoflop.analysis import table_of
 from isoflop.analysis.design.next_runs import Narrow, Proposal, next_runs
 from isoflop.analysis.design.targets import Target
@@ -37,12 +37,12 @@ def grown(
     options: Adaptive, rounds: int = 30, spoil: Any = None, world: World = WORLD, seed: int = 0
 ) -> tuple[list[PlannedCell], list[dict[str, Any]], Decision]:
     """All cells, their rows and the last decision; `spoil` may change a row."""
-    sky = Sky(world, seed)
+    runs = SimulatedRuns(world, seed)
     cells, rows = [], []
     chosen: Sequence[PlannedCell] = first_cells(world.config, CORPUS, RATES)
     for _ in range(rounds):
         cells += chosen
-        new = sky.rows(chosen)
+        new = runs.rows(chosen)
         rows += [spoil(row) for row in new] if spoil else new
         found = next_cells(world.config, CORPUS, RATES, rows, options)
         if found.done:
@@ -219,6 +219,6 @@ def test_it_costs_less_than_half_of_the_classical_grid() -> None:
     """A few simulated sweeps each; the benchmark has hundreds."""
     stops = {arm: [simulate(WORLD, arm, "a", 0.03, seed) for seed in range(4)] for arm in ARMS}
     mean = {arm: np.mean([s.flops for s in found]) for arm, found in stops.items()}
-    assert mean["ours"] < 0.6 * mean["classical"]
+    assert mean["shared, adaptive"] < 0.6 * mean["classical"]
     assert all(s.half_width <= 0.03 for found in stops.values() for s in found)
     assert extras(replace(WORLD, config=CONFIG.with_options(schedule="cosine"))) < extras(WORLD)

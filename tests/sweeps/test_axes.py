@@ -56,8 +56,8 @@ def test_the_grid_is_trained_at_each_value(
 
 
 def test_every_stage_is_done_at_each_value(run: Runner, narrow: SweepConfig, tmp_path: Path) -> None:
-    rates = Rates(0.06, 0.5, (0.5, 1.0, 2.0), ((8, 2e8),))
-    config = varied(narrow, weight_decay=(0.0, 0.3)).with_options(rates=rates, checks=True, replicates=1)
+    rates = Rates(0.06, 0.5, tried=(0.5, 1.0, 2.0), widths=(8,), horizons=(1.5e4,), seeds=1)
+    config = varied(narrow, weight_decay=(0.0, 0.3)).with_options(rates=rates, checks=True, seeds=2)
     plan = make_plan(config, run.corpus)
     rows = run(config, tmp_path)
     status = read_status(tmp_path)
@@ -65,9 +65,10 @@ def test_every_stage_is_done_at_each_value(run: Runner, narrow: SweepConfig, tmp
     assert {stage.name: sum(stage.cells.values()) for stage in status.stages if stage.planned} == {
         stage.name: stage.planned for stage in status.stages if stage.planned
     }
-    assert len(plan.tuning) == len(plan.checks) == 6
+    assert len(plan.tuning) == 2 * 3
+    assert len(plan.checks) == 2 * 2 * 3 * 2  # values, budgets, checks and seeds
     by_role = Counter((row["role"], row["weight_decay"]) for row in rows)
-    assert by_role[("replicate", "0.0")] == by_role[("replicate", "0.3")] == 3
+    assert by_role == {("grid", "0.0"): 6, ("grid", "0.3"): 6}
     summary = Store(tmp_path).read_json("summary.json")
     assert summary["learning_rate"]["settings"] == {"weight_decay": 0.0}
     assert [rate["settings"] for rate in summary["further_rates"]] == [{"weight_decay": 0.3}]
@@ -77,7 +78,7 @@ def test_a_trunk_is_shared_where_only_the_decay_differs(
     run: Runner, narrow: SweepConfig, tmp_path: Path
 ) -> None:
     """Trained once, and to the bit what each value gives alone."""
-    config = varied(narrow, decay_fraction=(0.2, 0.5), final_fraction=(0.0, 0.1)).with_options(replicates=0)
+    config = varied(narrow, decay_fraction=(0.2, 0.5), final_fraction=(0.0, 0.1))
     plan = make_plan(config, run.corpus)
     alone = [make_plan(variant, run.corpus) for variant in config.variants]
     trunks = lambda tree: [s for s in tree.segments.values() if s.total is None]  # noqa: E731  # twice below
@@ -132,6 +133,8 @@ def test_any_option_of_training_can_be_an_axis(config: SweepConfig, corpus: Corp
         "experts_per_token": (1, 2),
         "context_length": (16, 32),
         "batch_size": (2, 4),
+        "trunk_span": (1000.0, 900.0),
+        "kv_convolution": (1, 2),
         "momentum": (0.9, 0.95),
     }
     base = {"experts_per_token": {"experts": 2}, "momentum": {"optimizer": "muon"}}.get(option, {})

@@ -16,7 +16,7 @@ from tests.support.small import small_recipe
 
 CONFIG = """
 from tests.support.small import small_sweep
-SWEEP = small_sweep({source!r}, ladder=(8, 12), sizes=2, centre_width=12)
+SWEEP = small_sweep({source!r}, ladder=(8, 16), sizes=2, centre_width=16)
 """
 
 

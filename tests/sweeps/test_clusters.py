@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 CONFIG = """
 from tests.support.small import small_sweep
-SWEEP = small_sweep({source!r}, budgets=(2e8, 4e8, 8e8), ladder=(8,), sizes=1, centre_width=8, replicates=1)
+SWEEP = small_sweep({source!r}, budgets=(2e8, 4e8, 8e8), ladder=(8,), sizes=1, centre_width=8, seeds=2)
 """
 
 

@@ -40,9 +40,9 @@ TABLES = ("tuning.csv", "runs.csv", "checks.csv")
 @pytest.fixture
 def config(config: SweepConfig) -> SweepConfig:
     """Every stage, and trunks cut into pieces."""
-    rates = Rates(0.06, 0.5, (0.5, 1.0, 2.0), ((8, 2e8),))
+    rates = Rates(0.06, 0.5, tried=(0.5, 1.0, 2.0), widths=(8,), horizons=(1.5e4,), seeds=1)
     return replace(
-        config, ladder=(8, 12), sizes=2, rates=rates, checks=True, checkpoint_steps=100, trackers=()
+        config, ladder=(8, 16), sizes=2, seeds=2, rates=rates, checks=True, checkpoint_steps=100, trackers=()
     )
 
 
@@ -166,7 +166,7 @@ def test_a_torn_head_amid_a_sweeps_records_is_written_again(
 def test_an_adaptive_sweep_stopped_anywhere_comes_to_the_same_cells(
     run: Runner, config: SweepConfig, tmp_path: Path
 ) -> None:
-    config = config.with_options(budgets=(2e8, 4e8, 8e8), ladder=(8, 12, 16, 20, 24), sizes=3, replicates=0)
+    config = config.with_options(budgets=(2e8, 4e8, 8e8), ladder=(8, 16, 24, 32, 40), sizes=3, seeds=1)
     options = Adaptive(half_width=0.3, max_flops=5e10)
     run(config, tmp_path / "whole", adaptive=options)
     trained = [task.segment.segment_id for task in run.given]
@@ -194,7 +194,7 @@ def test_an_adaptive_sweep_stopped_anywhere_comes_to_the_same_cells(
 def test_what_an_adaptive_sweep_cannot_do_is_refused_before_anything_is_spent(
     run: Runner, config: SweepConfig, tmp_path: Path, changes: dict[str, Any], options: Adaptive, message: str
 ) -> None:
-    config = config.with_options(budgets=(2e8, 4e8, 8e8), ladder=(8, 12, 16), sizes=3)
+    config = config.with_options(budgets=(2e8, 4e8, 8e8), ladder=(8, 16, 24), sizes=3)
     with pytest.raises(UserError, match=message):
         run(config.with_options(**changes), tmp_path / "out", adaptive=options)
     assert run.given == []

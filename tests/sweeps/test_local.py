@@ -80,10 +80,9 @@ def wait_for(path: Path, pattern: str, count: int, process: subprocess.Popen[str
 
 def test_a_sweep_of_two_budgets_and_three_widths(reference: Path, config: SweepConfig) -> None:
     rows = read_rows(reference)
-    assert len(rows) == 8
+    assert len(rows) == 6
     assert {row["status"] for row in rows} == {"finished"}
-    for role, count in (("grid", 6), ("replicate", 2)):
-        assert sum(row["role"] == role for row in rows) == count
+    assert {row["role"] for row in rows} == {"grid"}
     assert all(1 < float(row["loss"]) < 5 for row in rows)
     assert {row["device"] for row in rows} == {"cpu"}
 

@@ -27,7 +27,7 @@ from isoflop.train.execution import Execution
 from isoflop.train.spec import DataSpec, ScheduleOptions
 from tests.support.small import small_sweep
 
-TUNED = small_sweep("text:nowhere", rates=Rates(0.06, tried=(0.5, 1.0, 2.0), anchors=((8, 2e8),)))
+TUNED = small_sweep("text:nowhere", rates=Rates(0.06, tried=(0.5, 1.0, 2.0), widths=(8,), horizons=(1.5e4,)))
 VALUES = (TUNED, Execution(), WorkerOptions(), Caps(), Adaptive())
 
 

@@ -60,7 +60,7 @@ def test_a_config_by_value_is_compared_with_the_known_one_of_its_name() -> None:
 @pytest.fixture
 def config(config: SweepConfig) -> SweepConfig:
     """Wide enough for an adaptive sweep to begin."""
-    return config.with_options(budgets=(2e8, 4e8, 8e8), ladder=(8, 12, 16), sizes=3, trackers=())
+    return config.with_options(budgets=(2e8, 4e8, 8e8), ladder=(8, 16, 24), sizes=3, trackers=())
 
 
 LOOSE = Adaptive(half_width=10.0, max_flops=1e11)

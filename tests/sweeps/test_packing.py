@@ -72,7 +72,7 @@ def taken(tasks: Sequence[Task], limit: int, folder: Path, refuse: Refuse = lamb
 
 def test_tasks_of_one_shape_and_stretch_are_taken_together(tmp_path: Path) -> None:
     seeds = [task_of(small_recipe(init_seed=seed)) for seed in range(5)]
-    wider = task_of(small_recipe(model=small_model(12)))
+    wider = task_of(small_recipe(model=small_model(16)))
     longer = task_of(small_recipe(), stop=11)
     waiting = task_of(small_recipe(), 10, 20, parent=seeds[0].segment.segment_id)
     tasks = [*seeds, wider, longer, waiting]
@@ -157,10 +157,8 @@ def test_packed_and_alone_a_sweep_has_the_same_table(
     run: Runner, config: SweepConfig, tmp_path: Path
 ) -> None:
     """Three rates tried and two further seeds, in processes that take them in turn or one by one."""
-    rates = Rates(0.06, 0.5, (0.5, 1.0, 2.0), ((8, 1e8),))
-    config = config.with_options(
-        rates=rates, budgets=(2e8,), ladder=(8,), sizes=1, centre_width=8, replicates=2
-    )
+    rates = Rates(0.06, 0.5, tried=(0.5, 1.0, 2.0), widths=(8,), horizons=(1.5e4,), seeds=1)
+    config = config.with_options(rates=rates, budgets=(2e8,), ladder=(8,), sizes=1, centre_width=8, seeds=3)
     tables = {}
     for members in (1, 4):
         out = tmp_path / str(members)

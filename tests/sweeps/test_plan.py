@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from isoflop.analysis.laws import find_law
 from isoflop.base.errors import UserError
 from isoflop.commands import plan as plan_command
 from isoflop.commands import sweep as sweep_command
+from isoflop.sweeps.grids.cells import grid_cells
 from isoflop.sweeps.grids.config import Rates, SweepConfig, load_config
 from isoflop.sweeps.plan import COMPILE_SECONDS, LAW_PARAMETERS, make_plan, refuse_full_disk
 from isoflop.sweeps.queue.board import is_kept
@@ -21,14 +26,25 @@ from isoflop.train.data.corpus import Corpus
 from isoflop.train.execution import Execution
 from tests.support.small import small_sweep
 
+RULE = Rates(0.06, 0.3, 0.2, 1e4)
+
 
 def test_every_budget_gets_its_sizes(config: SweepConfig, corpus: Corpus) -> None:
     plan = make_plan(config, corpus)
     assert [(p.budget, p.cell.recipe.model.width) for p in plan.grid] == [
         (budget, width) for budget in config.budgets for width in config.ladder
     ]
-    assert len(plan.replicates) == len(config.budgets)
     assert plan.tuning == plan.checks == ()
+
+
+def test_every_cell_is_trained_under_every_seed(config: SweepConfig, corpus: Corpus) -> None:
+    plan = make_plan(config.with_options(seeds=2, seed=5), corpus)
+    seeds: dict[tuple[float, int], list[int]] = {}
+    for planned in plan.grid:
+        recipe = planned.cell.recipe
+        assert recipe.init_seed == recipe.data_seed
+        seeds.setdefault((planned.budget, recipe.model.width), []).append(recipe.init_seed)
+    assert seeds == {(budget, width): [5, 6] for budget in config.budgets for width in config.ladder}
 
 
 def test_a_tied_matrix_has_one_rate(config: SweepConfig) -> None:
@@ -58,28 +74,77 @@ def test_sizes_slide_with_the_budget(corpus: Corpus) -> None:
 
 
 def test_cells_of_one_width_share_warm_up_and_rate(config: SweepConfig, corpus: Corpus) -> None:
-    grid = make_plan(config, corpus).grid
-    recipes = {p.cell.recipe for p in grid}
+    config = config.with_options(rates=RULE, batch_exponent=0.38)
+    recipes = {p.cell.recipe for p in make_plan(config, corpus).grid}
     assert len(recipes) == len(config.ladder)
-    assert {r.optimizer.peak_lr for r in recipes} == {
-        float(f"{config.rates.at(width):.6g}") for width in config.ladder
-    }
+    (horizon,) = {config.horizon(p.cell.tokens) for p in make_plan(config, corpus).grid}
     for recipe in recipes:
-        smallest = min(p.cell.steps for p in grid if p.cell.recipe == recipe)
-        assert recipe.schedule.warmup_steps == pytest.approx(config.warmup_share * smallest, abs=1)
+        assert recipe.optimizer.peak_lr == pytest.approx(RULE.at(recipe.model.width, horizon), rel=1e-5)
+        assert recipe.batch_size == config.batch_at(horizon)
+        assert recipe.schedule.warmup_steps == config.warmup_at(horizon)
+
+
+@given(
+    budgets=st.lists(st.floats(1e8, 1e10), min_size=2, max_size=5, unique=True).map(sorted),
+    further=st.floats(1e8, 1e11),
+    span=st.floats(1.5, 100.0),
+    schedule=st.sampled_from(["wsd", "cosine"]),
+)
+def test_a_further_budget_leaves_the_others_cells_as_they_are(
+    budgets: list[float], further: float, span: float, schedule: str, config: SweepConfig, corpus: Corpus
+) -> None:
+    """A recipe follows from the width and the tokens alone: rate, batch and warm-up too."""
+    config = config.with_options(
+        budgets=tuple(budgets), trunk_span=span, schedule=schedule, rates=RULE, batch_exponent=0.38, seeds=2
+    )
+    more = config.with_options(budgets=tuple(sorted({*budgets, further})))
+    own, with_more = (
+        [p.cell.cell_id for p in grid_cells(c, corpus, RULE) if p.budget in budgets] for c in (config, more)
+    )
+    assert own == with_more
+
+
+def test_runs_share_a_trunk_within_a_span(config: SweepConfig) -> None:
+    config = config.with_options(trunk_span=4.0, rates=Rates(0.01, base_tokens=1e6))
+    tokens = np.geomspace(1e4, 1e8, 400)
+    middles = np.array([config.horizon(float(n)) for n in tokens])
+    assert (np.abs(np.log(tokens / middles)) <= math.log(2) * (1 + 1e-9)).all()
+    np.testing.assert_allclose(np.diff(np.log(np.unique(middles))), math.log(4))
+    assert 1e6 in middles
+    alone = config.with_options(schedule="cosine")
+    assert [alone.horizon(float(n)) for n in tokens] == tokens.tolist()
+
+
+@pytest.mark.parametrize(
+    ("tokens", "windows"), [(1e4, 1), (1e6, 4), (2e6, 6), (4e6, 6), (1e7, 8), (3e7, 16), (1e9, 48)]
+)
+def test_the_batch_grows_with_the_tokens_in_two_digits(
+    tokens: float, windows: int, config: SweepConfig
+) -> None:
+    config = config.with_options(batch_size=4, batch_exponent=0.38)
+    assert config.batch_at(tokens) == windows
+    exact = 4 * (tokens / config.rates.base_tokens) ** 0.38
+    assert windows == pytest.approx(max(exact, 1), rel=0.26)
+    assert config.with_options(batch_exponent=0.0).batch_at(tokens) == 4
+
+
+def test_warm_up_is_a_share_of_the_middle_of_the_span(config: SweepConfig) -> None:
+    config = config.with_options(batch_size=4, batch_exponent=0.38, warmup_share=0.1)
+    for horizon in (1e5, 1e6, 3e7):
+        steps = horizon / (config.batch_at(horizon) * config.model.context_length)
+        assert config.warmup_at(horizon) == pytest.approx(0.1 * steps, abs=0.5)
+    assert config.with_options(warmup_share=0.0).warmup_at(1e6) == 1
 
 
 def test_the_price_is_the_sum_of_its_segments(config: SweepConfig, corpus: Corpus) -> None:
     plan = make_plan(config.with_options(checks=True), corpus)
     price = plan.price(lambda recipe: 0.5, workers=2)
-    cells = sum(p.cell.flops for p in (*plan.grid, *plan.replicates))
+    cells = sum(p.cell.flops for p in plan.grid)
     assert price.fresh_flops == cells
-    assert 0.6 * cells < price.grid_flops + price.replicate_flops < cells
+    assert 0.6 * cells < price.grid_flops < cells
     assert price.check_flops > 0 == price.tuning_flops
-    assert price.total_flops == price.grid_flops + price.replicate_flops + price.check_flops
-    segments = [
-        s for stage in (plan.grid, plan.replicates, plan.checks) for s in plan.tree(stage).segments.values()
-    ]
+    assert price.total_flops == price.grid_flops + price.check_flops
+    segments = [s for stage in (plan.grid, plan.checks) for s in plan.tree(stage).segments.values()]
     steps = sum(s.stop - s.start for s in segments)
     assert price.seconds == pytest.approx((0.5 * steps + 3 * COMPILE_SECONDS) / 2)
     assert price.disk_peak == sum(12 * s.recipe.ledger.params("total") for s in segments)
@@ -98,18 +163,29 @@ def test_what_is_kept_is_part_of_the_price(config: SweepConfig, corpus: Corpus) 
 
 
 def test_tuning_and_checks_are_planned(config: SweepConfig, corpus: Corpus) -> None:
-    rates = Rates(0.06, 0.5, (0.5, 1.0, 2.0), ((8, 1e8), (16, 2e8)))
-    plan = make_plan(config.with_options(rates=rates, checks=True), corpus)
-    assert [(p.cell.recipe.model.width, p.budget) for p in plan.tuning[::3]] == [(8, 1e8), (16, 2e8)]
+    tried, horizons = (0.5, 1.0, 2.0), (4e3, 1.6e4)
+    rates = Rates(0.06, 0.5, 0.2, 1e3, tried, (8, 16), horizons, seeds=2)
+    config = config.with_options(rates=rates, checks=True, seeds=3, seed=1, trunk_span=2.0)
+    plan = make_plan(config, corpus)
+    assert len(plan.tuning) == rates.trials == 3 * 2 * 2 * 2
+    places = [(p.cell.recipe.model.width, p.cell.recipe.init_seed) for p in plan.tuning]
+    assert places == [(width, seed) for width in (8, 16) for _ in range(6) for seed in (1, 2)]
+    tokens = [p.cell.tokens for p in plan.tuning[:12]]
+    assert tokens == pytest.approx([4e3] * 6 + [1.6e4] * 6, rel=0.02)
     assert {p.cell.split for p in plan.tuning} == {"tune"}
     assert {p.cell.split for p in plan.grid} == {"heldout"}
-    lrs = [p.cell.recipe.optimizer.peak_lr for p in plan.tuning[:3]]
-    assert lrs == pytest.approx([rates.at(8) * factor for factor in (0.5, 1.0, 2.0)], rel=1e-5)
-    assert [p.role for p in plan.checks] == [
-        "fresh_cosine",
-        "rate_half",
-        "rate_double",
+    lrs = [p.cell.recipe.optimizer.peak_lr for p in plan.tuning[6:12:2]]
+    assert lrs == pytest.approx([rates.at(8, 1.6e4) * factor for factor in tried], rel=1e-5)
+    assert [(p.budget, p.role, p.cell.recipe.init_seed) for p in plan.checks] == [
+        (budget, role, seed)
+        for budget in config.budgets
+        for role in ("fresh_cosine", "rate_half", "rate_double")
+        for seed in (1, 2, 3)
     ]
+
+
+def test_one_budget_is_checked_once(config: SweepConfig, corpus: Corpus) -> None:
+    assert len(make_plan(config.with_options(budgets=(2e8,), checks=True), corpus).checks) == 3
 
 
 def test_a_corpus_too_small_says_how_small(config: SweepConfig, corpus: Corpus) -> None:
@@ -148,10 +224,14 @@ def test_a_budget_under_one_step_is_refused(config: SweepConfig, corpus: Corpus)
         ({"budgets": (-1e9,)}, "positive"),
         ({"budgets": (float("nan"),)}, "finite"),
         ({"budgets": (2e8, 1e8)}, "budgets must rise"),
-        ({"ladder": (12, 12, 16)}, "ladder must rise"),
+        ({"ladder": (16, 16, 24)}, "ladder must rise"),
         ({"sizes": 4}, "sizes 4"),
         ({"sizes": 0}, "sizes 0"),
-        ({"centre_width": 20}, "centre_width 20"),
+        ({"centre_width": 32}, "centre_width 32"),
+        ({"centre_width": 20}, "centre_width 20: must be a multiple of 8"),
+        ({"ladder": (8, 12)}, "ladder .*12.*: must be a multiple of 8"),
+        ({"trunk_span": 1.0}, "trunk_span 1.0"),
+        ({"batch_exponent": -0.1}, "batch_exponent"),
         ({"batch_size": 0}, "batch_size 0"),
         ({"decay_fraction": 1.0}, "decay_fraction"),
         ({"warmup_share": -0.1}, "warmup_share"),
@@ -159,12 +239,13 @@ def test_a_budget_under_one_step_is_refused(config: SweepConfig, corpus: Corpus)
         ({"checkpoint_steps": 0}, "checkpoint_steps"),
         ({"rates": {"coefficient": 0.0}}, "rates.coefficient 0.0: must be a positive number"),
         ({"rates": {"coefficient": 0.1, "exponent": 1e9}}, "rates.exponent"),
-        ({"rates": {"coefficient": 0.1, "tried": (0.5, 1.0, 2.0)}}, "anchors"),
+        ({"rates": {"coefficient": 0.1, "tried": (0.5, 1.0, 2.0)}}, "give all, or none"),
         ({"eval_windows": 1}, "eval_windows"),
         ({"tune_windows": 0}, "tune_windows"),
-        ({"replicates": -1}, "replicates"),
+        ({"seeds": 0}, "seeds 0"),
         ({"seed": -1}, "seed"),
         ({"seed": 2**31}, "seed"),
+        ({"seed": 2**31 - 1, "seeds": 2}, "seed 2147483647: must be at most"),
     ],
 )
 def test_a_config_that_makes_no_sense_is_refused(wrong: dict[str, Any], message: str) -> None:
@@ -172,9 +253,7 @@ def test_a_config_that_makes_no_sense_is_refused(wrong: dict[str, Any], message:
         small_sweep("text:nowhere", **{k: Rates(**v) if k == "rates" else v for k, v in wrong.items()})
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"eval_windows": 100_000}, {"context_length": 48}, {"ladder": (8, 12, 18)}]
-)
+@pytest.mark.parametrize("wrong", [{"eval_windows": 100_000}, {"context_length": 48}])
 def test_a_config_that_does_not_fit_its_corpus_is_refused(
     config: SweepConfig, corpus: Corpus, wrong: dict[str, Any]
 ) -> None:
@@ -198,7 +277,7 @@ def test_a_full_disk_is_refused_before_anything_runs(
     ("changes", "says"),
     [
         ({"budgets": (2e8,)}, ["too few runs to fit a law: 3 distinct", "too few budgets for approaches 1"]),
-        ({"sizes": 1, "ladder": (12,)}, ["too few runs to fit a law: 2 distinct", "too few sizes for a"]),
+        ({"sizes": 1, "ladder": (16,)}, ["too few runs to fit a law: 2 distinct", "too few sizes for a"]),
         ({"budgets": (1e8, 2e8, 4e8), "sizes": 2}, ["too few sizes for a minimum: 2 a budget"]),
         ({}, []),
     ],

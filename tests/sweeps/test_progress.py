@@ -18,7 +18,7 @@ from tests.support.small import small_recipe
 WIDEST = TaskLine(1024, 1_234_567, 2_345_678, 12.345, 12.345)
 
 
-@pytest.mark.parametrize("name", [stages.TUNING, stages.LAST, f"{stages.RETRY} at 0.25 of the rate"])
+@pytest.mark.parametrize("name", [stages.TUNING, stages.CHECK, f"{stages.RETRY} at 0.25 of the rate"])
 @pytest.mark.parametrize("workers", [1, 100])
 def test_a_stage_fits_on_a_small_terminal(corpus: Corpus, name: str, workers: int) -> None:
     cell = CellSpec(small_recipe(corpus), 100)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import statistics
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,9 @@ import pytest
 
 from isoflop.analysis import load_runs
 from isoflop.base.errors import UserError
+from isoflop.base.json_values import from_json
 from isoflop.sweeps.grids.config import Rates, SweepConfig
+from isoflop.sweeps.grids.tuning import TunedRates
 from isoflop.sweeps.plan import make_plan
 from isoflop.sweeps.progress.status import read_status
 from isoflop.sweeps.queue.store import MAX_TRIES, Store
@@ -253,14 +257,19 @@ def test_a_sweep_stopped_anywhere_and_run_again_is_the_same(
 
 @pytest.mark.slow
 def test_stages_in_order(run: Runner, config: SweepConfig, tmp_path: Path) -> None:
-    """Rates tuned at one width, the grid by the rule, then replicates and checks at the minima."""
-    rates = Rates(0.06, 0.5, (0.5, 1.0, 2.0), ((8, 1e8),))
-    config = config.with_options(rates=rates, budgets=(1e8, 2e8), ladder=(8, 12), sizes=2, checks=True)
+    """Rates tuned at one width, the grid by the rule, then checks at the minima of both budgets; the last two
+    under both seeds."""
+    rates = Rates(0.06, 0.5, tried=(0.5, 1.0, 2.0), widths=(8,), horizons=(1.5e4,), seeds=1)
+    config = config.with_options(
+        rates=rates, budgets=(1e8, 2e8), ladder=(8, 16), sizes=2, centre_width=8, seeds=2, checks=True
+    )
     rows = run(config, tmp_path)
     tuning, checks = read_rows(tmp_path, "tuning.csv"), read_rows(tmp_path, "checks.csv")
     summary = json.loads((tmp_path / "summary.json").read_text())
     rule = summary["learning_rate"]
-    assert [row["role"] for row in rows] == ["grid"] * 4 + ["replicate"] * 2
+    tuned = from_json(TunedRates, rule["tuned"])
+    assert [row["role"] for row in rows] == ["grid"] * 8
+    assert [row["init_seed"] for row in rows] == ["0", "1"] * 4
     assert {row["role"] for row in tuning} == {"tune"}
     assert {row["role"] for row in checks} == {
         "fresh_cosine",
@@ -268,13 +277,23 @@ def test_stages_in_order(run: Runner, config: SweepConfig, tmp_path: Path) -> No
         "rate_double",
     }
     for row in rows:
-        expected = float(f"{rule['c'] * int(row['d_model']) ** -rule['p']:.6g}")
-        assert float(row["lr"]) == pytest.approx(expected, rel=1e-5)
-    for budget, replicate in zip(("100000000.0", "200000000.0"), rows[4:], strict=True):
-        best = min((r for r in rows[:4] if r["budget"] == budget), key=lambda r: float(r["loss"]))
-        assert (replicate["d_model"], replicate["budget"]) == (best["d_model"], budget)
-        assert replicate["init_seed"] == replicate["data_seed"] == "1"
-        assert replicate["loss"] != best["loss"]
+        horizon = config.horizon(float(row["n_tokens"]))
+        assert float(row["lr"]) == pytest.approx(tuned.rates.at(int(row["d_model"]), horizon), rel=1e-5)
+        assert row["lr_rule"] == rule["rule"] == str(tuned.rates)
+    for budget, check in zip(config.budgets, rule["checked"], strict=True):
+        mean = {
+            width: statistics.fmean(float(r["loss"]) for r in own)
+            for width in config.ladder
+            if (own := [r for r in rows if (float(r["budget"]), int(r["d_model"])) == (budget, width)])
+        }
+        best = min(mean, key=lambda width: mean[width])
+        assert (check["budget"], check["width"], check["seeds"]) == (budget, best, 2)
+        assert check["loss"] == pytest.approx(mean[best])
+        own = [row for row in checks if float(row["budget"]) == budget]
+        assert Counter(row["role"] for row in own) == {"fresh_cosine": 2, "rate_half": 2, "rate_double": 2}
+        assert {row["d_model"] for row in own} == {str(best)}
+        halves = [float(row["loss"]) for row in own if row["role"] == "rate_half"]
+        assert check["rate_half"] == pytest.approx(statistics.fmean(halves))
     flops = summary["flops"]
     spent = sum(float(row["flops_spent"]) for row in (*rows, *checks, *tuning))
     assert (
@@ -282,7 +301,6 @@ def test_stages_in_order(run: Runner, config: SweepConfig, tmp_path: Path) -> No
         == pytest.approx(spent)
         == pytest.approx(flops["grid"] + flops["tuning"] + flops["checks"])
     )
-    assert {row["d_model"] for row in checks} == {rows[-1]["d_model"]}
     run(config, tmp_path)
     assert run.given == []
 

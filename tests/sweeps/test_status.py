@@ -22,7 +22,7 @@ __all__ = ["pretend"]
 
 pytestmark = pytest.mark.usefixtures("pretend")
 
-LINES = ("tuning", "grid", "retries", "replicates, checks", "FLOPs")
+LINES = ("tuning", "grid", "retries", "checks", "FLOPs")
 
 
 def printed(folder: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
@@ -41,9 +41,9 @@ def printed(folder: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
 
 @pytest.fixture
 def config(config: SweepConfig) -> SweepConfig:
-    """Every stage: four cells to tune by, six in the grid, two replicates and three checks."""
-    rates = Rates(0.06, 0.5, (0.5, 1.0, 2.0, 4.0), ((8, 2e8),))
-    return config.with_options(rates=rates, checks=True, trackers=())
+    """Every stage: four cells to tune by, twelve in the grid, and twelve checks."""
+    rates = Rates(0.06, 0.5, tried=(0.5, 1.0, 2.0, 4.0), widths=(8,), horizons=(1.5e4,), seeds=1)
+    return config.with_options(rates=rates, seeds=2, checks=True, trackers=())
 
 
 def stop_after(count: int) -> Refuse:
@@ -65,8 +65,8 @@ def test_a_finished_sweep(
     lines = printed(tmp_path / "out", capsys)
     assert lines["state"] == "finished"
     assert lines["tuning"] == "4 finished"
-    assert lines["grid"] == "6 finished"
-    assert lines["replicates, checks"] == "5 finished"
+    assert lines["grid"] == "12 finished"
+    assert lines["checks"] == "12 finished"
     assert "retries" not in lines
     assert lines["FLOPs"].endswith("(100%)")
 
@@ -74,7 +74,7 @@ def test_a_finished_sweep(
 def test_stages_that_a_sweep_has_not_are_not_named(
     run: Runner, config: SweepConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    small = config.with_options(rates=Rates(0.06), checks=False, replicates=0)
+    small = config.with_options(rates=Rates(0.06), checks=False)
     run(small, tmp_path / "out")
     assert set(printed(tmp_path / "out", capsys)) == {"state", "grid", "FLOPs", "last"}
     with pytest.raises(KeyboardInterrupt):
@@ -115,8 +115,8 @@ def test_before_anything_has_begun_all_is_to_come(
         run(config, tmp_path / "out", refuse=stop_after(0))
     lines = printed(tmp_path / "out", capsys)
     assert lines["tuning"] == "4 pending"
-    assert lines["grid"] == "6 to come"
-    assert lines["replicates, checks"] == "5 to come"
+    assert lines["grid"] == "12 to come"
+    assert lines["checks"] == "12 to come"
 
 
 def test_an_adaptive_sweep(
@@ -128,7 +128,7 @@ def test_an_adaptive_sweep(
     assert lines["state"] == "finished"
     rows = (tmp_path / "out" / "runs.csv").read_text().splitlines()
     assert lines["grid"] == f"{len(rows) - 1} finished"
-    assert "replicates, checks" not in lines
+    assert "checks" not in lines
 
 
 def test_a_fit_of_an_older_table_is_named(

@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from isoflop.sweeps.grids.rates import Rates
+from isoflop.sweeps.grids.tuning import TunedRates
 from isoflop.sweeps.progress.summary import (
     Dataset,
     Flops,
@@ -30,7 +32,7 @@ QUIET = SweepSummary(
     config="",
     stages=(),
     flops=FLOPS,
-    learning_rate=RateRule(0.1, 0.5),
+    learning_rate=RateRule("0.1", TunedRates(Rates(0.1))),
     dataset=Dataset("text", "Text", "none", "bytes", 1000, None, "0"),
 )
 
@@ -54,11 +56,32 @@ def test_a_quiet_sweep_says_its_cells_and_its_bill(corpus: Corpus, tmp_path: Pat
 
 
 def test_doubts_come_first(corpus: Corpus, tmp_path: Path) -> None:
-    check = RateCheck(8, 1.9, warning="twice the rate is better")
-    rate = RateRule(0.1, 0.5, checked=check, warnings=("width 8 is best at the edge of its rates",))
+    checks = (
+        RateCheck(1e11, 8, 2, 1.9, warning="half the rate is better"),
+        RateCheck(1e12, 8, 2, 1.8),
+        RateCheck(1e13, 8, 2, 1.7, warning="twice the rate is better"),
+    )
+    tuned = TunedRates(Rates(0.1), warnings=("width 8 is best at the edge of its rates",))
+    rate = RateRule(str(tuned.rates), tuned, checks)
     lines = summary_lines(folder(tmp_path, corpus, losses=(1.9, 2.0, 2.1), learning_rate=rate))
-    assert [line.partition(":")[0] for line in lines] == ["look at", "look at", "look at", "cells", "FLOPs"]
-    assert "the smallest width, 8, is best" in lines[2]
+    assert [line.partition(":")[0] for line in lines] == ["look at"] * 4 + ["cells", "FLOPs"]
+    assert [line.partition(": ")[2] for line in lines[:3]] == [
+        "width 8 is best at the edge of its rates",
+        "half the rate is better",
+        "twice the rate is better",
+    ]
+    assert "the smallest width, 8, is best" in lines[3]
+
+
+def test_the_best_size_is_that_of_the_mean_over_seeds(corpus: Corpus, tmp_path: Path) -> None:
+    """One good seed at the edge is no minimum at the edge."""
+    cell = CellSpec(small_recipe(corpus), 100)
+    row = replace(row_of(cell, "grid", "", unfinished(cell, corpus, "finished", "")), budget=1e11)
+    losses = {8: (1.8, 2.2), 16: (1.9, 1.9), 24: (2.1, 2.1)}
+    rows = [replace(row, loss=loss, d_model=width) for width, own in losses.items() for loss in own]
+    store = Store(folder(tmp_path, corpus))
+    store.write_text(RUNS, to_csv(rows))
+    assert not [line for line in summary_lines(tmp_path) if line.startswith("look at")]
 
 
 def test_an_adaptive_sweep_names_target_method_level_and_warnings(corpus: Corpus, tmp_path: Path) -> None:
