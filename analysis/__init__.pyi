@@ -1,10 +1,12 @@
 from .api import check_coverage as check_coverage
 from .api import compare as compare
+from .api import compare_families as compare_families
 from .api import compete as compete
 from .api import fit as fit
 from .api import next_runs as next_runs
 from .api import predict as predict
 from .api import report as report
+from .api import write_comparisons as write_comparisons
 from .comparison.competition import Competition as Competition
 from .comparison.competition import rivals as rivals
 from .comparison.fits import Comparison as Comparison

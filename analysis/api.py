@@ -104,11 +104,21 @@ def check_coverage(
 
 
 def compare(
-    a: Runs | LawFit, b: Runs | LawFit, options: FitOptions | None = None, **named: Any
+    a: Runs | LawFit,
+    b: Runs | LawFit,
+    options: FitOptions | None = None,
+    *,
+    columns: Columns = None,
+    where: str | None = None,
+    metric: str | None = None,
+    names: tuple[str, str] | None = None,
+    **named: Any,
 ) -> Comparison:
-    """Parameters and exponents of two tables or fits side by side, with what is not alike in them.
+    """How many times the FLOPs `b` needs for the loss of `a`, over compute (`.multiplier`), and their
+    parameters and exponents side by side, with what is not alike in them.
 
-    `a` and `b`: a `LawFit`, the path of a `fit.json`, or what `fit` takes, fitted by the options.
+    `a` and `b`: a `LawFit`, the path of a `fit.json`, or what `fit` takes, fitted by the options. `names`:
+    what the two are called; by default their sources.
 
     >>> import isoflop
     >>> first = isoflop.fit("runs.csv", bootstrap=0)
@@ -116,14 +126,40 @@ def compare(
     0.0
     """
     options = fit_options(options, named, "compare")
-    first, second = (_table_or_fit(item) for item in (a, b))
-    return comparing.compare(first, second, options)
+    reading = {"columns": columns, "where": where, "metric": metric}
+    first, second = (_table_or_fit(item, reading) for item in (a, b))
+    return comparing.compare(first, second, options, names)
 
 
-def _table_or_fit(item: Any) -> RunTable | LawFit:
+def _table_or_fit(item: Any, reading: dict[str, Any]) -> RunTable | LawFit:
     if isinstance(item, LawFit) or (isinstance(item, str | Path) and holds_a_fit(item)):
         return as_fit(item)
-    return as_table(item)
+    return as_table(item, **reading)
+
+
+def compare_families(
+    runs: Runs,
+    by: str,
+    options: FitOptions | None = None,
+    *,
+    columns: Columns = None,
+    where: str | None = None,
+    metric: str | None = None,
+    **named: Any,
+) -> tuple[Comparison, ...]:
+    """The families of one table, told apart by the column `by`: each of its further values against the first.
+
+    Arguments and errors otherwise as for `fit`.
+    """
+    table = as_table(runs, columns=columns, where=where, metric=metric)
+    return comparing.compare_families(table, by, fit_options(options, named, "compare_families"))
+
+
+def write_comparisons(comparisons: Sequence[Comparison], out: str | Path) -> Path:
+    """Writes comparisons as one page, `compare.html`, with the figures beside it; returns the page."""
+    from isoflop.analysis.reporting import comparison_page  # drawing needs matplotlib
+
+    return comparison_page.write_comparisons(tuple(comparisons), Path(out))
 
 
 def predict(

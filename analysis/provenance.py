@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from isoflop.base.provenance import Provenance, provenance
 
@@ -18,15 +18,19 @@ if TYPE_CHECKING:
 
 TRAINED = ("isoflop_version", "jax_version", "host")
 """Columns of a run table that say where its runs were trained."""
+MEASURED_ON = ("dataset", "tokenizer", "vocab_size", "context_length", "data_digest", "eval_windows")
+"""Columns that say on which text and windows its losses were measured."""
 
 
 @dataclass(frozen=True)
 class TableOrigin:
-    """Which table a fit is of. `trained`: what its columns say of where its runs were trained, by column."""
+    """Which table a fit is of. `trained`: what its columns say of where its runs were trained, by column;
+    `measured`: of the text and the windows of their losses."""
 
     source: str
     sha256: str | None
     trained: dict[str, tuple[str, ...]]
+    measured: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,13 +58,20 @@ def content_hash(hashes: Sequence[str]) -> str:
 
 def provenance_of(table: RunTable) -> FitProvenance:
     """What a fit of `table` that is made now says of where it comes from."""
-    trained = {name: _kinds(table, name) for name in TRAINED}
-    return FitProvenance(**vars(provenance()), table=TableOrigin(table.source, table.sha256, trained))
+    trained, measured = ({name: _kinds(table, name) for name in names} for names in (TRAINED, MEASURED_ON))
+    origin = TableOrigin(table.source, table.sha256, trained, measured)
+    return FitProvenance(**vars(provenance()), table=origin)
 
 
 def _kinds(table: RunTable, column: str) -> tuple[str, ...]:
-    values = table.column(column)
-    return () if values is None else tuple(sorted({value for value in values if isinstance(value, str)}))
+    if table.column(column) is None:
+        return ()
+    return tuple(sorted({_text(value) for value in table.frame[column].dropna()}))
+
+
+def _text(value: Any) -> str:
+    """A cell as text: whole numbers without a point, however the column was read."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def differences(a: FitProvenance | None, b: FitProvenance | None) -> list[str]:

@@ -10,6 +10,7 @@ from .analysis import Report as Report
 from .analysis import RunTable as RunTable
 from .analysis import check_coverage as check_coverage
 from .analysis import compare as compare
+from .analysis import compare_families as compare_families
 from .analysis import compete as compete
 from .analysis import find_law as find_law
 from .analysis import fit as fit

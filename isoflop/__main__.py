@@ -20,7 +20,7 @@ COMMANDS = {
     "register": "writes down a forecast for a larger budget, before its runs",
     "score": "registered forecasts against what came of them",
     "predict": "the best size, and its loss, at a budget",
-    "compare": "two sweeps or fits side by side",
+    "compare": "two sweeps: how many times the compute one needs",
     "report": "figures and one self-contained page",
 }
 

@@ -1,4 +1,4 @@
-"""Two fits side by side."""
+"""Two fits side by side: their parameters, and how many times the FLOPs one needs for the other's loss."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from isoflop.analysis.approaches.fit import fit
+from isoflop.analysis.comparison.multiplier import ComputeMultiplier, compute_multiplier
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.provenance import differences
 from isoflop.analysis.result import Interval, LawFit
 from isoflop.analysis.run_table import RunTable
+from isoflop.analysis.tables.cautions import MIXES
+from isoflop.analysis.tables.cells import as_texts, listed
 from isoflop.base.display import Displayed, Summary
+from isoflop.base.errors import UserError
 from isoflop.base.formatting import brief, interval
 from isoflop.base.json_values import Serializable
 
@@ -42,6 +48,10 @@ class Comparison(Displayed, Serializable):
     a: LawFit
     b: LawFit
     warnings: tuple[str, ...]
+    names: tuple[str, str] = ("A", "B")
+    multiplier: ComputeMultiplier | None = None
+    no_multiplier: str = ""
+    """Why there is none."""
 
     def to_frame(self) -> pd.DataFrame:
         """Every quantity of both fits by name: `a`, `b`, their intervals, `difference`, `overlap`."""
@@ -59,20 +69,62 @@ class Comparison(Displayed, Serializable):
             (x.name, brief(x.a), interval(x.a_interval), brief(x.b), interval(x.b_interval), known)
             for x, known in ((line, overlap[line.overlap]) for line in self.lines)
         ]
-        sources = [fit.provenance.table.source if fit.provenance else "a fit" for fit in (self.a, self.b)]
-        headers = ("", "first", "interval", "second", "interval", "overlap")
-        title = f"Comparison: first is {sources[0]}, second is {sources[1]}"
-        return Summary(title, headers, rows, self.warnings)
+        headers = ("", "A", "interval", "B", "interval", "overlap")
+        title = f"Comparison: A is {self.names[0]}, B is {self.names[1]}"
+        found = self.multiplier.verdict if self.multiplier else f"no compute multiplier: {self.no_multiplier}"
+        return Summary(title, headers, rows, (found, *self.warnings))
 
 
-def compare(a: RunTable | LawFit, b: RunTable | LawFit, options: FitOptions | None = None) -> Comparison:
-    """Parameters and exponents of two tables (fitted by `options`) or fits, with what is not alike in
-    them.
+def compare(
+    a: RunTable | LawFit,
+    b: RunTable | LawFit,
+    options: FitOptions | None = None,
+    names: tuple[str, str] | None = None,
+) -> Comparison:
+    """Parameters and exponents of two tables (fitted by `options`) or fits, the compute multiplier of `b`
+    against `a`, and what is not alike in them. `names`: what the two are called; by default their sources.
     """
+    options = options or FitOptions()
     first, second = (item if isinstance(item, LawFit) else fit(item, options) for item in (a, b))
     lines = [_line(name, "params", first, second) for name in first.params if name in second.params]
     lines += [_line(name, "exponents", first, second) for name in ("a", "b")]
-    return Comparison(tuple(lines), first, second, _unlike(first, second))
+    names = names or (_source(first), _source(second))
+    comparison = Comparison(tuple(lines), first, second, _unlike(first, second), names)
+    try:
+        multiplier = compute_multiplier(first, second, names, options.seed)
+    except UserError as error:
+        return dataclasses.replace(comparison, no_multiplier=str(error))
+    warnings = (*comparison.warnings, *multiplier.warnings)
+    return dataclasses.replace(comparison, multiplier=multiplier, warnings=warnings)
+
+
+def compare_families(table: RunTable, by: str, options: FitOptions | None = None) -> tuple[Comparison, ...]:
+    """Each further value of the column `by` against the first in the table.
+
+    Raises `UserError` for a column that the table lacks, and for one with fewer than two values.
+    """
+    if table.column(by) is None:
+        has = listed(list(table.frame.columns))
+        raise UserError(f"--by {by}: {table.source} has no such column; it has {has}")
+    value_R = as_texts(table.frame, by)
+    values = list(dict.fromkeys(value_R.dropna()))
+    if len(values) < 2:
+        raise UserError(f"--by {by}: {table.source} has one value of it, {values[0]}: nothing to compare")
+    tables = [_family(table, (value_R == value).to_numpy()) for value in values]
+    names = [f"{by} {value}" for value in values]
+    pairs = zip(tables[1:], names[1:], strict=True)
+    return tuple(compare(tables[0], other, options, (names[0], name)) for other, name in pairs)
+
+
+def _family(table: RunTable, keep_R: np.ndarray) -> RunTable:
+    """Some runs of a table, warned of what they mix themselves and no more."""
+    return dataclasses.replace(
+        table.where(keep_R), warnings=tuple(w for w in table.warnings if not w.startswith(MIXES))
+    )
+
+
+def _source(fitted: LawFit) -> str:
+    return fitted.provenance.table.source if fitted.provenance else "a fit"
 
 
 def _line(name: str, group: str, a: LawFit, b: LawFit) -> Line:
@@ -106,9 +158,9 @@ def _unlike(a: LawFit, b: LawFit) -> tuple[str, ...]:
         if here != there:
             warnings.append(f"{key} differs: {here}, {there}")
     warnings += differences(a.provenance, b.provenance)
-    for name, item in (("first", a), ("second", b)):
+    for name, item in (("A", a), ("B", b)):
         if not item.trusted:
-            warnings.append(f"the {name} fit is not certified or not identified in full")
+            warnings.append(f"the fit of {name} is not certified or not identified in full")
         if item.misfit and item.misfit.rejected:
-            warnings.append(f"the {name} fit: {item.misfit.doubt(item.law or '')}")
+            warnings.append(f"the fit of {name}: {item.misfit.doubt(item.law or '')}")
     return tuple(warnings)

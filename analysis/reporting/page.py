@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 from markupsafe import Markup, escape
@@ -75,21 +75,28 @@ class Section:
 
 def page(data: ReportData, wide: Mapping[str, Drawn]) -> str:
     """Return the whole document. `wide`: every figure of `data`, as it is drawn for paper."""
-    sections = _sections(data, wide)
-    figures = [item for section in sections for item in section.items if isinstance(item, PageFigure)]
-    drawn = [svg for figure in figures for svg in (figure.wide, figure.narrow)]
-    script = (HERE / "page.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return _template().render(
+    return document(
+        _sections(data, wide),
         title=data.title,
         headline=headline(data).replace("p = ", "p\u00a0=\u00a0"),
         subtitle=subtitle(data),
         cards=cards(data),
         warnings=_warnings(data),
-        sections=sections,
         next_runs=next_run_lines(data.fit),
         conventions=_conventions(data),
         origin=origin_line(data.fit.provenance),
+    )
+
+
+def document(sections: Sequence[Section], **head: Any) -> str:
+    """A page of these sections; `head`: what its template takes besides, as `page` gives it."""
+    figures = [item for section in sections for item in section.items if isinstance(item, PageFigure)]
+    drawn = [svg for figure in figures for svg in (figure.wide, figure.narrow)]
+    script = (HERE / "page.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return _template().render(
+        **head,
+        sections=sections,
         text_columns=TEXT_COLUMNS,
         light_colours=CHROME | colour_variables(drawn),
         dark_colours={name: DARK[colour] for name, colour in CHROME.items()}
@@ -129,14 +136,18 @@ def _sections(data: ReportData, wide: Mapping[str, Drawn]) -> list[Section]:
                 table = item(data)
                 items += [table] if table.rows else []
             elif item in data.figures:
-                figure, count = data.figures[item], count + 1
-                narrow = render(figure, narrow=True)
-                svgs = inline_svg(figure, wide[item], item), inline_svg(figure, narrow, f"{item} narrow")
-                items.append(PageFigure(item, count, figure, *map(Markup, svgs)))
+                count += 1
+                items.append(page_figure(item, count, data.figures[item], wide[item]))
         sure = (certificate(data.fit), misfit(data.fit), floor(data)) if title == "How sure?" else ()
         if items or sure:
             found.append(Section(title, " ".join(filter(None, sure)), tuple(items)))
     return found
+
+
+def page_figure(name: str, number: int, figure: FigureData, wide: Drawn) -> PageFigure:
+    """A figure for the page. `wide`: as it is drawn for paper."""
+    svgs = inline_svg(figure, wide, name), inline_svg(figure, render(figure, narrow=True), f"{name} narrow")
+    return PageFigure(name, number, figure, *map(Markup, svgs))
 
 
 def all_tables(data: ReportData) -> list[tables.TextTable]:

@@ -55,23 +55,23 @@ def report(
 ) -> Report:
     """Fit a table every way the page shows, draw the figures and write the page, as `isoflop.report` does."""
     folder = Path(out) if out is not None else _default_folder(table)
-    _make(folder)  # before the fits, which take longer than finding out that it can't be written
+    make_folder(folder)  # before the fits, which take longer than finding out that it can't be written
     return write(analyze(table, options, RIVALS if laws is None else laws), folder)
 
 
 def write(data: ReportData, folder: Path) -> Report:
     """Draw and write what is analyzed already. Raises `UserError` where the folder can't be written."""
-    _make(folder)
+    make_folder(folder)
     drawn = {name: render(figure) for name, figure in data.figures.items()}
     text = page(data, drawn)  # makes the fits: what they raise is no trouble with the folder
     try:
-        paths = [_save(figure, folder / "figures" / name) for name, (figure, _) in drawn.items()]
+        paths = [save_figure(figure, folder / "figures" / name) for name, (figure, _) in drawn.items()]
         fit_json = folder / "fit.json"
         fit_json.write_text(json.dumps(data.fit.to_json(), indent=1) + "\n", encoding="utf-8")
         html = folder / "report.html"
         html.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
     return Report(
         html,
         fit_json,
@@ -83,14 +83,16 @@ def write(data: ReportData, folder: Path) -> Report:
     )
 
 
-def _make(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a page's folder with one for its figures. Raises `UserError` where that can't be."""
     try:
         (folder / "figures").mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
 
 
-def _unwritable(folder: Path, error: OSError) -> UserError:
+def unwritable(folder: Path, error: OSError) -> UserError:
+    """What is said of a folder that a page can't be written to."""
     return UserError(f"cannot write the report to {folder}: {error.strerror or error}")
 
 
@@ -99,7 +101,7 @@ def _default_folder(table: RunTable) -> Path:
     return table.folder or Path("outputs") / name.replace(":", "-")  # public:NAME is no folder's name
 
 
-def _save(figure: Figure, stem: Path) -> tuple[Path, Path]:
+def save_figure(figure: Figure, stem: Path) -> tuple[Path, Path]:
     """Write a figure as PNG and PDF. A date in a file would make two identical reports differ."""
     png, pdf = stem.with_suffix(".png"), stem.with_suffix(".pdf")
     figure.savefig(png, dpi=DPI)

@@ -11,6 +11,8 @@ from isoflop.analysis.tables.cells import as_floats, as_texts, one_line
 ONE_KIND = ("schedule", "dataset", "tokenizer", "vocab_size", "context_length", "jax_version", "axes")
 """Columns that should hold one value in a table that is fitted as a whole. `axes` of our sweeps names the
 values of the axes."""
+MIXES = "the table mixes"
+"""What a warning of several kinds begins with."""
 ONCE = 1.01
 """Tokens seen over distinct ones, up to which a run counts as one pass over its text."""
 FLAGS = (
@@ -39,7 +41,7 @@ def _mixtures(frame: pd.DataFrame) -> tuple[str, ...]:
             continue
         if len(kinds := sorted(as_texts(frame, name).dropna().unique())) > 1:
             shown = one_line(", ".join(kinds[:4]))
-            warnings.append(f"the table mixes {len(kinds)} kinds of {name} ({shown}) in one fit")
+            warnings.append(f"{MIXES} {len(kinds)} kinds of {name} ({shown}) in one fit")
     return tuple(warnings)
 
 

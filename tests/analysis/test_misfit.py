@@ -181,5 +181,5 @@ class TestEveryHeadline:
     def test_a_prediction_and_a_comparison_warn(self, rejected: LawFit) -> None:
         assert any("beyond chance" in w for w in predict(rejected, 1e21).warnings)
         assert any(
-            w.startswith("the first fit: chinchilla misses") for w in compare(rejected, rejected).warnings
+            w.startswith("the fit of A: chinchilla misses") for w in compare(rejected, rejected).warnings
         )

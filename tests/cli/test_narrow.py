@@ -48,5 +48,5 @@ def test_names_that_begin_alike_are_told_apart(
         simulate.grid(0).to_csv(name, index=False)
     assert compare.run(names) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:2] == [f"first:  {names[0]}", f"second: {names[1]}"]
+    assert lines[:2] == [f"A: {names[0]}", f"B: {names[1]}"]
     assert [line for line in lines[2:] if len(line) > 80] == []

@@ -47,7 +47,7 @@ CASES: list[tuple[type[Any], list[str], str]] = [
     (fit.Fit, ["a.csv", "--levl", ".9"], "unknown option --levl (perhaps --level)"),
     (predict.Predict, ["fit.json"], "missing: --flops"),
     (predict.Predict, [], "missing: a fit.json, --flops"),
-    (compare.Compare, ["a"], "missing: another"),
+    (compare.Compare, [], "missing: a table of runs, a sweep's folder, or a fit.json"),
 ]  # fmt: skip
 
 
