@@ -6,6 +6,7 @@ from .api import fit as fit
 from .api import next_runs as next_runs
 from .api import predict as predict
 from .api import report as report
+from .api import rolling as rolling
 from .api import write_comparisons as write_comparisons
 from .comparison.competition import Competition as Competition
 from .comparison.competition import rivals as rivals
@@ -30,8 +31,11 @@ from .laws import find_law as find_law
 from .laws import known_laws as known_laws
 from .options import FitOptions as FitOptions
 from .planning.prediction import Prediction as Prediction
+from .planning.predictive import predicted_minimum as predicted_minimum
+from .planning.predictive import predicted_run as predicted_run
 from .reporting.report import Report as Report
 from .result import LawFit as LawFit
+from .rolling_scores import Rolling as Rolling
 from .run_table import RunTable as RunTable
 from .run_table import load_runs as load_runs
 from .run_table import table_of as table_of

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from isoflop.analysis.approaches import fit as fitting
 from isoflop.analysis.comparison import competition, coverage
 from isoflop.analysis.comparison import fits as comparing
+from isoflop.analysis.comparison import rolling as rolled
 from isoflop.analysis.design import next_runs as choosing
 from isoflop.analysis.inputs import as_fit, as_table, fit_options, holds_a_fit, stale
 from isoflop.analysis.options import FitOptions
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from isoflop.analysis.planning.prediction import Prediction
     from isoflop.analysis.reporting.report import Report
     from isoflop.analysis.result import Coverage
+    from isoflop.analysis.rolling_scores import Rolling
 
 Runs = RunTable | Readable | Sequence[Readable]
 """A table that is loaded, or whatever `load_runs` takes."""
@@ -101,6 +103,27 @@ def check_coverage(
     table = as_table(runs, columns=columns, where=where, metric=metric)
     options = fit_options(options, named, "check_coverage")
     return coverage.check_coverage(table, options, simulations, progress)
+
+
+def rolling(
+    runs: Runs,
+    options: FitOptions | None = None,
+    progress: Callable[[float], None] = lambda share: None,
+    *,
+    columns: Columns = None,
+    where: str | None = None,
+    metric: str | None = None,
+    **named: Any,
+) -> Rolling:
+    """Errors and coverage of predictive intervals against distance: the law is fitted below a growing cut in
+    compute and scored on all that lies above it. Arguments and errors otherwise as for `fit`.
+
+    >>> import isoflop
+    >>> isoflop.rolling("runs.csv").all.coverage > 0.8
+    True
+    """
+    table = as_table(runs, columns=columns, where=where, metric=metric)
+    return rolled.rolling(table, fit_options(options, named, "rolling"), progress)
 
 
 def compare(
@@ -223,6 +246,7 @@ def report(
     columns: Columns = None,
     where: str | None = None,
     metric: str | None = None,
+    rolling: bool = False,
     **named: Any,
 ) -> Report:
     """Fits a table every way the page shows, draws the figures and writes the page.
@@ -232,6 +256,7 @@ def report(
         out: the folder to write `report.html`, `fit.json` and `figures/` to; by default the sweep's own
             folder, or `outputs/NAME` for the table NAME.csv.
         options: of the fit (approach 3); the other fits of the page follow them.
+        rolling: with rolling hold-outs, which take about as long as the rest.
         laws: what competes with the fit's own law on the largest budget, held out; by default the usual few.
 
     Raises:
@@ -240,4 +265,4 @@ def report(
     from isoflop.analysis.reporting import report as reporting  # drawing needs matplotlib
 
     table = as_table(runs, columns=columns, where=where, metric=metric)
-    return reporting.report(table, out, fit_options(options, named, "report"), laws)
+    return reporting.report(table, out, fit_options(options, named, "report"), laws, rolling)

@@ -71,7 +71,7 @@ class FitConventions(Conventions):
     """Standard deviation between seeds, pooled over `seed_groups` repeated cells, in the loss's unit: nats
     unless `loss_unit` says another."""
     seed_groups: int = 0
-    predictive_noise: str = "the larger of residual spread and seed spread; no allowance for a wrong law"
+    predictive_noise: str = "the larger of residual spread and seed spread, with their tails"
     """What a predictive interval has besides the draws of the parameters."""
     exponents: str | None = None
     """How the exponents of approach 3 come about: in closed form, or as slopes of its allocation."""

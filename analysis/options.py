@@ -76,6 +76,8 @@ class FitOptions(ObjectiveOptions):
     """The seed of the resampling; the starts are fixed."""
     starts: Annotated[int, Field(ge=2)] = 512
     """Starting points of approach 3, a fixed Latin hypercube over the law's box."""
+    forms: bool = False
+    """Also fit the other laws, so that predictive intervals take in the law's form (approach 3)."""
     holdout: Positive | None = None
     """Fit the runs below this many FLOPs (the nominal budget, where the table has it), score those at or
     above."""

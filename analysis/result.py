@@ -13,10 +13,12 @@ from isoflop.analysis.conventions import FitConventions
 from isoflop.analysis.laws import Law, find_law
 from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.analysis.provenance import FitProvenance
+from isoflop.analysis.rolling_scores import Rolling
 from isoflop.analysis.run_table import Excluded
 from isoflop.analysis.scores import Competition, Holdout
 from isoflop.analysis.uncertainty.intervals import Interval
-from isoflop.analysis.uncertainty.run_noise import RunNoise
+from isoflop.analysis.uncertainty.law_forms import LawForms
+from isoflop.analysis.uncertainty.run_noise import ResidualNoise, RunNoise
 from isoflop.base.display import Displayed, Summary, warning_lines
 from isoflop.base.errors import UserError
 from isoflop.base.formatting import brief, interval
@@ -271,6 +273,12 @@ class LawFit(Displayed, Serializable):
     """What made this fit, and of which table; None in old files."""
     noise: RunNoise | None = None
     """Noise of a run, from cells with several seeds; None where no cell has."""
+    residual_noise: ResidualNoise | None = None
+    """Spread of the runs about the law, of approach 3."""
+    forms: LawForms | None = None
+    """Other laws fitted to the same runs, where asked for: a predictive interval mixes them."""
+    rolling: Rolling | None = None
+    """The law fitted below a growing cut and scored above: `isoflop.analysis.comparison.rolling`."""
 
     @property
     def parameter_estimates(self) -> dict[str, Estimate]:

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from isoflop.analysis.approaches.approach1 import approach1
 from isoflop.analysis.approaches.approach2 import approach2
 from isoflop.analysis.approaches.approach3 import approach3
 from isoflop.analysis.approaches.approach_result import ApproachResult
+from isoflop.analysis.approaches.forms import fit_forms
 from isoflop.analysis.approaches.holdout import score, split
 from isoflop.analysis.conventions import FitConventions
 from isoflop.analysis.laws import find_law
+from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.provenance import provenance_of
 from isoflop.analysis.result import LawFit
 from isoflop.analysis.run_table import RunTable
-from isoflop.analysis.uncertainty.run_noise import RunNoise, noise_warnings, seed_noise
+from isoflop.analysis.solver.search import covariates
+from isoflop.analysis.uncertainty.run_noise import (
+    ResidualNoise,
+    RunNoise,
+    noise_warnings,
+    residual_noise,
+    seed_noise,
+)
 from isoflop.base.errors import UserError
 
 APPROACHES = {1: approach1, 2: approach2, 3: approach3}
@@ -35,7 +46,7 @@ def fit(table: RunTable, options: FitOptions | None = None) -> LawFit:
     fitted, held = choose(whole, options)
     result = APPROACHES[options.approach](fitted, options)
     noise = seed_noise(fitted)
-    return LawFit(
+    found = LawFit(
         approach=options.approach,
         law=result.law,
         params=result.params,
@@ -45,7 +56,7 @@ def fit(table: RunTable, options: FitOptions | None = None) -> LawFit:
         certificate=result.certificate,
         identified=result.identified,
         budgets=result.budgets,
-        holdout=None if held is None else score(result, whole, held, options),
+        holdout=None,
         n_runs=len(fitted),
         excluded=fitted.excluded,
         conventions=_conventions(fitted, result, noise),
@@ -55,7 +66,10 @@ def fit(table: RunTable, options: FitOptions | None = None) -> LawFit:
         profiles=result.profiles,
         provenance=provenance_of(whole),
         noise=noise,
+        residual_noise=_residual_noise(fitted, result),
+        forms=fit_forms(fitted, options, result) if _mixes(options, result) else None,
     )
+    return found if held is None else dataclasses.replace(found, holdout=score(found, held, options))
 
 
 def prepare(table: RunTable, options: FitOptions) -> RunTable:
@@ -90,6 +104,21 @@ def drop_worst(table: RunTable, K: int) -> RunTable:
     keep_R = np.ones(len(table), dtype=bool)
     keep_R[np.argsort(table.loss_R, kind="stable")[-K:]] = False
     return table.where(keep_R, f"one of the {K} runs of highest loss, dropped as asked")
+
+
+def _residual_noise(table: RunTable, result: ApproachResult) -> ResidualNoise | None:
+    if result.law is None:
+        return None
+    law = find_law(result.law)
+    params_P = np.array(list(result.params.values()), dtype=float)
+    predicted_R = evaluate(law, params_P, table.N_R, table.D_R, *covariates(table, law))
+    return residual_noise(table, np.log(table.loss_R) - np.log(predicted_R), len(params_P))
+
+
+def _mixes(options: FitOptions, result: ApproachResult) -> bool:
+    """Whether other laws are fitted too: to a surface, and where there are intervals at all."""
+    surface = result.law is not None and not find_law(result.law).envelope
+    return bool(options.forms and options.bootstrap and surface)
 
 
 def _conventions(table: RunTable, result: ApproachResult, noise: RunNoise | None) -> FitConventions:

@@ -5,19 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from isoflop.analysis.approaches.approach2 import group_minima
-from isoflop.analysis.approaches.approach_result import ApproachResult
-from isoflop.analysis.compute import PerToken, per_token
 from isoflop.analysis.isoflops.groups import IsoflopGroup, isoflop_groups
-from isoflop.analysis.isoflops.minima import Minima, convex, quadratic
-from isoflop.analysis.laws import find_law
-from isoflop.analysis.laws.evaluate import evaluate
+from isoflop.analysis.isoflops.minima import convex, quadratic
 from isoflop.analysis.options import FitOptions
+from isoflop.analysis.planning.predictive import DRAWS, MinimumDraws, RunDraws, measured_shifts
+from isoflop.analysis.result import LawFit
 from isoflop.analysis.run_table import RunTable
 from isoflop.analysis.scores import HeldOutMinimum, HeldOutRun, Holdout
 from isoflop.analysis.solver.search import covariates
-from isoflop.analysis.uncertainty.intervals import span
-from isoflop.analysis.uncertainty.quantities import optimum
-from isoflop.analysis.uncertainty.run_noise import seed_noise
+from isoflop.analysis.uncertainty.intervals import span_with
 from isoflop.base.errors import UserError
 
 ENOUGH_GROUPS = 4
@@ -49,14 +45,18 @@ def minimum(held: RunTable, curve: str) -> tuple[float | None, float | None]:
     return groups[-1].flops, float(found.loss_B[0]) if found.bracketed_B[0] else None
 
 
+def nominal_flops(table: RunTable) -> np.ndarray:
+    """The nominal budget of each run, FLOPs, where it has one, else its compute."""
+    budget_R = table.budget_R
+    return table.C_R if budget_R is None else np.where(np.isfinite(budget_R), budget_R, table.C_R)
+
+
 def split(table: RunTable, c_min: float) -> tuple[RunTable, RunTable]:
     """The runs below `c_min` FLOPs and those at or above it, by nominal budget where a run has one.
 
     Raises `UserError` where either side is empty.
     """
-    size_R = table.C_R
-    if table.budget_R is not None:
-        size_R = np.where(np.isfinite(table.budget_R), table.budget_R, size_R)
+    size_R = nominal_flops(table)
     above_R = size_R >= c_min * (1 - 1e-9)
     if above_R.all() or not above_R.any():
         side = "below" if above_R.all() else "at or above"
@@ -67,43 +67,35 @@ def split(table: RunTable, c_min: float) -> tuple[RunTable, RunTable]:
     return table.where(~above_R), table.where(above_R)
 
 
-def score(result: ApproachResult, table: RunTable, held: RunTable, options: FitOptions) -> Holdout:
+def score(fit: LawFit, held: RunTable, options: FitOptions) -> Holdout:
     """The held-out runs against their predictions, and the largest held-out budget's minimum against its own.
 
-    An interval is predictive: bootstrap draws of the fit, and on each a normal error of the fit's residual
-    spread or the seeds', whichever is larger.
+    Intervals are predictive: `isoflop.analysis.planning.predictive`.
     """
     rng = np.random.default_rng([options.seed, 1])
-    seeds = seed_noise(table)
-    noise = max(result.noise, seeds.log_sd if seeds else 0.0)
-    rows = () if result.law is None else _rows(result, held, noise, options, rng)
+    rows = () if fit.law is None else scored_runs(fit, held, options.level, rng)
     errors = np.array([row.error for row in rows])
     inside = [row.inside for row in rows if row.inside is not None]
+    groups = isoflop_groups(held)
     return Holdout(
         c_min=float(options.holdout or 0.0),
-        n_fit=len(table) - len(held),
+        n_fit=fit.n_runs,
         n_held_out=len(held),
         rows=rows,
         mean_abs_error=float(np.abs(errors).mean()) if rows else None,
         bias=float(errors.mean()) if rows else None,
         coverage=float(np.mean(inside)) if inside else None,
-        noise_log_sd=noise,
-        optimum=_optimum(result, per_token(table), held, noise, options, rng),
+        noise_log_sd=max(fit.conventions.residual_log_sd, fit.noise.log_sd if fit.noise else 0.0),
+        optimum=scored_minimum(fit, held, groups[-1], options, rng) if groups else None,
     )
 
 
-def _rows(
-    result: ApproachResult, held: RunTable, noise: float, options: FitOptions, rng: np.random.Generator
+def scored_runs(
+    fit: LawFit, held: RunTable, level: float, rng: np.random.Generator
 ) -> tuple[HeldOutRun, ...]:
-    law = find_law(result.law or "")
-    params_P = np.array(list(result.params.values()), dtype=float)
-    inputs = (held.N_R, held.D_R, *covariates(held, law))
-    predicted_R = evaluate(law, params_P, *inputs)
-    # Predictive: what the parameters leave open, times a run's own noise, drawn once for each.
-    draws = np.full((0, len(held)), np.nan)
-    if result.draws_BxP is not None:
-        draws = evaluate(law, result.draws_BxP, *inputs)
-        draws = draws * np.exp(noise * rng.standard_normal(draws.shape))
+    """Each run that the fit has not seen, with its prediction; intervals only where there is a bootstrap."""
+    draws = RunDraws(fit, held.N_R, held.D_R, held.C_R, lambda law: covariates(held, law), rng)
+    intervals = draws.intervals(level) if fit.intervals else [(None, None)] * len(held)
     return tuple(
         HeldOutRun(
             row=int(held.frame.index[r]),
@@ -111,77 +103,54 @@ def _rows(
             n_tokens=float(held.D_R[r]),
             flops=float(held.C_R[r]),
             loss=float(held.loss_R[r]),
-            predicted=float(predicted_R[r]),
-            interval=span(draws[:, r], options.level) if len(draws) else (None, None),
-            error=float(held.loss_R[r] - predicted_R[r]),
+            predicted=float(draws.predicted_R[r]),
+            interval=intervals[r],
+            error=float(held.loss_R[r] - draws.predicted_R[r]),
         )
         for r in range(len(held))
     )
 
 
-def _optimum(
-    result: ApproachResult,
-    cost: PerToken,
-    held: RunTable,
-    noise: float,
-    options: FitOptions,
-    rng: np.random.Generator,
-) -> HeldOutMinimum | None:
-    """The minimum of the largest held-out budget's own curve, and what the smaller budgets said of it."""
-    groups = isoflop_groups(held)
-    if not groups:
-        return None
-    group, B = groups[-1], options.bootstrap
-    minima, bends = _measured(held, group, noise, options, rng)
-    n_B, loss_B = _predicted(result, group.flops, cost, B)
+def scored_minimum(
+    fit: LawFit, held: RunTable, group: IsoflopGroup, options: FitOptions, rng: np.random.Generator
+) -> HeldOutMinimum:
+    """The minimum of a held-out budget's own curve, and what the fit said of it."""
+    N_K, loss_K = held.N_R[group.rows], held.loss_R[group.rows]
+    x0, coefficients = quadratic(N_K, loss_K[None])
+    (minima,) = group_minima(held.N_R, [group], options.curve, held.loss_R[None])
     known = bool(minima.bracketed_B[0])
-    n_opt_interval = loss_opt_interval = None
-    if B:
-        # Each draw of the prediction is moved as far as the noise moves the measured minimum.
-        with np.errstate(all="ignore"):  # draws may lie far out; what is not finite does not count
-            size_B = np.exp(minima.x_B)
-            n_shift, loss_shift = (x[2:] / x[1] if known else 1.0 for x in (size_B, minima.loss_B))
-            n_opt_interval = span(n_B[1:] * n_shift, options.level)
-            loss_opt_interval = span(loss_B[1:] * loss_shift, options.level)
+    # About the smooth parabola, not about the runs: their noise is in them already.
+    smooth_K = np.vander(np.log(N_K) - x0, 3, increasing=True) @ coefficients[0]
+    ones = np.ones(DRAWS)
+    # Each draw of the prediction is moved as far as the noise moves the measured minimum.
+    shifts = (
+        measured_shifts(fit, group.flops, N_K, smooth_K, 1, options.curve, rng) if known else (ones, ones)
+    )
+    n_opt, loss_opt, n_S, loss_S = _predicted(fit, group.flops, shifts)
     return HeldOutMinimum(
         flops=group.flops,
         curve=options.curve,
         interior=known,
-        convex=bends,
+        convex=bool(convex(N_K, coefficients)[0]),
         n_opt=float(np.exp(minima.x_B[0])) if known else None,
-        n_opt_predicted=float(n_B[0]),
-        n_opt_interval=n_opt_interval,
+        n_opt_predicted=n_opt,
+        n_opt_interval=span_with(n_opt, n_S, options.level) if fit.intervals else None,
         loss_opt=float(minima.loss_B[0]) if known else None,
-        loss_opt_predicted=float(loss_B[0]),
-        loss_opt_interval=loss_opt_interval,
-        error=float(minima.loss_B[0] - loss_B[0]) if known and np.isfinite(loss_B[0]) else None,
+        loss_opt_predicted=loss_opt,
+        loss_opt_interval=span_with(loss_opt, loss_S, options.level) if fit.intervals else None,
+        error=float(minima.loss_B[0] - loss_opt) if known and np.isfinite(loss_opt) else None,
     )
 
 
-def _measured(
-    held: RunTable, group: IsoflopGroup, noise: float, options: FitOptions, rng: np.random.Generator
-) -> tuple[Minima, bool]:
-    """The group's own minimum (first), that of its smooth parabola, and B redraws of that under the noise.
-
-    Second, whether the parabola is convex.
-    """
-    N_R, loss_R = held.N_R[group.rows], held.loss_R[group.rows]
-    x0, coefficients = quadratic(N_R, loss_R[None])
-    smooth_R = np.vander(np.log(N_R) - x0, 3, increasing=True) @ coefficients[0]
-    # About the smooth parabola, not about the runs: their noise is in them already.
-    redrawn_BxR = smooth_R * np.exp(noise * rng.standard_normal((options.bootstrap, len(N_R))))
-    at = [IsoflopGroup(group.flops, np.arange(len(N_R)))]
-    (minima,) = group_minima(N_R, at, options.curve, np.concatenate([[loss_R], [smooth_R], redrawn_BxR]))
-    return minima, bool(convex(N_R, coefficients)[0])
-
-
-def _predicted(result: ApproachResult, C: float, cost: PerToken, B: int) -> tuple[np.ndarray, np.ndarray]:
-    """N_opt and the loss there from the fit (first) and from its bootstrap draws."""
-    params_BxP = np.array(list(result.params.values()), dtype=float)[None]
-    if B and result.draws_BxP is not None:
-        params_BxP = np.concatenate([params_BxP, result.draws_BxP])
-    if result.law is None:
-        coefficient, exponent, _, _, E, K, gamma = params_BxP.T
-        with np.errstate(all="ignore"):
-            return coefficient * C**exponent, E + K * C**-gamma
-    return optimum(find_law(result.law), params_BxP, C, cost)
+def _predicted(
+    fit: LawFit, C: float, shifts: tuple[np.ndarray, np.ndarray]
+) -> tuple[float, float, np.ndarray, np.ndarray]:
+    """N_opt and the loss there from the fit, and draws of both as the noise of runs will move them."""
+    if fit.law is not None:
+        found = MinimumDraws(fit, C, shifts)
+        return found.n_opt, found.loss_opt, found.n_S, found.loss_S
+    rows = np.concatenate([fit.params_P[None], np.resize(fit.draws_BxP, (DRAWS, len(fit.params)))])
+    coefficient, exponent, _, _, E, K, gamma = rows.T
+    with np.errstate(all="ignore"):  # draws may lie far out; what is not finite does not count
+        n, loss = coefficient * C**exponent, E + K * C**-gamma
+        return float(n[0]), float(loss[0]), n[1:] * shifts[0], loss[1:] * shifts[1]

@@ -14,6 +14,7 @@ import numpy as np
 
 from isoflop.analysis.approaches.approach3 import approach3
 from isoflop.analysis.approaches.fit import on_envelope, prepare
+from isoflop.analysis.approaches.forms import NOTHING_IDENTIFIED
 from isoflop.analysis.approaches.holdout import largest_budget, minimum, split
 from isoflop.analysis.comparison.paired_test import Blocks, blocks_of
 from isoflop.analysis.compute import per_token
@@ -25,9 +26,6 @@ from isoflop.analysis.scores import Competition, Contender
 from isoflop.analysis.solver.search import ONE_CALL, covariates
 from isoflop.analysis.uncertainty.quantities import optimum
 from isoflop.base.errors import UserError
-
-NOTHING_IDENTIFIED = "general"
-"""Not fitted: in N and D it is `product`, with one exponent too many to be found."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from isoflop.analysis.compute import per_token
 from isoflop.analysis.figures.figure_data import FigureData, Hover, Size, marks
 from isoflop.analysis.figures.style import ACCENT, CURVE_NAMES, INK, budget_colours, log_axis, spread
+from isoflop.analysis.planning.predictive import RunDraws
 from isoflop.base.formatting import power, short
 
 if TYPE_CHECKING:
@@ -51,13 +52,10 @@ class HeldOutBudget(FigureData):
         N_R, loss_R = (np.array([getattr(row, name) for row in rows]) for name in ("n_params", "loss"))
         N_K = np.geomspace(*spread(N_R, 0.08), num=80)
         D_K = top / per_token(table)(N_K)
-        band, draws = None, held.draws_BxP
-        if len(draws):
-            rng = np.random.default_rng(options.seed)
-            noise = holdout.noise_log_sd * rng.standard_normal((len(draws), 1))
-            drawn = held.losses(draws, N_K, D_K) * np.exp(noise)
-            band = np.quantile(drawn, [(1 - options.level) / 2, (1 + options.level) / 2], axis=0)
-        loss_K = held.predict(N_K, D_K)
+        C_K, rng = np.full(len(N_K), top), np.random.default_rng(options.seed)
+        drawn = RunDraws(held, N_K, D_K, C_K, lambda law: law.fill(N_K, D_K, C_K), rng)
+        band = np.array(drawn.intervals(options.level)).T if held.intervals else None
+        loss_K = drawn.predicted_R
         return cls(holdout, holdout.optimum, N_R, loss_R, N_K, loss_K, band, options.level, held.conventions)
 
     @property
@@ -77,7 +75,7 @@ class HeldOutBudget(FigureData):
 
     @property
     def caption(self) -> str:
-        band = f", with its {self.level:.0%} predictive band: bootstrap of the fit plus run noise"
+        band = f", with its {self.level:.0%} predictive band: a run's noise, the fit and the law's form"
         best = self.best
         minima = (
             "Diamonds: the predicted minimum (open) and the runs' own (filled, by "

@@ -15,6 +15,7 @@ from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.planning.minimum_forecast import MinimumForecast
 from isoflop.analysis.planning.prediction import Prediction, predict
+from isoflop.analysis.planning.predictive import predicted_minimum
 from isoflop.analysis.result import LawFit, optimal_size
 from isoflop.analysis.run_table import RunTable
 from isoflop.base.errors import UserError
@@ -23,16 +24,24 @@ PUBLISHED_EXPONENTS = (0.34, 0.28)
 """alpha and beta of Hoffmann et al. (2022), equation 10."""
 
 
-def by_fit(fit: LawFit, predicted: Prediction) -> MinimumForecast:
-    """The minimum as a fit predicts it."""
+def by_fit(
+    fit: LawFit, predicted: Prediction, sizes: np.ndarray | None = None, seeds: int = 1
+) -> MinimumForecast:
+    """The minimum as a fit predicts it; intervals are predictive where there is a surface: of the minimum
+    that runs of `sizes` parameters, each under `seeds` seeds, will show.
+    """
     form = find_law(fit.law).equation if fit.law else "power laws through the budgets' minima"
+    loss_interval, n_interval = predicted.loss_interval, predicted.n_interval
+    if fit.law is not None and fit.intervals is not None:
+        shown = predicted_minimum(fit, predicted.flops, sizes, seeds)
+        loss_interval, n_interval = shown.loss_interval, shown.n_interval
     return MinimumForecast(
         method=fit.law or f"approach {fit.approach}",
         form=form,
         loss=predicted.loss,
-        loss_interval=predicted.loss_interval,
+        loss_interval=loss_interval,
         n_opt=predicted.n_opt,
-        n_interval=predicted.n_interval,
+        n_interval=n_interval,
     )
 
 

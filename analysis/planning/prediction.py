@@ -9,6 +9,7 @@ import numpy as np
 
 from isoflop.analysis.conventions import FitConventions
 from isoflop.analysis.isoflops.power_laws import LOSS_CURVE
+from isoflop.analysis.planning.predictive import DRAWS, NO_FORMS, MinimumDraws, PredictedRun, predicted_run
 from isoflop.analysis.result import Interval, LawFit
 from isoflop.analysis.uncertainty.intervals import span_with, spread_about
 from isoflop.base.display import Displayed, Summary
@@ -63,6 +64,12 @@ class Prediction(Displayed, Serializable):
     n_interval: Interval | None
     d_interval: Interval | None
     loss_interval: Interval | None
+    """Of the law's loss, as its bootstrap has it; `n_interval`, `d_interval` likewise."""
+    run: PredictedRun | None
+    """A run of that size, as it will be measured: its interval takes in the run's noise, the fit's
+    uncertainty and the law's form. None without a surface L(N, D)."""
+    n_predictive: Interval | None
+    """Of N_opt, the law's form included."""
     extrapolation: float
     """Budget over the nearest end of the fitted runs' range; 1 within it."""
     lifetime: Lifetime | None
@@ -88,6 +95,8 @@ class Prediction(Displayed, Serializable):
             ("D_opt", brief(self.d_opt), interval(self.d_interval)),
             (self.conventions.quantity, brief(self.loss), interval(self.loss_interval)),
         ]
+        if self.run is not None:
+            rows.append(("a run there", brief(self.run.loss), interval(self.run.interval)))
         level = f"{self.level:.0%} interval" if self.level else ""
         beyond = brief(self.extrapolation)
         title = f"Prediction: at {brief(self.flops)} FLOPs, {beyond} times the fitted range"
@@ -139,11 +148,18 @@ def predict(
         n_interval=ranges[0],
         d_interval=ranges[1],
         loss_interval=ranges[2],
+        run=None if fit.law is None else predicted_run(fit, float(n_B[0]), float(d_B[0])),
+        n_predictive=None if fit.law is None or level is None else _optimum_interval(fit, flops, level),
         extrapolation=float(beyond),
         lifetime=None if inference_tokens is None else lifetime(fit, flops, inference_tokens),
         conventions=fit.conventions,
         warnings=warnings,
     )
+
+
+def _optimum_interval(fit: LawFit, flops: float, level: float) -> Interval:
+    found = MinimumDraws(fit, flops, (np.ones(DRAWS), np.ones(DRAWS)))
+    return span_with(found.n_opt, found.n_S, level)
 
 
 def lifetime(fit: LawFit, flops: float, inference_tokens: float) -> Lifetime:
@@ -187,6 +203,8 @@ def tokens_for(fit: LawFit, N: np.ndarray, loss: float) -> np.ndarray:
 
 def _doubts(fit: LawFit, beyond: float, force: bool) -> tuple[str, ...]:
     warnings = []
+    if fit.law is not None and fit.intervals is not None and fit.forms is None:
+        warnings.append(NO_FORMS)
     if beyond > FURTHER:
         warnings.append(
             f"{beyond:.3g} times beyond the fitted budgets: the intervals assume that the law holds there"

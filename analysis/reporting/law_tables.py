@@ -136,8 +136,8 @@ def heldout_table(data: ReportData) -> TextTable:
     level = f"{data.options.level:.0%} predictive"
     return TextTable(
         "Held-out runs",
-        "Approach 3 fitted to the runs of less compute; predictive intervals take in the bootstrap of the "
-        "fit and run noise, and assume that the law is right.",
+        "Approach 3 fitted to the runs of less compute; predictive intervals take in the run's "
+        "noise, the bootstrap of the fit and the spread of other laws fitted to the same runs.",
         ("N", "D", "C", "measured", "predicted", "error", level, "inside"),
         tuple(rows),
         folded=True,

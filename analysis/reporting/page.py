@@ -33,7 +33,7 @@ SECTIONS: dict[str, tuple[str | MakesTable, ...]] = {
     "": ("isoflop", "allocation", "heldout", "surface", "residuals", "curves", "tuning"),
     "The adaptive rounds": (rounds.rounds_table, rounds.methods_table),
     "Which law?": ("competition", comparison_tables.competition_table),
-    "How sure?": ("profiles", comparison_tables.agreement_table, comparison_tables.minima_table),
+    "How sure?": ("rolling", "profiles", comparison_tables.agreement_table, comparison_tables.minima_table),
     "The numbers": (
         law_tables.fit_table,
         law_tables.conventions_table,

@@ -52,11 +52,12 @@ def report(
     out: str | Path | None = None,
     options: FitOptions | None = None,
     laws: Sequence[str] | None = None,
+    rolls: bool = False,
 ) -> Report:
     """Fit a table every way the page shows, draw the figures and write the page, as `isoflop.report` does."""
     folder = Path(out) if out is not None else _default_folder(table)
     make_folder(folder)  # before the fits, which take longer than finding out that it can't be written
-    return write(analyze(table, options, RIVALS if laws is None else laws), folder)
+    return write(analyze(table, options, RIVALS if laws is None else laws, rolls=rolls), folder)
 
 
 def write(data: ReportData, folder: Path) -> Report:

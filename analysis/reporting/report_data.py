@@ -12,6 +12,7 @@ from isoflop.analysis.approaches.fit import drop_worst, fit
 from isoflop.analysis.approaches.holdout import largest_budget
 from isoflop.analysis.comparison.agreement import Agreement
 from isoflop.analysis.comparison.competition import Competition, compete
+from isoflop.analysis.comparison.rolling import rolling
 from isoflop.analysis.figures.allocation import Allocation
 from isoflop.analysis.figures.competition import HeldOutErrors
 from isoflop.analysis.figures.curves import TrainingCurves
@@ -20,6 +21,7 @@ from isoflop.analysis.figures.heldout import HeldOutBudget
 from isoflop.analysis.figures.isoflop import IsoflopCurves
 from isoflop.analysis.figures.profiles import ObjectiveProfiles
 from isoflop.analysis.figures.residuals import Residuals
+from isoflop.analysis.figures.rolling import RollingHoldouts
 from isoflop.analysis.figures.surface import Surface
 from isoflop.analysis.figures.tuning import Tuning
 from isoflop.analysis.isoflops.groups import IsoflopGroup, isoflop_groups
@@ -28,6 +30,7 @@ from isoflop.analysis.reporting.certainty import agreements, law_profiles
 from isoflop.analysis.reporting.sensitivity import Choice, Variant, attempt, choices, convention_variants
 from isoflop.analysis.reporting.sweep_folder import SweepFolder, read_sweep
 from isoflop.analysis.result import LawFit, Profiles
+from isoflop.analysis.rolling_scores import Rolling
 from isoflop.analysis.run_table import RunTable
 from isoflop.base.errors import UserError
 
@@ -50,11 +53,13 @@ class ReportData:
     """What competes."""
     given: LawFit | None = None
     """A fit of the whole table that is at hand already."""
+    rolls: bool = False
+    """Whether rolling hold-outs are part of it."""
 
     @cached_property
     def fit(self) -> LawFit:
         """Approach 3 on every run. Raises `UserError` where it cannot be fitted."""
-        return self.given or fit(self.table, self.options)
+        return self.given or fit(self.table, dataclasses.replace(self.options, forms=True))
 
     @cached_property
     def approaches(self) -> tuple[Variant, Variant, Variant]:
@@ -85,6 +90,11 @@ class ReportData:
     def competition(self) -> Competition | None:
         """Laws and baselines fitted below the holdout and scored above it."""
         return self._competition[0]
+
+    @cached_property
+    def rolling(self) -> Rolling | None:
+        """The law fitted below a growing cut and scored above, where asked for."""
+        return self._rolling[0]
 
     @cached_property
     def groups(self) -> tuple[IsoflopGroup, ...]:
@@ -119,7 +129,13 @@ class ReportData:
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """Why what is not there could not be made."""
-        missing = (self._parabolas[1], self.approaches[0].why, self._held[1], self._competition[1])
+        missing = (
+            self._parabolas[1],
+            self.approaches[0].why,
+            self._held[1],
+            self._competition[1],
+            self._rolling[1],
+        )
         return tuple(why for why in missing if why)
 
     @property
@@ -141,7 +157,7 @@ class ReportData:
 
     @cached_property
     def _held(self) -> tuple[LawFit | None, str]:
-        return (None, "") if self.holdout is None else self._attempt(holdout=self.holdout)
+        return (None, "") if self.holdout is None else self._attempt(holdout=self.holdout, forms=True)
 
     @cached_property
     def _competition(self) -> tuple[Competition | None, str]:
@@ -150,6 +166,15 @@ class ReportData:
         try:
             options = dataclasses.replace(self.options, holdout=self.holdout)
             return compete(self.table, options, self.laws), ""
+        except UserError as error:
+            return None, str(error)
+
+    @cached_property
+    def _rolling(self) -> tuple[Rolling | None, str]:
+        if not self.rolls:
+            return None, ""
+        try:
+            return rolling(self.table, self.options), ""
         except UserError as error:
             return None, str(error)
 
@@ -163,6 +188,7 @@ FIGURES: dict[str, Callable[[ReportData], FigureData | None]] = {
     "curves": lambda data: TrainingCurves.of(data.table, data.sweep.curves),
     "tuning": lambda data: Tuning.of(data.sweep.tuning, data.sweep.summary.get("learning_rate")),
     "competition": lambda data: HeldOutErrors.of(data.competition, data.table.conventions.short_unit),
+    "rolling": lambda data: RollingHoldouts.of(data.rolling, data.table.conventions.short_unit),
     "profiles": lambda data: ObjectiveProfiles.of(data.profiles, data.fit),
 }
 """By file name: what each figure takes."""
@@ -173,10 +199,14 @@ def analyze(
     options: FitOptions | None = None,
     laws: Sequence[str] = RIVALS,
     given: LawFit | None = None,
+    rolls: bool = False,
 ) -> ReportData:
-    """Return all that a report says of a table, counted and cut as the options have it; `laws` compete."""
+    """Return all that a report says of a table, counted and cut as the options have it; `laws` compete.
+
+    `rolls`: with rolling hold-outs.
+    """
     options = dataclasses.replace(options or FitOptions(), approach=3)
     table = table.counted(options.count or table.conventions.count, options.flops or table.conventions.flops)
     table = drop_worst(table, options.drop_worst)
     plain = dataclasses.replace(options, drop_worst=0, count=None, flops=None, holdout=None)
-    return ReportData(table, plain, options.holdout or largest_budget(table), tuple(laws), given)
+    return ReportData(table, plain, options.holdout or largest_budget(table), tuple(laws), given, rolls)

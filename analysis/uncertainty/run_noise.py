@@ -18,7 +18,12 @@ from scipy.special import betainc, gammaln, stdtrit
 from isoflop.analysis.isoflops.groups import isoflop_groups
 from isoflop.analysis.run_table import RunTable
 from isoflop.analysis.uncertainty.intervals import Interval
-from isoflop.analysis.uncertainty.replicates import Contrasts, repeats_of, seed_contrasts
+from isoflop.analysis.uncertainty.replicates import (
+    Contrasts,
+    repeats_of,
+    residual_contrasts,
+    seed_contrasts,
+)
 from isoflop.base.formatting import brief
 
 FREEDOMS = np.array([2.0, 3.0, 4.0, 6.0, 10.0, 20.0, 40.0, 100.0])
@@ -144,6 +149,18 @@ class RunNoise:
 
 
 @dataclass(frozen=True)
+class ResidualNoise:
+    """Spread of the log loss about a fitted law: noise, and what the law misses among the fitted runs."""
+
+    log_sd: float
+    """Posterior median of the half-width that holds 68.3%."""
+    tail_freedom: float
+    """Posterior median of the degrees of freedom of Student's t."""
+    draws: tuple[tuple[float, float], ...]
+    """Scale of Student's t and its degrees of freedom."""
+
+
+@dataclass(frozen=True)
 class NoisePosterior:
     """K combinations of what is not known, each with its probability."""
 
@@ -246,6 +263,18 @@ def seed_noise(table: RunTable) -> RunNoise | None:
         budgets_repeated=tuple(group.flops for group in groups if repeated_R[group.rows].any()),
         centre_flops=float(np.exp(contrasts.log_C_F.mean())),
         draws=tuple(tuple(float(f"{x:.4g}") for x in draw) for draw in found.draws(DRAWS)),  # pyright: ignore
+    )
+
+
+def residual_noise(table: RunTable, residual_R: np.ndarray, parameters: int) -> ResidualNoise | None:
+    """The spread of the residuals of log loss about a law of so many parameters; None without any."""
+    if np.abs(residual_R).max() < NO_SPREAD:
+        return None
+    found = noise_posterior(residual_contrasts(table, residual_R, parameters))
+    return ResidualNoise(
+        log_sd=found.quantile(found.sd_K, 0.5),
+        tail_freedom=found.quantile(found.freedom_K, 0.5),
+        draws=tuple((float(f"{s:.4g}"), float(v)) for s, v, _ in found.draws(DRAWS)),
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +24,7 @@ from isoflop.printing import print_result
 if TYPE_CHECKING:
     from isoflop.analysis import RunTable
     from isoflop.analysis.result import Coverage
+    from isoflop.analysis.rolling_scores import Rolling
 
 NOT_TRUSTED = 3
 
@@ -38,6 +41,8 @@ class Fit(TableOptions, FitOptions):
     """Tables that --check-coverage simulates."""
     compete: Flag = False
     """Fit every law below --holdout (else the largest budget) and score it above, beside baselines."""
+    rolling: Flag = False
+    """Fit below a growing cut in compute, predict what lies above: error and coverage against distance."""
     strict: Flag = False
     """Exit with status 3 where the fit is not certified or not identified."""
     as_json: JsonFlag = False
@@ -55,6 +60,8 @@ def run(argv: list[str]) -> int:
         fitted = dataclasses.replace(fitted, coverage=_coverage(table, options, arguments.simulations))
     if arguments.compete:
         fitted = dataclasses.replace(fitted, competition=analysis.compete(table, options))
+    if arguments.rolling:
+        fitted = dataclasses.replace(fitted, rolling=_rolling(table, options))
     if arguments.out:
         arguments.out.mkdir(parents=True, exist_ok=True)
         (arguments.out / "fit.json").write_text(json.dumps(fitted.to_json(), indent=1) + "\n")
@@ -63,9 +70,19 @@ def run(argv: list[str]) -> int:
 
 
 def _coverage(table: RunTable, options: FitOptions, simulations: int) -> Coverage:
+    with _progress("checking coverage") as update:
+        return analysis.check_coverage(table, options, simulations, update)
+
+
+def _rolling(table: RunTable, options: FitOptions) -> Rolling:
+    with _progress("rolling hold-outs") as update:
+        return analysis.rolling(table, options, update)
+
+
+@contextlib.contextmanager
+def _progress(label: str) -> Iterator[Callable[[float], None]]:
+    """A bar on a terminal's stderr; what it gives is called with the share done."""
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("checking coverage", total=1.0)
-        return analysis.check_coverage(
-            table, options, simulations, lambda share: bar.update(task, completed=share)
-        )
+        task = bar.add_task(label, total=1.0)
+        yield lambda share: bar.update(task, completed=share)

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from isoflop.analysis.rolling_scores import percent
 from isoflop.base.formatting import brief, interval
 
 if TYPE_CHECKING:
     from isoflop.analysis import LawFit
+    from isoflop.analysis.planning.predictive import Parts
     from isoflop.analysis.result import Certificate, Coverage, Estimate
+    from isoflop.analysis.rolling_scores import Rolling
     from isoflop.analysis.scores import Competition, Contender, Holdout
 
 APPROACHES = {1: "approach 1 (envelope)", 2: "approach 2 (IsoFLOP parabolas)", 3: "approach 3"}
@@ -42,6 +45,7 @@ def fit_lines(fitted: LawFit) -> Iterator[str | Text]:
     yield from _coverage(fitted.coverage)
     yield from holdout_lines(fitted.holdout, fitted.conventions.short_unit)
     yield from competition_lines(fitted.competition)
+    yield from rolling_lines(fitted.rolling)
     yield from _next_runs(fitted)
     for key, meaning in (("N counts", "count_meaning"), ("C counts", "flops_meaning"), ("loss", "loss")):
         yield from _entry(key, getattr(fitted.conventions, meaning))
@@ -109,6 +113,43 @@ def _next_runs(fitted: LawFit) -> Iterator[str]:
         why = "" if math.isnan(gap) else f": rival parameters differ by {brief(gap)}{unit} there"
         unique = f" ({brief(run['n_tokens_unique'])} distinct)" if "n_tokens_unique" in run else ""
         yield from _entry("run next", f"N {brief(run['n_params'])}, D {brief(run['n_tokens'])}{unique}{why}")
+
+
+def rolling_lines(rolling: Rolling | None) -> Iterator[str]:
+    """Errors and coverage by distance, a table."""
+    if rolling is None:
+        return
+    mixed = ", ".join(rolling.cuts[-1].laws)
+    yield from _entry(
+        "rolling",
+        f"fitted below {len(rolling.cuts)} cuts, scored on all above each; distance: compute over the "
+        f"largest fitted; inside: of {rolling.level:.0%} predictive intervals, which mix {mixed}",
+    )
+    yield (
+        f"    {'distance':<14} {'runs':>5} {'|error|':>8} {'half':>7} {'inside':>6}  {'minima':>6} "
+        f"{'|error|':>8} {'loss in':>7} {'N in':>5}"
+    )
+    for band in (*rolling.bands, rolling.all):
+        name = "all" if band is rolling.all else band.name
+        yield (
+            f"    {name:<14} {band.runs:>5} {_fixed(band.mean_abs_error):>8} {_fixed(band.half_width):>7} "
+            f"{percent(band.coverage):>6}  {band.minima:>6} {_fixed(band.minimum_error):>8} "
+            f"{percent(band.loss_coverage):>7} {percent(band.size_coverage):>5}"
+        )
+    for why in rolling.skipped:
+        yield from _entry("skipped", why)
+
+
+def _fixed(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def parts_words(parts: Parts) -> str:
+    """What a predictive interval is made of, half-widths in nats."""
+    named = (("the run's noise", parts.noise), ("the fit", parts.fit), ("the law's form", parts.form))
+    return "half-widths by cause: " + ", ".join(
+        f"{name} {'not known' if half is None else brief(half)}" for name, half in named
+    )
 
 
 def competition_lines(competition: Competition | None) -> Iterator[str]:

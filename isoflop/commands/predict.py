@@ -12,6 +12,7 @@ import tyro
 from isoflop import analysis
 from isoflop.arguments import Flag, JsonFlag, parse
 from isoflop.base.formatting import brief, interval
+from isoflop.commands.fit_text import parts_words
 from isoflop.printing import print_result
 
 if TYPE_CHECKING:
@@ -47,6 +48,10 @@ def _lines(answer: Prediction) -> Iterator[str]:
     yield f"  D_opt {brief(answer.d_opt)} {interval(answer.d_interval)}"
     unit = answer.conventions.loss_unit or "(in the table's unit)"
     yield f"  {answer.conventions.quantity:<5} {brief(answer.loss)} {interval(answer.loss_interval)} {unit}"
+    if (run := answer.run) and answer.level:
+        yield f"  a run of that size: {interval(run.interval)} {unit}, {run.level:.0%} predictive"
+        yield f"    {parts_words(run.parts)}"
+        yield f"  N_opt with the law's form {interval(answer.n_predictive)}"
     if life := answer.lifetime:
         yield (
             f"  serving {brief(life.inference_tokens)} tokens: N {brief(life.n)}, D {brief(life.d)}, "

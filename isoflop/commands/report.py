@@ -24,13 +24,16 @@ class Report(TableOptions):
     """Folder to write to; the sweep's own, or outputs/NAME for NAME.csv, unless given."""
     every_law: Flag = False
     """Let every law compete on the largest budget, not only the most usual ones: half a minute more."""
+    rolling: Flag = False
+    """With rolling hold-outs: errors and coverage of intervals against the distance of what is predicted."""
 
 
 def run(argv: list[str]) -> int:
     """Draws, and prints the headline."""
     arguments = parse(Report, argv, "report")
     laws = analysis.rivals() if arguments.every_law else None
-    drawn = analysis.report(arguments.load(arguments.runs), arguments.out, laws=laws)
+    table = arguments.load(arguments.runs)
+    drawn = analysis.report(table, arguments.out, laws=laws, rolling=arguments.rolling)
     print(f"{wrapped(drawn.headline)}\n\nreport: {drawn.html}")
     for warning in drawn.fit.warnings:
         print(wrapped(f"warning: {warning}"), file=sys.stderr)

@@ -3,6 +3,7 @@ that will show whether it was right."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
@@ -14,7 +15,8 @@ from isoflop.analysis.approaches.fit import fit as fit_table
 from isoflop.analysis.isoflops.groups import NEARLY_EQUAL
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.planning.baselines import baselines, by_fit
-from isoflop.analysis.planning.prediction import predict
+from isoflop.analysis.planning.minimum_forecast import MinimumForecast
+from isoflop.analysis.planning.prediction import Prediction, predict
 from isoflop.analysis.planning.run_forecasts import forecast_runs
 from isoflop.analysis.result import LawFit
 from isoflop.analysis.run_table import load_runs
@@ -64,7 +66,7 @@ def register(
     rows = [row for row in read_rows(Store(folder), (RUNS,)) if row.is_finished]
     _refuse_budget(folder, flops, rows)
     table = load_runs(folder)
-    fit = fit_table(table, options)
+    fit = fit_table(table, dataclasses.replace(options, forms=True))
     predicted = predict(fit, flops, force=force)
     chosen = widths or sweep.widths_around(predicted.n_opt, fit.conventions.count)
     cells = sweep.cells(flops, sorted(set(chosen)))
@@ -79,7 +81,7 @@ def register(
         runs_sha256=hash_of_runs(rows),
         count=fit.conventions.count,
         level=options.level,
-        forecast=by_fit(fit, predicted),
+        forecast=_forecast_minimum(fit, predicted, cells),
         baselines=others,
         cells=_forecast_cells(fit, cells, options.seed),
         warnings=(*predicted.warnings, *left_out),
@@ -110,6 +112,13 @@ def _refuse_budget(folder: Path, flops: float, rows: Sequence[Row]) -> None:
                 f"--flops {compact(flops)} is nearly {compact(other.flops)}, which has its forecast: their "
                 "runs would be one IsoFLOP curve; choose another budget"
             )
+
+
+def _forecast_minimum(fit: LawFit, predicted: Prediction, cells: Sequence[PlannedCell]) -> MinimumForecast:
+    """The minimum as the curve through these cells will show it."""
+    params = [float(p.cell.recipe.ledger.params(fit.conventions.count)) for p in cells]
+    sizes = np.unique(params)
+    return by_fit(fit, predicted, sizes, max(1, len(params) // len(sizes)))
 
 
 def _forecast_cells(fit: LawFit, cells: Sequence[PlannedCell], seed: int) -> tuple[RegisteredCell, ...]:

@@ -40,6 +40,9 @@ FIELDS = [
     "competition",
     "provenance",
     "noise",
+    "residual_noise",
+    "forms",
+    "rolling",
 ]
 
 

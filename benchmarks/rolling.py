@@ -1,0 +1,95 @@
+"""Rolling hold-outs of our demo's table and of every public one: do the stated intervals hold?
+
+    python -m benchmarks.rolling [--out docs/results/rolling] [--porian isoflop_points.csv] [--only NAME]
+
+Writes `tables.csv`, a row a table, and `bands.csv`, a row a table and a band of distance, by the names of
+`DistanceBand`. The public tables are fetched once (`public:NAME`). Porian et al.'s lie in pickles, which are
+not read here: `--porian` takes them unpacked, a CSV with the columns flops, N, D, loss, dataset, hparams,
+warmup, decay, param_count and val. A table passes if 95% intervals hold 85% of its runs, and of its minima
+where it has them.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from isoflop.analysis import Rolling, RunTable, load_runs, rolling, table_of
+from isoflop.analysis.rolling_scores import LEAST_COVERAGE
+
+ROOT = Path(__file__).parents[1]
+DEMO = ROOT / "docs" / "results" / "cpu-demo" / "runs.csv"
+GADRE = ("c4_original", "rpj", "rw_original")
+PORIAN = ["dataset", "hparams", "warmup", "decay", "param_count", "val"]
+"""What tells one of Porian et al.'s grids from another."""
+
+
+def main() -> None:
+    """Rolls over every table and writes what came of it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results" / "rolling")
+    parser.add_argument("--porian", type=Path)
+    parser.add_argument("--only", default="", help="tables whose names hold this")
+    asked = parser.parse_args()
+    asked.out.mkdir(parents=True, exist_ok=True)
+    tables, bands = [], []
+    for name, table, law in every_table(asked.porian, asked.only):
+        found = rolling(table, law=law)
+        bands.append(found.to_frame().reset_index().assign(table=name, law=law))
+        tables.append(summary(name, table, found))
+        print(found.summary().title, name, tables[-1]["runs_inside"], tables[-1]["minima_inside"], flush=True)
+        pd.DataFrame(tables).to_csv(asked.out / "tables.csv", index=False, float_format="%.4g")
+        every = pd.concat(bands, ignore_index=True)
+        every.set_index(["table", "law", "band"]).to_csv(asked.out / "bands.csv", float_format="%.4g")
+
+
+def every_table(porian: Path | None, only: str) -> Iterator[tuple[str, RunTable, str]]:
+    """Name, runs and law of each."""
+    named = {
+        "cpu-demo": (DEMO, None, "chinchilla"),
+        "public:chinchilla": ("public:chinchilla", None, "chinchilla"),
+    }
+    for text in GADRE:
+        named[f"public:gadre {text}"] = ("public:gadre", f"dataset={text}", "chinchilla")
+    for law in ("chinchilla", "muennighoff"):
+        named[f"public:datablations {law}"] = ("public:datablations", None, law)
+    for name, (source, where, law) in named.items():
+        if only in name:
+            yield name, load_runs(source, where=where), law
+    if porian is not None:
+        for key, grid in pd.read_csv(porian).dropna(subset=["loss"]).groupby(PORIAN):
+            name = f"porian {' '.join(map(str, key))}"
+            if only in name:
+                frame = grid[["flops", "N", "D", "loss"]].set_axis(
+                    ["flops", "n_params", "n_tokens", "loss"], axis=1
+                )
+                yield name, table_of(frame.assign(budget=frame["flops"])), "chinchilla"
+
+
+def summary(name: str, table: RunTable, found: Rolling) -> dict[str, object]:
+    """The whole of a table in a row."""
+    whole = found.all
+    held = [share for share in (whole.coverage, whole.loss_coverage) if share is not None]
+    return {
+        "table": name,
+        "law": found.law,
+        "runs": len(table),
+        "cuts": len(found.cuts),
+        "furthest": max(run.flops / cut.c_fitted for cut in found.cuts for run in cut.runs),
+        "predictions": whole.runs,
+        "mean_abs_error": whole.mean_abs_error,
+        "half_width": whole.half_width,
+        "runs_inside": whole.coverage,
+        "minima": whole.minima,
+        "minimum_error": whole.minimum_error,
+        "minima_inside": whole.loss_coverage,
+        "sizes_inside": whole.size_coverage,
+        "passes": min(held) >= LEAST_COVERAGE,
+    }
+
+
+if __name__ == "__main__":
+    main()
