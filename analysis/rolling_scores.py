@@ -116,9 +116,9 @@ class Rolling(Displayed, Serializable):
         """Errors and coverage by distance."""
         rows = [
             (
-                "all" if band is self.all else band.name, str(band.runs), brief(band.mean_abs_error), percent(band.coverage),
-                str(band.minima), brief(band.minimum_error), percent(band.loss_coverage),
-                percent(band.size_coverage),
+                "all" if band is self.all else band.name, str(band.runs), brief(band.mean_abs_error),
+                percent(band.coverage), str(band.minima), brief(band.minimum_error),
+                percent(band.loss_coverage), percent(band.size_coverage),
             )
             for band in (*self.bands, self.all)
         ]  # fmt: skip

@@ -60,8 +60,8 @@ def every_table(porian: Path | None, only: str) -> Iterator[tuple[str, RunTable,
         if only in name:
             yield name, load_runs(source, where=where), law
     if porian is not None:
-        for key, grid in pd.read_csv(porian).dropna(subset=["loss"]).groupby(PORIAN):
-            name = f"porian {' '.join(map(str, key))}"
+        for _, grid in pd.read_csv(porian).dropna(subset=["loss"]).groupby(PORIAN):
+            name = f"porian {' '.join(map(str, grid[PORIAN].iloc[0]))}"
             if only in name:
                 frame = grid[["flops", "N", "D", "loss"]].set_axis(
                     ["flops", "n_params", "n_tokens", "loss"], axis=1

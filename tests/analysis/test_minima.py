@@ -11,13 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isoflop.analysis import FitOptions, LawFit, RunTable, UserError, find_law, fit, table_of
-from isoflop.analysis.approaches.approach_result import ApproachResult
 from isoflop.analysis.approaches.diagnostics import SURFACE, shape, surface_bias
-from isoflop.analysis.approaches.holdout import _optimum
+from isoflop.analysis.approaches.holdout import scored_minimum
 from isoflop.analysis.compute import SixN
 from isoflop.analysis.isoflops.groups import isoflop_groups
 from isoflop.analysis.isoflops.minima import CURVES, Minima, by_akima, by_argmin, open_interval
-from isoflop.analysis.isoflops.power_laws import FRONTIER
 from isoflop.analysis.result import optimal_size
 from tests.support.examples import examples
 from tests.support.simulate import grid
@@ -259,9 +257,7 @@ def test_a_held_out_curve_that_hardly_bends_warns_of_no_overflow() -> None:
     loss = 3 - 0.1 * np.log(N) + 5e-5 * (np.log(N) - 10) ** 2
     held = table_of(pd.DataFrame({"n_params": N, "n_tokens": 1e12 / 6 / N, "loss": loss}))
     rng = np.random.default_rng(0)
-    params: dict[str, float | None] = dict.fromkeys(FRONTIER, 0.5)
-    outcome = ApproachResult(law=None, params=params, exponents={}, cost=SixN())
-    found = _optimum(outcome, SixN(), held, 1e-12, FitOptions(bootstrap=50), rng)
-    assert found is not None
+    fitted = two(table_of(isoflops()), bootstrap=50)
+    found = scored_minimum(fitted, held, isoflop_groups(held)[0], FitOptions(approach=2), rng)
     assert found.convex
     assert not found.interior
