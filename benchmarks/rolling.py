@@ -47,15 +47,13 @@ def main() -> None:
 
 
 def every_table(porian: Path | None, only: str) -> Iterator[tuple[str, RunTable, str]]:
-    """Name, runs and law of each."""
-    named = {
-        "cpu-demo": (DEMO, None, "chinchilla"),
-        "public:chinchilla": ("public:chinchilla", None, "chinchilla"),
-    }
+    """Name, runs and law of each; the larger tables, which take longer, last."""
+    named: dict[str, tuple[str | Path, str | None, str]] = {"cpu-demo": (DEMO, None, "chinchilla")}
     for text in GADRE:
         named[f"public:gadre {text}"] = ("public:gadre", f"dataset={text}", "chinchilla")
     for law in ("chinchilla", "muennighoff"):
         named[f"public:datablations {law}"] = ("public:datablations", None, law)
+    named["public:chinchilla"] = ("public:chinchilla", None, "chinchilla")
     for name, (source, where, law) in named.items():
         if only in name:
             yield name, load_runs(source, where=where), law
@@ -63,9 +61,8 @@ def every_table(porian: Path | None, only: str) -> Iterator[tuple[str, RunTable,
         for _, grid in pd.read_csv(porian).dropna(subset=["loss"]).groupby(PORIAN):
             name = f"porian {' '.join(map(str, grid[PORIAN].iloc[0]))}"
             if only in name:
-                frame = grid[["flops", "N", "D", "loss"]].set_axis(
-                    ["flops", "n_params", "n_tokens", "loss"], axis=1
-                )
+                columns = {"N": "n_params", "D": "n_tokens"}
+                frame = grid[["flops", "N", "D", "loss"]].rename(columns=columns)
                 yield name, table_of(frame.assign(budget=frame["flops"])), "chinchilla"
 
 

@@ -138,10 +138,10 @@ class RunDraws:
 
     def parts(self, level: float) -> list[Parts]:
         """Of each run's interval."""
-        many = len(self.points_LxR) > 1
+        many, own = len(self.points_LxR) > 1, len(self.own_SxR)
         return [
             Parts(
-                noise=_half(self.predicted_R[r] * np.exp(self.noise_SxR[:, r]), level) or 0.0,
+                noise=_half(self.predicted_R[r] * np.exp(self.noise_SxR[:own, r]), level) or 0.0,
                 fit=_half(self.own_SxR[:, r], level) if np.ptp(self.own_SxR[:, r]) else None,
                 form=0.5 * float(np.ptp(self.points_LxR[:, r])) if many else None,
             )

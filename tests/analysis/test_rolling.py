@@ -28,7 +28,7 @@ def test_every_run_above_every_cut_is_predicted_once(found: Rolling) -> None:
     assert [len(cut.runs) for cut in found.cuts] == [28, 21, 14, 7]
     assert [len(cut.minima) for cut in found.cuts] == [4, 3, 2, 1]
     assert sum(band.runs for band in found.bands) == found.all.runs == 70
-    assert found.skipped == ("below 3.98e+18 FLOPs: 7 runs, fewer than 10",)
+    assert found.skipped == ("below 3.981e+18 FLOPs: 7 runs, fewer than 10",)
     for cut in found.cuts:
         assert all(run.flops > cut.c_fitted for run in cut.runs)
         assert cut.laws[0] == "chinchilla"
