@@ -30,6 +30,7 @@ from .analysis import plot_tuning as plot_tuning
 from .analysis import predict as predict
 from .analysis import read_fit as read_fit
 from .analysis import report as report
+from .analysis import rolling as rolling
 from .base.errors import UserError as UserError
 from .models.config import ModelOptions as ModelOptions
 from .running import plan as plan
