@@ -61,9 +61,9 @@ def every_table(porian: Path | None, only: str) -> Iterator[tuple[str, RunTable,
         for _, grid in pd.read_csv(porian).dropna(subset=["loss"]).groupby(PORIAN):
             name = f"porian {' '.join(map(str, grid[PORIAN].iloc[0]))}"
             if only in name:
-                columns = {"N": "n_params", "D": "n_tokens"}
-                frame = grid[["flops", "N", "D", "loss"]].rename(columns=columns)
-                yield name, table_of(frame.assign(budget=frame["flops"])), "chinchilla"
+                flops = grid["flops"]
+                columns = {"n_params": grid["N"], "n_tokens": grid["D"], "flops": flops, "budget": flops}
+                yield name, table_of(pd.DataFrame({**columns, "loss": grid["loss"]})), "chinchilla"
 
 
 def summary(name: str, table: RunTable, found: Rolling) -> dict[str, object]:
