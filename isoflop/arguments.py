@@ -63,8 +63,10 @@ def _by_option(message: str, cls: type) -> str:
     """The message, its field's name at the start replaced by the option's."""
     field, space, reason = message.partition(" ")
     name, colon, _ = field.partition(":")
-    options = (option for path, option in _options(cls) if f".{path}".endswith(f".{name}"))
-    return next((option + colon for option in options), field) + space + reason
+    found = [pair for pair in _options(cls) if f".{pair[0]}".endswith(f".{name}")]
+    # A group's field has its group's name, so that the shortest path is the one meant.
+    _, option = min(found, key=lambda pair: pair[0].count("."), default=("", ""))
+    return (option + colon if option else field) + space + reason
 
 
 def _wrong_words(event: tyro_errors.ParseErrorEvent, argv: Sequence[str], options: Sequence[str]) -> str:

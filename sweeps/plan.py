@@ -79,6 +79,10 @@ class Plan(Displayed):
     warnings: tuple[str, ...]
     forecasts: tuple[PlannedCell, ...] = ()
 
+    def sizes(self) -> tuple[PlannedCell, ...]:
+        """The grid under its first seed: one cell for each budget and size."""
+        return tuple(p for p in self.grid if p.cell.recipe.init_seed == self.config.seed)
+
     def to_frame(self) -> pd.DataFrame:
         """A row a cell, of every stage."""
         import pandas as pd
@@ -87,37 +91,24 @@ class Plan(Displayed):
 
     def cells(self) -> list[dict[str, Any]]:
         """Every cell of every stage, by the run table's names."""
-        return [
-            {
-                "cell_id": p.cell.cell_id,
-                "role": p.role,
-                "budget": p.budget,
-                "d_model": p.cell.recipe.model.width,
-                "n_params_non_embedding": p.cell.recipe.ledger.params(),
-                "n_tokens": p.cell.tokens,
-                "steps": p.cell.steps,
-                "flops": p.cell.flops,
-            }
-            | dict(p.settings)
-            for p in (*self.tuning, *self.grid, *self.checks, *self.forecasts)
-        ]
+        return [_facts(p) for p in (*self.tuning, *self.grid, *self.checks, *self.forecasts)]
 
     def summary(self) -> Summary:
         """The grid and its price."""
         names = ("budget", "d_model", "n_params_non_embedding", "n_tokens", "steps")
         axes = tuple(axis.option for axis in self.config.axes)
-        grid = [cell for cell in self.cells() if cell["role"] == "grid"]
         rows = [
             (
                 *(str(cell[axis]) for axis in axes),
                 brief(cell["budget"]),
                 *(f"{cell[name]:,}" for name in names[1:]),
             )
-            for cell in grid
+            for cell in map(_facts, self.sizes())
         ]
         price = self.price()
         notes = (f"{brief(price.total_flops)} FLOPs in all, tuning and checks included", *self.warnings)
-        title = f"Plan: {self.config.title}, {len(rows)} cells on {self.corpus.title}"
+        seeds = f" under {self.config.seeds} seeds" if self.config.seeds > 1 else ""
+        title = f"Plan: {self.config.title}, {len(rows)} sizes{seeds} on {self.corpus.title}"
         return Summary(title, (*axes, *names), rows, notes)
 
     def tree(self, *stages: Sequence[PlannedCell], cuts: Cuts = uncut) -> Tree:
@@ -203,6 +194,21 @@ def refuse_full_disk(path: Path, price: Price) -> None:
             f"no disk space: the sweep's checkpoints take up to {price.disk_peak / 1e9:.2f} GB and "
             f"{path} has {free / 1e9:.2f} GB free: make room, choose another --out, or trim budgets and sizes"
         )
+
+
+def _facts(planned: PlannedCell) -> dict[str, Any]:
+    """A cell by the run table's names."""
+    return {
+        "cell_id": planned.cell.cell_id,
+        "role": planned.role,
+        "budget": planned.budget,
+        "d_model": planned.cell.recipe.model.width,
+        "init_seed": planned.cell.recipe.init_seed,
+        "n_params_non_embedding": planned.cell.recipe.ledger.params(),
+        "n_tokens": planned.cell.tokens,
+        "steps": planned.cell.steps,
+        "flops": planned.cell.flops,
+    } | dict(planned.settings)
 
 
 def _centres(cells: Sequence[PlannedCell]) -> list[PlannedCell]:

@@ -19,6 +19,7 @@ from typing import Any
 from isoflop.base.errors import UserError
 from isoflop.base.json_values import content_id
 from isoflop.base.provenance import log_start
+from isoflop.models import ledger
 from isoflop.sweeps.grids import stages
 from isoflop.sweeps.grids.adaptive import Adaptive, first_cells, next_cells
 from isoflop.sweeps.grids.cells import PlannedCell, check_cells, grid_cells, retry_cells
@@ -43,6 +44,7 @@ from isoflop.sweeps.rate_check import check_rule
 from isoflop.sweeps.row import Row
 from isoflop.sweeps.stage import Snapshot, train_cells
 from isoflop.sweeps.workers.options import WorkerOptions
+from isoflop.train.data.corpus import Corpus
 
 
 def run_sweep(
@@ -270,9 +272,26 @@ def _tune(sweep: Sweep) -> list[TunedRates]:
     for variant in sweep.config.variants:
         own = [row for row in rows if row.settings == variant.settings]
         tuned.append(tune(rates, [_trial(row, rates) for row in own]))
+        sweep.reporter.say(_rule_line(variant, sweep.plan.corpus, tuned[-1]))
     for warning in (warning for own in tuned for warning in own.warnings):
         sweep.reporter.warn(warning)
     return tuned
+
+
+def _rule_line(variant: SweepConfig, corpus: Corpus, tuned: TunedRates) -> str:
+    """The tuned rule, how well it is known at the centres of the least and the largest budget, and what that
+    is expected to cost there."""
+    known, costs = [], []
+    for budget in dict.fromkeys((variant.budgets[0], variant.budgets[-1])):
+        width = variant.widths_at(budget, corpus)[variant.sizes // 2]
+        horizon = variant.horizon(budget / ledger(variant.model_at(width, corpus)).train_flops)
+        known.append(f"{tuned.log_sd(width, horizon):.0%} at {budget:.3g} FLOPs")
+        costs.append(f"{tuned.expected_loss(width, horizon):.2g}")
+    at = "".join(f" at {option} {value}" for option, value in variant.settings)
+    return (
+        f"learning rate{at}: {tuned.rates}; known to {' and '.join(known)}, which is expected to cost "
+        f"{' and '.join(costs)} nats"
+    )
 
 
 def _trial(row: Row, rates: Rates) -> Trial:

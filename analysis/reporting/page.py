@@ -40,6 +40,7 @@ SECTIONS: dict[str, tuple[str | MakesTable, ...]] = {
         law_tables.approaches_table,
         law_tables.sensitivity_table,
         law_tables.heldout_table,
+        tables.rates_table,
         tables.checks_table,
         tables.cost_table,
         tables.stages_table,

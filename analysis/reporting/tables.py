@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -50,22 +51,51 @@ CHECKS = {
 
 
 def checks_table(data: ReportData) -> TextTable:
-    """Runs beside the grid, each against the grid's own."""
+    """Runs beside the grid, means over their seeds, each against the grid's own."""
     checks = data.sweep.checks
-    known = checks is not None and "role" in checks.columns
     rows = []
-    for check in checks.to_dict("records") if checks is not None and known else ():
-        grid = _grid_loss(data, check)
-        rows.append((
-            CHECKS.get(str(check["role"]), str(check["role"])),
-            short(check.get("n_params_non_embedding", np.nan)), f"{check.get('lr', np.nan):.4g}",
-            fixed(check["loss"]), fixed(grid), signed(None if grid is None else check["loss"] - grid),
-        ))  # fmt: skip
+    if checks is not None and {"role", "loss", "flops"} <= set(checks.columns):
+        at = [name for name in ("budget", "d_model") if name in checks.columns]
+        for _, own in checks.groupby([*at, "role"], sort=False):
+            check = own.iloc[0].to_dict() | {"loss": own["loss"].mean()}
+            grid = _grid_loss(data, check)
+            rows.append((
+                flops(check.get("budget", check["flops"])),
+                CHECKS.get(str(check["role"]), str(check["role"])),
+                short(check.get("n_params_non_embedding", np.nan)), f"{check.get('lr', np.nan):.4g}",
+                str(len(own)), fixed(check["loss"]), fixed(grid),
+                signed(None if grid is None else check["loss"] - grid),
+            ))  # fmt: skip
     return TextTable(
-        "Checks at the largest budget's minimum",
-        "Runs outside the grid at one of its cells: what the shared trunk costs against a fresh run, and "
-        "whether another learning rate would have done better.",
-        ("check", "N", "learning rate", "loss", "grid's loss", "difference"),
+        "Checks at the minima of the smallest and the largest budget",
+        "Runs outside the grid at its cells, means over seeds: what the shared trunk costs against a fresh "
+        "run, and whether another learning rate would have done better.",
+        ("budget", "check", "N", "learning rate", "seeds", "loss", "grid's loss", "difference"),
+        tuple(rows),
+    )
+
+
+def rates_table(data: ReportData) -> TextTable:
+    """The fitted best learning rate of each width and horizon, and how well it is known."""
+    learning_rate = data.sweep.summary.get("learning_rate") or {}
+    tuned = learning_rate.get("tuned") or {}
+    rows = []
+    for anchor in tuned.get("anchors") or ():
+        factor = math.exp(1.96 * anchor["sd"])
+        rows.append((
+            str(anchor["d_model"]), (short(anchor["n_tokens"]), anchor["n_tokens"]), f"{anchor['lr']:.4g}",
+            f"[{anchor['lr'] / factor:.4g}, {anchor['lr'] * factor:.4g}]", "yes" if anchor["at_edge"] else "",
+        ))  # fmt: skip
+    known = ""
+    if tuned.get("curvature") is not None and tuned.get("noise") is not None:
+        known = (
+            f" A rate off by a factor e loses {tuned['curvature']:.3g} nats; a run's noise about the curves "
+            f"is {tuned['noise']:.2g} nats."
+        )
+    return TextTable(
+        "Best learning rates",
+        f"By one fit to all tuning runs: {learning_rate.get('rule', '')}.{known}",
+        ("width", "tokens", "best rate", "95% interval", "at the edge"),
         tuple(rows),
     )
 

@@ -90,7 +90,8 @@ def _print(planned: Plan, price: Price) -> None:
     table = Table(*axes, "budget (FLOPs)", "width", "N non-embedding", "D (tokens)", "D/N", "steps", "epochs")
     for column in table.columns:
         column.justify = "right"
-    for previous, p in zip([None, *planned.grid], planned.grid, strict=False):
+    sizes = planned.sizes()
+    for previous, p in zip([None, *sizes], sizes, strict=False):
         if previous and (previous.budget, previous.settings) != (p.budget, p.settings):
             table.add_section()
         n = p.cell.recipe.ledger.params()
@@ -111,6 +112,12 @@ def _print(planned: Plan, price: Price) -> None:
         console.print(f"[yellow]warning:[/yellow] {warning}")
 
 
+def _by_seeds(planned: Plan) -> str:
+    """How many sizes the grid has and how many seeds, in words."""
+    seeds = planned.config.seeds
+    return f" ({len(planned.sizes())} sizes under {seeds} seeds)" if seeds > 1 else ""
+
+
 def price_lines(planned: Plan, price: Price) -> list[str]:
     """The price in words."""
     saved = 1 - price.grid_flops / price.fresh_flops
@@ -121,8 +128,9 @@ def price_lines(planned: Plan, price: Price) -> list[str]:
     }[planned.config.keep]
     forecasts = len(planned.forecasts)
     lines = [
-        f"cells: {len(planned.grid)} in the grid, {len(planned.tuning)} to tune the learning rate, "
-        f"{len(planned.checks)} checks" + (f", {forecasts} of registered forecasts" if forecasts else ""),
+        f"cells: {len(planned.grid)} in the grid{_by_seeds(planned)}, {len(planned.tuning)} to tune the "
+        f"learning rate, {len(planned.checks)} checks"
+        + (f", {forecasts} of registered forecasts" if forecasts else ""),
         f"FLOPs: {price.total_flops:.3g} = grid {price.grid_flops:.3g} + tuning {price.tuning_flops:.3g} "
         f"+ checks {price.check_flops:.3g}"
         + (f" + forecasts {price.forecast_flops:.3g}" if forecasts else ""),

@@ -20,31 +20,59 @@ from isoflop.analysis.reporting.sensitivity import Choice
 from tests.support.fits import conventions, law_fit
 from tests.support.surfaces import spread_runs
 
+RULE = "0.02 * (width/64)^-0.5 * (tokens/1e+06)^-0.1"
 
-def tuned(**rule: float) -> Tuning:
-    tried = pd.DataFrame({"lr": [0.1, 0.2, 0.2], "d_model": [8, 8, 8], "loss": [2.0, 2.1, 2.3]})
+
+def tuned(at_edge: bool = False, fitted: bool = True) -> Tuning:
+    """Two widths at one horizon, one rate under two seeds."""
+    tried = pd.DataFrame({
+        "lr": [0.1, 0.2, 0.2, 0.1, 0.2], "d_model": [8, 8, 8, 16, 16], "n_tokens": [1e6 + 64] * 5,
+        "loss": [2.0, 2.1, 2.3, 1.9, np.nan],
+    })  # fmt: skip
+    anchors = [
+        {"d_model": width, "n_tokens": tokens, "lr": lr, "sd": 0.1, "at_edge": at_edge and width == 16}
+        for width, lr in ((8, 0.12), (16, 0.09))
+        for tokens in (1e6, 8e6)
+    ]
+    rule = {"rule": RULE, "tuned": {"anchors": anchors, "curvature": 0.5}} if fitted else {}
     found = Tuning.of(tried, rule)
     assert found is not None
     return found
 
 
-@pytest.mark.parametrize(
-    ("p", "rule"),
-    [(0.5, "0.02 × width^−0.5"), (-0.0556, "0.02 × width^0.0556"), (0.0, "0.02 at every width")],
-)
-def test_the_rate_rule_has_one_sign(p: float, rule: str) -> None:
-    assert f"rate = {rule}." in tuned(c=0.02, p=p).caption
+def test_the_rate_rule_is_quoted_where_there_is_one() -> None:
+    assert f"Rule: rate = {RULE}." in tuned().caption
+    assert "95% intervals" in tuned().caption
+    assert "Rule" not in tuned(fitted=False).caption
+    assert "95% intervals" not in tuned(fitted=False).caption
 
 
-def test_ticks_of_a_rule_are_named_where_there_is_one() -> None:
-    assert "ticks" in tuned(c=0.02, p=0.5).caption
-    assert "ticks" not in tuned().caption
+def test_rates_at_the_edge_are_named() -> None:
+    assert "edge" not in tuned().caption
+    assert (
+        "At the edge of what was tried: width 16 at 1M tokens; width 16 at 8M tokens." in tuned(True).caption
+    )
 
 
-def test_runs_of_one_rate_are_averaged() -> None:
-    (width,) = tuned().widths
-    assert width.rate_K.tolist() == [0.1, 0.2]
-    assert width.above_K == pytest.approx([0.0, 0.2])
+def test_a_curve_stands_on_its_own_places_runs() -> None:
+    """Each run above the fitted curve's least value, a rate's seeds beside their mean; the lost run is left
+    out."""
+    first, second = tuned().places
+    assert (first.name, second.name) == ("width 8, 1M tokens", "width 16, 1M tokens")
+    rates, means = first.means()
+    assert rates.tolist() == [0.1, 0.2]
+    assert np.diff(means) == pytest.approx([0.2])
+    assert first.interval == pytest.approx((0.12 * np.exp(-0.196), 0.12 * np.exp(0.196)))
+    curve = first.curve(first.rate_R)
+    assert curve is not None
+    assert np.median(first.above_R - curve) == pytest.approx(0)
+    assert len(second.rate_R) == 1
+
+
+def test_without_a_fit_losses_are_above_the_best_mean() -> None:
+    first, _ = tuned(fitted=False).places
+    assert first.means()[1] == pytest.approx([0.0, 0.2])
+    assert first.curve(first.rate_R) is first.interval is None
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,10 @@ import pandas as pd
 
 TRUTH = {"E": 1.05, "A": 38.0, "alpha": 0.42, "B": 260.0, "beta": 0.40}
 BUDGETS = (1e11, 1.67e11, 2.8e11, 4.7e11, 7.8e11, 1.3e12)
+TUNED = [(width, tokens) for width in (8, 32) for tokens in (2e5, 2e6)]
+"""Widths and horizons of the tuning runs."""
+RATE_CURVATURE = 0.06
+"""Nats lost by a rate off by a factor e."""
 WIDTHS = (8, 12, 16, 20, 24, 32, 40, 48, 56, 64)
 CONTEXT = 64
 VOCABULARY = 256
@@ -129,14 +133,20 @@ def write_folder(folder: Path, seed: int = 0, noise: float = 0.006) -> Path:
     return folder
 
 
+def best_rate(width: int) -> float:
+    """The peak learning rate of least loss."""
+    return 0.03 * (16 / width) ** 0.5
+
+
 def _tuning(runs: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     rows = []
-    for width in (8, 16, 32):
+    for width, tokens in TUNED:
         base = runs.loc[runs["d_model"] == width].to_dict("records")[0]
-        best = 0.03 * (16 / width) ** 0.5
+        at = {**base, "n_tokens": tokens, "role": "tune"}
         for factor in (0.25, 0.5, 1.0, 2.0, 4.0):
-            extra = 0.03 * np.log2(factor) ** 2 + 0.004 * rng.standard_normal()
-            rows.append({**base, "lr": best * factor, "loss": base["loss"] + extra, "role": "tuning"})
+            for seed in (0, 1):
+                loss = base["loss"] + RATE_CURVATURE * np.log(factor) ** 2 + 0.004 * rng.standard_normal()
+                rows.append(at | {"lr": best_rate(width) * factor, "loss": loss, "init_seed": seed})
     return pd.DataFrame(rows)
 
 
@@ -167,9 +177,17 @@ def _summary(runs: pd.DataFrame) -> dict[str, object]:
             "fresh_cosine": fresh,
         },
         "learning_rate": {
-            "rule": "lr = c * width^-p", "c": 0.12, "p": 0.5,
-            "anchors": [{"d_model": w, "lr": 0.03 * (16 / w) ** 0.5, "at_edge": False} for w in (8, 16, 32)],
-            "checked": {"best": "rule"},
+            "rule": "0.015 * (width/64)^-0.5 * (tokens/1e+06)^0",
+            "tuned": {
+                "rates": {"coefficient": 0.015, "exponent": 0.5, "token_exponent": 0.0, "base_tokens": 1e6},
+                "curvature": RATE_CURVATURE, "noise": 0.004,
+                "anchors": [
+                    {"d_model": width, "n_tokens": tokens, "lr": best_rate(width), "sd": 0.05,
+                     "at_edge": False}
+                    for width, tokens in TUNED
+                ],
+            },
+            "checked": [],
         },
         "device": "2-core CPU",
         "dataset": {"name": "simulated text", "licence": "none", "bytes": 5_000_000, "floor": TRUTH["E"]},

@@ -105,7 +105,7 @@ def test_there_are_many() -> None:
 
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda n: n.field)
 def test_each_has_a_range(number: Number) -> None:
-    if number.field != "rates.exponent":
+    if number.field not in ("rates.exponent", "rates.token_exponent"):
         assert (number.allowed.ge, number.allowed.gt) != (None, None)
 
 
@@ -154,6 +154,8 @@ def test_a_number_outside_is_refused_by_its_field_in_a_line(drawn: tuple[Number,
         ("--clip -1", "--clip -1.0: must be at least 0"),
         ("--weight-decay -0.1", "--weight-decay -0.1: must be at least 0"),
         ("--batch-size 0", "--batch-size 0: must be at least 1"),
+        ("--seeds 0", "--seeds 0: must be at least 1"),
+        ("--rates.seeds 0", "--rates.seeds 0: must be at least 1"),
         ("--rates.coefficient nan", "--rates.coefficient nan: must be a finite number"),
         ("--budgets 1e11 inf", "--budgets inf: must be a finite number"),
         ("--lease-seconds 0", "--lease-seconds 0.0: must be a positive number"),
@@ -186,13 +188,14 @@ def test_each_field_has_its_sentence(cls: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "digest"), [("cpu-demo", "e07be71bbd9bcb4d"), ("h200-ladder", "2f75706c0dce290e")]
+    ("config", "digest"),
+    [(TUNED, "f55acbd366381d40"), (load_config("h200-ladder"), "a3281e72394d3a0f")],
+    ids=["small", "h200-ladder"],
 )
-def test_names_of_cells_are_as_they_were(name: str, digest: str) -> None:
-    """A digest of the ids of a sweep's cells on a corpus of bytes, as of results' version 2: new options may
+def test_names_of_cells_are_as_they_were(config: SweepConfig, digest: str) -> None:
+    """A digest of the ids of a sweep's cells on a corpus of bytes, as of results' version 3: new options may
     not rename the cells that lie in anyone's folder."""
     corpus: Any = types.SimpleNamespace(spec=DataSpec("nowhere", "bytes", "0"), vocab_size=256, eos=0)
-    config = load_config(name)
     cells = [*grid_cells(config, corpus, config.rates), *tuning_cells(config, corpus)]
     ids = " ".join(planned.cell.cell_id for planned in cells)
     assert hashlib.sha256(ids.encode()).hexdigest()[:16] == digest

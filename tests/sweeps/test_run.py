@@ -268,6 +268,9 @@ def test_stages_in_order(run: Runner, config: SweepConfig, tmp_path: Path) -> No
     summary = json.loads((tmp_path / "summary.json").read_text())
     rule = summary["learning_rate"]
     tuned = from_json(TunedRates, rule["tuned"])
+    (line,) = [line for line in run.said if line.startswith("learning rate: ")]
+    assert line.startswith(f"learning rate: {tuned.rates}; known to ")
+    assert "% at 1e+08 FLOPs and " in line
     assert [row["role"] for row in rows] == ["grid"] * 8
     assert [row["init_seed"] for row in rows] == ["0", "1"] * 4
     assert {row["role"] for row in tuning} == {"tune"}
