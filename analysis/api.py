@@ -186,7 +186,11 @@ def write_comparisons(comparisons: Sequence[Comparison], out: str | Path) -> Pat
 
 
 def predict(
-    fit: LawFit | str | Path, flops: float, inference_tokens: float | None = None, force: bool = False
+    fit: LawFit | str | Path,
+    flops: float,
+    inference_tokens: float | None = None,
+    force: bool = False,
+    group: str | None = None,
 ) -> Prediction:
     """The best size and token budget, and the loss, at `flops` training FLOPs.
 
@@ -195,6 +199,7 @@ def predict(
         flops: the training budget.
         inference_tokens: tokens to be served: also the cheapest model over training and use.
         force: extrapolate even from a fit that is not certified or not identified.
+        group: whose law, of a fit with parameters shared by groups.
 
     >>> import isoflop
     >>> fitted = isoflop.fit("runs.csv", bootstrap=0)
@@ -204,7 +209,9 @@ def predict(
     for name, value in (("flops", flops), ("inference_tokens", inference_tokens)):
         if not (isinstance(value, int | float) or (value is None and name != "flops")):
             raise UserError(f"{name} {value!r}: give a number, such as 1e18")
-    answer = predicting.predict(as_fit(fit), flops, inference_tokens, force)
+    read = as_fit(fit)
+    chosen = read if group is None else read.group(group)
+    answer = predicting.predict(chosen, flops, inference_tokens, force)
     return answer if isinstance(fit, LawFit) else replace(answer, warnings=(*answer.warnings, *stale(fit)))
 
 

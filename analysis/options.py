@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from isoflop.analysis.constraints import parse_ties, parse_values
+from isoflop.base.errors import UserError
 from isoflop.base.fields import InvalidFieldError, Positive, check_fields
 
 CountName = Literal["total", "non_embedding", "body"]
@@ -78,6 +80,14 @@ class FitOptions(ObjectiveOptions):
     """Starting points of approach 3, a fixed Latin hypercube over the law's box."""
     forms: bool = False
     """Also fit the other laws, so that predictive intervals take in the law's form (approach 3)."""
+    fix: tuple[str, ...] = ()
+    """Hold parameters at values: E=1.6,... (approach 3)."""
+    tie: tuple[str, ...] = ()
+    """Hold parameters equal: alpha=beta,... (approach 3)."""
+    share: tuple[str, ...] = ()
+    """One value of these parameters for all groups of --by: alpha,beta; the others are each group's own."""
+    by: str | None = None
+    """The column that tells the groups of --share apart."""
     holdout: Positive | None = None
     """Fit the runs below this many FLOPs (the nominal budget, where the table has it), score those at or
     above."""
@@ -85,6 +95,16 @@ class FitOptions(ObjectiveOptions):
     def __post_init__(self) -> None:
         """Raises `UserError` for a value that its field does not take."""
         super().__post_init__()
+        for name, parsed in (("fix", parse_values), ("tie", parse_ties)):
+            try:
+                parsed(getattr(self, name))
+            except ValueError as error:
+                raise InvalidFieldError(name, str(error)) from None
+        if self.approach != 3 and (self.fix or self.tie or self.share):
+            raise UserError("--fix, --tie and --share are for approach 3: no other fits a law's parameters")
+        if bool(self.share) != bool(self.by):
+            given, lacking = ("--share", "--by") if self.share else ("--by", "--share")
+            raise UserError(f"{given} without {lacking}: give both, as in --share alpha,beta --by dataset")
         if 0 < self.bootstrap < FEWEST_RESAMPLES:
             reason = f"{self.bootstrap}: must be 0, or at least {FEWEST_RESAMPLES}"
             raise InvalidFieldError("bootstrap", reason)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from isoflop.analysis.compute import PerToken, allocate
+from isoflop.analysis.constraints import Constraints
 from isoflop.analysis.conventions import FitConventions
 from isoflop.analysis.laws import Law, find_law
 from isoflop.analysis.laws.evaluate import evaluate
@@ -269,6 +270,8 @@ class LawFit(Displayed, Serializable):
     coverage: Coverage | None = None
     competition: Competition | None = None
     """Every law fitted below a budget and scored above it: `isoflop.analysis.comparison.competition`."""
+    constraints: Constraints | None = None
+    """What was fixed, tied or shared by groups; None where nothing was."""
     provenance: FitProvenance | None = None
     """What made this fit, and of which table; None in old files."""
     noise: RunNoise | None = None
@@ -364,7 +367,7 @@ class LawFit(Displayed, Serializable):
         """`predict` at other parameters: one vector, or one row a draw (the result's first dimension)."""
         if self.law is None:
             raise UserError(f"approach {self.approach} fits no surface L(N, D): use --approach 3")
-        law = find_law(self.law)
+        law = self._surface(self.law)
         N, D = np.broadcast_arrays(np.asarray(N, dtype=float), np.asarray(D, dtype=float))
         return evaluate(law, params, N, D, *law.fill(N, D, self.cost(N) * D, covariates))
 
@@ -378,9 +381,41 @@ class LawFit(Displayed, Serializable):
     def optimum(self, C_K: np.ndarray, params: np.ndarray) -> np.ndarray:
         """N_opt at K budgets for one parameter vector (K) or a row a draw (BxK)."""
         if self.law is not None:
-            return optimal_size(find_law(self.law), params, C_K, self.cost)
+            return optimal_size(self._surface(self.law), params, C_K, self.cost)
         coefficient, exponent = np.asarray(params).T[:2, ..., None]
         return coefficient * np.asarray(C_K) ** exponent
+
+    def _surface(self, law: str) -> Law:
+        """The law. Raises `UserError` where there is one for each group."""
+        if self.constraints and self.constraints.groups:
+            names = ", ".join(group.name for group in self.constraints.groups)
+            raise UserError(f"the fit has a law for each group: choose one with --group: {names}")
+        return find_law(law)
+
+    def group(self, name: str) -> LawFit:
+        """The law of one group of a fit with shared parameters. Raises `UserError` for an unknown one."""
+        if self.constraints is None:
+            raise UserError(f"--group {name}: the fit has no groups; it is one law for all its runs")
+        found, law, spans = self.constraints.group(name), find_law(self.law or ""), self.intervals
+        own = [f"{each}[{name}]" for each in law.parameters]
+        at = [[*self.params].index(o if o in self.params else o.partition("[")[0]) for o in own]
+        if spans is not None:
+            spans = dataclasses.replace(
+                spans,
+                params=found.of(spans.params),
+                exponents=found.of(spans.exponents),
+                draws=tuple(tuple(draw[k] for k in at) for draw in spans.draws),
+            )
+        return dataclasses.replace(
+            self,
+            params=dict(zip(law.parameters, ([*self.params.values()][k] for k in at), strict=True)),
+            exponents=found.of(self.exponents),
+            intervals=spans,
+            identified=found.of(self.identified),
+            n_runs=found.n_runs,
+            conventions=dataclasses.replace(self.conventions, **found.ranges),
+            constraints=None,
+        )
 
     @property
     def params_P(self) -> np.ndarray:

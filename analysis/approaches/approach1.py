@@ -48,7 +48,7 @@ def approach1(table: RunTable, options: FitOptions) -> ApproachResult:
         identified=dict.fromkeys(("a", "b"), enough) | identified_loss(first, found),
         budgets=tuple(_point(runs, int(k)) for k in np.flatnonzero(on_K)),
         draws_BxP=draws,
-        exponent_draws_Bx2=None if draws is None else draws[:, [1, 3]],
+        exponent_draws_BxK=None if draws is None else draws[:, [1, 3]],
         resampling=resampling,
         warnings=(*_warnings(runs, on_K, found, enough), *loss_doubts(first, found)),
     )

@@ -62,7 +62,7 @@ def approach2(table: RunTable, options: FitOptions) -> ApproachResult:
         identified=dict.fromkeys(("a", "b"), enough) | identified_loss(params, int(counted_K.sum())),
         budgets=budgets,
         draws_BxP=draws_BxP,
-        exponent_draws_Bx2=None if draws_BxP is None else draws_BxP[:, [1, 3]],
+        exponent_draws_BxK=None if draws_BxP is None else draws_BxP[:, [1, 3]],
         resampling=noise.description,
         noise=noise.sd,
         warnings=(

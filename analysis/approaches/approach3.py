@@ -8,13 +8,14 @@ import numpy as np
 
 from isoflop.analysis.approaches.approach_result import ApproachResult
 from isoflop.analysis.compute import PerToken, per_token
+from isoflop.analysis.constraints import Constraints, parse_names
 from isoflop.analysis.design.identifying import identifying_runs
-from isoflop.analysis.laws import Law, find_law
 from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.result import Certificate, Objective
 from isoflop.analysis.run_table import RunTable
 from isoflop.analysis.solver.certificate import certify, same_optimum
+from isoflop.analysis.solver.fitted_law import FittedLaw, Surface, fitted_law
 from isoflop.analysis.solver.linearize import middle_of_runs, residuals
 from isoflop.analysis.solver.search import fit_problem, search
 from isoflop.analysis.solver.solver import LEAST_SQUARES, FitProblem, Solutions, solve
@@ -28,6 +29,8 @@ LARGE, SAMPLE = 20_000, 2_000
 """Runs above which starts are searched on a sample, and how many it has."""
 FEWEST_DRAWS = 20
 """Resamples that are made however large the table is: with fewer a 95% interval is their whole range."""
+ALIKE = 1e-9
+"""Exponents of two groups that differ by less are one: they were computed from the same parameters."""
 MOST_OPTIMA = 3
 """Distinct optima of the sample that are refined on a large table."""
 NOTHING_NEXT = (
@@ -44,7 +47,8 @@ def approach3(table: RunTable, options: FitOptions) -> ApproachResult:
     Raises `UserError` for an unknown law, for a column that it needs and the table lacks, and for fewer runs
     than the law has parameters.
     """
-    law = find_law(options.law)
+    fitted = fitted_law(table, options)
+    law = fitted.law
     if len(table) < len(law.parameters):
         raise UserError(
             f"{table.source} leaves {len(table)} usable runs for the {len(law.parameters)} parameters of "
@@ -57,32 +61,33 @@ def approach3(table: RunTable, options: FitOptions) -> ApproachResult:
         warnings = (f"the optimum is not certified: {certificate.why}", *warnings)
     if certificate.bounds:
         warnings += (f"at a bound: {', '.join(certificate.bounds)}",)
-    warnings += _rising(problem, params_P)
+    cost, C_K = per_token(table), budget_range(table)
+    surfaces, full_1xP = fitted.surfaces(cost, C_K), fitted.map.rows(params_P[None])
+    warnings += tuple(doubt for surface in surfaces for doubt in _rising(surface, full_1xP, problem.centre))
     lack_of_fit = misfit_at(problem, solutions.theta_SxP[solutions.best], table.loss_R, trunks_of(table))
     if lack_of_fit and lack_of_fit.rejected:
         warnings += (lack_of_fit.doubt(law.name),)
-    cost, C_K = per_token(table), budget_range(table)
     noise = _noise(problem, params_P, table.loss_R)
     suggested = _next(problem, solutions, verdict, cost, table, noise)
     if verdict.warnings and not suggested:
         warnings += (NOTHING_NEXT,)
     result = ApproachResult(
         law=options.law,
-        params=dict(zip(law.parameters, map(float, params_P), strict=True)),
-        exponents=dict(
-            zip(("a", "b"), map(float, exponents(law, params_P[None], C_K, cost)[0]), strict=True)
-        ),
+        fitted=fitted,
+        params=dict(zip(fitted.whole.parameters, map(float, full_1xP[0]), strict=True)),
+        exponents={name: float(x_1[0]) for name, x_1 in exponents_of(surfaces, full_1xP).items()},
+        constraints=constraints_of(fitted, options),
         cost=cost,
         objective=_objective(options, float(solutions.objective_S[solutions.best])),
         certificate=certificate,
-        identified=verdict.identified | _exponents_known(verdict, law, params_P, C_K, cost),
+        identified=_identified(verdict, fitted, params_P, surfaces),
         misfit=lack_of_fit,
         next_runs=suggested,
         noise=noise,
         warnings=warnings,
-        notes=_notes(law, cost, problem),
+        notes=_notes(surfaces, problem),
     )
-    return _with_uncertainty(result, problem, table, solutions, options)
+    return _with_uncertainty(result, fitted, problem, table, solutions, options)
 
 
 def _search_and_judge(
@@ -137,17 +142,24 @@ def bootstrap(
 
 
 def _with_uncertainty(
-    result: ApproachResult, problem: FitProblem, table: RunTable, solutions: Solutions, options: FitOptions
+    result: ApproachResult,
+    fitted: FittedLaw,
+    problem: FitProblem,
+    table: RunTable,
+    solutions: Solutions,
+    options: FitOptions,
 ) -> ApproachResult:
     """The result with bootstrap draws and profiles, where they are asked for."""
     if options.bootstrap:
         B = min(options.bootstrap, max(MAX_RESAMPLED_RUNS // len(table), FEWEST_DRAWS))
         note = f"{B} resamples instead of {options.bootstrap}: {len(table)} runs are many"
         drawn, resamples = bootstrap(problem, table, solutions, options, B)
+        full_BxP = fitted.map.rows(drawn.params_SxP)
+        surfaces = fitted.surfaces(result.cost, budget_range(table))
         result = dataclasses.replace(
             result,
-            draws_BxP=drawn.params_SxP,
-            exponent_draws_Bx2=exponents(problem.law, drawn.params_SxP, budget_range(table), result.cost),
+            draws_BxP=full_BxP,
+            exponent_draws_BxK=np.stack(list(exponents_of(surfaces, full_BxP).values()), axis=1),
             resampling=resamples.description,
             warnings=(*result.warnings, note) if options.bootstrap > B else result.warnings,
         )
@@ -157,22 +169,23 @@ def _with_uncertainty(
     return result
 
 
-def _rising(problem: FitProblem, params_P: np.ndarray) -> tuple[str, ...]:
+def _rising(surface: Surface, full_1xP: np.ndarray, centre: tuple[float, float]) -> tuple[str, ...]:
     """A warning for size and for tokens, where the fitted loss rises with them at the table's centre."""
-    n0, d0 = problem.centre
+    n0, d0 = centre
     points = np.array([[n0, d0], [1.01 * n0, d0], [n0, 1.01 * d0]]).T
-    extra = problem.law.fill(points[0], points[1], 6 * n0 * d0 * np.ones(3))
+    extra = surface.law.fill(points[0], points[1], 6 * n0 * d0 * np.ones(3))
     # A percent up from the centre in one of the two, the other held.
-    here, *moved = evaluate(problem.law, params_P, *points, *extra)
+    here, *moved = evaluate(surface.law, surface.params(full_1xP)[0], *points, *extra)
+    of = f" of {surface.group}" if surface.group else ""
     return tuple(
-        f"the fitted loss rises with {name}: look for columns that are swapped, or runs that are not alike"
+        f"the fitted loss{of} rises with {name}: look for columns that are swapped, or unlike runs"
         for name, loss in zip(("N", "D"), moved, strict=True)
         if loss > here * (1 + 1e-9)
     )
 
 
 def _next(problem, solutions, verdict, cost: PerToken, table: RunTable, noise: float):
-    if all(verdict.identified.values()):
+    if all(verdict.identified.values()) or problem.law.grouped:
         return ()
     best = solutions.best
     params_P, theta_P = solutions.params_SxP[best], solutions.theta_SxP[best]
@@ -181,28 +194,62 @@ def _next(problem, solutions, verdict, cost: PerToken, table: RunTable, noise: f
     )
 
 
-def _exponents_known(
-    verdict: Verdict, law: Law, params_P: np.ndarray, C_K: np.ndarray, cost: PerToken
+def exponents_of(surfaces: tuple[Surface, ...], full_BxP: np.ndarray) -> dict[str, np.ndarray]:
+    """Exponents by name, of each of B full parameter vectors: a and b, and of each group `a[c4]`, `b[c4]`.
+
+    With groups, a and b are those that all have in common, and NaN where they differ.
+    """
+    found = {}
+    for surface in surfaces:
+        of_B = exponents(surface.law, surface.params(full_BxP), surface.budgets_K, surface.cost)
+        found |= {name + surface.suffix: x_B for name, x_B in zip(("a", "b"), of_B.T, strict=True)}
+    if "a" in found:
+        return found
+    common = {}
+    for name in ("a", "b"):
+        x_GxB = np.stack([found[name + surface.suffix] for surface in surfaces])
+        alike_B = np.ptp(x_GxB, axis=0) <= ALIKE
+        common[name] = np.where(alike_B, x_GxB[0], np.nan)
+    return common | found
+
+
+def _identified(
+    verdict: Verdict, fitted: FittedLaw, params_P: np.ndarray, surfaces: tuple[Surface, ...]
 ) -> dict[str, bool]:
-    """An exponent that moves with a parameter that is not identified is not identified either."""
-    here = exponents(law, params_P[None], C_K, cost)[0]
-    known = dict.fromkeys(("a", "b"), True)
-    for p, name in enumerate(law.parameters):
+    """The verdict on each parameter that was not fixed, and on the exponents.
+
+    A tied parameter has that of the one it is equal to. An exponent that moves with a parameter that is not
+    identified is not identified either.
+    """
+    leader = {name: name for name in fitted.law.parameters} | fitted.tied
+    found = {name: verdict.identified[leader[name]] for name in fitted.whole.parameters if name in leader}
+    here = exponents_of(surfaces, fitted.map.rows(params_P[None]))
+    known = {name: True for name, x_1 in here.items() if len(surfaces) == 1 or np.isfinite(x_1[0])}
+    for p, name in enumerate(fitted.law.parameters):
         if verdict.identified[name]:
             continue
         moved_P = np.where(np.arange(len(params_P)) == p, 1.1 * params_P, params_P)
-        there = exponents(law, moved_P[None], C_K, cost)[0]
-        for k, exponent in enumerate(known):
-            known[exponent] &= bool(abs(there[k] - here[k]) <= 1e-6)  # false where it is not a number
-    return known
+        there = exponents_of(surfaces, fitted.map.rows(moved_P[None]))
+        for exponent in known:
+            # False where it is not a number.
+            known[exponent] &= bool(abs(there[exponent][0] - here[exponent][0]) <= 1e-6)
+    return found | known
 
 
-def _notes(law: Law, cost: PerToken, problem: FitProblem) -> dict[str, str]:
-    closed = cost.six_n and law.exponents is not None
+def _notes(surfaces: tuple[Surface, ...], problem: FitProblem) -> dict[str, str]:
+    closed = all(surface.cost.six_n and surface.law.exponents is not None for surface in surfaces)
     notes = {"exponents": "closed form" if closed else "slopes of the allocation over the table"}
     if np.ndim(problem.scale):
         notes["weights"] = "residuals over the seed noise at their compute, relative to its typical size"
     return notes
+
+
+def constraints_of(fitted: FittedLaw, options: FitOptions) -> Constraints | None:
+    """What was fixed, tied and shared; None where nothing was."""
+    if len(fitted.law.parameters) == len(fitted.base.parameters) and not fitted.groups:
+        return None
+    shared = parse_names(options.share)
+    return Constraints(fitted.fixed, fitted.tied, shared, options.by, fitted.groups)
 
 
 def _objective(options: FitOptions, value: float) -> Objective:

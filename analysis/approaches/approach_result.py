@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from isoflop.analysis.compute import PerToken
+from isoflop.analysis.constraints import Constraints
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.result import Budget, Certificate, Intervals, Misfit, Objective, Profiles
+from isoflop.analysis.solver.fitted_law import FittedLaw
 from isoflop.analysis.uncertainty.intervals import Interval, span_with, spread_about
 
 KEPT_DRAWS = 400
@@ -25,6 +27,9 @@ class ApproachResult:
     params: dict[str, float | None]
     exponents: dict[str, float | None]
     cost: PerToken
+    fitted: FittedLaw | None = None
+    """What was fitted by approach 3."""
+    constraints: Constraints | None = None
     objective: Objective | None = None
     certificate: Certificate | None = None
     identified: dict[str, bool] = field(default_factory=dict)
@@ -33,7 +38,8 @@ class ApproachResult:
     next_runs: tuple[dict[str, float], ...] = ()
     profiles: Profiles | None = None
     draws_BxP: np.ndarray | None = None
-    exponent_draws_Bx2: np.ndarray | None = None
+    exponent_draws_BxK: np.ndarray | None = None
+    """The same of the K values of `exponents`."""
     resampling: str = ""
     noise: float = 0.0
     """Standard deviation of the log loss about the fit, over its degrees of freedom."""
@@ -50,11 +56,11 @@ class ApproachResult:
                 method="profile",
                 B=self.profiles.simulations,
                 resampling=self.profiles.noise,
-                params={name: found[name] for name in self.params},
+                params={name: found.get(self._tied.get(name, name), (None, None)) for name in self.params},
                 exponents={name: found.get(name, (None, None)) for name in self.exponents},
                 draws=self._kept,
             )
-        if self.draws_BxP is None or self.exponent_draws_Bx2 is None:
+        if self.draws_BxP is None or self.exponent_draws_BxK is None:
             return None
         return Intervals(
             level=options.level,
@@ -62,7 +68,7 @@ class ApproachResult:
             B=len(self.draws_BxP),
             resampling=self.resampling,
             params=self._spans(self.params, self.draws_BxP, options.level),
-            exponents=self._spans(self.exponents, self.exponent_draws_Bx2, options.level),
+            exponents=self._spans(self.exponents, self.exponent_draws_BxK, options.level),
             draws=self._kept,
         )
 
@@ -71,7 +77,15 @@ class ApproachResult:
     ) -> dict[str, Interval]:
         span_of = spread_about if self.law is None else span_with
         rows = zip(values.items(), draws_BxP.T, strict=True)
-        return {name: span_of(value, column, level) for (name, value), column in rows}
+        fixed = self.constraints.fixed if self.constraints else {}
+        return {
+            name: (None, None) if name in fixed else span_of(value, column, level)
+            for (name, value), column in rows
+        }
+
+    @property
+    def _tied(self) -> dict[str, str]:
+        return self.constraints.tied if self.constraints else {}
 
     @property
     def _kept(self) -> tuple[tuple[float, ...], ...]:

@@ -12,6 +12,7 @@ from isoflop.analysis.approaches.approach3 import approach3
 from isoflop.analysis.approaches.approach_result import ApproachResult
 from isoflop.analysis.approaches.forms import fit_forms
 from isoflop.analysis.approaches.holdout import score, split
+from isoflop.analysis.constraints import Constraints
 from isoflop.analysis.conventions import FitConventions
 from isoflop.analysis.laws import find_law
 from isoflop.analysis.laws.evaluate import evaluate
@@ -20,6 +21,7 @@ from isoflop.analysis.provenance import provenance_of
 from isoflop.analysis.result import LawFit
 from isoflop.analysis.run_table import RunTable
 from isoflop.analysis.solver.search import covariates
+from isoflop.analysis.uncertainty.fixed_values import sensitivities
 from isoflop.analysis.uncertainty.run_noise import (
     ResidualNoise,
     RunNoise,
@@ -64,12 +66,22 @@ def fit(table: RunTable, options: FitOptions | None = None) -> LawFit:
         misfit=result.misfit,
         next_runs=result.next_runs,
         profiles=result.profiles,
+        constraints=_constraints(result, fitted, options),
         provenance=provenance_of(whole),
         noise=noise,
         residual_noise=_residual_noise(fitted, result),
         forms=fit_forms(fitted, options, result) if _mixes(options, result) else None,
     )
     return found if held is None else dataclasses.replace(found, holdout=score(found, held, options))
+
+
+def _constraints(result: ApproachResult, table: RunTable, options: FitOptions) -> Constraints | None:
+    """What was fixed, tied and shared, and how the forecast moves with what was fixed."""
+    if result.constraints is None or result.fitted is None:
+        return None
+    full_P = np.array(list(result.params.values()), dtype=float)
+    moved = sensitivities(result.fitted, table, full_P, options)
+    return dataclasses.replace(result.constraints, sensitivity=moved)
 
 
 def prepare(table: RunTable, options: FitOptions) -> RunTable:
@@ -107,17 +119,17 @@ def drop_worst(table: RunTable, K: int) -> RunTable:
 
 
 def _residual_noise(table: RunTable, result: ApproachResult) -> ResidualNoise | None:
-    if result.law is None:
+    if result.fitted is None:
         return None
-    law = find_law(result.law)
+    law, free = result.fitted.whole, len(result.fitted.law.parameters)
     params_P = np.array(list(result.params.values()), dtype=float)
     predicted_R = evaluate(law, params_P, table.N_R, table.D_R, *covariates(table, law))
-    return residual_noise(table, np.log(table.loss_R) - np.log(predicted_R), len(params_P))
+    return residual_noise(table, np.log(table.loss_R) - np.log(predicted_R), free)
 
 
 def _mixes(options: FitOptions, result: ApproachResult) -> bool:
     """Whether other laws are fitted too: to a surface, and where there are intervals at all."""
-    surface = result.law is not None and not find_law(result.law).envelope
+    surface = result.fitted is not None and not (result.fitted.whole.envelope or result.fitted.groups)
     return bool(options.forms and options.bootstrap and surface)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from isoflop.analysis.approaches.approach2 import group_minima
+from isoflop.analysis.constraints import group_name
 from isoflop.analysis.isoflops.groups import IsoflopGroup, isoflop_groups
 from isoflop.analysis.isoflops.minima import convex, quadratic
 from isoflop.analysis.options import FitOptions
@@ -73,7 +74,10 @@ def score(fit: LawFit, held: RunTable, options: FitOptions) -> Holdout:
     Intervals are predictive: `isoflop.analysis.planning.predictive`.
     """
     rng = np.random.default_rng([options.seed, 1])
-    rows = () if fit.law is None else scored_runs(fit, held, options.level, rng)
+    grouped = bool(fit.constraints and fit.constraints.groups)
+    rows = _scored_groups(fit, held, options, rng) if grouped else ()
+    if fit.law is not None and not grouped:
+        rows = scored_runs(fit, held, options.level, rng)
     errors = np.array([row.error for row in rows])
     inside = [row.inside for row in rows if row.inside is not None]
     groups = isoflop_groups(held)
@@ -86,8 +90,20 @@ def score(fit: LawFit, held: RunTable, options: FitOptions) -> Holdout:
         bias=float(errors.mean()) if rows else None,
         coverage=float(np.mean(inside)) if inside else None,
         noise_log_sd=max(fit.conventions.residual_log_sd, fit.noise.log_sd if fit.noise else 0.0),
-        optimum=scored_minimum(fit, held, groups[-1], options, rng) if groups else None,
+        # Runs of one compute in several groups with a law each are no one curve.
+        optimum=scored_minimum(fit, held, groups[-1], options, rng) if groups and not grouped else None,
     )
+
+
+def _scored_groups(
+    fit: LawFit, held: RunTable, options: FitOptions, rng: np.random.Generator
+) -> tuple[HeldOutRun, ...]:
+    """Each run by the law of its group."""
+    names_R = np.array([group_name(value) for value in held.frame[options.by]])
+    found = []
+    for name in np.unique(names_R):
+        found += scored_runs(fit.group(str(name)), held.where(names_R == name), options.level, rng)
+    return tuple(found)
 
 
 def scored_runs(

@@ -19,10 +19,10 @@ from isoflop.analysis.approaches.diagnostics import SPARE_RUNS
 from isoflop.analysis.approaches.envelope import contenders
 from isoflop.analysis.compute import PerToken, per_token
 from isoflop.analysis.isoflops.groups import IsoflopGroup, isoflop_groups
-from isoflop.analysis.laws import find_law
 from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.run_table import RunTable
+from isoflop.analysis.solver.fitted_law import one_law
 from isoflop.analysis.solver.search import ONE_CALL, fit_problem, search
 from isoflop.analysis.solver.solver import solve
 from isoflop.analysis.uncertainty.intervals import Interval
@@ -77,7 +77,7 @@ def agreement(table: RunTable, options: FitOptions) -> tuple[Agreement, ...]:
     no scatter to redraw, with so many runs that too few redraws would fit in memory, and for a law that has
     no optimum or is fitted to the envelope alone.
     """
-    law, groups = find_law(options.law), isoflop_groups(table)
+    law, groups = one_law(table, options, "the agreement of approaches").law, isoflop_groups(table)
     if len(groups) >= 2:
         table = table.where(np.isin(np.arange(len(table)), np.concatenate([g.rows for g in groups])))
         groups = isoflop_groups(table)

@@ -44,6 +44,8 @@ class _Scored:
     contender: Contender
     held: RunTable
     errors_R: np.ndarray
+    law: Law | None = None
+    """None for a baseline."""
 
 
 def compete(table: RunTable, options: FitOptions, laws: Sequence[str] | None = None) -> Competition:
@@ -63,14 +65,20 @@ def compete(table: RunTable, options: FitOptions, laws: Sequence[str] | None = N
         raise UserError(
             f"{whole.source} has too few runs to hold some out: give a budget with --holdout C_MIN"
         )
+    if options.share:
+        raise UserError("--compete takes no --share: compare laws in a group alone, with --where")
     below, held = split(whole, c_min)
     options = dataclasses.replace(
         options, approach=3, bootstrap=0, starts=ONE_CALL, holdout=None, count=None, flops=None, drop_worst=0
     )
     flops, loss = minimum(held, options.curve)
     setting = _Setting(below, held, options, flops, loss)
+    free = dataclasses.replace(options, fix=(), tie=())
     names = dict.fromkeys([*(laws or rivals()), options.law])
-    scored, left_out = _fitted(setting, whole, c_min, names)
+    entries = [dataclasses.replace(free, law=name) for name in names]
+    if options != free:
+        entries.append(options)
+    scored, left_out = _fitted(setting, whole, c_min, entries)
     scored = _told_apart(scored, left_out, c_min, options.law)
     if not any(item.contender.scored_on == "runs" for item in scored):
         raise UserError(f"no law can be fitted below {c_min:.3g} FLOPs: {'; '.join(left_out.values())}")
@@ -84,14 +92,15 @@ def rivals() -> tuple[str, ...]:
 
 
 def _fitted(
-    setting: _Setting, whole: RunTable, c_min: float, names: Sequence[str] | dict[str, None]
+    setting: _Setting, whole: RunTable, c_min: float, entries: Sequence[FitOptions]
 ) -> tuple[list[_Scored], dict[str, str]]:
     scored, left_out = [], {}
-    for name in names:
+    for options in entries:
+        name = options.law
         try:
             law = find_law(name)
             parts = split(on_envelope(whole), c_min) if law.envelope else (setting.below, setting.held)
-            scored.append(_law(setting, name, law, *parts))
+            scored.append(_law(setting, options, law, *parts))
         except UserError as error:
             left_out[name] = str(error)
     return scored, left_out
@@ -101,23 +110,25 @@ def _told_apart(scored: list[_Scored], left_out: dict[str, str], c_min: float, a
     """The contenders that the runs tell from one that they contain; the others are named in `left_out`."""
     kept, names = [], {item.contender.name for item in scored}
     for item in scored:
-        name = item.contender.name
-        law = find_law(name)
-        inner = find_law(law.contains).parameters if law.contains in names else law.parameters
-        further = set(law.parameters).difference(inner)
+        name, inner = item.contender.name, item.law.contains if item.law else None
+        further = set(item.law.parameters if item.law else ())
+        further -= set(find_law(inner).parameters if inner in names else further)
         unknown = further.intersection(item.contender.unidentified)
-        if unknown and name != asked:
-            left_out[name] = (
-                f"{name}: {', '.join(sorted(unknown))} not identified by the runs below {c_min:.3g} FLOPs, "
-                f"which do not tell it from {law.contains}"
-            )
-        else:
+        if not unknown or name == asked:
             kept.append(item)
+            continue
+        left_out[name] = (
+            f"{name}: {', '.join(sorted(unknown))} not identified by the runs below {c_min:.3g} FLOPs, which "
+            f"do not tell it from {inner}"
+        )
     return kept
 
 
-def _law(setting: _Setting, name: str, law: Law, below: RunTable, held: RunTable) -> _Scored:
-    found = approach3(below, dataclasses.replace(setting.options, law=name))
+def _law(setting: _Setting, options: FitOptions, law: Law, below: RunTable, held: RunTable) -> _Scored:
+    found = approach3(below, options)
+    told = f" with {found.constraints.words}" if found.constraints else ""
+    name = options.law + told
+    free = len(law.parameters) if found.fitted is None else len(found.fitted.law.parameters)
     params_P = np.array(list(found.params.values()), dtype=float)
     predicted_R = evaluate(law, params_P, held.N_R, held.D_R, *covariates(held, law))
     if not np.all(np.isfinite(predicted_R)):
@@ -125,7 +136,7 @@ def _law(setting: _Setting, name: str, law: Law, below: RunTable, held: RunTable
     best = _least(setting, law, params_P, held)
     certificate, a = found.certificate, found.exponents["a"]
     contender = dataclasses.replace(
-        _score(setting, name, "law", law.equation, len(law.parameters), predicted_R, held),
+        _score(setting, name, "law", law.equation, free, predicted_R, held),
         scored_on="envelope" if law.envelope else "runs",
         n_fit=len(below),
         residual_log_sd=found.noise,
@@ -137,7 +148,7 @@ def _law(setting: _Setting, name: str, law: Law, below: RunTable, held: RunTable
         optimum_loss=best,
         optimum_error=None if best is None or setting.loss is None else setting.loss - best,
     )
-    return _Scored(contender, held, held.loss_R - predicted_R)
+    return _Scored(contender, held, held.loss_R - predicted_R, law)
 
 
 def _least(setting: _Setting, law: Law, params_P: np.ndarray, held: RunTable) -> float | None:

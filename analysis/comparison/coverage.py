@@ -14,10 +14,10 @@ import numpy as np
 from isoflop.analysis.approaches.approach3 import bootstrap
 from isoflop.analysis.approaches.fit import choose, prepare
 from isoflop.analysis.compute import PerToken, per_token
-from isoflop.analysis.laws import find_law
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.result import Coverage
 from isoflop.analysis.run_table import RunTable
+from isoflop.analysis.solver.fitted_law import one_law
 from isoflop.analysis.solver.search import ONE_CALL, fit_problem, search
 from isoflop.analysis.solver.solver import FitProblem, Solutions
 from isoflop.analysis.uncertainty.intervals import span
@@ -48,7 +48,7 @@ def check_coverage(
     if simulations < 20:
         raise UserError(f"--simulations {simulations}: give at least 20")
     table, _ = choose(prepare(table, options), options)
-    law = find_law(options.law)
+    law = one_law(table, options, "--check-coverage").law
     problem = fit_problem(table, law, options)
     truth = search(problem, table.loss_R, ONE_CALL)
     drawn, fits = simulated_fits(problem, table, truth, [options.seed, 3], simulations)

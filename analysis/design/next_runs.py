@@ -201,6 +201,8 @@ def next_runs(
             without the target or one that fixes it.
     """
     options = options or FitOptions()
+    if options.fix or options.tie or options.share:
+        raise UserError("the next runs are chosen for a law of free parameters: leave out fix, tie and share")
     table, _ = choose(prepare(table, options), options)
     if isinstance(goal, Narrow) and goal.method == "trunk effects":
         return _narrowing(table, goal, _by_trunk_effects(table, goal, options, space), space)

@@ -27,6 +27,8 @@ class Covariate:
     meaning: str
     default: Callable[[Array, Array, Array], Array]
     """`default(N, D, C)`: its value where a prediction names none."""
+    groups: tuple[str, ...] = ()
+    """Names of groups of runs, where its values are their numbers, from 1; the column has the names."""
     choices: tuple[float, ...] = ()
     """Multiples of the default that a run could have; empty: the default is no choice."""
 
@@ -76,6 +78,11 @@ class Law:
     mirror: Callable[[Array, float, float], Array] | None = None
     """`mirror(params_P, c, k)`: other parameters with the same loss along log D = c + k log N, if any.
     The fit visits them, since a design on such a line cannot tell the two apart."""
+
+    @property
+    def grouped(self) -> bool:
+        """Whether it is several laws in one, each for a group of runs: no single surface L(N, D)."""
+        return any(covariate.groups for covariate in self.covariates)
 
     def fill(self, N: Array, D: Array, C: Array, given: tuple[Array, ...] = ()) -> tuple[Array, ...]:
         """Values of the covariates: those given, and the defaults of the others."""

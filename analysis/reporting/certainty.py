@@ -7,11 +7,12 @@ import numpy as np
 
 from isoflop.analysis.comparison.agreement import Agreement, agreement
 from isoflop.analysis.figures.profiles import FIRST
-from isoflop.analysis.laws import find_law
+from isoflop.analysis.laws.constrained import Map
 from isoflop.analysis.laws.evaluate import float64_on_cpu
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.result import LawFit, Profiles
 from isoflop.analysis.run_table import RunTable
+from isoflop.analysis.solver.fitted_law import one_law
 from isoflop.analysis.solver.search import fit_problem
 from isoflop.analysis.solver.solver import FitProblem, Solutions, bounds_of, solve
 from isoflop.analysis.uncertainty.quantities import profile_intervals
@@ -29,7 +30,8 @@ def law_profiles(table: RunTable, options: FitOptions, whole: LawFit) -> Profile
     """
     if whole.profiles is not None:
         return whole.profiles
-    law = find_law(options.law)
+    fitted = one_law(table, options, "a report")
+    law = fitted.law
     noise = whole.conventions.residual_log_sd
     spare = len(table) - len(law.parameters)
     if not options.bootstrap or law.envelope or spare < 1 or not np.isfinite(noise) or noise < NOISELESS:
@@ -37,13 +39,16 @@ def law_profiles(table: RunTable, options: FitOptions, whole: LawFit) -> Profile
     # Of a law without these, its first parameters and a.
     names = FIRST if set(FIRST[:3]) <= set(law.parameters) else (*law.parameters[:3], "a")
     problem = fit_problem(table, law, options)
-    return profile_intervals(problem, table, _optimum_of(problem, table, whole), whole, options, names)
+    return profile_intervals(
+        problem, table, _optimum_of(problem, table, fitted.map, whole), whole, options, names
+    )
 
 
-def _optimum_of(problem: FitProblem, table: RunTable, whole: LawFit) -> Solutions:
+def _optimum_of(problem: FitProblem, table: RunTable, how: Map, whole: LawFit) -> Solutions:
     """Return the fit's own optimum: where others fit as well, a new search might end in one of those."""
     with float64_on_cpu():
-        theta_P = np.asarray(problem.law.encode(jnp.asarray(whole.params_P), *problem.centre))
+        free = jnp.asarray(whole.params_P[list(how.free)])
+        theta_P = np.asarray(problem.law.encode(free, *problem.centre))
     theta_P = np.clip(np.nan_to_num(theta_P), *bounds_of(problem.law))
     return solve(problem, theta_P[None], table.loss_R[None], np.ones((1, len(table))), warm=True)
 

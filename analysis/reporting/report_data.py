@@ -32,6 +32,7 @@ from isoflop.analysis.reporting.sweep_folder import SweepFolder, read_sweep
 from isoflop.analysis.result import LawFit, Profiles
 from isoflop.analysis.rolling_scores import Rolling
 from isoflop.analysis.run_table import RunTable
+from isoflop.analysis.solver.fitted_law import one_law
 from isoflop.base.errors import UserError
 
 RIVALS = ("chinchilla", "gadre", "kaplan", "kaplan_compute", "skaling")
@@ -206,6 +207,7 @@ def analyze(
     `rolls`: with rolling hold-outs.
     """
     options = dataclasses.replace(options or FitOptions(), approach=3)
+    one_law(table, options, "a report")
     table = table.counted(options.count or table.conventions.count, options.flops or table.conventions.flops)
     table = drop_worst(table, options.drop_worst)
     plain = dataclasses.replace(options, drop_worst=0, count=None, flops=None, holdout=None)

@@ -69,11 +69,13 @@ def at_bounds(
 ) -> tuple[str, ...]:
     """Parameters at a bound of the law's, and amplitudes of terms that are no part of any run's loss."""
     hit = set(np.flatnonzero(~free_coordinates(problem.law, theta_P)).tolist())
+    none = np.where(np.isin(np.arange(len(params_P)), problem.law.linear), 0.0, params_P)
+    rest_R = evaluate(problem.law, none, *problem.inputs) if problem.law.linear else 0.0
     for index in problem.law.linear:
-        # The loss with this amplitude alone is the term itself.
-        alone = np.where(np.isin(np.arange(len(params_P)), problem.law.linear), 0.0, params_P)
+        # What the loss has of this amplitude alone is the term itself.
+        alone = none.copy()
         alone[index] = params_P[index]
-        term_R = evaluate(problem.law, alone, *problem.inputs)
+        term_R = evaluate(problem.law, alone, *problem.inputs) - rest_R
         if not np.nanmax(np.abs(term_R) / loss_R) > VANISHED:
             hit.add(index)
     return tuple(name for p, name in enumerate(problem.law.parameters) if p in hit)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from isoflop.analysis.constraints import group_name
 from isoflop.analysis.laws import Law
+from isoflop.analysis.laws.law import Covariate
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.run_table import RunTable
 from isoflop.analysis.solver.solver import CHUNK, LEAST_SQUARES, FitProblem, Solutions, solve
@@ -35,11 +37,25 @@ def covariates(table: RunTable, law: Law) -> tuple[np.ndarray, ...]:
                 f"{law.name} needs {covariate.column} ({covariate.meaning}), and {table.source} has no such "
                 f"column: rename one with --columns {covariate.column}=..., or choose another law"
             )
+        if covariate.groups:
+            found.append(_group_numbers(table, covariate, values))
+            continue
         numbers = np.asarray(values, dtype=float)
         if not np.all(np.isfinite(numbers) & (numbers > 0)):
             raise UserError(f"{table.source}: {covariate.column} must be a positive number in every row")
         found.append(numbers)
     return tuple(found)
+
+
+def _group_numbers(table: RunTable, covariate: Covariate, values: np.ndarray) -> np.ndarray:
+    """The number of each run's group, from 1."""
+    names = [group_name(value) for value in values]
+    if unknown := sorted(set(names).difference(covariate.groups)):
+        raise UserError(
+            f"{table.source}: no run of {covariate.column} {', '.join(unknown)} is among those fitted, so "
+            "that there is no law for it: leave it out with --where"
+        )
+    return 1.0 + np.array([covariate.groups.index(name) for name in names], dtype=float)
 
 
 def search(problem: FitProblem, loss_R: np.ndarray, starts: int) -> Solutions:

@@ -34,6 +34,8 @@ ZONES = np.array([1e3, 1e2, 10.0, 1.0])
 """The widening of delta that a problem passes through; the last is delta itself."""
 WARM = 2
 """Position in `ZONES` to begin at for a start that is near its optimum: the widest two are for far ones."""
+MOST_AMPLITUDES = 4
+"""Most amplitudes of variable projection: of K it compares 2^K - 1 subsets."""
 SECANT_STEPS = 7
 """Steps of the line search: the kink is then found to well below the step's own error."""
 FIRST_PASS, MAX_ITERATIONS = 14, 200
@@ -81,7 +83,9 @@ class FitProblem:
     def projected(self) -> bool:
         """Least squares in the amplitudes: they are solved for exactly, by variable projection."""
         least_squares = self.delta >= LEAST_SQUARES and self.overestimate_weight == 1
-        return self.space == "raw" and least_squares and bool(self.law.linear)
+        # The best of all subsets of the amplitudes is sought, and exponents must be left to search over.
+        few = 0 < len(self.law.linear) <= MOST_AMPLITUDES and len(self.law.linear) < len(self.law.parameters)
+        return self.space == "raw" and least_squares and few
 
 
 @dataclass(frozen=True)

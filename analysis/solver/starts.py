@@ -54,16 +54,22 @@ def _with_fitted_amplitudes(problem: FitProblem, params_SxP: np.ndarray, loss_R:
         unit[:, index] = 1.0
         columns.append(evaluate(problem.law, unit, *problem.inputs) - rest_SxR)
     basis_SxRxK = np.stack(columns, axis=-1)
+    # A column of a law over groups is zero outside its group: what it is there does not count.
+    live_SxRxK = basis_SxRxK > 0
+    rows_SxK = np.maximum(live_SxRxK.sum(axis=1), 1)
     # Each column over its own geometric mean, and each row over its loss: relative errors, in amplitudes that
     # are the terms' typical sizes in nats. Columns in their own units differ by the power of N or D that a
     # start's exponent makes of them, and the ridge would hold the one and not touch the other.
-    size_SxK = np.exp(np.log(np.maximum(basis_SxRxK, 1e-300)).mean(axis=1))
+    logs_SxRxK = np.where(live_SxRxK, np.log(np.maximum(basis_SxRxK, 1e-300)), 0.0)
+    size_SxK = np.exp(logs_SxRxK.sum(axis=1) / rows_SxK)
     rows_SxRxK = basis_SxRxK / size_SxK[:, None] / loss_R[:, None]
     left_SxR = np.maximum(1.0 - rest_SxR / loss_R, 0.0)
-    level, pull = float(np.median(loss_R)), PULL_TO_EQUAL_SHARES**2 * R
-    # The ridge pulls towards equal shares of the median loss (right-hand side: pull / level / K).
-    gram_SxKxK = np.einsum("srk,srl->skl", rows_SxRxK, rows_SxRxK) + pull / level**2 * np.eye(K)
-    right_SxK = np.einsum("srk,sr->sk", rows_SxRxK, left_SxR) + pull / level / K
+    level, pull_SxK = float(np.median(loss_R)), PULL_TO_EQUAL_SHARES**2 * rows_SxK
+    # The ridge pulls towards equal shares of the median loss, of the terms that a run has.
+    terms_Sx1 = np.maximum(rows_SxK.sum(axis=1, keepdims=True) / R, 1.0)
+    gram_SxKxK = np.einsum("srk,srl->skl", rows_SxRxK, rows_SxRxK)
+    gram_SxKxK += (pull_SxK / level**2)[:, :, None] * np.eye(K)
+    right_SxK = np.einsum("srk,sr->sk", rows_SxRxK, left_SxR) + pull_SxK / level / terms_Sx1
     share_SxK = _nonnegative(gram_SxKxK, right_SxK)
     found = params_SxP.copy()
     # An amplitude of exactly zero has log -infinity and no gradient: a hundredth of the loss at least.

@@ -98,8 +98,20 @@ def threshold(problem: FitProblem, loss_R: np.ndarray, params_P: np.ndarray, lev
     residuals that mean is a density at zero, estimated over a window half their spread wide.
     """
     residual_R = residuals(problem, params_P, loss_R)
-    freedom = max(len(loss_R) - len(params_P), 1)
-    quantile = float(fdtri(1, freedom, level))
+    square, curvature = _moments(problem, residual_R, len(params_P))
+    quantile = float(fdtri(1, max(len(loss_R) - len(params_P), 1), level))
+    return 0.5 * quantile * square / curvature + _negligible(loss_R)
+
+
+def effective_variance(problem: FitProblem, residual_R: np.ndarray, parameters: int) -> float:
+    """What (J'J)^-1 is multiplied by in the covariance of theta: that of an M-estimator (Huber 1964)."""
+    square, curvature = _moments(problem, residual_R, parameters)
+    return square / curvature**2
+
+
+def _moments(problem: FitProblem, residual_R: np.ndarray, parameters: int) -> tuple[float, float]:
+    """Mean square of psi, over its degrees of freedom, and mean of its derivative."""
+    freedom = max(len(residual_R) - parameters, 1)
     slope_R = influence(problem, residual_R)
     # 1.4826: the median absolute deviation of a normal distribution is its standard deviation over this.
     spread = 1.4826 * float(np.median(np.abs(residual_R)))
@@ -108,8 +120,7 @@ def threshold(problem: FitProblem, loss_R: np.ndarray, params_P: np.ndarray, lev
     # density: the share within a wider window, times delta over that window.
     near_R = (np.abs(residual_R) <= window) * overestimate_weights(problem, residual_R)
     curvature = float(near_R.mean()) * min(1.0, problem.delta / window)
-    curvature = max(curvature, 1.0 / len(residual_R))
-    return 0.5 * quantile * float((slope_R**2).sum() / freedom) / curvature + _negligible(loss_R)
+    return float((slope_R**2).sum() / freedom), max(curvature, 1.0 / len(residual_R))
 
 
 def _flat(

@@ -55,7 +55,17 @@ def misfit_at(
     # On the log loss whatever the fit minimized: the test's model of the noise is one of relative errors.
     log_problem = dataclasses.replace(problem, space="log", delta=LEAST_SQUARES, scale=1.0)
     J_RxP, residual_R, _ = linearized(log_problem, theta_P, loss_R)
-    return misfit(J_RxP, residual_R, problem.inputs, trunk_R)
+    return misfit(J_RxP, residual_R, _surface_inputs(problem), trunk_R)
+
+
+def _surface_inputs(problem: FitProblem) -> tuple[np.ndarray, ...]:
+    """What the surface takes logarithms of: the inputs, and for a group's number indicators of all but 1."""
+    found = [problem.N_R, problem.D_R]
+    for covariate, values_R in zip(problem.law.covariates, problem.extra, strict=True):
+        numbers = range(2, len(covariate.groups) + 1)
+        # Products of indicators with log N and log D are exponents that differ between groups.
+        found += [np.exp(values_R == g) for g in numbers] if covariate.groups else [values_R]
+    return tuple(found)
 
 
 def misfit(

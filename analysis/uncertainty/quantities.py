@@ -55,7 +55,7 @@ def quantities_of(
     # An amplitude's profile is far more nearly a parabola in its log; E may be zero, and has none.
     amplitudes = set(law.linear)
     found = [
-        Quantity(name, lambda params, p=p: params[:, p], positive=p in amplitudes and name != "E")
+        Quantity(name, lambda params, p=p: params[:, p], p in amplitudes and name.partition("[")[0] != "E")
         for p, name in enumerate(law.parameters)
     ]
     if allocates:
@@ -94,7 +94,8 @@ def profile_intervals(
     """
     C_K = budget_range(table)
     at = options.profile_at or float(C_K[-1])
-    allocates = result.exponents["a"] is not None and np.isfinite(result.exponents["a"])
+    a = result.exponents["a"]
+    allocates = a is not None and np.isfinite(a) and not problem.law.grouped
     wanted = quantities_of(problem.law, C_K, result.cost, bool(allocates), at)
     wanted = tuple(quantity for quantity in wanted if quantity.name in only) or wanted
     simulated, free = simulated_fits(problem, table, solutions, [options.seed, 2], SIMULATIONS)

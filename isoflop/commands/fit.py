@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.console import Console
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from isoflop.analysis.rolling_scores import Rolling
 
 NOT_TRUSTED = 3
+Repeated = Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
+"""An option of one value that may be given several times."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,13 @@ class Fit(TableOptions, FitOptions):
 
     runs: tyro.conf.Positional[tuple[str, ...]]
     """Tables (CSV, TSV, JSON, JSON Lines, Parquet), sweeps, wandb:entity/project, public:NAME; pooled."""
+    fix: Repeated = dataclasses.field(default=(), kw_only=True)
+    """Hold parameters at values: --fix E=1.6; several with commas or by repeating the option."""
+    tie: Repeated = dataclasses.field(default=(), kw_only=True)
+    """Hold parameters equal: --tie alpha=beta."""
+    share: Repeated = dataclasses.field(default=(), kw_only=True)
+    """A joint fit over the groups of --by: these parameters are common to all groups, as in --share
+    alpha,beta --by dataset; the others are each group's own."""
     check_coverage: Flag = False
     """Simulate tables like this one from the fit, and count how often their intervals hold the truth."""
     simulations: int = 200

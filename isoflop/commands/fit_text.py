@@ -14,6 +14,7 @@ from isoflop.base.formatting import brief, interval
 
 if TYPE_CHECKING:
     from isoflop.analysis import LawFit
+    from isoflop.analysis.constraints import Constraints
     from isoflop.analysis.planning.predictive import Parts
     from isoflop.analysis.result import Certificate, Coverage, Estimate
     from isoflop.analysis.rolling_scores import Rolling
@@ -26,10 +27,11 @@ def fit_lines(fitted: LawFit) -> Iterator[str | Text]:
     """The fit, its intervals, verdicts and conventions, a line each."""
     law = f", law {fitted.law}" if fitted.law else ""
     yield Text(f"{APPROACHES[fitted.approach]}{law}: {fitted.n_runs} runs", style="bold")
-    yield from _values(fitted.parameter_estimates)
-    yield from _values(fitted.exponent_estimates)
+    yield from _values(fitted.parameter_estimates, fitted.constraints)
+    yield from _values(_told(fitted.exponent_estimates))
     if intervals := fitted.intervals:
         yield f"  intervals   {intervals.level:.0%}, {intervals.method}, B = {intervals.B}"
+    yield from _constraints(fitted.constraints)
     if fitted.objective and fitted.objective.overestimate_weight != 1:
         weight = brief(fitted.objective.overestimate_weight)
         yield from _entry("objective", f"the runs' lower envelope: runs below the law weigh {weight} times")
@@ -49,6 +51,26 @@ def fit_lines(fitted: LawFit) -> Iterator[str | Text]:
     yield from _next_runs(fitted)
     for key, meaning in (("N counts", "count_meaning"), ("C counts", "flops_meaning"), ("loss", "loss")):
         yield from _entry(key, getattr(fitted.conventions, meaning))
+
+
+def _constraints(constraints: Constraints | None) -> Iterator[str]:
+    """What was shared, and how the forecast moves with what was fixed."""
+    if constraints is None:
+        return
+    if constraints.shared:
+        groups = ", ".join(f"{group.name} ({group.n_runs} runs)" for group in constraints.groups)
+        yield from _entry("shared", f"{', '.join(constraints.shared)} by {constraints.by}: {groups}")
+    for moved in constraints.sensitivity:
+        n_low, n, n_high = moved.n_opt
+        low, loss, high = moved.loss
+        of = f" of {moved.group}" if moved.group else ""
+        step = "one standard error" if moved.step_is == "standard error" else moved.step_is
+        yield from _entry(
+            "fixed",
+            f"{moved.parameter} = {brief(moved.value)}; {brief(moved.step)} ({step}) less or more moves N_opt"
+            f"{of} at {brief(moved.flops)} FLOPs by {n_low / n - 1:+.1%} or {n_high / n - 1:+.1%}, the loss "
+            f"by {low - loss:+.4f} or {high - loss:+.4f}",
+        )
 
 
 def _entry(label: str, text: str) -> Iterator[str]:
@@ -217,7 +239,20 @@ def holdout_lines(holdout: Holdout | None, unit: str) -> Iterator[str]:
         )
 
 
-def _values(estimates: Mapping[str, Estimate]) -> Iterator[Text]:
+def _told(estimates: Mapping[str, Estimate]) -> dict[str, Estimate]:
+    """The exponents that all groups have in common, or each group's own."""
+    common = {name: found for name, found in estimates.items() if "[" not in name}
+    alike = all(found.value is not None and math.isfinite(found.value) for found in common.values())
+    if alike or len(common) == len(estimates):
+        return common
+    return {name: found for name, found in estimates.items() if name not in common}
+
+
+def _values(estimates: Mapping[str, Estimate], constraints: Constraints | None = None) -> Iterator[Text]:
+    fixed, tied = (constraints.fixed, constraints.tied) if constraints else ({}, {})
+    width = max((13, *map(len, estimates)))
     for name, found in estimates.items():
         doubt = ("  not identified", "red") if found.identified is False else ""
-        yield Text.assemble(f"  {name:<13} {brief(found.value):<10} {interval(found.interval)}", doubt)
+        where = "fixed" if name in fixed else interval(found.interval)
+        equal = f"  = {tied[name]}" if name in tied else ""
+        yield Text.assemble(f"  {name:<{width}} {brief(found.value):<10} {where}{equal}", doubt)

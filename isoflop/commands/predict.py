@@ -27,6 +27,8 @@ class Predict:
     """A fit.json."""
     flops: float
     """Training FLOPs."""
+    group: str | None = None
+    """Which group's law, of a fit with shared parameters (--share)."""
     inference_tokens: float | None = None
     """Tokens to be served: also the cheapest model over training and use (Sardana et al. 2024)."""
     force: Flag = False
@@ -37,7 +39,9 @@ class Predict:
 def run(argv: list[str]) -> int:
     """Prints the prediction."""
     arguments = parse(Predict, argv, "predict")
-    answer = analysis.predict(arguments.fit, arguments.flops, arguments.inference_tokens, arguments.force)
+    answer = analysis.predict(
+        arguments.fit, arguments.flops, arguments.inference_tokens, arguments.force, arguments.group
+    )
     print_result(answer, arguments.as_json, _lines(answer), soft_wrap=True)
     return 0
 

@@ -158,6 +158,7 @@ def give(folder: Path, demo: Path) -> None:
     frame[::2].to_csv(folder / "a.csv", index=False)
     frame[1::2].to_csv(folder / "b.csv", index=False)
     own = frame[["n_params_non_embedding", "n_tokens", "loss"]].set_axis(["N", "D", "val_loss"], axis=1)
+    own = own.assign(corpus=["web" if row % 2 else "books" for row in range(len(own))])
     own.to_csv(folder / "my_runs.csv", index=False)
     texts = [pseudo_english(3000, seed=number) for number in range(300)]
     (folder / "notes.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
