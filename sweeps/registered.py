@@ -1,6 +1,6 @@
 """Registered forecasts: what a sweep's folder says of a budget before any run of that budget.
 
-forecasts/FLOPS/forecast.json   the forecast and the SHA-256 of its canonical JSON
+forecasts/FLOPS/forecast.json   the forecast, with the SHA-256 of the rest of it
 forecasts/FLOPS/fit.json        the fit that it was made with
 forecasts/FLOPS/score.json      what came of it
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,10 +49,12 @@ class RegisteredCell:
 class Registered(Serializable):
     """A forecast for a budget of `flops` FLOPs, made before the budget's runs.
 
-    `runs`: the ids of the cells that the fit was made of; `runs_sha256`: see `hash_of_runs`;
-    `fit_sha256`: of `fit.json` beside. `forecast` is the fit's, `level` that of all intervals.
+    `sha256`: of all else, see `digest_of`; `fit_sha256`: of `fit.json` beside; `runs`: the ids of the cells
+    that the fit was made of; `runs_sha256`: see `hash_of_runs`. `forecast` is the fit's, `level` that of all
+    intervals.
     """
 
+    sha256: str
     sweep: str
     flops: float
     provenance: Provenance
@@ -67,19 +69,15 @@ class Registered(Serializable):
     warnings: tuple[str, ...] = ()
 
     @property
-    def digest(self) -> str:
-        """SHA-256 of the canonical JSON: sorted keys, no spaces."""
-        return digest_of(self)
-
-    @property
     def planned(self) -> tuple[PlannedCell, ...]:
         """The cells to be trained."""
         return tuple(cell.planned for cell in self.cells)
 
 
-def digest_of(value: Registered | dict[str, Any]) -> str:
-    """SHA-256 of the canonical JSON of a forecast, or of what its file has of it."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+def digest_of(content: Mapping[str, Any]) -> str:
+    """SHA-256 of what a forecast's file holds, as JSON with sorted keys and no spaces, without `sha256`."""
+    rest = {name: value for name, value in content.items() if name != "sha256"}
+    return hashlib.sha256(canonical_json(rest).encode()).hexdigest()
 
 
 def folder_of(sweep: Path, flops: float) -> Path:
@@ -112,7 +110,7 @@ def write_registered(sweep: Path, registered: Registered, fit_text: str) -> Path
     Raises `UserError` where the budget has a forecast, also one that came at the same moment.
     """
     folder = folder_of(sweep, registered.flops)
-    text = json.dumps({"sha256": registered.digest, "registered": registered.to_json()}, indent=1) + "\n"
+    text = json.dumps(registered.to_json(), indent=1) + "\n"
     if not folder.exists():
         with durable.new_folder(folder) as scratch:
             (scratch / FIT).write_text(fit_text)
@@ -134,13 +132,12 @@ def read_registered(sweep: Path) -> list[Registered]:
 def _read(folder: Path) -> Registered:
     path = folder / FORECAST
     try:
-        value = json.loads(path.read_bytes())
-        stated, content = value["sha256"], value["registered"]
+        content = json.loads(path.read_bytes())
+        stated, found = content["sha256"], digest_of(content)
     except FileNotFoundError as error:
         raise UserError(f"{folder} holds no {FORECAST}: restore it, or remove the folder") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is no forecast: restore the file that was registered") from error
-    found = digest_of(content)
     if stated != found:
         raise UserError(
             f"{path} has changed since it was registered: its SHA-256 is {found[:12]}... and it states "
@@ -155,7 +152,8 @@ def _read(folder: Path) -> Registered:
 def registered_cells(sweep: Path, config: SweepConfig) -> tuple[PlannedCell, ...]:
     """The cells of all forecasts of a folder, which its sweep trains after its own.
 
-    Raises `UserError` for a forecast that was changed, or whose budget is one of the config's.
+    Raises `UserError` for a forecast that was changed, whose budget is one of the config's, or whose cells
+    this version of isoflop trains otherwise.
     """
     forecasts = read_registered(sweep)
     for registered in forecasts:
@@ -163,5 +161,10 @@ def registered_cells(sweep: Path, config: SweepConfig) -> tuple[PlannedCell, ...
             raise UserError(
                 f"budget {compact(registered.flops)} has a registered forecast in {sweep}, which names its "
                 "cells: leave it out of --budgets"
+            )
+        if any(cell.planned.cell.cell_id != cell.cell_id for cell in registered.cells):
+            raise UserError(
+                f"{folder_of(sweep, registered.flops)} was registered by isoflop "
+                f"{registered.provenance.version}, which trains its cells otherwise: go on with that version"
             )
     return tuple(planned for registered in forecasts for planned in registered.planned)

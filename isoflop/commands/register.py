@@ -49,7 +49,7 @@ def run(argv: list[str]) -> int:
     """Registers a forecast and prints it."""
     asked = parse(Register, argv, "register")
     from isoflop import running
-    from isoflop.sweeps.forecasts.trained_sweep import going_on
+    from isoflop.sweeps.forecasts.command_line import going_on
     from isoflop.sweeps.registered import FORECAST, folder_of
 
     stay_off_the_accelerator()
@@ -58,7 +58,7 @@ def run(argv: list[str]) -> int:
     )
     path = folder_of(asked.folder, found.flops) / FORECAST
     if asked.as_json:
-        print(json.dumps({"file": str(path), "sha256": found.digest, "registered": found.to_json()}))
+        print(json.dumps({"file": str(path), "registered": found.to_json()}))
     else:
         _print(found, path, going_on(asked.folder))
     for warning in found.warnings:
@@ -81,7 +81,7 @@ def _print(found: Registered, path: Path, command: str) -> None:
         cells.add_row(*_cell_row(cell))
     console.print(minima)
     console.print(cells)
-    console.print(f"forecast: {path}\nSHA-256:  {found.digest}", soft_wrap=True)
+    console.print(f"forecast: {path}\nSHA-256:  {found.sha256}", soft_wrap=True)
     console.print(
         "Commit that file, or publish its SHA-256, before the runs: nothing else shows when it was made.\n"
         f"Then train the cells: {command}\n"

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +24,15 @@ from isoflop.analysis.run_table import load_runs
 from isoflop.base.errors import UserError
 from isoflop.base.formatting import compact
 from isoflop.base.provenance import provenance
-from isoflop.sweeps.forecasts.trained_sweep import TrainedSweep, going_on
+from isoflop.sweeps.forecasts.command_line import going_on
+from isoflop.sweeps.forecasts.trained_sweep import TrainedSweep
 from isoflop.sweeps.grids.cells import PlannedCell
 from isoflop.sweeps.progress.table_files import RUNS, read_rows
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.registered import (
     Registered,
     RegisteredCell,
+    digest_of,
     folder_of,
     hash_of_runs,
     read_registered,
@@ -68,11 +71,12 @@ def register(
     table = load_runs(folder)
     fit = fit_table(table, dataclasses.replace(options, forms=True))
     predicted = predict(fit, flops, force=force)
-    chosen = widths or sweep.widths_around(predicted.n_opt, fit.conventions.count)
+    chosen = widths or sweep.widths_around(predicted.n_opt, fit.conventions.count, flops)
     cells = sweep.cells(flops, sorted(set(chosen)))
     others, left_out = baselines(table, fit, flops, options)
     fit_text = json.dumps(fit.to_json(), indent=1) + "\n"
     registered = Registered(
+        sha256="",
         sweep=sweep.config.name,
         flops=flops,
         provenance=provenance(),
@@ -86,6 +90,7 @@ def register(
         cells=_forecast_cells(fit, cells, options.seed),
         warnings=(*predicted.warnings, *left_out),
     )
+    registered = replace(registered, sha256=digest_of(registered.to_json()))
     write_registered(folder, registered, fit_text)
     return registered
 

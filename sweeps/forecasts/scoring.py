@@ -20,7 +20,7 @@ from isoflop.base import durable
 from isoflop.base.errors import UserError
 from isoflop.base.formatting import compact
 from isoflop.base.json_values import Serializable
-from isoflop.sweeps.forecasts.trained_sweep import going_on
+from isoflop.sweeps.forecasts.command_line import going_on
 from isoflop.sweeps.plan import LEAST_SIZES
 from isoflop.sweeps.progress.table_files import RUNS, read_rows
 from isoflop.sweeps.queue.store import Store
@@ -164,7 +164,7 @@ def _score(registered: Registered, rows: Mapping[str, Row]) -> Score:
     forecasts = (registered.forecast, *registered.baselines)
     return Score(
         flops=registered.flops,
-        sha256=registered.digest,
+        sha256=registered.sha256,
         registered=registered.provenance.time,
         level=registered.level,
         measured=measured,

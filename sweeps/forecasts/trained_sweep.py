@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
-import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from isoflop.base.errors import UserError
 from isoflop.base.formatting import compact
 from isoflop.base.json_values import content_id
-from isoflop.base.provenance import LOG
 from isoflop.models import ledger
 from isoflop.models.family import family_widths
+from isoflop.sweeps.forecasts.command_line import going_on
 from isoflop.sweeps.grids.cells import PlannedCell, cell_at, with_seed
 from isoflop.sweeps.grids.config import SweepConfig
 from isoflop.sweeps.grids.rates import Rates
@@ -50,24 +48,48 @@ class TrainedSweep:
         store.refuse_corpus(corpus.spec)
         return cls(folder, config, corpus, read_summary(store).learning_rate.tuned.rates)
 
-    def widths_around(self, n_opt: float, count: str) -> tuple[int, ...]:
-        """As many widths as the config's `sizes`, around the one whose parameters are nearest to `n_opt`, by
-        ratio. From the ladder; above its top, in the family's own steps."""
+    def widths_around(self, n_opt: float, count: str, flops: float) -> tuple[int, ...]:
+        """As many widths as the config's `sizes`, around the one nearest to `n_opt` parameters of that `count`,
+        from the ladder; above its top, in the family's own steps. Widths that a budget of `flops` FLOPs would
+        train for more tokens than the corpus gives are passed over.
+
+        Raises `UserError` where none below `n_opt` is left: the runs would bracket no minimum.
+        """
         sizes = max(self.config.sizes, LEAST_SIZES)
-        widths: list[int] = []
-        beyond = 0
-        for width in self._widths():
-            widths.append(width)
-            beyond += self._params(width, count) > n_opt
-            if beyond > sizes:
-                break
-        nearest = min(range(len(widths)), key=lambda i: abs(math.log(self._params(widths[i], count) / n_opt)))
-        first = max(nearest - sizes // 2, 0)
+        best = self.nearest_width(n_opt, count)
+        widths = [w for w in self._widths_to(n_opt, count, sizes) if flops <= self._most_flops(w)]
+        below = sum(width < best for width in widths)
+        if not below and flops > self._most_flops(self.config.ladder[0]):
+            raise UserError(
+                f"{compact(flops)} FLOPs: the forecast's N_opt is about width {best}, and a smaller one wants more "
+                f"tokens than a cell of {self.folder} may take of {self.config.data} ({self._most_tokens:,.0f}): "
+                "lower --flops, or train a sweep on a larger corpus"
+            )
+        first = max(below - sizes // 2, 0)
         return tuple(widths[first : first + sizes])
 
-    def _widths(self) -> Iterator[int]:
-        yield from self.config.ladder
-        yield from (width for width in family_widths() if width > self.config.ladder[-1])
+    def nearest_width(self, n_opt: float, count: str) -> int:
+        """The width, of the same, whose parameters are nearest to `n_opt` by ratio."""
+        widths = self._widths_to(n_opt, count, 1)
+        return min(widths, key=lambda width: abs(math.log(self._params(width, count) / n_opt)))
+
+    def _widths_to(self, n_opt: float, count: str, beyond: int) -> list[int]:
+        """The widths up to so many `beyond` `n_opt`."""
+        top = self.config.ladder[-1]
+        widths = []
+        for width in (*self.config.ladder, *(width for width in family_widths() if width > top)):
+            widths.append(width)
+            beyond -= self._params(width, count) > n_opt
+            if not beyond:
+                break
+        return widths
+
+    @property
+    def _most_tokens(self) -> float:
+        return self.corpus.n_tokens("train") * self.config.max_epochs
+
+    def _most_flops(self, width: int) -> float:
+        return self._most_tokens * ledger(self.config.model_at(width, self.corpus)).train_flops
 
     def _params(self, width: int, count: str) -> int:
         return ledger(self.config.model_at(width, self.corpus)).params(count)
@@ -83,24 +105,11 @@ class TrainedSweep:
             for width in widths
             for k in range(config.seeds)
         ]
-        limit = self.corpus.n_tokens("train") * config.max_epochs
         longest = max(cells, key=lambda planned: planned.cell.tokens).cell
-        if longest.tokens > limit:
+        if longest.tokens > self._most_tokens:
             raise UserError(
                 f"{compact(flops)} FLOPs: width {longest.recipe.model.width} wants {longest.tokens:,} "
-                f"tokens, and a cell of {self.folder} may take {limit:,.0f} of {config.data}: lower --flops, "
+                f"tokens, and a cell of {self.folder} may take {self._most_tokens:,.0f} of {config.data}: lower --flops, "
                 "or train a sweep on a larger corpus"
             )
         return cells
-
-
-def going_on(folder: Path) -> str:
-    """The command that goes on with a folder's sweep: the last one that its log has."""
-    try:
-        *_, last = (folder / LOG).read_text(encoding="utf-8").splitlines()
-        command = json.loads(last)["command"]
-    except (OSError, ValueError, KeyError, TypeError):
-        command = []
-    if len(command) > 1 and command[1] in ("sweep", "demo"):
-        return shlex.join(["isoflop", *command[1:]])
-    return f"isoflop sweep CONFIG --out {shlex.quote(str(folder))}"

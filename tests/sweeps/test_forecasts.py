@@ -18,15 +18,21 @@ from hypothesis import strategies as st
 
 from isoflop.analysis.options import FitOptions
 from isoflop.base.errors import UserError
-from isoflop.base.json_values import from_json
+from isoflop.models import ledger
 from isoflop.sweeps.forecasts.registration import register
 from isoflop.sweeps.forecasts.scoring import score
 from isoflop.sweeps.forecasts.trained_sweep import TrainedSweep
-from isoflop.sweeps.grids.config import SweepConfig
+from isoflop.sweeps.grids.config import Axis, SweepConfig
 from isoflop.sweeps.grids.stages import FORECAST, SHORT
 from isoflop.sweeps.plan import make_plan
 from isoflop.sweeps.progress.status import StageStatus, read_status
-from isoflop.sweeps.registered import Registered, folder_of, read_registered, registered_cells
+from isoflop.sweeps.registered import (
+    Registered,
+    digest_of,
+    folder_of,
+    read_registered,
+    registered_cells,
+)
 from isoflop.train.data.corpus import Corpus
 from tests.support.in_process import Runner
 from tests.support.small import small_sweep
@@ -96,7 +102,7 @@ def test_the_whole_ritual(run: Runner, sweep: SweepConfig, folder: Path, registe
     for cell, row in before.items():  # a forecast's cells may share a run's trunk, and change nothing else
         assert {name for name in row if row[name] != rows[cell][name]} <= {"trunk_id", "flops_spent"}
     (found,) = score(folder)
-    assert found.sha256 == registered.digest
+    assert found.sha256 == registered.sha256
     assert found.to_json() == json.loads((folder_of(folder, BUDGET) / "score.json").read_text())
     for cell, predicted in zip(found.cells, registered.cells, strict=True):
         assert cell.loss == float(rows[cell.cell_id]["loss"])
@@ -138,13 +144,20 @@ def test_cells_stand_around_the_forecasts_minimum(
     found = TrainedSweep.read(folder)
     sizes = {width: sweep.model_at(width, corpus) for width in (*sweep.ladder, 20, 24)}
     n_of = {width: float(found._params(width, "non_embedding")) for width in sizes}
-    assert found.widths_around(n_of[12], "non_embedding") == (8, 12, 16)
-    assert found.widths_around(n_of[8], "non_embedding") == (8, 12, 16)
-    assert found.widths_around(n_of[20], "non_embedding") == (16, 20, 24)  # the ladder ends at 16
+    assert found.widths_around(n_of[12], "non_embedding", BUDGET) == (8, 12, 16)
+    assert found.widths_around(n_of[8], "non_embedding", BUDGET) == (8, 12, 16)
+    assert found.widths_around(n_of[20], "non_embedding", BUDGET) == (16, 20, 24)  # the ladder ends at 16
+    token_flops = ledger(sweep.model_at(8, corpus)).train_flops
+    too_much = 1.1 * corpus.n_tokens("train") * token_flops  # for width 8, not for the others
+    assert found.widths_around(n_of[16], "non_embedding", too_much) == (12, 16, 20)
+    with pytest.raises(UserError, match="width 12, and a smaller one wants more tokens"):
+        found.widths_around(n_of[12], "non_embedding", too_much)
+    with pytest.raises(UserError, match="width 8 wants .* tokens, and a cell of .* may take"):
+        found.cells(too_much, (8, 12, 16))
     widths = [cell.planned.cell.recipe.model.width for cell in registered.cells]
     n_opt = registered.forecast.n_opt
     assert n_opt is not None
-    assert tuple(sorted(set(widths))) == found.widths_around(n_opt, registered.count)
+    assert tuple(sorted(set(widths))) == found.widths_around(n_opt, registered.count, BUDGET)
     seeds = {cell.planned.cell.recipe.init_seed for cell in registered.cells}
     assert len(widths) == len(set(widths)) * len(seeds)
     for cell in registered.cells:
@@ -173,20 +186,18 @@ def changed(value: Any) -> Any:
 @given(st.data())
 def test_the_digest_changes_with_any_field(trained: tuple[Path, Registered], data: st.DataObject) -> None:
     content = trained[1].to_json()
-    path = data.draw(st.sampled_from(list(leaves(content))))
+    path = data.draw(st.sampled_from([path for path in leaves(content) if path != ("sha256",)]))
     other = deepcopy(content)
     part = other
     for key in path[:-1]:
         part = part[key]
     part[path[-1]] = changed(part[path[-1]])
-    from isoflop.sweeps.registered import digest_of
-
-    assert digest_of(other) != digest_of(content) == trained[1].digest
+    assert digest_of(other) != digest_of(content) == trained[1].sha256
 
 
 def test_a_forecast_comes_back_from_its_file(folder: Path, registered: Registered) -> None:
     assert read_registered(folder) == [registered]
-    assert from_json(Registered, registered.to_json()).digest == registered.digest
+    assert Registered.from_json(registered.to_json()) == registered
 
 
 def test_an_edited_forecast_is_refused(
@@ -194,7 +205,7 @@ def test_an_edited_forecast_is_refused(
 ) -> None:
     path = folder_of(folder, BUDGET) / "forecast.json"
     value = json.loads(path.read_text())
-    value["registered"]["forecast"]["loss"] += 1e-9
+    value["forecast"]["loss"] += 1e-9
     path.write_text(json.dumps(value))
     for use in (score, read_status, lambda folder: registered_cells(folder, sweep)):
         with pytest.raises(UserError, match=r"forecast.json has changed since it was registered"):
@@ -202,6 +213,15 @@ def test_an_edited_forecast_is_refused(
     path.write_text("{}")
     with pytest.raises(UserError, match=r"forecast.json is no forecast"):
         score(folder)
+
+
+def test_cells_that_this_version_trains_otherwise_are_refused(sweep: SweepConfig, folder: Path) -> None:
+    path = folder_of(folder, BUDGET) / "forecast.json"
+    value = json.loads(path.read_text())
+    value["cells"][0]["cell_id"] = "0" * 16
+    path.write_text(json.dumps(value | {"sha256": digest_of(value)}))
+    with pytest.raises(UserError, match="trains its cells otherwise: go on with that version"):
+        registered_cells(folder, sweep)
 
 
 def test_another_fit_beside_it_is_refused(folder: Path) -> None:
@@ -273,7 +293,7 @@ def test_a_cell_that_diverged_is_outside(folder: Path, registered: Registered) -
         (1.05 * BUDGET, "is nearly 2e\\+09"),
         (8e8, "has runs of 8e\\+08 FLOPs"),
         (1.5e8, "has runs of 8e\\+08 FLOPs"),
-        (1e12, "wants .* tokens, and a cell of .* may take"),
+        (1e12, "more tokens than a cell of"),
         (math.inf, "positive number"),
     ],
 )
@@ -301,8 +321,6 @@ def test_folders_that_can_have_no_forecast(
 
 
 def test_a_sweep_with_axes_can_have_no_forecast(run: Runner, narrow: SweepConfig, tmp_path: Path) -> None:
-    from isoflop.sweeps.grids.config import Axis
-
     run(narrow.with_options(axes=(Axis("beta2", (0.95, 0.99)),)), tmp_path)
     with pytest.raises(UserError, match="several values of beta2"):
         register(tmp_path, BUDGET, QUICK)
