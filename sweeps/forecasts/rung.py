@@ -13,7 +13,8 @@ import numpy as np
 from isoflop.base.json_values import Serializable
 from isoflop.sweeps.forecasts.command_line import sweep_command
 from isoflop.sweeps.forecasts.trained_sweep import TrainedSweep
-from isoflop.sweeps.grids.config import Rates, SweepConfig
+from isoflop.sweeps.grids.config import SweepConfig
+from isoflop.sweeps.grids.rates import Rates
 from isoflop.sweeps.progress.table_files import RUNS, read_rows
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.row import Row
@@ -113,7 +114,7 @@ def _alone(config: SweepConfig, rates: Rates, width: int, flops: float) -> Sweep
         centre_width=width,
         centre_budget=flops,
         rates=rates,
-        replicates=0,
+        seeds=1,
         checks=False,
     )
 

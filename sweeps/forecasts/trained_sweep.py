@@ -49,9 +49,9 @@ class TrainedSweep:
         return cls(folder, config, corpus, read_summary(store).learning_rate.tuned.rates)
 
     def widths_around(self, n_opt: float, count: str, flops: float) -> tuple[int, ...]:
-        """As many widths as the config's `sizes`, around the one nearest to `n_opt` parameters of that `count`,
-        from the ladder; above its top, in the family's own steps. Widths that a budget of `flops` FLOPs would
-        train for more tokens than the corpus gives are passed over.
+        """As many widths as the config's `sizes`, around the one nearest to `n_opt` parameters (of that
+        `count`), from the ladder; above its top, in the family's own steps. Widths that a budget of `flops`
+        FLOPs would train for more tokens than the corpus gives are passed over.
 
         Raises `UserError` where none below `n_opt` is left: the runs would bracket no minimum.
         """
@@ -61,9 +61,9 @@ class TrainedSweep:
         below = sum(width < best for width in widths)
         if not below and flops > self._most_flops(self.config.ladder[0]):
             raise UserError(
-                f"{compact(flops)} FLOPs: the forecast's N_opt is about width {best}, and a smaller one wants more "
-                f"tokens than a cell of {self.folder} may take of {self.config.data} ({self._most_tokens:,.0f}): "
-                "lower --flops, or train a sweep on a larger corpus"
+                f"{compact(flops)} FLOPs: the forecast's N_opt is about width {best}, and a smaller one "
+                f"wants more tokens than a cell of {self.folder} may take of {self.config.data} "
+                f"({self._most_tokens:,.0f}): lower --flops, or train a sweep on a larger corpus"
             )
         first = max(below - sizes // 2, 0)
         return tuple(widths[first : first + sizes])
@@ -109,7 +109,7 @@ class TrainedSweep:
         if longest.tokens > self._most_tokens:
             raise UserError(
                 f"{compact(flops)} FLOPs: width {longest.recipe.model.width} wants {longest.tokens:,} "
-                f"tokens, and a cell of {self.folder} may take {self._most_tokens:,.0f} of {config.data}: lower --flops, "
-                "or train a sweep on a larger corpus"
+                f"tokens, and a cell of {self.folder} may take {self._most_tokens:,.0f} of {config.data}: "
+                "lower --flops, or train a sweep on a larger corpus"
             )
         return cells

@@ -152,7 +152,7 @@ def test_cells_stand_around_the_forecasts_minimum(
     assert found.widths_around(n_of[16], "non_embedding", too_much) == (12, 16, 20)
     with pytest.raises(UserError, match="width 12, and a smaller one wants more tokens"):
         found.widths_around(n_of[12], "non_embedding", too_much)
-    with pytest.raises(UserError, match="width 8 wants .* tokens, and a cell of .* may take"):
+    with pytest.raises(UserError, match=r"width 8 wants .* tokens, and a cell of .* may take"):
         found.cells(too_much, (8, 12, 16))
     widths = [cell.planned.cell.recipe.model.width for cell in registered.cells]
     n_opt = registered.forecast.n_opt
