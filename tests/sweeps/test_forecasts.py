@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,6 +35,8 @@ from isoflop.sweeps.registered import (
     registered_cells,
 )
 from isoflop.train.data.corpus import Corpus
+from isoflop.train.result import Evaluation
+from isoflop.train.spec import CellSpec
 from tests.support.in_process import Runner
 from tests.support.small import small_sweep
 from tests.support.tables import read_rows
@@ -46,6 +49,23 @@ QUICK = FitOptions(bootstrap=40, starts=16)
 def sweep(source_name: str) -> SweepConfig:
     """Four budgets by three widths."""
     return small_sweep(source_name, budgets=(1e8, 2e8, 4e8, 8e8))
+
+
+def by_law(cell: CellSpec, state: Any, corpus: Any, execution: Any = None) -> Evaluation:
+    """Stands for the evaluation of a trained cell: seconds of training bracket no minimum by themselves."""
+    n_params = cell.recipe.ledger.params()
+    noise = np.random.default_rng(int(cell.cell_id, 16)).normal(scale=0.004)
+    loss = 1.5 + 50 / n_params**0.5 + 31 / cell.tokens**0.5 + noise
+    losses = np.linspace(loss - 0.1, loss + 0.1, cell.eval_windows, dtype=np.float32)
+    return Evaluation(losses, np.exp(-losses))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def evaluated_by_a_law() -> Iterator[None]:
+    """Cells are trained, and have the losses of a law."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("isoflop.sweeps.workers.execute.evaluate", by_law)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -142,18 +162,18 @@ def test_cells_stand_around_the_forecasts_minimum(
     corpus: Corpus, sweep: SweepConfig, folder: Path, registered: Registered
 ) -> None:
     found = TrainedSweep.read(folder)
-    sizes = {width: sweep.model_at(width, corpus) for width in (*sweep.ladder, 20, 24)}
+    sizes = {width: sweep.model_at(width, corpus) for width in (*sweep.ladder, 32, 40)}
     n_of = {width: float(found._params(width, "non_embedding")) for width in sizes}
-    assert found.widths_around(n_of[12], "non_embedding", BUDGET) == (8, 12, 16)
-    assert found.widths_around(n_of[8], "non_embedding", BUDGET) == (8, 12, 16)
-    assert found.widths_around(n_of[20], "non_embedding", BUDGET) == (16, 20, 24)  # the ladder ends at 16
+    assert found.widths_around(n_of[16], "non_embedding", BUDGET) == (8, 16, 24)
+    assert found.widths_around(n_of[8], "non_embedding", BUDGET) == (8, 16, 24)
+    assert found.widths_around(n_of[32], "non_embedding", BUDGET) == (24, 32, 40)  # the ladder ends at 24
     token_flops = ledger(sweep.model_at(8, corpus)).train_flops
     too_much = 1.1 * corpus.n_tokens("train") * token_flops  # for width 8, not for the others
-    assert found.widths_around(n_of[16], "non_embedding", too_much) == (12, 16, 20)
-    with pytest.raises(UserError, match="width 12, and a smaller one wants more tokens"):
-        found.widths_around(n_of[12], "non_embedding", too_much)
+    assert found.widths_around(n_of[24], "non_embedding", too_much) == (16, 24, 32)
+    with pytest.raises(UserError, match="width 16, and a smaller one wants more tokens"):
+        found.widths_around(n_of[16], "non_embedding", too_much)
     with pytest.raises(UserError, match=r"width 8 wants .* tokens, and a cell of .* may take"):
-        found.cells(too_much, (8, 12, 16))
+        found.cells(too_much, (8, 16, 24))
     widths = [cell.planned.cell.recipe.model.width for cell in registered.cells]
     n_opt = registered.forecast.n_opt
     assert n_opt is not None
@@ -344,8 +364,8 @@ def registered_cells_of(folder: Path) -> tuple[Any, ...]:
 def test_two_forecasts_stand_beside_each_other(
     run: Runner, sweep: SweepConfig, folder: Path, registered: Registered
 ) -> None:
-    further = register(folder, 3e9, replace(QUICK, seed=1), widths=(8, 12, 16), force=True)
-    assert {cell.planned.cell.recipe.model.width for cell in further.cells} == {8, 12, 16}
+    further = register(folder, 3e9, replace(QUICK, seed=1), widths=(8, 16, 24), force=True)
+    assert {cell.planned.cell.recipe.model.width for cell in further.cells} == {8, 16, 24}
     assert read_registered(folder) == [registered, further]
     run(sweep, folder)
     assert [found.flops for found in score(folder)] == [BUDGET, 3e9]

@@ -32,7 +32,7 @@ def own(tmp_path: Path, source_name: str) -> Path:
 def folder(run: Runner, own: Path, tmp_path: Path) -> Path:
     """Its folder, as `isoflop sweep own.py --seed 3` leaves it."""
     out = tmp_path / "out"
-    run(load_config(str(own)).with_options(seed=3, replicates=0), out)
+    run(load_config(str(own)).with_options(seed=3), out)
     entry = {"command": ["isoflop", "sweep", str(own), "--seed", "3", "--out", str(out)]}
     with (out / "provenance.jsonl").open("a") as log:
         log.write(json.dumps(entry) + "\n")
@@ -70,7 +70,7 @@ def test_the_width_is_the_familys_nearest(run: Runner, folder: Path) -> None:
 
     config = load_config(str(folder.parent / "own.py"))
     sizes = {w: ledger(config.model_at(w, run.corpus)).params("total") for w in (8, 16, 24, 32)}
-    assert [width_at(n) for n in sizes.values()] == list(sizes)  # the ladder ends at 16
+    assert [width_at(n) for n in sizes.values()] == list(sizes)  # the ladder ends at 24
     assert width_at(1.0) == config.ladder[0]
 
 
@@ -84,7 +84,7 @@ def test_time_and_memory_are_of_the_sweeps_own_runs(folder: Path) -> None:
     assert twice.seconds == pytest.approx(2 * once.seconds, rel=0.05)
     assert once.state_bytes == 16 * once.n_params_total
     assert once.activation_bytes > 4 * once.width * once.batch_tokens
-    assert "width 16 had, held beyond it" in at(BUDGET, 1e5).seconds_from
+    assert "width 24 had, held beyond it" in at(BUDGET, 1e5).seconds_from
 
 
 def test_every_kind_of_option_is_spelled(folder: Path, own: Path) -> None:
