@@ -11,12 +11,12 @@ STAMP := $(VENV)/.installed-$(EXTRAS)
 demo: $(STAMP)
 	$(BIN)/isoflop demo
 
-# Most of a test's time is one thread's: files of tests are shared out between two processes.
+# Most of a test's time is one thread's: files of tests, and groups in them, are shared out between two processes.
 test: $(STAMP)
-	$(BIN)/pytest -n 2 --dist loadfile $(TESTS)
+	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder $(TESTS)
 
 test-fast: $(STAMP)
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow" $(TESTS)
+	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not slow" $(TESTS)
 
 # Property tests try EXAMPLES times as many examples as in `make test`, others in each run.
 EXAMPLES ?= 20

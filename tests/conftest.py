@@ -34,6 +34,15 @@ HERMETIC = {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}
 UNSET = ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_PROJECT", "WANDB_ENTITY", "WANDB_RUN_GROUP")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Make each file a group, that parallel processes take whole for its fixtures' sake, but where tests name a
+    smaller one."""
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Says in a line each what was not covered here, and how to cover it."""
     skipped = terminalreporter.stats.get("skipped", [])

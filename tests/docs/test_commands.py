@@ -169,10 +169,15 @@ def give(folder: Path, demo: Path) -> None:
         (folder / name).write_text(text)
 
 
+SESSIONS = [
+    # Two groups, for two processes: these are the longest tests of all.
+    pytest.param(page, id=str(page.relative_to(ROOT)), marks=pytest.mark.xdist_group(f"pages {number % 2}"))
+    for number, page in enumerate(page for page in PAGES if commands(page))
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if commands(page)], ids=lambda page: str(page.relative_to(ROOT))
-)
+@pytest.mark.parametrize("page", SESSIONS)
 def test_a_page(page: Path, tmp_path: Path, variables: dict[str, str], finished: Session) -> None:
     give(tmp_path, finished.folder / "outputs" / "cpu-demo")
     session = Session(tmp_path, variables)
