@@ -1,8 +1,8 @@
 """The family at one number of tokens: loss by width and seed, for the demo's recipe and for changes of its
 model.
 
-    python -m benchmarks.family [--out outputs/family] [--variants family one-head ...] [--tokens 600000]
-        [--seeds 4] [--cores 2] [--small]
+    python -m benchmarks.family [--out outputs/family] [--variants "one head" ...] [--widths 40 64]
+        [--tokens 1e6] [--seeds 3] [--cores 2] [--small]
 
 Sizes of one family are to differ in size alone: at a fixed number of tokens the loss should fall in log N,
 ever less steeply, and no width should stand out. Trains every width under every seed, one run a core, into
@@ -150,13 +150,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("outputs/family"))
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=["family"])
-    parser.add_argument("--tokens", type=float, default=6e5)
-    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS)
+    parser.add_argument("--tokens", type=float, default=1e6)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--data", default="wiki-intro")
     parser.add_argument("--small", action="store_true", help="three widths, two seeds, few tokens")
     asked = parser.parse_args()
-    widths, seeds, tokens = (WIDTHS[:3], 2, 2e4) if asked.small else (WIDTHS, asked.seeds, asked.tokens)
+    widths, seeds, tokens = (WIDTHS[:3], 2, 2e4) if asked.small else (asked.widths, asked.seeds, asked.tokens)
     asked.out.mkdir(parents=True, exist_ok=True)
     wanted = [
         (width, variant, seed, tokens, asked.data)
