@@ -41,8 +41,8 @@ class ModelOptions:
     none."""
     context_length: Count = 128
     """Tokens that a window predicts; text wants a power of two up to 1024."""
-    rope_base: Positive = 10_000.0
-    """Base of the rotary positions' wavelengths, in tokens."""
+    rope_base: Positive = 1000.0
+    """Base of the rotary positions' wavelengths, in tokens: windows of thousands of tokens want 10,000."""
     norm_eps: Positive = 1e-6
     """Added to the mean square that a norm divides by."""
 

@@ -4,12 +4,14 @@ minima."""
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from isoflop.sweeps.grids.cells import PlannedCell
 from isoflop.sweeps.row import Row
+
+CHECKS = ("fresh_cosine", "rate_half", "rate_double")
+"""Roles of the checks' cells."""
 
 MIN_SEED_NOISE = 0.005
 """Nats; the standard deviation between seeds is taken to be no less, however alike few pairs may be."""
@@ -17,13 +19,12 @@ MIN_SEED_NOISE = 0.005
 
 @dataclass(frozen=True)
 class RateCheck:
-    """Losses in nats at one budget's minimum, means over `seeds` seeds, and of the same cell trained in other
-    ways, None where there is none. `budget` in FLOPs; `fresh_cosine`: without a shared trunk; `rate_half`,
-    `rate_double`: at other peak rates."""
+    """Losses in nats at one budget's minimum, and of the same cell and seed trained in other ways, None where
+    there is none. `budget` in FLOPs; `fresh_cosine`: without a shared trunk; `rate_half`, `rate_double`: at
+    other peak rates."""
 
     budget: float
     width: int
-    seeds: int
     loss: float
     fresh_cosine: float | None = None
     rate_half: float | None = None
@@ -44,27 +45,27 @@ def _check_at(
     planned: PlannedCell, runs: Sequence[Row], checks: Sequence[Row], noise: float
 ) -> RateCheck | None:
     width = planned.cell.recipe.model.width
-    losses: dict[str, list[float]] = {}
-    for row in (*runs, *checks):
-        if (row.budget, row.d_model) == (planned.budget, width) and row.loss is not None:
-            losses.setdefault(row.role, []).append(row.loss)
-    own = losses.pop("grid", [])
-    losses.pop("retry", None)
-    if not own or not losses:
+    here = [
+        row
+        for row in (*runs, *checks)
+        if (row.budget, row.d_model) == (planned.budget, width) and row.loss is not None
+    ]
+    losses = {row.role: row.loss for row in here if row.role in CHECKS and row.loss is not None}
+    seeds = {row.init_seed for row in here if row.role in CHECKS}
+    own = next((row.loss for row in here if row.role == "grid" and row.init_seed in seeds), None)
+    if own is None:
         return None
-    mean = {role: statistics.fmean(values) for role, values in losses.items()}
-    rivals = [role for role in ("rate_half", "rate_double") if role in mean]
-    best = min(rivals, key=lambda role: mean[role], default="")
-    lost = statistics.fmean(own) - mean[best] if best else 0.0
-    # Two standard deviations of a difference of two means.
-    tolerance = 2 * noise * math.sqrt(1 / len(own) + 1 / len(losses.get(best, own)))
+    best = min(("rate_half", "rate_double"), key=lambda role: losses.get(role, math.inf))
+    lost = own - losses.get(best, own)
+    # Two standard deviations of a difference of two runs, as if they had nothing in common.
+    tolerance = 2 * math.sqrt(2) * noise
     warning = (
         f"at the minimum of {planned.budget:.3g} FLOPs {best.replace('_', ' ')} beats the rule's rate by "
         f"{lost:.3f} nats: the rule is off there, so tune nearer to that budget's tokens"
         if lost > tolerance
         else ""
     )
-    return RateCheck(planned.budget, width, len(own), statistics.fmean(own), **mean, warning=warning)
+    return RateCheck(planned.budget, width, own, **losses, warning=warning)
 
 
 def _seed_noise(runs: Sequence[Row]) -> float:

@@ -14,12 +14,11 @@ from isoflop.sweeps.grids.rates import Rates
 SWEEP = SweepConfig(
     name="cpu-demo",
     title="IsoFLOP curves of byte-level transformers on Wikipedia introductions",
-    budgets=(2.5e11, 3.8e11, 5.6e11, 8.4e11, 1.25e12),
-    ladder=(16, 24, 32, 40, 48, 56, 64, 72, 80, 96),
-    sizes=4,
-    centre_width=32,
+    budgets=(2.5e11, 3.5e11, 5e11, 7e11, 1e12),
+    ladder=(16, 24, 32, 40, 48, 56, 64),
+    centre_width=24,
     centre_budget=2.5e11,
-    centre_exponent=0.55,
+    centre_exponent=0.75,
     batch_size=2,
     batch_exponent=0.5,
     rates=Rates(

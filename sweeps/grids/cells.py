@@ -74,17 +74,12 @@ def retry_cells(diverged: list[PlannedCell], attempt: int) -> list[PlannedCell]:
 
 
 def check_cells(config: SweepConfig, minima: Sequence[PlannedCell]) -> list[PlannedCell]:
-    """At the least and the largest budget's minimum, under each seed: a fresh cosine run, and the rule's rate
-    halved and doubled."""
+    """At the least and the largest budget's minimum, under the first seed: a fresh cosine run, and the rule's
+    rate halved and doubled."""
     if not config.checks:
         return []
     ends = {planned.budget: planned for planned in (minima[0], minima[-1])}.values()
-    return [
-        with_seed(check, config.seed + k)
-        for planned in ends
-        for check in _checks_of(planned)
-        for k in range(config.seeds)
-    ]
+    return [check for planned in ends for check in _checks_of(with_seed(planned, config.seed))]
 
 
 def _checks_of(planned: PlannedCell) -> list[PlannedCell]:

@@ -145,7 +145,7 @@ class SweepConfig:
     """Further attempts at a cell that diverged, each under another seed and at half the rate before."""
     checks: bool = True
     """Whether to test the schedule and the rate rule at the minima of the smallest and the largest budget, by
-    three more runs a seed."""
+    three more runs each."""
     max_epochs: Positive = 1.0
     """Passes over the corpus that a cell may make; more than one repeats tokens."""
     eval_windows: Windows = 1024
