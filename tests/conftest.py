@@ -36,7 +36,7 @@ UNSET = ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_PROJECT", "WANDB_ENTITY", "WA
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Make each file a group, that parallel processes take whole for its fixtures' sake, but where tests name a
+    """Make each file a group, which one process takes whole for its fixtures' sake, but where tests name a
     smaller one."""
     for item in items:
         if not item.get_closest_marker("xdist_group"):

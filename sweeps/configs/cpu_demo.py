@@ -14,10 +14,10 @@ from isoflop.sweeps.grids.rates import Rates
 SWEEP = SweepConfig(
     name="cpu-demo",
     title="IsoFLOP curves of byte-level transformers on Wikipedia introductions",
-    budgets=(2.5e11, 3.5e11, 5e11, 7e11, 1e12),
+    budgets=(3e11, 4.2e11, 6e11, 8.5e11, 1.2e12),
     ladder=(16, 24, 32, 40, 48, 56, 64),
     centre_width=24,
-    centre_budget=2.5e11,
+    centre_budget=3e11,
     centre_exponent=0.75,
     batch_size=2,
     batch_exponent=0.5,

@@ -143,7 +143,7 @@ def _planned(store: Store) -> dict[str, int | None]:
     config = store.config()
     adaptive = store.facts()["kind"].startswith("adaptive")
     variants = len(config.variants)
-    checks = 3 * min(2, len(config.budgets)) * config.seeds if config.checks else 0
+    checks = 3 * min(2, len(config.budgets)) if config.checks else 0
     return {
         SHORT[TUNING]: variants * config.rates.trials,
         SHORT[GRID]: None if adaptive else variants * len(config.budgets) * config.sizes * config.seeds,

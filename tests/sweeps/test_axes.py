@@ -66,7 +66,7 @@ def test_every_stage_is_done_at_each_value(run: Runner, narrow: SweepConfig, tmp
         stage.name: stage.planned for stage in status.stages if stage.planned
     }
     assert len(plan.tuning) == 2 * 3
-    assert len(plan.checks) == 2 * 2 * 3 * 2  # values, budgets, checks and seeds
+    assert len(plan.checks) == 2 * 2 * 3  # values, budgets and checks
     by_role = Counter((row["role"], row["weight_decay"]) for row in rows)
     assert by_role == {("grid", "0.0"): 6, ("grid", "0.3"): 6}
     summary = Store(tmp_path).read_json("summary.json")
@@ -137,7 +137,13 @@ def test_any_option_of_training_can_be_an_axis(config: SweepConfig, corpus: Corp
         "kv_convolution": (1, 2),
         "momentum": (0.9, 0.95),
     }
-    base = {"experts_per_token": {"experts": 2}, "momentum": {"optimizer": "muon"}}.get(option, {})
+    base: dict[str, Any] = {
+        "experts_per_token": {"experts": 2},
+        "momentum": {"optimizer": "muon"},
+        # At the tokens of these cells batch and rate follow the horizon.
+        "batch_exponent": {"rates": Rates(0.06, token_exponent=0.2, base_tokens=1e3)},
+        "trunk_span": {"rates": Rates(0.06, token_exponent=0.2, base_tokens=1e3)},
+    }.get(option, {})
     varying = varied(config.with_options(**base), **{option: values.get(option, (0.25, 0.5))})
     cells = make_plan(varying, corpus).cells()
     assert Counter(cell[option] for cell in cells if cell["role"] == "grid") == {

@@ -70,7 +70,10 @@ def test_sizes_slide_with_the_budget(corpus: Corpus) -> None:
     starts = [config.ladder.index(config.widths_at(b, corpus)[0]) for b in config.budgets]
     assert starts == sorted(starts)
     assert starts[-1] > starts[0]
-    assert config.centre_width == config.widths_at(config.centre_budget, corpus)[config.sizes // 2]
+    # With a width more below, the centre is in the middle; as it is, the ladder's end keeps it out of it.
+    longer = config.with_options(ladder=(8, *config.ladder))
+    assert longer.widths_at(config.centre_budget, corpus)[config.sizes // 2] == config.centre_width
+    assert config.widths_at(config.centre_budget, corpus)[config.sizes // 2 - 1] == config.centre_width
 
 
 def test_cells_of_one_width_share_warm_up_and_rate(config: SweepConfig, corpus: Corpus) -> None:
@@ -177,10 +180,9 @@ def test_tuning_and_checks_are_planned(config: SweepConfig, corpus: Corpus) -> N
     lrs = [p.cell.recipe.optimizer.peak_lr for p in plan.tuning[6:12:2]]
     assert lrs == pytest.approx([rates.at(8, 1.6e4) * factor for factor in tried], rel=1e-5)
     assert [(p.budget, p.role, p.cell.recipe.init_seed) for p in plan.checks] == [
-        (budget, role, seed)
+        (budget, role, 1)
         for budget in config.budgets
         for role in ("fresh_cosine", "rate_half", "rate_double")
-        for seed in (1, 2, 3)
     ]
 
 

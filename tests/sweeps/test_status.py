@@ -41,7 +41,7 @@ def printed(folder: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
 
 @pytest.fixture
 def config(config: SweepConfig) -> SweepConfig:
-    """Every stage: four cells to tune by, twelve in the grid, and twelve checks."""
+    """Every stage: four cells to tune by, twelve in the grid, and six checks."""
     rates = Rates(0.06, 0.5, tried=(0.5, 1.0, 2.0, 4.0), widths=(8,), horizons=(1.5e4,), seeds=1)
     return config.with_options(rates=rates, seeds=2, checks=True, trackers=())
 
@@ -66,7 +66,7 @@ def test_a_finished_sweep(
     assert lines["state"] == "finished"
     assert lines["tuning"] == "4 finished"
     assert lines["grid"] == "12 finished"
-    assert lines["checks"] == "12 finished"
+    assert lines["checks"] == "6 finished"
     assert "retries" not in lines
     assert lines["FLOPs"].endswith("(100%)")
 
@@ -116,7 +116,7 @@ def test_before_anything_has_begun_all_is_to_come(
     lines = printed(tmp_path / "out", capsys)
     assert lines["tuning"] == "4 pending"
     assert lines["grid"] == "12 to come"
-    assert lines["checks"] == "12 to come"
+    assert lines["checks"] == "6 to come"
 
 
 def test_an_adaptive_sweep(

@@ -57,9 +57,9 @@ def test_a_quiet_sweep_says_its_cells_and_its_bill(corpus: Corpus, tmp_path: Pat
 
 def test_doubts_come_first(corpus: Corpus, tmp_path: Path) -> None:
     checks = (
-        RateCheck(1e11, 8, 2, 1.9, warning="half the rate is better"),
-        RateCheck(1e12, 8, 2, 1.8),
-        RateCheck(1e13, 8, 2, 1.7, warning="twice the rate is better"),
+        RateCheck(1e11, 8, 1.9, warning="half the rate is better"),
+        RateCheck(1e12, 8, 1.8),
+        RateCheck(1e13, 8, 1.7, warning="twice the rate is better"),
     )
     tuned = TunedRates(Rates(0.1), warnings=("width 8 is best at the edge of its rates",))
     rate = RateRule(str(tuned.rates), tuned, checks)
