@@ -71,7 +71,7 @@ def train(width: int, variant: str, seed: int, tokens: float, data: str) -> dict
         "batch_size": recipe.batch_size,
         "lr": recipe.optimizer.peak_lr,
         "flops": cell.flops,
-        "loss": float(evaluate(cell, trained.state, corpus).mean()),
+        "loss": float(evaluate(cell, trained.state, corpus).losses.mean()),
     }
 
 
@@ -105,6 +105,15 @@ def _on_one_core(numbers: Any) -> None:
         os.sched_setaffinity(0, {cores[numbers.get() % len(cores)]})
 
 
+def lines(runs: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The runs of each variant and number of tokens, by name."""
+    names = [
+        f"{variant}, {tokens / 1e6:.2g}M tokens"
+        for variant, tokens in zip(runs["variant"], runs["tokens_wanted"], strict=True)
+    ]
+    return [(str(name), own) for name, own in runs.groupby(np.array(names), sort=False)]
+
+
 def by_width(runs: pd.DataFrame) -> pd.DataFrame:
     """Mean, standard deviation and number of the losses of each width, ascending."""
     return (
@@ -134,11 +143,9 @@ def draw(runs: pd.DataFrame, path: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    for (variant, tokens), own in runs.groupby(["variant", "tokens_wanted"]):
+    for name, own in lines(runs):
         means = by_width(own)
-        (line,) = ax.plot(
-            means["n_params_non_embedding"], means["mean"], label=f"{variant}, {tokens / 1e6:.2g}M"
-        )
+        (line,) = ax.plot(means["n_params_non_embedding"], means["mean"], label=name)
         ax.plot(own["n_params_non_embedding"], own["loss"], ".", color=line.get_color(), alpha=0.6)
     ax.set(xscale="log", xlabel="Parameters without embeddings", ylabel="Held-out loss (nats per byte)")
     ax.legend(frameon=False)
@@ -166,11 +173,11 @@ def main() -> None:
         for width in widths
     ]
     runs = rows(asked.out / "runs.csv", wanted, asked.cores)
-    for (variant, tokens), own in runs.groupby(["variant", "tokens_wanted"]):
+    for name, own in lines(runs):
         table = by_width(own)
-        print(f"\n{variant}, {tokens:,} tokens")
+        print(f"\n{name}")
         print(table.round(4).to_string(index=False))
-        if len(table) > 2 and table["count"].min() > 1:
+        if len(table) > 2 and min(table["count"]) > 1:
             rise, bend = departures(table)
             print(f"largest rise {rise.max():.1f} s.d., largest bend the wrong way {bend.max():.1f} s.d.")
     draw(runs, asked.out / "family.png")
