@@ -331,8 +331,6 @@ def test_folders_that_can_have_no_forecast(
         score(tmp_path)
     with pytest.raises(UserError, match="approach 3"):
         register(folder, 4e9, replace(QUICK, approach=2))
-    with pytest.raises(UserError, match=r"not (certified|identified)"):
-        register(folder, 4e9, QUICK)
     (folder / "summary.json").unlink()
     with pytest.raises(UserError, match=r"grid of .* is not finished: go on with isoflop sweep"):
         register(folder, 4e9, QUICK, force=True)
