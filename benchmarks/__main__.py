@@ -6,7 +6,7 @@ import importlib.util
 import subprocess
 import sys
 
-NAMES = ("fit", "step", "workers", "data", "survival", "folder", "grid_cost", "train")
+NAMES = ("fit", "step", "workers", "data", "survival", "folder", "grid_cost", "family", "train")
 
 
 def main() -> None:

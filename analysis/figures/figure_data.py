@@ -73,7 +73,10 @@ def render(data: FigureData, narrow: bool = False) -> Drawn:
     rows = -(-size.panels // columns)
     inches = (NARROW, size.narrow_height * rows) if narrow else (size.width, size.height)
     with matplotlib.rc_context(RC):
-        figure, axes = canvas(*inches, rows, columns)
+        figure, places = canvas(*inches, rows, columns)
+        axes = places[: size.panels]
+        for empty in places[size.panels :]:  # an odd panel leaves the last row half empty
+            empty.remove()
         hover = data.draw(axes)
         legend_above(figure, axes, data.legend_title)
     return figure, hover

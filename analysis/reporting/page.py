@@ -124,7 +124,8 @@ def _template() -> jinja2.Template:
 
 def _with_powers(text: str) -> Markup:
     """Escaped text with its ^ as superscripts."""
-    return Markup(re.sub(r"\^(−?[\d.]+\d)", r"<sup>\1</sup>", str(escape(text))))
+    raised = re.sub(r"\^[−-]?[\d.]*\d", lambda power: f"<sup>{power[0][1:]}</sup>", str(escape(text)))
+    return Markup(raised.replace("<sup>-", "<sup>−"))
 
 
 def _sections(data: ReportData, wide: Mapping[str, Drawn]) -> list[Section]:

@@ -1,11 +1,14 @@
-"""The demo: six IsoFLOP curves on Wikipedia introductions, on a laptop's CPU.
+"""The demo: five IsoFLOP curves under two seeds on Wikipedia introductions, on a laptop's CPU.
 
     isoflop demo              this sweep, its fit and its report
     isoflop sweep cpu-demo    the same, with options to replace
 
-Cost: 1.40e13 FLOPs, 2 to 8 minutes on two CPU cores; on a GPU not measured yet.
-Numbers to expect (docs/demo.md): approach 3 gives N_opt ~ C^0.52 [0.39, 0.68]; the least loss at 1e12 FLOPs
-is about 1.76 nats per byte.
+Cost: 3.28e13 FLOPs, 6 to 12 minutes on two CPU cores; on a GPU not measured yet.
+Numbers to expect (docs/demo.md): approach 3 gives N_opt ~ C^0.49 [0.43, 0.62]; the least loss at 1.2e12 FLOPs
+is about 1.62 nats per byte.
+
+The smallest budget is as small as its largest size allows: below some 350 thousand tokens a run of this
+family ends before its attention has formed, and no law bends with that (docs/family.md).
 """
 
 from isoflop.sweeps.grids.config import SweepConfig

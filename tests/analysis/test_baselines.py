@@ -9,6 +9,7 @@ import pytest
 from isoflop.analysis import FitOptions, RunTable, fit, predict, table_of
 from isoflop.analysis.planning.baselines import baselines, by_fit
 from isoflop.analysis.planning.minimum_forecast import MinimumForecast
+from isoflop.analysis.planning.predictive import predicted_minimum
 from isoflop.analysis.planning.run_forecasts import forecast_runs
 
 QUICK = FitOptions(bootstrap=0, starts=64)
@@ -62,15 +63,15 @@ def test_no_change_is_the_last_budgets_minimum() -> None:
     assert found.loss_interval is None
 
 
-def test_a_fits_forecast_is_its_prediction() -> None:
+def test_a_fits_forecast_is_its_predictive_minimum() -> None:
     fitted = fit(isoflops(0.34, 0.28, noise=0.002), bootstrap=40, starts=64)
-    predicted = predict(fitted, BUDGET)
+    predicted, shown = predict(fitted, BUDGET), predicted_minimum(fitted, BUDGET)
     found = by_fit(fitted, predicted)
-    assert (found.method, found.loss, found.n_interval) == (
-        "chinchilla",
-        predicted.loss,
-        predicted.n_interval,
-    )
+    assert (found.method, found.loss, found.n_opt) == ("chinchilla", predicted.loss, predicted.n_opt)
+    assert (found.loss_interval, found.n_interval) == (shown.loss_interval, shown.n_interval)
+    assert found.loss_interval is not None
+    assert predicted.loss_interval is not None
+    assert np.ptp(found.loss_interval) > np.ptp(predicted.loss_interval)
 
 
 def test_a_table_without_isoflops_leaves_baselines_out() -> None:

@@ -13,10 +13,13 @@ import pytest
 from isoflop.analysis import FitOptions, fit, table_of
 from isoflop.analysis.figures.allocation import Allocation
 from isoflop.analysis.figures.curves import TrainingCurves
+from isoflop.analysis.figures.figure_data import render
+from isoflop.analysis.figures.profiles import ObjectiveProfiles, Panel
 from isoflop.analysis.figures.surface import Surface
 from isoflop.analysis.figures.tuning import Tuning
 from isoflop.analysis.reporting.law_tables import sensitivity_table
 from isoflop.analysis.reporting.sensitivity import Choice
+from isoflop.analysis.result import Profiles
 from tests.support.fits import conventions, law_fit
 from tests.support.surfaces import spread_runs
 
@@ -119,3 +122,12 @@ def test_the_unit_of_the_loss_is_the_tables_own() -> None:
     assert (by_bytes.unit, by_bytes.short_unit) == ("nats per byte", " nats")
     unknown = dataclasses.replace(by_bytes, loss_unit=None)
     assert (unknown.unit, unknown.short_unit) == ("as given", "")
+
+
+def test_an_odd_number_of_panels_fits_a_telephone() -> None:
+    """Three panels in two columns: the fourth place stays empty."""
+    rises = np.array([2.0, 0.0, 2.0])
+    panel = Panel("a", 0.5, np.array([0.4, 0.5, 0.6]), rises, (0.45, None), None, "a")
+    profiles = Profiles(level=0.95, flops=1e12, simulations=10, noise="", quantities={})
+    figure, _ = render(ObjectiveProfiles((panel,) * 3, profiles), narrow=True)
+    assert len(figure.axes) == 3

@@ -38,6 +38,7 @@ FIELDS = [
     "profiles",
     "coverage",
     "competition",
+    "constraints",
     "provenance",
     "noise",
     "residual_noise",

@@ -31,7 +31,7 @@ CASES: list[tuple[type[Any], list[str], str]] = [
     (SweepArguments, ["--batch_size=x"], "--batch-size x: must be a whole number"),
     (SweepArguments, ["--optimizer", "sgd"], "--optimizer sgd: choose adamw or muon"),
     (SweepArguments, ["--momentum", ".9"], "--momentum 0.9: is Muon's: choose optimizer muon too"),
-    (SweepArguments, ["--sizes", "40"], "--sizes 40: the ladder has 11"),
+    (SweepArguments, ["--sizes", "40"], "--sizes 40: the ladder has 7"),
     (SweepArguments, ["--rates.trid", "1"], "unknown option --rates.trid (perhaps --rates.tried)"),
     (SweepArguments, ["--budgets"], "sweep cpu-demo: budgets is empty: name at least one, in FLOPs"),
     (SweepArguments, ["--rates.horizons", "1e6", "b"],
@@ -46,7 +46,7 @@ CASES: list[tuple[type[Any], list[str], str]] = [
     (fit.Fit, ["a.csv", "--holdout", "x"], "--holdout x: must be a number"),
     (fit.Fit, ["a.csv", "--levl", ".9"], "unknown option --levl (perhaps --level)"),
     (predict.Predict, ["fit.json"], "missing: --flops"),
-    (predict.Predict, [], "missing: a fit.json, --flops"),
+    (predict.Predict, [], "missing: a fit.json, or a folder that holds one, --flops"),
     (compare.Compare, [], "missing: a table of runs, a sweep's folder, or a fit.json"),
 ]  # fmt: skip
 

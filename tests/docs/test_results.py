@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from benchmarks.family import by_width, departures
 from isoflop import LawFit
 from isoflop.__main__ import _run
 from isoflop.analysis import fit, load_runs
@@ -34,7 +36,7 @@ def committed() -> LawFit:
 
 def test_a_refit_gives_the_committed_fit(refit: LawFit, committed: LawFit) -> None:
     assert stale(DEMO) == ()
-    assert refit.n_runs == committed.n_runs == 36
+    assert refit.n_runs == committed.n_runs == 50
     assert refit.params == pytest.approx(committed.params, rel=1e-5)
     assert refit.exponents == pytest.approx(committed.exponents, rel=1e-5)
     assert refit.misfit is not None
@@ -56,7 +58,7 @@ def test_the_headline_of_the_readme_is_the_fits(committed: LawFit) -> None:
         low, high = committed.intervals.exponents[name]
         words = rf"{what} C^{committed.exponents[name]:.2f} [{low:.2f}, {high:.2f}]"
         assert words in " ".join(README.split())
-    assert f"(p = {committed.misfit.p_value:.0e})" in README
+    assert f"misfit      p = {committed.misfit.p_value:.1g}:" in README
 
 
 @pytest.mark.parametrize("command", ["isoflop fit docs/results/", "isoflop predict docs/results/"])
@@ -90,6 +92,22 @@ def test_tables_name_no_machine() -> None:
     for path in sorted(DEMO.glob("*.csv")):
         assert "host" not in path.read_text().split("\n", 1)[0].split(","), path
     assert _host(DEMO / "fit.json") == ""
+
+
+def test_the_family_is_smooth_and_its_page_says_what_was_measured() -> None:
+    """Monotone and convex in log N at fixed tokens, to within three standard deviations of the seeds'
+    noise."""
+    runs = pd.read_csv(ROOT / "docs" / "results" / "family" / "runs.csv")
+    table = by_width(runs)
+    rise, bend = departures(table)
+    assert len(table) >= 9
+    assert min(table["count"]) >= 3
+    assert rise.max() < 0
+    assert bend.max() < 3
+    page = (ROOT / "docs" / "family.md").read_text(encoding="utf-8")
+    for width, n, mean, sd, _ in table.itertuples(index=False):
+        line = f"| {width} | {n:,} | {mean:.3f} | {sd:.3f} |".replace("| 0.", "| .")
+        assert line in page, line
 
 
 def _host(path: Path) -> str:
