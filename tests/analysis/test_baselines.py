@@ -71,7 +71,10 @@ def test_a_fits_forecast_is_its_predictive_minimum() -> None:
     assert (found.loss_interval, found.n_interval) == (shown.loss_interval, shown.n_interval)
     assert found.loss_interval is not None
     assert predicted.loss_interval is not None
-    assert np.ptp(found.loss_interval) > np.ptp(predicted.loss_interval)
+    wide, narrow = (
+        np.ptp(np.array(interval, dtype=float)) for interval in (found.loss_interval, predicted.loss_interval)
+    )
+    assert wide > narrow
 
 
 def test_a_table_without_isoflops_leaves_baselines_out() -> None:
