@@ -126,9 +126,9 @@ def test_it_stops_before_the_flops_are_spent() -> None:
 
 def test_other_flops_count_against_the_limit(loose: Any) -> None:
     _, rows, _ = loose
-    options = Adaptive(max_flops=2e13)
+    options = Adaptive(max_flops=4e13)
     assert next_cells(CONFIG, CORPUS, RATES, rows, options).cells
-    assert not next_cells(CONFIG, CORPUS, RATES, rows, options, other_flops=2e13).cells
+    assert not next_cells(CONFIG, CORPUS, RATES, rows, options, other_flops=4e13).cells
 
 
 @pytest.mark.parametrize("status", ["failed", "diverged"])

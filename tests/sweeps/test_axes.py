@@ -133,16 +133,17 @@ def test_any_option_of_training_can_be_an_axis(config: SweepConfig, corpus: Corp
         "experts_per_token": (1, 2),
         "context_length": (16, 32),
         "batch_size": (2, 4),
-        "trunk_span": (1000.0, 900.0),
+        "trunk_span": (4.0, 1000.0),
+        "batch_exponent": (0.05, 0.2),
         "kv_convolution": (1, 2),
         "momentum": (0.9, 0.95),
     }
     base: dict[str, Any] = {
         "experts_per_token": {"experts": 2},
         "momentum": {"optimizer": "muon"},
-        # At the tokens of these cells batch and rate follow the horizon.
-        "batch_exponent": {"rates": Rates(0.06, token_exponent=0.2, base_tokens=1e3)},
-        "trunk_span": {"rates": Rates(0.06, token_exponent=0.2, base_tokens=1e3)},
+        # Batch and rate follow the horizon; no cell is at the base, where every exponent says the same.
+        "batch_exponent": {"rates": Rates(0.06, base_tokens=10.0), "trunk_span": 4.0},
+        "trunk_span": {"rates": Rates(0.06, token_exponent=0.2, base_tokens=10.0)},
     }.get(option, {})
     varying = varied(config.with_options(**base), **{option: values.get(option, (0.25, 0.5))})
     cells = make_plan(varying, corpus).cells()

@@ -167,10 +167,10 @@ def test_an_adaptive_sweep_stopped_anywhere_comes_to_the_same_cells(
     run: Runner, config: SweepConfig, tmp_path: Path
 ) -> None:
     config = config.with_options(budgets=(2e8, 4e8, 8e8), ladder=(8, 16, 24, 32, 40), sizes=3, seeds=1)
-    options = Adaptive(half_width=0.3, max_flops=5e10)
+    options = Adaptive(half_width=0.3)
     run(config, tmp_path / "whole", adaptive=options)
     trained = [task.segment.segment_id for task in run.given]
-    assert len(json.loads((tmp_path / "whole" / "summary.json").read_text())["rounds"]) > 2
+    assert len(json.loads((tmp_path / "whole" / "summary.json").read_text())["rounds"]) > 1
     total = calls_of(run, config, tmp_path / "counted", options)
     for cut in (total // 3, 2 * total // 3):
         out = tmp_path / f"cut-{cut}"
