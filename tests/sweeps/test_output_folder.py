@@ -28,7 +28,7 @@ DEMO = load_config("cpu-demo")
     [
         ({}, None, "cpu-demo"),
         ({"budgets": (1e11, 3e11)}, None, "cpu-demo-budgets-1e11-3e11"),
-        ({"seed": 7, "batch_size": 2}, None, "cpu-demo-batch-size-2-seed-7"),
+        ({"seed": 7, "batch_size": 3}, None, "cpu-demo-batch-size-3-seed-7"),
         ({"checks": False, "max_epochs": 2.0}, None, "cpu-demo-no-checks-max-epochs-2"),
         ({"rates": replace(DEMO.rates, coefficient=0.003)}, None, "cpu-demo-rates-coefficient-0.003"),
         ({"data": "text:many/*.txt"}, None, "cpu-demo-data-text-many-.txt"),
