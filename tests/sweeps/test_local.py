@@ -35,8 +35,14 @@ KILLS = 5
 
 CONFIG = """
 from tests.support.small import small_sweep
-SWEEP = small_sweep({source!r})
+SWEEP = small_sweep({source!r}, seeds=2)
 """
+
+
+@pytest.fixture(scope="module")
+def config(config: SweepConfig) -> SweepConfig:
+    """The small sweep under two seeds: long enough to be stopped well before its end."""
+    return config.with_options(seeds=2)
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +84,11 @@ def wait_for(path: Path, pattern: str, count: int, process: subprocess.Popen[str
     wait_until(lambda: len(list(path.glob(pattern))) >= count or process.poll() is not None, seconds=300)
 
 
-def test_a_sweep_of_two_budgets_and_three_widths(reference: Path, config: SweepConfig) -> None:
+def test_a_sweep_of_two_budgets_and_three_widths_under_two_seeds(
+    reference: Path, config: SweepConfig
+) -> None:
     rows = read_rows(reference)
-    assert len(rows) == 6
+    assert len(rows) == 12
     assert {row["status"] for row in rows} == {"finished"}
     assert {row["role"] for row in rows} == {"grid"}
     assert all(1 < float(row["loss"]) < 5 for row in rows)
