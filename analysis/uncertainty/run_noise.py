@@ -262,7 +262,7 @@ def seed_noise(table: RunTable) -> RunNoise | None:
         budgets=tuple(group.flops for group in groups),
         budgets_repeated=tuple(group.flops for group in groups if repeated_R[group.rows].any()),
         centre_flops=float(np.exp(contrasts.log_C_F.mean())),
-        draws=tuple(tuple(float(f"{x:.4g}") for x in draw) for draw in found.draws(DRAWS)),  # pyright: ignore
+        draws=tuple((_short(s), _short(v), _short(power)) for s, v, power in found.draws(DRAWS)),
     )
 
 
@@ -274,7 +274,7 @@ def residual_noise(table: RunTable, residual_R: np.ndarray, parameters: int) -> 
     return ResidualNoise(
         log_sd=found.quantile(found.sd_K, 0.5),
         tail_freedom=found.quantile(found.freedom_K, 0.5),
-        draws=tuple((float(f"{s:.4g}"), float(v)) for s, v, _ in found.draws(DRAWS)),
+        draws=tuple((_short(s), _short(v)) for s, v, _ in found.draws(DRAWS)),
     )
 
 
@@ -317,3 +317,8 @@ def _trend(contrasts: Contrasts, log_x_F: np.ndarray) -> NoiseTrend | None:
     zero = 0.5 * float(found.weight_K[found.exponent_K == 0].sum())
     above = float(found.weight_K[found.exponent_K > 0].sum()) + zero
     return NoiseTrend(middle, (low, high), min(1.0, 2 * min(above, 1 - above)))
+
+
+def _short(x: float) -> float:
+    """Four digits: a draw's, in a file of hundreds."""
+    return float(f"{x:.4g}")
