@@ -1,0 +1,33 @@
+"""The ladder for two CPU cores: six IsoFLOP curves under two seeds over two and a half decades, on prose that
+no run reads twice.
+
+    isoflop sweep cpu-ladder
+    isoflop plan cpu-ladder --no-calibration    the grid and its price
+"""
+
+from isoflop.sweeps.grids.config import SweepConfig
+from isoflop.sweeps.grids.rates import Rates
+
+SWEEP = SweepConfig(
+    name="cpu-ladder",
+    title="IsoFLOP curves of byte-level transformers over two and a half decades, on two CPU cores",
+    budgets=(1e11, 3e11, 1e12, 3e12, 1e13, 3e13),
+    # Neighbours are a factor of 1.7 to 2 in parameters apart, but for the two narrowest.
+    ladder=(8, 16, 24, 32, 48, 64, 88, 120, 160),
+    sizes=4,
+    centre_width=24,
+    centre_budget=3e11,
+    centre_exponent=0.5,
+    batch_size=2,
+    batch_exponent=0.5,
+    rates=Rates(
+        coefficient=0.004,
+        token_exponent=0.1,
+        tried=(0.5, 1.0, 2.0),
+        widths=(16, 48),
+        horizons=(5e5, 4e6),
+    ),
+    data="debian-docs",
+    # Half and twice the rate at the largest minimum would cost as much as a quarter of the grid.
+    checks=False,
+)
