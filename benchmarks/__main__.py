@@ -6,7 +6,18 @@ import importlib.util
 import subprocess
 import sys
 
-NAMES = ("fit", "step", "workers", "data", "survival", "folder", "grid_cost", "family", "train")
+NAMES = (
+    "fit",
+    "step",
+    "workers",
+    "data",
+    "survival",
+    "folder",
+    "grid_cost",
+    "family",
+    "rolling",
+    "train",
+)
 
 
 def main() -> None:

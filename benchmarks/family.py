@@ -2,18 +2,21 @@
 model.
 
     python -m benchmarks.family [--out outputs/family] [--variants "one head" ...] [--widths 40 64]
-        [--tokens 1e6] [--seeds 3] [--cores 2] [--small]
+        [--tokens 1e6] [--seeds 3] [--cores 2] [--small] [--json]
 
 Sizes of one family are to differ in size alone: at a fixed number of tokens the loss should fall in log N,
 ever less steeply, and no width should stand out. Trains every width under every seed, one run a core, into
 OUT/runs.csv; stopped half-way it goes on where it was. Prints means, standard deviations between seeds, and
-how far the means are from falling and from convex, in standard deviations; draws OUT/family.png.
+how far the means are from falling and from convex, in standard deviations; draws OUT/family.png. A small run
+is of made-up text, starts anew, and writes into OUT/small.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
@@ -83,7 +86,10 @@ def rows(table: Path, wanted: list[tuple[Any, ...]], cores: int) -> pd.DataFrame
     for row in _trained(missing, cores):
         done.append(row)
         pd.DataFrame(done).to_csv(table, index=False)
-        print(f"{row['variant']}, width {row['d_model']}, seed {row['seed']}: {row['loss']:.4f}", flush=True)
+        print(
+            f"{row['variant']}, width {row['d_model']}, seed {row['seed']}: {row['loss']:.4f}",
+            file=sys.stderr,
+        )
     return pd.DataFrame(done).sort_values(["variant", "tokens_wanted", "d_model", "seed"])
 
 
@@ -152,8 +158,33 @@ def draw(runs: pd.DataFrame, path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
-def main() -> None:
-    """Trains what is missing, prints the tables and draws the figure."""
+def results_of(runs: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """The means by width of each variant and number of tokens, and the worst departures in standard
+    deviations, None where there are too few widths or seeds for them."""
+    results = {}
+    for name, own in lines(runs):
+        table = by_width(own)
+        worst: list[float | None] = [None, None]
+        if len(table) > 2 and min(table["count"]) > 1:
+            worst = [float(departure.max()) for departure in departures(table)]
+        results[name] = {
+            "widths": table.to_dict("records"),
+            "largest_rise": worst[0],
+            "largest_bend": worst[1],
+        }
+    return results
+
+
+def print_table(name: str, found: dict[str, Any]) -> None:
+    """One variant's widths, and its departures."""
+    print(f"\n{name}\n{pd.DataFrame(found['widths']).round(4).to_string(index=False)}")
+    if found["largest_rise"] is not None:
+        rise, bend = found["largest_rise"], found["largest_bend"]
+        print(f"largest rise {rise:.1f} s.d., largest bend the wrong way {bend:.1f} s.d.")
+
+
+def options() -> argparse.Namespace:
+    """The options asked for, those of a small run where it is one."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("outputs/family"))
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=["family"])
@@ -163,23 +194,32 @@ def main() -> None:
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--data", default="wiki-intro")
     parser.add_argument("--small", action="store_true", help="three widths, two seeds, few tokens")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     asked = parser.parse_args()
-    widths, seeds, tokens = (WIDTHS[:3], 2, 2e4) if asked.small else (asked.widths, asked.seeds, asked.tokens)
+    if asked.small:
+        asked.out /= "small"
+        asked.widths, asked.seeds, asked.tokens, asked.data = WIDTHS[:3], 2, 2e4, "synthetic:zipf"
+        (asked.out / "runs.csv").unlink(missing_ok=True)
+    return asked
+
+
+def main() -> None:
+    """Trains what is missing, prints the tables and draws the figure."""
+    asked = options()
     asked.out.mkdir(parents=True, exist_ok=True)
     wanted = [
-        (width, variant, seed, tokens, asked.data)
+        (width, variant, seed, asked.tokens, asked.data)
         for variant in asked.variants
-        for seed in range(seeds)
-        for width in widths
+        for seed in range(asked.seeds)
+        for width in asked.widths
     ]
     runs = rows(asked.out / "runs.csv", wanted, asked.cores)
-    for name, own in lines(runs):
-        table = by_width(own)
-        print(f"\n{name}")
-        print(table.round(4).to_string(index=False))
-        if len(table) > 2 and min(table["count"]) > 1:
-            rise, bend = departures(table)
-            print(f"largest rise {rise.max():.1f} s.d., largest bend the wrong way {bend.max():.1f} s.d.")
+    results = results_of(runs)
+    if asked.json:
+        print(json.dumps(results))
+    else:
+        for name, found in results.items():
+            print_table(name, found)
     draw(runs, asked.out / "family.png")
 
 
