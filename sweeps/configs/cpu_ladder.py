@@ -15,9 +15,10 @@ SWEEP = SweepConfig(
     # Neighbours are a factor of 1.7 to 2 in parameters apart, but for the two narrowest.
     ladder=(8, 16, 24, 32, 48, 64, 88, 120, 160),
     sizes=4,
-    centre_width=24,
-    centre_budget=3e11,
-    centre_exponent=0.5,
+    # Steeper than the minima, so that 1e11 has no size too large for its tokens (docs/family.md).
+    centre_width=32,
+    centre_budget=4.5e11,
+    centre_exponent=0.6,
     batch_size=2,
     batch_exponent=0.5,
     rates=Rates(
