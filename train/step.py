@@ -85,6 +85,8 @@ def _programs(recipe: Recipe, remat: Remat, devices: int, packing: Packing) -> P
     graph, params = nnx.split(
         nnx.eval_shape(lambda: build(recipe.model, seed=0, dtype=recipe.dtype, remat=remat))
     )
+    # An evaluation has no backward pass that could recompute anything.
+    plain = nnx.graphdef(nnx.eval_shape(lambda: build(recipe.model, seed=0, dtype=recipe.dtype)))
     transform = directions(recipe.optimizer)
     mesh = mesh_over(devices) if devices > 1 else None
     step = partial(
@@ -98,7 +100,7 @@ def _programs(recipe: Recipe, remat: Remat, devices: int, packing: Packing) -> P
     return _jitted(
         partial(init_state, recipe=recipe, transform=transform),
         partial(train_steps, step=step),
-        partial(window_scores, graph=graph, mesh=mesh),
+        partial(window_scores, graph=plain, mesh=mesh),
         packing,
         mesh,
     )

@@ -19,7 +19,6 @@ from isoflop.sweeps.progress.table_files import RUNS, read_rows
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.row import Row
 from isoflop.sweeps.workers.memory import needed_bytes
-from isoflop.train.device import find_device
 from isoflop.train.execution import Execution
 from isoflop.train.spec import CellSpec
 
@@ -74,8 +73,7 @@ def rung_at(folder: Path, flops: float, n_opt: float, count: str) -> Rung:
     planned = replace(sweep, config=config).cells(flops, [width])[0]
     cell, recipe = planned.cell, planned.cell.recipe
     model, schedule = recipe.model, recipe.schedule
-    execution = Execution()
-    state, activations = needed_bytes(recipe, find_device(execution), execution)
+    state, activations = needed_bytes(recipe, Execution())
     seconds, seconds_from = _seconds(cell, read_rows(Store(folder), (RUNS,)))
     return Rung(
         cell_id=cell.cell_id,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from isoflop.base.errors import UserError
 from isoflop.models.memory import activation_bytes
@@ -26,16 +25,15 @@ LARGEST_PACKED = 30_000_000
 MOST_MEMBERS = 32
 
 
-def needed_bytes(recipe: Recipe, device: Device, execution: Execution) -> tuple[int, int]:
+def needed_bytes(recipe: Recipe, execution: Execution) -> tuple[int, int]:
     """Bytes on each device of (parameters, gradients and moments; activations kept for the backward pass, and
-    the logits with their gradient)."""
+    the logits with their gradient).
+
+    Attention keeps what the kernel of this process' device keeps: flash attention no scores.
+    """
     model, windows = recipe.model, -(-recipe.batch_size // execution.devices)
     state = recipe.ledger.params("total") * (GATHERED_BYTES + KEPT_BYTES // execution.devices)
     kept = _activations(recipe, windows, execution)
-    if device.platform == "gpu" and recipe.dtype == "bfloat16" and model.document_separator is None:
-        # Flash attention keeps no scores, which alone grow as the square of the context.
-        half = replace(recipe, model=replace(model, context_length=max(1, model.context_length // 2)))
-        kept = max(0, 4 * _activations(half, windows, execution) - kept)
     logits = min(2 * 4 * windows * model.context_length * model.vocab_size, 2 * LOGITS_BYTES)
     return state, kept + logits
 
@@ -58,7 +56,7 @@ def members_that_fit(task: Task, device: Device, execution: Execution) -> int:
         return 1
     if device.platform == "gpu" and recipe.model.document_separator is not None:
         return 1  # cuDNN's batching rule doesn't take a mask that all heads share
-    fit = int(USABLE * device.memory) // sum(needed_bytes(recipe, device, execution))
+    fit = int(USABLE * device.memory) // sum(needed_bytes(recipe, execution))
     return max(1, min(MOST_MEMBERS if asked is None else asked, fit))
 
 
@@ -69,7 +67,7 @@ def refuse_too_large(recipes: Iterable[Recipe], device: Device, execution: Execu
     for recipe in different.values():
         execution.refuse_batch(recipe.batch_size)
     largest = max(different.values(), key=lambda r: r.model.width)
-    state, activations = needed_bytes(largest, device, execution)
+    state, activations = needed_bytes(largest, execution)
     if state + activations > USABLE * device.memory:
         raise UserError(
             f"width {largest.model.width} doesn't fit {device.kind}: {largest.ledger.params('total'):,} "

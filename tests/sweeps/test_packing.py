@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from isoflop.base.errors import UserError
+from isoflop.models.memory import _of_one_window
 from isoflop.sweeps.grids.config import Rates, SweepConfig
 from isoflop.sweeps.grids.segments import Tree
 from isoflop.sweeps.launchers import load_launcher
@@ -26,8 +27,9 @@ from isoflop.train.data.corpus import Corpus
 from isoflop.train.device import Device
 from isoflop.train.execution import Execution
 from isoflop.train.spec import CellSpec, Recipe, Segment
+from tests.support.cuda import stand_in
 from tests.support.in_process import Refuse, Runner
-from tests.support.small import small_model, small_recipe
+from tests.support.small import BATCH, small_model, small_recipe
 from tests.support.tables import read_rows, timeless
 
 SOLO = Execution()
@@ -92,7 +94,7 @@ def test_members_are_as_many_as_fit_and_help() -> None:
     assert members_that_fit(small, CPU, Execution(members=3)) == 3
     assert members_that_fit(small, GPU, SOLO) > 8
     assert members_that_fit(large, GPU, SOLO) == 1
-    tight = replace(GPU, memory=int(2.5 * sum(needed_bytes(small.segment.recipe, GPU, SOLO)) / 0.85))
+    tight = replace(GPU, memory=int(2.5 * sum(needed_bytes(small.segment.recipe, SOLO)) / 0.85))
     assert members_that_fit(small, tight, SOLO) == 2
     assert members_that_fit(small, tight, Execution(members=4)) == 2
     assert members_that_fit(small, GPU, Execution(devices=2)) == 1
@@ -116,7 +118,7 @@ def test_a_model_that_does_not_fit_is_refused_with_the_arithmetic(
     config: SweepConfig, corpus: Corpus
 ) -> None:
     recipes = [p.cell.recipe for p in make_plan(config, corpus).grid]
-    state, activations = needed_bytes(recipes[-1], GPU, SOLO)
+    state, activations = needed_bytes(recipes[-1], SOLO)
     refuse_too_large(recipes, replace(GPU, memory=int((state + activations) / 0.84)), SOLO)
     little = replace(GPU, memory=int((state + activations) / 0.86))
     message = r"width 24 doesn't fit NVIDIA H200: [\d,]+ parameters at 16 bytes .* batch of 4 windows"
@@ -132,19 +134,27 @@ def test_a_batch_must_go_round(config: SweepConfig, corpus: Corpus) -> None:
 
 def test_recomputing_and_spreading_take_less_memory() -> None:
     recipe = small_recipe(model=small_model(64, depth=4), batch_size=8)
-    state, activations = needed_bytes(recipe, GPU, SOLO)
-    assert needed_bytes(recipe, GPU, Execution(remat="block"))[1] < activations
-    spread = needed_bytes(recipe, GPU, Execution(devices=4))
+    state, activations = needed_bytes(recipe, SOLO)
+    assert needed_bytes(recipe, Execution(remat="block"))[1] < activations
+    spread = needed_bytes(recipe, Execution(devices=4))
     assert spread == (10 * state // 16, pytest.approx(activations / 4))
 
 
-def test_scores_are_not_counted_where_flash_attention_keeps_none() -> None:
-    narrow = small_recipe(model=small_model(64, context_length=256), dtype="bfloat16")
-    flash, plain = (needed_bytes(narrow, device, SOLO)[1] for device in (GPU, CPU))
-    scores = 2 * 2 * narrow.batch_size * 256**2  # two layers of one head, two bytes a weight at least
-    assert plain - flash >= scores
-    longer = replace(narrow, model=replace(narrow.model, context_length=512))
-    assert needed_bytes(longer, GPU, SOLO)[1] == pytest.approx(2 * flash, rel=0.01)
+def test_scores_are_counted_where_the_kernel_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flash attention keeps none; the others keep them, whatever the platform and the dtype."""
+
+    def activations(kernel: str, context: int) -> int:
+        stand_in(monkeypatch, kernel)
+        _of_one_window.cache_clear()
+        model = small_model(64, context_length=context)
+        return needed_bytes(small_recipe(model=model, dtype="bfloat16"), SOLO)[1]
+
+    flash, xla = (activations(kernel, 256) for kernel in ("cudnn", "xla"))
+    model = small_model(64)
+    scores = 2 * model.depth * BATCH * model.heads * 256**2  # two bytes a weight at least
+    assert xla - flash >= scores
+    assert activations("cudnn", 512) == 2 * flash
+    _of_one_window.cache_clear()
 
 
 def test_a_device_that_is_not_there_is_missed_at_once(tmp_path: Path) -> None:
