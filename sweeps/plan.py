@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from isoflop.base.display import Displayed, Summary
 from isoflop.base.errors import UserError
 from isoflop.base.formatting import brief
-from isoflop.sweeps.grids.cells import PlannedCell, check_cells, grid_cells, tuning_cells
+from isoflop.sweeps.grids.cells import PlannedCell, check_cells, distinct, grid_cells, tuning_cells
 from isoflop.sweeps.grids.config import SweepConfig
 from isoflop.sweeps.grids.segments import Cuts, Tree, build_tree, uncut
+from isoflop.sweeps.grids.stages import CHECK, GRID, TUNING, short_name
 from isoflop.sweeps.queue.board import is_kept
 from isoflop.sweeps.row import COLUMNS
 from isoflop.train.checkpoint import BYTES_PER_PARAMETER
@@ -122,11 +123,16 @@ class Plan(Displayed):
         segments = [s for tree in trees for s in tree.segments.values()]
         return Price(
             *(tree.flops for tree in trees),
-            fresh_flops=sum(p.cell.flops for p in self.grid),
+            fresh_flops=sum(cell.flops for cell in distinct(self.grid).values()),
             seconds=_seconds(segments, step_seconds, workers) if step_seconds else None,
             disk_peak=sum(_checkpoint_bytes(s) for s in segments),
             disk_kept=sum(_checkpoint_bytes(s) for s in segments if is_kept(self.config.keep, s)),
         )
+
+    def cell_counts(self) -> dict[str, int]:
+        """How many cells each stage trains, as far as that is known before it."""
+        stages = {TUNING: self.tuning, GRID: self.grid, CHECK: self.checks}
+        return {short_name(name): len(distinct(cells)) for name, cells in stages.items()}
 
     def refuse_batches(self, execution: Execution) -> None:
         """Raises `UserError` for a batch that the devices don't divide."""
@@ -161,8 +167,7 @@ def make_plan(
         tuning, grid = [*tuning, *tried], [*grid, *own]
         checks += check_cells(variant, centres)
         warnings += [*_too_few(variant, own), *_warnings(own, corpus)]
-    if len({p.cell.cell_id for p in grid}) < len(grid):
-        raise UserError(f"axes {config.axes[-1]}: two of the values make the same cells: drop one")
+    _refuse_equal_grids(config, grid)
     return Plan(
         config=config,
         corpus=corpus,
@@ -173,6 +178,17 @@ def make_plan(
         warnings=tuple(dict.fromkeys(warnings)),
         forecasts=tuple(forecasts),
     )
+
+
+def _refuse_equal_grids(config: SweepConfig, grid: Sequence[PlannedCell]) -> None:
+    """Raises `UserError` where two variants have the same cells, all of them."""
+    grids: dict[frozenset[str], tuple[tuple[str, Any], ...]] = {}
+    for variant in config.variants:
+        cells = frozenset(distinct(p for p in grid if p.settings == variant.settings))
+        other = grids.setdefault(cells, variant.settings)
+        if other != variant.settings:
+            one, two = (_named(settings) for settings in (other, variant.settings))
+            raise UserError(f"axes: {one} and {two} make the same grid, cell by cell: drop one of them")
 
 
 def refuse_one_batch(config: SweepConfig, execution: Execution) -> None:
@@ -290,6 +306,10 @@ def _warnings(cells: Sequence[PlannedCell], corpus: Corpus) -> list[str]:
 def _of(planned: PlannedCell) -> str:
     """The values of the sweep's axes, in words."""
     return "".join(f", {option} {value}" for option, value in planned.settings)
+
+
+def _named(settings: Sequence[tuple[str, Any]]) -> str:
+    return " ".join(f"{option}={value}" for option, value in settings)
 
 
 def _seconds(segments: Sequence[Segment], step_seconds: StepSeconds, workers: int) -> float:

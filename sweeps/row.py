@@ -21,8 +21,8 @@ class Row(CellResult):
     """A cell's result, and what only the sweep knows of it.
 
     `trunk_id` names what cells share that branch off one trunk; `budget` in FLOPs; `lr_rule`: the rule that
-    gave `lr`; `flops_spent`: the cell's share of what its segments cost, each divided among the cells on it;
-    `settings`: the values of the sweep's axes, each with its option's name.
+    gave `lr`; `flops_spent`: the row's share of what its cell's segments cost, each divided among the cells
+    on it; `settings`: the values of the sweep's axes, each with its option's name.
     """
 
     trunk_id: str

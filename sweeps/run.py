@@ -22,7 +22,7 @@ from isoflop.base.provenance import log_start
 from isoflop.models import ledger
 from isoflop.sweeps.grids import stages
 from isoflop.sweeps.grids.adaptive import Adaptive, first_cells, next_cells
-from isoflop.sweeps.grids.cells import PlannedCell, check_cells, grid_cells, retry_cells
+from isoflop.sweeps.grids.cells import PlannedCell, check_cells, distinct, grid_cells, retry_cells
 from isoflop.sweeps.grids.config import SweepConfig
 from isoflop.sweeps.grids.ladder import trunk_cuts
 from isoflop.sweeps.grids.rates import Rates
@@ -77,7 +77,8 @@ def run_sweep(
     ):
         log_start(out, sys.argv)
         workers = launcher.worker_count
-        store.note("plan", asdict(price) | {"total_flops": price.total_flops, "workers": workers})
+        known = {"total_flops": price.total_flops, "workers": workers, "cells": plan.cell_counts()}
+        store.note("plan", asdict(price) | known)
         (store.path / SUMMARY).unlink(missing_ok=True)  # until it is finished again
         cuts = trunk_cuts(plan.config) if adaptive else uncut
         _run_stages(Sweep(plan, store, launcher, reporter, sync, lease_seconds, cuts), adaptive)
@@ -144,9 +145,8 @@ class Sweep:
         the trunks of the cells `beside`, which have been trained.
         """
         tree = self.tree(beside, planned)
-        specs = {p.cell.cell_id: p.cell for p in planned}
         folders = {corpus.spec.source: str(corpus.folder) for corpus in self.plan.eval_corpora}
-        board = Board(name, tree, specs, self.config.keep, str(self.plan.corpus.folder), folders)
+        board = Board(name, tree, distinct(planned), self.config.keep, str(self.plan.corpus.folder), folders)
         cells = self.cell_rows(planned, tree)
         table = StageTable(self.store, file, cells, self.sync.log_cell)
         missing = board.missing(self.store.contents())
@@ -250,7 +250,7 @@ def _summarize(
             tuning=tuning_flops,
             checks=tree.flops - grid_flops,
             total=tree.flops + tuning_flops,
-            fresh_cosine=sum(p.cell.flops for p in runs),
+            fresh_cosine=sum(cell.flops for cell in distinct(runs).values()),
         ),
         learning_rate=rules[0],
         further_rates=tuple(rules[1:]),

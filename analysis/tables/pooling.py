@@ -23,8 +23,8 @@ def pool(
     """One table, its rows numbered from 0 through all of `frames`, and notes on how it came about.
 
     `names`, `own`: what the tables are called, and their own columns. A cell that stands in several tables
-    with the same loss is taken once. Raises `UserError` where the tables count parameters by different
-    columns, measure another text, or give one cell two losses.
+    with the same loss is taken from the first of them. Raises `UserError` where the tables count parameters
+    by different columns, measure another text, or give one cell two losses.
     """
     if len(frames) == 1:
         return frames[0].reset_index(drop=True), ()
@@ -37,7 +37,10 @@ def pool(
     if "status" in known.columns:
         known = known.loc[words_of(known).isin(FINISHED)]
     _refuse_two_losses(known)
-    repeated = known.index[as_texts(known, "cell_id").duplicated()]
+    # Within a table a cell may have a row for each of several values of an axis: those stay.
+    table_R = np.repeat(np.arange(len(frames)), [len(frame) for frame in frames])[known.index]
+    first_R = pd.Series(table_R).groupby(as_texts(known, "cell_id").to_numpy()).transform("min")
+    repeated = known.index[table_R > first_R.to_numpy()]
     note = f"{len(frames)} tables pooled, {len(repeated)} repeated cells taken once"
     return pooled.drop(index=repeated), (note,)
 

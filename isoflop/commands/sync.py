@@ -29,7 +29,7 @@ class Sync:
 def run(argv: list[str]) -> int:
     """Sends what is missing. Safe to interrupt and to repeat."""
     options = parse(Sync, argv, "sync")
-    from isoflop.sweeps.progress.table_files import read_rows
+    from isoflop.sweeps.progress.table_files import first_of_each, read_rows
     from isoflop.sweeps.progress.tracker_sync import TrackerSync
     from isoflop.sweeps.queue.store import Store
     from isoflop.sweeps.trackers.wandb import Destination, Wandb
@@ -39,7 +39,7 @@ def run(argv: list[str]) -> int:
         raise UserError(f"no folder {options.folder}: name a sweep's folder, such as outputs/cpu-demo")
     store = Store(options.folder)
     name = store.facts()["name"]
-    rows = [row for row in read_rows(store) if row.is_over]
+    rows = [row for row in first_of_each(read_rows(store)).values() if row.is_over]
     if not rows:
         raise UserError(f"{options.folder} has nothing to sync yet: none of its cells is finished")
     usual = Destination.usual()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -33,6 +33,11 @@ class PlannedCell:
     role: Role
     lr_rule: str
     settings: tuple[tuple[str, Any], ...] = ()
+
+
+def distinct(planned: Iterable[PlannedCell]) -> dict[str, CellSpec]:
+    """Cells by id, in order: one that stands at several values of an axis is trained once."""
+    return {p.cell.cell_id: p.cell for p in planned}
 
 
 def grid_cells(config: SweepConfig, corpus: Corpus, rates: Rates) -> list[PlannedCell]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from isoflop.sweeps.progress.console import Reporter
+from isoflop.sweeps.progress.table_files import first_of_each
 from isoflop.sweeps.progress.tracker_sync import TrackerSync
 from isoflop.sweeps.queue.board import Board
 from isoflop.sweeps.queue.store import Store
@@ -50,7 +51,7 @@ class BackgroundSync:
         if time.monotonic() < self.next_live:
             return
         self.next_live = time.monotonic() + LIVE_SECONDS
-        by_cell = {row.cell_id: row for row in rows}
+        by_cell = first_of_each(rows)
         for requests in self.requests.values():
             if requests.empty():
                 requests.put(lambda sync: sync.log_live(board, claimed, by_cell))

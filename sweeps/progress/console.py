@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from isoflop.analysis.approaches.quick_fit import quick_fit
+from isoflop.sweeps.progress.table_files import first_of_each
 from isoflop.sweeps.row import Row
 from isoflop.sweeps.stage import Snapshot
 
@@ -135,7 +136,7 @@ class Reporter:
             self.say(str(progress))
 
     def _progress(self, snapshot: Snapshot, rows: Sequence[Row], seconds: float) -> StageProgress:
-        segments, by_cell = snapshot.board.tree.segments, {row.cell_id: row for row in rows}
+        segments, by_cell = snapshot.board.tree.segments, first_of_each(rows)
         left = float(sum(segments[name].flops for name in snapshot.missing))
         lines = []
         for task in (task for heartbeat in snapshot.heartbeats for task in heartbeat.tasks):

@@ -15,20 +15,24 @@ from isoflop.sweeps.row import Row
 from isoflop.train.data.corpus import Corpus
 from isoflop.train.result import CellResult, unfinished
 
+Place = tuple[str, tuple[tuple[str, Any], ...]]
+"""A row's key: the cell's id and its values of the sweep's axes."""
+
 
 class CellRows:
-    """One row a cell, in the plan's order.
+    """One row a cell, in the plan's order, and one more for each further value of an axis that it stands at:
+    so the rows of each value are its whole grid.
 
-    A result is read, and checked, once; a corrupt one is set aside, and its cell is pending again.
+    A result is read, and checked, once a row; a corrupt one is set aside, and its cell is pending again.
     """
 
     def __init__(
         self, sweep: str, planned: Sequence[PlannedCell], tree: Tree, store: Store, corpus: Corpus
     ) -> None:
         self.tree, self.store, self.corpus = tree, store, corpus
-        self.planned = {p.cell.cell_id: p for p in planned}
-        self._places = _places(sweep, planned, tree)
-        self._rows = {cell_id: self._unfinished_row(cell_id, "pending", "") for cell_id in self.planned}
+        self._planned = {(p.cell.cell_id, p.settings): p for p in planned}
+        self._places = _places(sweep, list(self._planned.values()), tree)
+        self._rows = {place: self._unfinished_row(place, "pending", "") for place in self._planned}
 
     @property
     def rows(self) -> list[Row]:
@@ -41,20 +45,21 @@ class CellRows:
         `claimed`: the segments that workers are training.
         """
         fresh = []
-        for cell_id, row in self._rows.items():
+        for place, row in self._rows.items():
             if row.is_finished:
                 continue
+            cell_id, _ = place
             status, reason = contents.cell_status(cell_id, self.tree.paths[cell_id], claimed), ""
             try:
                 if status == "finished":
-                    self._rows[cell_id] = Row(**vars(self._result(cell_id)), **self._places[cell_id])
-                    fresh.append(self._rows[cell_id])
+                    self._rows[place] = Row(**vars(self._result(cell_id)), **self._places[place])
+                    fresh.append(self._rows[place])
                     continue
                 reason = self._reason(cell_id, status, contents)
             except CorruptRecordError:  # set aside, to be made again
                 status = "pending"
             if (status, reason) != (row.status, row.reason):
-                self._rows[cell_id] = self._unfinished_row(cell_id, status, reason)
+                self._rows[place] = self._unfinished_row(place, status, reason)
         return fresh
 
     def _result(self, cell_id: str) -> CellResult:
@@ -74,25 +79,26 @@ class CellRows:
             return self.store.reason(segment, contents.failures[segment])
         return ""
 
-    def _unfinished_row(self, cell_id: str, status: str, reason: str) -> Row:
-        result = unfinished(self.planned[cell_id].cell, self.corpus, status, reason)
-        return Row(**vars(result), **self._places[cell_id])
+    def _unfinished_row(self, place: Place, status: str, reason: str) -> Row:
+        result = unfinished(self._planned[place].cell, self.corpus, status, reason)
+        return Row(**vars(result), **self._places[place])
 
 
-def _places(sweep: str, planned: Sequence[PlannedCell], tree: Tree) -> dict[str, dict[str, Any]]:
-    """Cell id -> the columns that say where the cell stands in the sweep."""
-    spent, sharing = tree.flops_spent(), Counter(tree.trunks[p.cell.cell_id] for p in planned)
+def _places(sweep: str, planned: Sequence[PlannedCell], tree: Tree) -> dict[Place, dict[str, Any]]:
+    """The columns that say where each row's cell stands in the sweep."""
+    spent, rows = tree.flops_spent(), Counter(p.cell.cell_id for p in planned)
+    sharing = Counter(tree.trunks[cell_id] for cell_id in rows)
     places = {}
     for p in planned:
         cell_id, trunk = p.cell.cell_id, tree.trunks[p.cell.cell_id]
         shared = sharing[trunk] > 1 and trunk.schedule.name == "wsd"
-        places[cell_id] = {
+        places[cell_id, p.settings] = {
             "trunk_id": content_id(trunk) if shared else cell_id,
             "sweep": sweep,
             "role": p.role,
             "budget": p.budget,
             "lr_rule": p.lr_rule,
-            "flops_spent": spent[cell_id],
+            "flops_spent": spent[cell_id] / rows[cell_id],
             "settings": p.settings,
         }
     return places

@@ -38,7 +38,7 @@ PRICES = {
 class StageStatus:
     """A stage that sweeps have, begun or not.
 
-    `cells`: by status, those that have been put up or are over; `planned`: how many the config says there
+    `cells`: by status, those that have been put up or are over; `planned`: how many the plan says there
     will be, 0 where it has none and None where it depends on results.
     """
 
@@ -139,16 +139,15 @@ def _stages(
 
 
 def _planned(store: Store) -> dict[str, int | None]:
-    """Cells of each stage by the config; None where results decide."""
-    config = store.config()
-    adaptive = store.facts()["kind"].startswith("adaptive")
-    variants = len(config.variants)
-    checks = 3 * min(2, len(config.budgets)) if config.checks else 0
+    """Cells of each stage by the plan, 0 while there is none; None where results decide."""
+    facts = store.facts()
+    counts = facts.get("plan", {}).get("cells", {})
+    adaptive = facts["kind"].startswith("adaptive")
     return {
-        SHORT[TUNING]: variants * config.rates.trials,
-        SHORT[GRID]: None if adaptive else variants * len(config.budgets) * config.sizes * config.seeds,
-        SHORT[RETRY]: None if config.retries else 0,
-        SHORT[CHECK]: variants * checks,
+        SHORT[TUNING]: counts.get(SHORT[TUNING], 0),
+        SHORT[GRID]: None if adaptive else counts.get(SHORT[GRID], 0),
+        SHORT[RETRY]: None if store.config().retries else 0,
+        SHORT[CHECK]: counts.get(SHORT[CHECK], 0),
     }
 
 

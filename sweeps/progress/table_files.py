@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from isoflop.sweeps.progress.run_table import CellRows
 from isoflop.sweeps.queue.store import Contents, Store
@@ -78,6 +78,14 @@ def write_runs(store: Store, rows: Sequence[Row]) -> str:
 def read_rows(store: Store, tables: Sequence[str] = (TUNING, RUNS, CHECKS)) -> list[Row]:
     """The rows of the folder's tables, those that are there."""
     return [Row.from_csv(record) for name in tables for record in _records(store, name)]
+
+
+def first_of_each(rows: Iterable[Row]) -> dict[str, Row]:
+    """The first row of each cell, by cell id: a cell has one for each value of an axis that it stands at."""
+    first: dict[str, Row] = {}
+    for row in rows:
+        first.setdefault(row.cell_id, row)
+    return first
 
 
 def _other_runs(store: Store, rows: Sequence[Row]) -> list[dict[str, str]]:

@@ -13,7 +13,7 @@ from typing import IO, Any, TextIO
 
 from isoflop.base.errors import UserError
 from isoflop.base.json_values import to_json
-from isoflop.sweeps.progress.table_files import RUNS, read_rows
+from isoflop.sweeps.progress.table_files import RUNS, first_of_each, read_rows
 from isoflop.sweeps.queue.board import Board
 from isoflop.sweeps.queue.live_metrics import LiveCurves, under_way
 from isoflop.sweeps.queue.store import Store
@@ -68,7 +68,7 @@ class TrackerSync:
 
     def log_missing(self) -> None:
         """Log every cell of the folder's tables that was not logged yet."""
-        for row in read_rows(self.store):
+        for row in first_of_each(read_rows(self.store)).values():
             self.log_cell(row)
 
     def log_sweep(self, again: bool = False) -> None:
@@ -115,7 +115,8 @@ class TrackerSync:
         record = json.loads((folder / "cell.json").read_text())
         config = record["cell"] | {"provenance": record.get("provenance")}
         curve = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
-        siblings = [r.cell_id for r in read_rows(self.store) if r.trunk_id == row.trunk_id]
+        rows = first_of_each(read_rows(self.store)).values()
+        siblings = [r.cell_id for r in rows if r.trunk_id == row.trunk_id]
         return config | ({"trunk_cells": siblings} if len(siblings) > 1 else {}), curve
 
     @contextlib.contextmanager

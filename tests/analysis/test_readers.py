@@ -170,6 +170,16 @@ def test_tables_that_agree_are_pooled(tmp_path: Path, table) -> None:
         load_runs([])
 
 
+def test_a_cell_of_several_axis_values_stays_whole_in_a_pool(tmp_path: Path, table) -> None:
+    """Within a table it is a row for each value; from another table it is not taken again."""
+    axes = pd.concat([table.frame[:10].assign(axes=f"batch_size={size}") for size in (1, 2)])
+    first, second = write(axes, tmp_path / "a.csv"), write(table.frame, tmp_path / "b.csv")
+    pooled = load_runs([first, second])
+    assert pooled.frame["axes"].value_counts().to_dict() == {"batch_size=1": 10, "batch_size=2": 10}
+    assert len(pooled) == len(table) + 10
+    assert any("10 repeated cells taken once" in line for line in pooled.warnings)
+
+
 @settings(max_examples=examples(40))
 @given(
     rows=st.lists(

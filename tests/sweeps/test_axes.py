@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from isoflop.sweeps.progress.status import read_status
 from isoflop.sweeps.queue.store import Store
 from isoflop.train.data.corpus import Corpus
 from tests.support.in_process import Runner
+from tests.support.tables import read_rows
 
 
 def varied(config: SweepConfig, **axes: tuple[Any, ...]) -> SweepConfig:
@@ -168,9 +171,66 @@ def test_axes_that_make_no_sense_are_refused(config: SweepConfig, axes: dict[str
         varied(config, **axes)
 
 
-def test_values_that_make_the_same_cells_are_refused(config: SweepConfig, corpus: Corpus) -> None:
-    with pytest.raises(UserError, match="two of the values make the same cells"):
-        make_plan(varied(config, warmup_share=(0.05, 0.0501)), corpus)
+def test_values_of_the_same_grid_are_refused(config: SweepConfig, corpus: Corpus) -> None:
+    says = "axes: warmup_share=0.05 and warmup_share=0.0501 make the same grid, cell by cell: drop one"
+    with pytest.raises(UserError, match=says):
+        make_plan(varied(config, warmup_share=(0.5, 0.05, 0.0501)), corpus)
+
+
+def in_common(config: SweepConfig, corpus: Corpus, **axes: tuple[Any, ...]) -> SweepConfig:
+    """The sweep with trunks of one budget each, the base of its rates at the second one's tokens."""
+    tokens = make_plan(config, corpus).grid[1].cell.tokens
+    rates = Rates(0.06, token_exponent=0.2, base_tokens=tokens)
+    return varied(config.with_options(rates=rates, trunk_span=1.5, seeds=1), **axes)
+
+
+@pytest.mark.parametrize("axes", [{"batch_exponent": (0.0, 0.5)}, {"trunk_span": (1.5, 3.0)}])
+def test_cells_in_common_are_planned_at_each_value_and_priced_once(
+    narrow: SweepConfig, corpus: Corpus, axes: dict[str, tuple[Any, ...]]
+) -> None:
+    varying = in_common(narrow, corpus, **axes)
+    plan = make_plan(varying, corpus)
+    alone = [make_plan(variant.with_options(axes=()), corpus) for variant in varying.variants]
+    grids = [{p.cell.cell_id for p in each.grid} for each in alone]
+    assert 0 < len(grids[0] & grids[1]) < len(grids[0])
+    assert Counter(p.settings for p in plan.grid) == {v.settings: 3 for v in varying.variants}
+    assert plan.cell_counts()["grid"] == len(grids[0] | grids[1])
+    assert plan.price().grid_flops < sum(each.price().grid_flops for each in alone)
+    assert plan.price().fresh_flops < sum(each.price().fresh_flops for each in alone)
+
+
+def test_cells_in_common_are_trained_once_and_are_rows_of_each_value(
+    run: Runner, narrow: SweepConfig, tmp_path: Path
+) -> None:
+    base = in_common(narrow, run.corpus, trunk_span=(1.5, 3.0))
+    tokens = base.rates.base_tokens
+    tuned = replace(base.rates, tried=(0.5, 1.0, 2.0), widths=(8,), horizons=(tokens,), seeds=1)
+    config = base.with_options(rates=tuned, checks=True)
+    rows = run(config, tmp_path / "both")
+    trained = Counter(task.segment for task in run.given)
+    assert set(trained.values()) == {1}
+    grids = [[row for row in rows if row["trunk_span"] == value] for value in ("1.5", "3.0")]
+    for variant, own in zip(config.variants, grids, strict=True):
+        alone = run(variant.with_options(axes=(), checks=False), tmp_path / own[0]["trunk_span"])
+        losses = [[(row["cell_id"], row["loss"]) for row in table] for table in (alone, own)]
+        assert losses[0] == losses[1]
+    ids = [row["cell_id"] for row in rows]
+    assert len(ids) == 6
+    assert len(set(ids)) == 5
+    store = Store(tmp_path / "both")
+    tables = [read_rows(store.path, name) for name in ("runs.csv", "tuning.csv", "checks.csv")]
+    everything = [row for table in tables for row in table]
+    spent = sum(float(row["flops_spent"]) for row in everything)
+    assert spent == pytest.approx(store.read_json("summary.json")["flops"]["total"], rel=1e-9)
+    lines = (store.path / "cells.jsonl").read_text().splitlines()
+    logged = [json.loads(line)["row"]["cell_id"] for line in lines]
+    assert Counter(logged) == {row["cell_id"]: 1 for row in everything}
+    status = read_status(store.path)
+    assert {stage.name: stage.cells.get("finished", 0) for stage in status.stages if stage.planned} == {
+        "tuning": 3, "grid": 5, "checks": 12,
+    }  # fmt: skip
+    assert run(config, tmp_path / "both") == rows
+    assert run.given == []
 
 
 def test_an_adaptive_sweep_has_no_axes(run: Runner, config: SweepConfig, tmp_path: Path) -> None:
