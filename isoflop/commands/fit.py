@@ -17,6 +17,7 @@ from rich.progress import Progress
 from isoflop import analysis
 from isoflop.analysis.options import FitOptions
 from isoflop.arguments import Flag, JsonFlag, parse
+from isoflop.commands.accelerator import stay_off_the_accelerator
 from isoflop.commands.fit_text import fit_lines
 from isoflop.commands.table_options import TableOptions
 from isoflop.printing import print_result
@@ -62,6 +63,7 @@ class Fit(TableOptions, FitOptions):
 def run(argv: list[str]) -> int:
     """Fits, prints, and marks a doubtful fit."""
     arguments = parse(Fit, argv, "fit")
+    stay_off_the_accelerator()
     table = arguments.load(arguments.runs)
     options = FitOptions.among(arguments)
     fitted = analysis.fit(table, options)

@@ -16,7 +16,7 @@ from isoflop import analysis
 from isoflop.analysis.options import FitOptions, ObjectiveOptions
 from isoflop.arguments import JsonFlag, parse
 from isoflop.base.formatting import brief, interval
-from isoflop.commands.sweep import stay_off_the_accelerator
+from isoflop.commands.accelerator import stay_off_the_accelerator
 from isoflop.commands.table_options import TableOptions
 from isoflop.printing import print_result
 

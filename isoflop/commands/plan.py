@@ -12,7 +12,8 @@ from rich.table import Table
 
 from isoflop.arguments import Flag, JsonFlag
 from isoflop.base.json_values import to_json
-from isoflop.commands.sweep import ConfigArguments, parse_with_config, stay_off_the_accelerator
+from isoflop.commands.accelerator import stay_off_the_accelerator
+from isoflop.commands.sweep import ConfigArguments, parse_with_config
 from isoflop.sweeps.grids.config import load_config
 
 if TYPE_CHECKING:

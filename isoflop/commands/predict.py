@@ -12,6 +12,7 @@ import tyro
 from isoflop import analysis
 from isoflop.arguments import Flag, JsonFlag, parse
 from isoflop.base.formatting import brief, interval
+from isoflop.commands.accelerator import stay_off_the_accelerator
 from isoflop.commands.fit_text import parts_words
 from isoflop.printing import print_result
 
@@ -43,6 +44,7 @@ class Predict:
 def run(argv: list[str]) -> int:
     """Prints the prediction."""
     arguments = parse(Predict, argv, "predict")
+    stay_off_the_accelerator()
     answer = analysis.predict(
         arguments.fit, arguments.flops, arguments.inference_tokens, arguments.force, arguments.group
     )
@@ -70,10 +72,8 @@ class _Answer:
 
 
 def _rung(fit: Path, answer: Prediction) -> Rung:
-    from isoflop.commands.sweep import stay_off_the_accelerator
     from isoflop.sweeps.forecasts.rung import rung_at
 
-    stay_off_the_accelerator()
     folder = fit if fit.is_dir() else fit.parent
     return rung_at(folder, answer.flops, answer.n_opt, answer.conventions.count)
 

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from isoflop.arguments import Flag, JsonFlag, parse
 from isoflop.base.formatting import brief, compact, interval
-from isoflop.commands.sweep import stay_off_the_accelerator
+from isoflop.commands.accelerator import stay_off_the_accelerator
 from isoflop.printing import warn
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ import tyro
 
 from isoflop.arguments import Flag, parse
 from isoflop.base.errors import UserError
+from isoflop.commands.accelerator import stay_off_the_accelerator
 from isoflop.printing import wrapped
 from isoflop.sweeps.caps import Caps
 from isoflop.sweeps.grids.config import SweepConfig, config_names, load_config
@@ -124,13 +125,6 @@ def train_and_report(asked: SweepArguments, base: SweepConfig) -> int:
         print(f"\n{wrapped(headline)}\n\nreport: {page}")
     reporter.say(f"done in {time.monotonic() - began:.0f} s; the folder is {folder}")
     return 0
-
-
-def stay_off_the_accelerator() -> None:
-    """Keeps this process' JAX on the CPU: its workers have the accelerator."""
-    import jax
-
-    jax.config.update("jax_platforms", "cpu")
 
 
 def draw_report(folder: Path) -> tuple[str, Path]:
