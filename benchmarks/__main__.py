@@ -17,6 +17,7 @@ NAMES = (
     "family",
     "rolling",
     "train",
+    "accelerator",
 )
 
 

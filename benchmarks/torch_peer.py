@@ -1,4 +1,5 @@
-"""The decoder in PyTorch as people write it: the peer of `benchmarks.train`, in a process of its own.
+"""The decoder in PyTorch as people write it: the peer of `benchmarks.train` and of `benchmarks.accelerator`,
+in a process of its own.
 
     python -m benchmarks.torch_peer JOB.json
 
@@ -25,8 +26,22 @@ TOLERANCE = 1e-4
 REPEATS = 5
 
 
+class CausalConvolution(nn.Module):
+    """Each feature plus learned shares of itself at the `length - 1` tokens before."""
+
+    def __init__(self, length: int, features: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(length - 1, features))
+
+    def forward(self, x_BxTxD: Tensor) -> Tensor:
+        y_BxTxD, length = x_BxTxD, x_BxTxD.shape[1]
+        for back, tap_D in enumerate(self.weight.to(x_BxTxD.dtype), start=1):
+            y_BxTxD = y_BxTxD + F.pad(x_BxTxD, (0, 0, back, 0))[:, :length] * tap_D
+        return y_BxTxD
+
+
 class Attention(nn.Module):
-    """Causal, rotary, queries and keys normalized with learned scales."""
+    """Causal, rotary, keys and values convolved, queries and keys normalized with learned scales."""
 
     cos: Tensor
     sin: Tensor
@@ -35,6 +50,13 @@ class Attention(nn.Module):
         super().__init__()
         self.splits = [c["heads"], c["kv_heads"], c["kv_heads"]]
         self.head_dim = c["head_dim"]
+        self.scale = c["max_attention_logit"] / c["head_dim"]
+        self.widths = [self.splits[0] * self.head_dim, 2 * self.splits[1] * self.head_dim]
+        self.convolution = (
+            CausalConvolution(c["kv_convolution"], self.widths[1])
+            if c["kv_convolution"] > 1
+            else nn.Identity()
+        )
         self.qkv = nn.Linear(c["width"], sum(self.splits) * self.head_dim, bias=False)
         self.out = nn.Linear(c["heads"] * self.head_dim, c["width"], bias=False)
         self.query_norm = nn.RMSNorm(self.head_dim, eps=c["norm_eps"])
@@ -53,13 +75,15 @@ class Attention(nn.Module):
 
     def forward(self, x_BxTxD: Tensor) -> Tensor:
         batch, length, _ = x_BxTxD.shape
-        heads = self.qkv(x_BxTxD).view(batch, length, -1, self.head_dim).transpose(1, 2)
-        q, k, v = heads.split(self.splits, dim=1)
+        queries, keys_values = self.qkv(x_BxTxD).split(self.widths, dim=-1)
+        q = queries.view(batch, length, -1, self.head_dim).transpose(1, 2)
+        keys_values = self.convolution(keys_values).view(batch, length, -1, self.head_dim).transpose(1, 2)
+        k, v = keys_values.split(self.splits[1:], dim=1)
         # Autocast leaves a norm in float32, which flash attention doesn't take.
         q = self.rotate(self.query_norm(q).to(v.dtype))
         k = self.rotate(self.key_norm(k).to(v.dtype))
         grouped = self.splits[0] != self.splits[1]
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=grouped)
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=self.scale, enable_gqa=grouped)
         return self.out(mixed.transpose(1, 2).reshape(batch, length, -1))
 
 
@@ -142,7 +166,7 @@ def compare(job: dict[str, Any]) -> dict[str, float]:
 
 
 def timed(job: dict[str, Any]) -> dict[str, float]:
-    """Tokens per second once warm, and the seconds that the first step took.
+    """Tokens per second once warm, the seconds that the first step took, and the most bytes of a GPU.
 
     `mode`: eager, default or max-autotune-no-cudagraphs (torch.compile's, forward and backward), or step
     (the optimizer compiled as well). `optimizer`: fused or foreach.
@@ -182,14 +206,17 @@ def timed(job: dict[str, Any]) -> dict[str, float]:
     began = time.perf_counter()
     steps(1)
     first = time.perf_counter() - began
+    if not job.get("repeats", REPEATS):  # only compiled, for the cache
+        return {"first_step_seconds": first}
     steps(min(5, job["steps"]))
     times = []
-    for _ in range(REPEATS):
+    for _ in range(job.get("repeats", REPEATS)):
         began = time.perf_counter()
         steps(job["steps"])
         times.append(time.perf_counter() - began)
     tokens = job["steps"] * job["batch"] * c["context_length"]
-    return {"tokens_per_second": tokens / float(np.median(times)), "first_step_seconds": first}
+    found = {"tokens_per_second": tokens / float(np.median(times)), "first_step_seconds": first}
+    return found | ({"peak_bytes": torch.cuda.max_memory_allocated()} if device == "cuda" else {})
 
 
 def _finish(device: str) -> None:
@@ -207,7 +234,7 @@ def _torch_value(name: str, value: np.ndarray) -> Tensor:
 
 
 def _is_decayed(name: str, parameter: Tensor) -> bool:
-    return parameter.ndim >= 2 and "embedding" not in name
+    return parameter.ndim >= 2 and "embedding" not in name and "convolution" not in name
 
 
 if __name__ == "__main__":

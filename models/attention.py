@@ -16,6 +16,8 @@ from isoflop.models.config import Dtype, ModelConfig
 from isoflop.models.layers import CausalConvolution, Linear, RMSNorm
 from isoflop.models.plain_attention import plain_attention
 
+Kernel = Literal["plain", "cudnn", "xla"]
+
 
 def rotary_angles(length: int, head_dim: int, base: float) -> jax.Array:
     """Angles (T, C/2) of Su et al. (2021), equation 15."""
@@ -36,9 +38,7 @@ def documents(tokens_BxT: jax.Array, separator: int) -> jax.Array:
     return jnp.cumsum(separators, axis=-1) - separators
 
 
-def implementation(
-    device: Any, dtype: Any, head_dim: int, *, length: int, masked: bool
-) -> Literal["plain", "cudnn", "xla"]:
+def implementation(device: Any, dtype: Any, head_dim: int, *, length: int, masked: bool) -> Kernel:
     """The kernel for a jax `device`: our own on a CPU, else that of `jax.nn.dot_product_attention`.
 
     `plain`: see `plain_attention`. `cudnn` (flash attention: no scores in memory, no work on the
@@ -61,16 +61,18 @@ def attend(
     documents_BxT: jax.Array | None = None,
     *,
     scale: float,
+    kernel: Kernel | None = None,
 ) -> jax.Array:
     """softmax(scale * Q K^T) V (B, T, H, C), each token over itself and what precedes it.
 
-    With `documents_BxT`, over what precedes it in its own document. Softmax in float32.
+    With `documents_BxT`, over what precedes it in its own document. Softmax in float32. `kernel`: by default
+    the one that `implementation` chooses.
     """
     mask_Bx1xTxT = None  # and so flash attention stays possible at any length
     if documents_BxT is not None:
         mask_Bx1xTxT = (documents_BxT[:, :, None] == documents_BxT[:, None, :])[:, None]
     _, length, _, head_dim = q_BxTxHxC.shape
-    kernel = implementation(
+    kernel = kernel or implementation(
         jax.devices()[0], q_BxTxHxC.dtype, head_dim, length=length, masked=mask_Bx1xTxT is not None
     )
     if kernel == "plain":

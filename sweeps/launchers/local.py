@@ -14,11 +14,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from isoflop.base.errors import UserError
+from isoflop.sweeps.launchers.options import read_options
 from isoflop.sweeps.launchers.pool import GRACE_SECONDS, WorkerPool
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.workers import child
 from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.execution import Execution
+
+USED_BY_WORKERS = 0.9
+"""Of a GPU's memory, by the arrays of workers that share it; the rest is their programs' and CUDA's own."""
 
 
 def refuse_missing(execution: Execution) -> None:
@@ -28,9 +32,28 @@ def refuse_missing(execution: Execution) -> None:
     child.refuse_missing_platform(execution)
 
 
-def open_launcher(store: Store, worker_options: WorkerOptions) -> LocalLauncher:
-    """This machine's cores or accelerators, for the sweep in `store`."""
-    return LocalLauncher(store, worker_options)
+@dataclass(frozen=True)
+class LocalOptions:
+    """How this machine is divided."""
+
+    workers_per_gpu: int = 1
+    """Workers that share a GPU, each with its part of the memory: more than one where kernels are so small
+    that their launches, and compilation, take most of the time."""
+
+
+def open_launcher(store: Store, worker_options: WorkerOptions, options: str = "") -> LocalLauncher:
+    """This machine's cores or accelerators, for the sweep in `store`.
+
+    Raises `UserError` for options that don't fit the machine.
+    """
+    settings = read_options(LocalOptions, "local", options)
+    if settings.workers_per_gpu < 1:
+        raise UserError(f"workers_per_gpu {settings.workers_per_gpu}: must be 1 or more")
+    if settings.workers_per_gpu > 1 and not child.accelerated(worker_options.execution):
+        raise UserError(
+            f"workers_per_gpu {settings.workers_per_gpu}: this sweep trains on cores, a worker each: drop it"
+        )
+    return LocalLauncher(store, worker_options, settings)
 
 
 @dataclass(frozen=True)
@@ -50,11 +73,14 @@ class Slot:
 class LocalLauncher(WorkerPool):
     """Processes of this machine by their slots; each compiles a width's programs once for all its tasks."""
 
-    def __init__(self, store: Store, worker_options: WorkerOptions) -> None:
+    def __init__(
+        self, store: Store, worker_options: WorkerOptions, options: LocalOptions = LocalOptions()
+    ) -> None:
         refuse_missing(worker_options.execution)
         self.log = store.path / "worker.log"
         super().__init__(store, worker_options, self.log)
-        self.slots = _slots(worker_options.execution)
+        self.slots = _slots(worker_options.execution, options.workers_per_gpu)
+        self.share = memory_share(options.workers_per_gpu)
 
     @property
     def worker_count(self) -> int:
@@ -74,7 +100,12 @@ class LocalLauncher(WorkerPool):
         for slot in free[:count]:
             with self.log.open("a") as log:
                 self.workers[slot] = child.start(
-                    self.store.path, self.worker_options, core=slot.core, gpu=slot.gpu, log=log
+                    self.store.path,
+                    self.worker_options,
+                    core=slot.core,
+                    gpu=slot.gpu,
+                    more=self.share,
+                    log=log,
                 )
         return []
 
@@ -92,19 +123,28 @@ class LocalLauncher(WorkerPool):
         self.workers.clear()
 
 
-def _slots(execution: Execution) -> Sequence[Slot]:
+def _slots(execution: Execution, workers_per_gpu: int) -> Sequence[Slot]:
     if child.accelerated(execution):
         gpus = _gpus()
         groups = [
-            gpus[i : i + execution.devices]
+            ",".join(gpus[i : i + execution.devices])
             for i in range(0, len(gpus) - execution.devices + 1, execution.devices)
         ]
-        return [Slot(i, gpu=",".join(group)) for i, group in enumerate(groups)] or [Slot(0)]
+        # One after the other, so that few workers are on as many GPUs as they can.
+        places = (groups or [None]) * workers_per_gpu
+        return [Slot(i, gpu=gpu) for i, gpu in enumerate(places)]
     if execution.devices > 1:
         return [Slot(0)]
     if hasattr(os, "sched_getaffinity"):
         return [Slot(i, core=core) for i, core in enumerate(sorted(os.sched_getaffinity(0)))]
     return [Slot(i) for i in range(os.cpu_count() or 1)]
+
+
+def memory_share(workers_per_gpu: int) -> dict[str, str]:
+    """The environment that gives each of several workers on a GPU its part of USED_BY_WORKERS."""
+    if workers_per_gpu == 1:
+        return {}
+    return {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{USED_BY_WORKERS / workers_per_gpu:.3f}"}
 
 
 def _gpus() -> list[str]:

@@ -45,6 +45,7 @@ SHORTER = {
     "python -m benchmarks.fit": ("--small", "peers for minutes"),
     "python -m benchmarks.grid_cost": ("--small", "simulates for hours"),
     "python -m benchmarks.rolling": ("--only cpu-demo --out outputs/rolling", "fetches tables"),
+    "python -m benchmarks.accelerator --out outputs/accelerator": ("--part 0", "measures for half an hour"),
     "python -m benchmarks.train --batch 1": ("--small", "trains for a quarter of an hour"),
     "isoflop plan h200-ladder": ("--data synthetic:markov", "its text is 245 MB by apt-get"),
     "isoflop sweep h200-ladder": (

@@ -76,6 +76,8 @@ def test_the_environments_wrong_values_are_named_as_they_stand_there() -> None:
         read("", ISOFLOP_SLURM_TIME="soon")
 
 
-def test_a_launcher_without_options_refuses_them() -> None:
-    with pytest.raises(UserError, match="the launcher local has no options"):
-        load_launcher("local", "workers=3")
+def test_a_launcher_without_options_refuses_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.py").write_text("def open_launcher(store, worker_options): ...\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"the launcher \./mine\.py has no options"):
+        load_launcher("./mine.py", "workers=3")

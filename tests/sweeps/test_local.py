@@ -9,10 +9,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 
+from isoflop.base.errors import UserError
 from isoflop.sweeps.grids.config import SweepConfig
 from isoflop.sweeps.launchers import load_launcher
 from isoflop.sweeps.launchers.local import open_launcher
@@ -21,8 +22,10 @@ from isoflop.sweeps.progress.status import read_status
 from isoflop.sweeps.queue.board import Board
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.stage import Snapshot, train_cells
+from isoflop.sweeps.workers import child
 from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.data.corpus import Corpus
+from isoflop.train.execution import Execution
 from tests.support.chaos import chaos
 from tests.support.in_process import Runner
 from tests.support.stand_in import wait_until
@@ -155,6 +158,38 @@ def test_asked_to_end_it_leaves_what_goes_on_where_it_was(
         assert process.wait(timeout=300) == 0, log.read_text()
     assert timeless(read_rows(out)) == timeless(read_rows(reference))
     assert not list((out / "partial").glob("*"))
+
+
+def test_workers_share_gpus_in_turn_each_with_its_part_of_the_memory(
+    config: SweepConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[tuple[str | None, dict[str, str]]] = []
+
+    def start(*_: Any, gpu: str | None, more: dict[str, str], **__: Any) -> Any:
+        started.append((gpu, more))
+        return subprocess.Popen(["true"])
+
+    monkeypatch.setattr(child, "accelerated", lambda execution: True)
+    monkeypatch.setattr(child, "start", start)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5")
+    store = Store.open(tmp_path / "out", config)
+    with contextlib.closing(open_launcher(store, WorkerOptions(), "workers_per_gpu=2")) as launcher:
+        assert launcher.worker_count == 4
+        launcher.start(3)
+    part = {"XLA_PYTHON_CLIENT_MEM_FRACTION": "0.450"}
+    assert started == [("4", part), ("5", part), ("4", part)]
+    with contextlib.closing(open_launcher(store, WorkerOptions())) as launcher:
+        assert launcher.worker_count == 2
+        launcher.start(1)
+    assert started[-1] == ("4", {})
+
+
+def test_workers_on_cores_share_no_gpu(config: SweepConfig, tmp_path: Path) -> None:
+    store, options = Store.open(tmp_path / "out", config), WorkerOptions(Execution(platform="cpu"))
+    with pytest.raises(UserError, match="trains on cores"):
+        open_launcher(store, options, "workers_per_gpu=2")
+    with pytest.raises(UserError, match="workers_per_gpu 0: must be 1 or more"):
+        open_launcher(store, options, "workers_per_gpu=0")
 
 
 def test_a_worker_that_dies_is_replaced_and_its_work_done(
