@@ -109,6 +109,14 @@ class FitOptions(ObjectiveOptions):
             reason = f"{self.bootstrap}: must be 0, or at least {FEWEST_RESAMPLES}"
             raise InvalidFieldError("bootstrap", reason)
 
+    def refuse_share(self, what: str) -> None:
+        """Raises `UserError` for shared parameters: `what` needs one law for all runs."""
+        if self.share:
+            raise UserError(
+                f"{what} takes no --share: it needs one law for all runs; choose one group instead, as in "
+                f"--where {self.by}=NAME"
+            )
+
     @classmethod
     def among(cls, asked: Any) -> FitOptions:
         """The options among the fields of a command line; the defaults for those that it lacks."""

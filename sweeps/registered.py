@@ -144,7 +144,11 @@ def _read(folder: Path) -> Registered:
             f"{str(stated)[:12]}...: restore the file that was registered"
         )
     registered = from_json(Registered, content)
-    if hash_of_file(folder / FIT) != registered.fit_sha256:
+    try:
+        fit_sha256 = hash_of_file(folder / FIT)
+    except FileNotFoundError as error:
+        raise UserError(f"{folder} holds no {FIT}: restore the file that was registered") from error
+    if fit_sha256 != registered.fit_sha256:
         raise UserError(f"{folder / FIT} is not the fit of {path}: restore the file that was registered")
     return registered
 

@@ -59,14 +59,13 @@ def compete(table: RunTable, options: FitOptions, laws: Sequence[str] | None = N
     Raises:
         UserError: the table has nothing to hold out, or no law can be fitted to the rest.
     """
+    options.refuse_share("--compete")
     whole = prepare(table, options)
     c_min = options.holdout or largest_budget(whole)
     if c_min is None:
         raise UserError(
             f"{whole.source} has too few runs to hold some out: give a budget with --holdout C_MIN"
         )
-    if options.share:
-        raise UserError("--compete takes no --share: compare laws in a group alone, with --where")
     below, held = split(whole, c_min)
     options = dataclasses.replace(
         options, approach=3, bootstrap=0, starts=ONE_CALL, holdout=None, count=None, flops=None, drop_worst=0

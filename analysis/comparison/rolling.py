@@ -53,10 +53,7 @@ def rolling(
     law = find_law(options.law)
     if options.approach != 3 or law.envelope:
         raise UserError("rolling hold-outs need a surface L(N, D): use --approach 3 and a law of N and D")
-    if options.share:
-        raise UserError(
-            "--rolling takes no --share: it needs one law for all runs; choose a group with --where"
-        )
+    options.refuse_share("--rolling")
     whole = prepare(table, options)
     options = dataclasses.replace(
         options,

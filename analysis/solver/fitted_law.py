@@ -104,10 +104,7 @@ def fitted_law(table: RunTable, options: FitOptions) -> FittedLaw:
 
 def one_law(table: RunTable, options: FitOptions, what: str) -> FittedLaw:
     """The same for `what` needs one law for all runs. Raises `UserError` for shared parameters."""
-    if options.share:
-        raise UserError(
-            f"{what} takes no --share: it needs one law for all runs; fit a group alone with --where"
-        )
+    options.refuse_share(what)
     return fitted_law(table, options)
 
 

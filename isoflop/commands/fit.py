@@ -66,6 +66,9 @@ def run(argv: list[str]) -> int:
     stay_off_the_accelerator()
     table = arguments.load(arguments.runs)
     options = FitOptions.among(arguments)
+    for further in ("check_coverage", "compete", "rolling"):
+        if getattr(arguments, further):  # before the fit, which would be lost
+            options.refuse_share(f"--{further.replace('_', '-')}")
     fitted = analysis.fit(table, options)
     if arguments.check_coverage:
         fitted = dataclasses.replace(fitted, coverage=_coverage(table, options, arguments.simulations))

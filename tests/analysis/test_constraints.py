@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,10 +17,13 @@ from isoflop.analysis import (
     LawFit,
     RunTable,
     UserError,
+    check_coverage,
     compete,
     find_law,
     fit,
     known_laws,
+    report,
+    rolling,
     table_of,
 )
 from isoflop.analysis.laws.constrained import constrain
@@ -209,6 +213,33 @@ def test_a_group_with_too_few_runs_is_refused() -> None:
     one = table.where((table.frame["text"] == "c4").to_numpy())
     with pytest.raises(UserError, match="all runs are of one group, c4"):
         fit(one, fast(share=("alpha",), by="text"))
+
+
+@pytest.mark.parametrize("further", ["--compete", "--rolling", "--check-coverage"])
+def test_what_needs_one_law_refuses_shared_parameters_before_the_fit(
+    further: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_groups().frame.to_csv(runs := tmp_path / "runs.csv", index=False)
+    monkeypatch.setattr("isoflop.analysis.fit", lambda *_: pytest.fail("fitted"))
+    assert _run(["fit", str(runs), "--share", "alpha,beta", "--by", "text", further]) == 2
+    assert capsys.readouterr().err == (
+        f"isoflop: {further} takes no --share: it needs one law for all runs; choose one group instead, as "
+        "in --where text=NAME\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("use", "what"),
+    [
+        (compete, "--compete"),
+        (rolling, "--rolling"),
+        (check_coverage, "--check-coverage"),
+        (report, "a report"),
+    ],
+)
+def test_functions_that_need_one_law_refuse_shared_parameters(use: Any, what: str) -> None:
+    with pytest.raises(UserError, match=f"{what} takes no --share: .* --where text=NAME"):
+        use(two_groups(), options=fast(share=("alpha",), by="text"))
 
 
 def test_a_constrained_law_competes_beside_the_free_one(noisy: RunTable) -> None:

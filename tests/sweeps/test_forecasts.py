@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 import shutil
 from collections.abc import Iterator
 from copy import deepcopy
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from isoflop.__main__ import _run
 from isoflop.analysis.options import FitOptions
 from isoflop.base.errors import UserError
 from isoflop.models import ledger
@@ -368,3 +370,60 @@ def test_two_forecasts_stand_beside_each_other(
     run(sweep, folder)
     assert [found.flops for found in score(folder)] == [BUDGET, 3e9]
     assert None not in [found.mean_abs_error for found in score(folder)]
+
+
+COMMANDS = {
+    "no budget": ("register {folder}", "^missing: --flops; see isoflop register --help"),
+    "no number": ("register {folder} --flops x", "--flops x: must be a number"),
+    "a level beyond 1": ("register {folder} --flops 4e9 --level 2", "level 2.0: must be below 1"),
+    "an unknown law": ("register {folder} --flops 4e9 --law kaplen", "unknown law 'kaplen'"),
+    "a budget that has runs": ("register {folder} --flops 4e8", r"runs of 8e\+08 FLOPs: register a larger"),
+    "a budget that is registered": ("register {folder} --flops 2e9", r"2e\+09 FLOPs has its forecast"),
+    "no folder": ("register {folder}/no --flops 4e9", "/no is not a sweep's folder: it has no sweep.json"),
+    "a table alone": ("register docs/results/cpu-demo --flops 1e13", "is not a sweep's folder"),
+    "nothing to score": ("score docs/results/cpu-demo", "has no registered forecast: make one with"),
+    "cells that lack": ("score {folder}", "cells .* go on with isoflop sweep"),
+}
+
+
+def complaint(command: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line with which the command line refuses."""
+    capsys.readouterr()
+    assert _run(command.split()) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    (line,) = said.err.splitlines()
+    return line.removeprefix("isoflop: ")
+
+
+@pytest.mark.parametrize(("command", "says"), COMMANDS.values(), ids=COMMANDS)
+def test_commands_refuse_in_a_line(
+    command: str, says: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert re.search(says, complaint(command.format(folder=folder), capsys))
+    assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "says"),
+    [
+        ("forecast.json", "edited", "has changed since it was registered: .*: restore the file"),
+        ("forecast.json", "", "is no forecast: restore the file that was registered"),
+        ("forecast.json", None, "holds no forecast.json: restore it, or remove the folder"),
+        ("fit.json", "{}", "is not the fit of .*: restore the file that was registered"),
+        ("fit.json", None, "holds no fit.json: restore the file that was registered"),
+    ],
+)
+def test_commands_refuse_a_broken_seal(
+    file: str, text: str | None, says: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder_of(folder, BUDGET) / file
+    if text == "edited":
+        path.write_text(path.read_text().replace('"loss": ', '"loss": 1', 1))
+    elif text is None:
+        path.unlink()
+    else:
+        path.write_text(text)
+    for command in ("score {folder}", "register {folder} --flops 4e9", "status {folder}"):
+        assert re.search(says, complaint(command.format(folder=folder), capsys))
