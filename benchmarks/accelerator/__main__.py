@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.accelerator import correctness, ladder, speed
 from benchmarks.accelerator.part import Part
 from benchmarks.accelerator.readme import describe, write_readme
-from isoflop.commands.sweep import stay_off_the_accelerator
+from isoflop.commands.accelerator import stay_off_the_accelerator
 
 PARTS: dict[int, tuple[Callable[[Part, str], None], float]] = {
     1: (correctness.measure, 300.0),
