@@ -16,6 +16,7 @@ NAMES = (
     "grid_cost",
     "family",
     "rolling",
+    "multiplier",
     "train",
     "accelerator",
 )

@@ -199,6 +199,7 @@ def options() -> argparse.Namespace:
     if asked.small:
         asked.out /= "small"
         asked.widths, asked.seeds, asked.tokens, asked.data = WIDTHS[:3], 2, 2e4, "synthetic:zipf"
+        asked.cores = 1  # each process compiles every width
         (asked.out / "runs.csv").unlink(missing_ok=True)
     return asked
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.family import by_width, departures
+from benchmarks.multiplier import WORLDS
 from isoflop import LawFit
 from isoflop.__main__ import _run
 from isoflop.analysis import fit, load_runs
@@ -108,6 +109,21 @@ def test_the_family_is_smooth_and_its_page_says_what_was_measured() -> None:
     for width, n, mean, sd, _ in table.itertuples(index=False):
         line = f"| {width} | {n:,} | {mean:.3f} | {sd:.3f} |".replace("| 0.", "| .")
         assert line in page, line
+
+
+def test_the_page_on_comparing_says_what_was_measured() -> None:
+    """Shares held and median widths, of the multiplier and of the slope, by approach 3 and by approach 2."""
+    table = pd.read_csv(ROOT / "docs" / "results" / "multiplier" / "coverage.csv")
+    page = (ROOT / "docs" / "compare.md").read_text(encoding="utf-8")
+    assert set(table["world"]) == set(WORLDS)
+    lines = re.findall(r"^\|[^|]+((?:\| \d?\.\d\d, \d?\.\d\d ){4})\|$", page, re.MULTILINE)
+    held, widths = ["multiplier_held", "slope_held"], ["multiplier_width", "slope_width"]
+    for line, (_, own) in zip(lines, table.groupby("world", sort=False), strict=True):
+        measured = own.sort_values("approach", ascending=False)[held + widths].to_numpy().ravel()
+        assert [float(number) for number in re.findall(r"[\d.]+", line)] == pytest.approx(
+            measured, abs=0.0051
+        )
+    assert f"{table['pairs'].iloc[0]} pairs of tables" in " ".join(page.split())
 
 
 def _host(path: Path) -> str:

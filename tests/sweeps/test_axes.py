@@ -48,8 +48,8 @@ def test_the_grid_is_trained_at_each_value(
     assert len(grid) == len(config.variants)
     assert set(grid.values()) == {len(narrow.budgets)}
     for variant in config.variants:
-        alone = run(variant.with_options(axes=()), tmp_path / f"{hash(variant)}")
-        assert [row["cell_id"] for row in alone if row["role"] == "grid"] == [
+        alone = make_plan(variant.with_options(axes=()), run.corpus)
+        assert [planned.cell.cell_id for planned in alone.grid] == [
             row["cell_id"]
             for row in rows
             if row["role"] == "grid" and all(row[option] == str(value) for option, value in variant.settings)
