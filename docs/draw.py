@@ -1,6 +1,6 @@
 """Draw the figures of these pages: `make figures`, or python docs/draw.py [FOLDER].
 
-Two are of the demo's runs in docs/results, two of simulated runs. They go to outputs/figures unless a folder
+Three are of runs in docs/results, two of simulated runs. They go to outputs/figures unless a folder
 is named: another processor rounds otherwise, and another matplotlib draws otherwise, so that those of
 docs/figures change only on purpose.
 """
@@ -17,7 +17,9 @@ from matplotlib.figure import Figure
 from scipy.optimize import minimize
 
 from benchmarks.fit import GRID, huber_sum, simulated
-from isoflop.analysis import FitOptions, LawFit, RunTable, find_law, fit, table_of
+from isoflop.analysis import FitOptions, LawFit, RunTable, compare_families, find_law, fit, table_of
+from isoflop.analysis.figures.figure_data import render
+from isoflop.analysis.figures.multiplier import MultiplierCurve
 from isoflop.analysis.figures.notebook import plot_heldout, plot_isoflops
 from isoflop.analysis.figures.style import ACCENT, INK, NEUTRAL, SOFT, canvas, log_axis
 from isoflop.analysis.laws.evaluate import evaluate
@@ -29,7 +31,9 @@ TRUTH = np.array([1.8172, 482.01, 0.3478, 2085.43, 0.3658])
 NOISE = 0.003
 PLAIN = FitOptions(bootstrap=0)
 SCIPY_STARTS = 200
-DEMO = Path(__file__).parent / "results" / "cpu-demo" / "runs.csv"
+RESULTS = Path(__file__).parent / "results"
+DEMO = RESULTS / "cpu-demo" / "runs.csv"
+CONVOLUTION = RESULTS / "convolution" / "runs.csv"
 PLAIN_FILE = {"Software": None}
 """No version of the drawing program in the file: equal pictures are equal files."""
 
@@ -39,6 +43,7 @@ def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "outputs/figures")
     folder.mkdir(parents=True, exist_ok=True)
     draw_demo(folder)
+    draw_pair(folder)
     draw_starts(folder)
     draw_trap(folder)
     print(f"the figures are in {folder}")
@@ -50,6 +55,14 @@ def draw_demo(folder: Path) -> None:
         figure = plot(DEMO).figure
         assert isinstance(figure, Figure)
         figure.savefig(folder / f"{name}.png", dpi=200, metadata=PLAIN_FILE)
+
+
+def draw_pair(folder: Path) -> None:
+    """Draw the compute multiplier of the family without its convolution against the family."""
+    (comparison,) = compare_families(CONVOLUTION, by="kv_convolution")
+    assert comparison.multiplier is not None
+    figure, _ = render(MultiplierCurve(comparison.multiplier))
+    figure.savefig(folder / "multiplier.png", dpi=200, metadata=PLAIN_FILE)
 
 
 def draw_starts(folder: Path) -> None:
