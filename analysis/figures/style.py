@@ -91,9 +91,19 @@ def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
         ticks = [m * 10.0**k for k in range(first, last + 1) for m in steps]
         ticks = [t for t in ticks if low * 0.999 <= t <= high * 1.001]
         if len(ticks) <= most:
-            return ticks
+            return ticks if len(ticks) > 1 else _even_ticks(low, high, most)
     stride = int(np.ceil(len(ticks) / most))
     return ticks[::stride]
+
+
+def _even_ticks(low: float, high: float, most: int) -> list[float]:
+    """Multiples of a round step: of a range so short that logarithms are as good as even."""
+    largest = int(np.floor(np.log10(high)))
+    for step in (m * 10.0**k for k in range(largest - 6, largest + 1) for m in (1, 2, 5)):
+        multiples = np.arange(np.ceil(low / step), np.floor(high / step) + 1)
+        if len(multiples) <= most:
+            return [float(f"{tick:.12g}") for tick in multiples * step]
+    return []
 
 
 def spread(values: Sequence[float] | np.ndarray, margin: float = 0.06) -> tuple[float, float]:

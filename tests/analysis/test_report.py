@@ -200,6 +200,8 @@ def test_numbers_read_well() -> None:
     assert number(-1234567.0, 3) == "−1.23e6"
     assert between((0.1, 0.25), 2) == "[0.10, 0.25]"
     assert log_ticks(3e3, 7e4) == [3e3, 5e3, 1e4, 2e4, 3e4, 5e4]
+    assert log_ticks(0.94, 1.39) == [1.0, 1.1, 1.2, 1.3]
+    assert log_ticks(1.12e11, 1.18e11) == [1.12e11, 1.13e11, 1.14e11, 1.15e11, 1.16e11, 1.17e11, 1.18e11]
 
 
 def test_sections_say_which_law_and_how_sure(made: Report) -> None:
