@@ -121,7 +121,7 @@ class TrainingRun:
         states = [
             _initial_state(segment, start, execution) for segment, start in zip(segments, starts, strict=True)
         ]
-        self.state = states[0] if len(states) == 1 else jax.tree.map(lambda *x: jnp.stack(x), *states)
+        self.state = states[0] if len(states) == 1 else _stacked(*states)
         self.done = False
         """Whether the last stretch was started: there is nothing left to stop."""
         self._unread: tuple[dict[str, jax.Array], int] | None = None
@@ -157,7 +157,7 @@ class TrainingRun:
             steps = _finite_steps(metrics["loss"][i])
             trained.append(
                 Trained(
-                    state=self.state if members == 1 else jax.tree.map(lambda x, i=i: x[i], self.state),
+                    state=self.state if members == 1 else _member(self.state, i),
                     metrics={name: values[i, :steps] for name, values in metrics.items()},
                     seconds=seconds / members,
                     startup_seconds=startup_seconds / members,
@@ -294,6 +294,17 @@ def _initial_state(segment: Segment, start: Start, execution: Execution) -> Trai
     if start is None:
         return programs(segment.recipe, execution).init(segment.recipe.init_seed)
     return checkpoint.restore(segment.recipe, start, execution)
+
+
+# One program each, where a GPU would compile one for every shape of array.
+@jax.jit
+def _stacked(*states: TrainState) -> TrainState:
+    return jax.tree.map(lambda *x: jnp.stack(x), *states)
+
+
+@jax.jit
+def _member(stacked: TrainState, number: int) -> TrainState:
+    return jax.tree.map(lambda x: x[number], stacked)
 
 
 def _joined_chunks(segments: Sequence[Segment], corpus: Corpus, start: int) -> Iterator[Chunk]:
