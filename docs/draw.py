@@ -8,6 +8,7 @@ docs/figures change only on purpose.
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 from pathlib import Path
 
@@ -34,6 +35,7 @@ SCIPY_STARTS = 200
 RESULTS = Path(__file__).parent / "results"
 DEMO = RESULTS / "cpu-demo" / "runs.csv"
 CONVOLUTION = RESULTS / "convolution" / "runs.csv"
+LADDER = DEMO.parents[1] / "cpu-ladder"
 PLAIN_FILE = {"Software": None}
 """No version of the drawing program in the file: equal pictures are equal files."""
 
@@ -63,6 +65,22 @@ def draw_pair(folder: Path) -> None:
     assert comparison.multiplier is not None
     figure, _ = render(MultiplierCurve(comparison.multiplier))
     figure.savefig(folder / "multiplier.png", dpi=200, metadata=PLAIN_FILE)
+
+
+def draw_ladder(folder: Path) -> None:
+    """Draw the CPU ladder's IsoFLOP curves, and over its largest budget what was registered before it."""
+    axes = plot_isoflops(LADDER / "runs.csv", curve="parabola")
+    forecast = json.loads((LADDER / "forecasts" / "3e13" / "forecast.json").read_text())
+    losses = {cell["n_params"]: cell["loss"] for cell in forecast["cells"]}
+    axes.plot(list(losses), list(losses.values()), color=INK, lw=1.2, ls="--", zorder=5)
+    predicted = forecast["forecast"]
+    axes.plot(predicted["n_opt"], predicted["loss"], "D", mfc="white", mec=INK, ms=7, zorder=6)
+    axes.text(
+        9.5e4, 1.45, "3e13, registered\nbefore its runs", color=INK, ha="right", va="center", fontsize=8
+    )
+    figure = axes.figure
+    assert isinstance(figure, Figure)
+    figure.savefig(folder / "ladder.png", dpi=200, metadata=PLAIN_FILE)
 
 
 def draw_starts(folder: Path) -> None:

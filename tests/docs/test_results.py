@@ -1,8 +1,11 @@
-"""The demo's runs in docs/results: a fit gives the numbers of its fit.json and of the README."""
+"""The runs in docs/results: a fit gives the numbers of the demo's fit.json and of the README, and the CPU
+ladder's forecast its score."""
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -10,13 +13,14 @@ import pytest
 
 from benchmarks.family import by_width, departures
 from benchmarks.multiplier import WORLDS
-from isoflop import LawFit
+from isoflop import LawFit, score
 from isoflop.__main__ import _run
 from isoflop.analysis import fit, load_runs
 from isoflop.analysis.inputs import read_fit, stale
 from tests.docs.commands import ROOT
 
 DEMO = ROOT / "docs" / "results" / "cpu-demo"
+LADDER = ROOT / "docs" / "results" / "cpu-ladder"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 ROUNDING = 2e-3
@@ -90,9 +94,32 @@ def plain(text: str) -> str:
 
 
 def test_tables_name_no_machine() -> None:
-    for path in sorted(DEMO.glob("*.csv")):
+    for path in sorted([*DEMO.glob("*.csv"), *LADDER.glob("*.csv")]):
         assert "host" not in path.read_text().split("\n", 1)[0].split(","), path
     assert _host(DEMO / "fit.json") == ""
+    assert _host(LADDER / "fit.json") == ""
+
+
+def test_the_ladders_forecast_is_sealed_and_scored_as_its_page_says(tmp_path: Path) -> None:
+    """The committed forecast has its SHA-256, and the committed runs give the committed score again."""
+    copy = tmp_path / "cpu-ladder"
+    shutil.copytree(LADDER, copy)
+    where = Path("forecasts") / "3e13"
+    (copy / where / "score.json").unlink()
+    assert len(score(copy)) == 1
+    committed = json.loads((LADDER / where / "score.json").read_text())
+    assert json.loads((copy / where / "score.json").read_text()) == committed
+    assert stale(LADDER) == ()
+    page = (LADDER / "README.md").read_text(encoding="utf-8")
+    assert committed["sha256"] in page
+    for method in committed["methods"]:
+        forecast = method["forecast"]
+        [line] = [line for line in page.splitlines() if re.match(rf"\| \**{forecast['method']}\b", line)]
+        written = [float(number) for number in re.findall(r"[+-]?\d*\.\d+(?:e\d+)?", line)]
+        assert written[0] == pytest.approx(forecast["loss"], abs=5e-5)
+        assert written[-2] == pytest.approx(method["loss_error"], abs=5e-5)
+        assert written[-1] == pytest.approx(forecast["n_opt"], rel=5e-3)
+        assert line.endswith(f"| {method['n_error']:+.0%} |")
 
 
 def test_the_family_is_smooth_and_its_page_says_what_was_measured() -> None:
