@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from benchmarks.accelerator.attention import attention, formula
-from benchmarks.accelerator.part import NO_TIME, Part
+from benchmarks.accelerator.part import Part
 from benchmarks.accelerator.pricing import TOPS, Pace, ladder_config, price
-from benchmarks.accelerator.tables import Table
+from benchmarks.accelerator.tables import NO_TIME, Table
 from benchmarks.processes import MeasurementError, Measurer, run_text
 from isoflop.running import prepare
 from isoflop.sweeps.configs.h200_synthetic import SWEEP

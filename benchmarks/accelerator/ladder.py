@@ -173,10 +173,10 @@ def _shown(words: Sequence[str]) -> list[str]:
 
 def _keep(part: Part, folder: Path, top: float) -> None:
     """Copy what the sweep's folder has of tables, forecast and score to where results are."""
-    from isoflop.sweeps.registered import FORECAST, SCORE, folder_of
+    from isoflop.sweeps.registered import folder_of
 
-    where = folder_of(folder, top)
-    for source in (*(folder / name for name in KEPT), where / FORECAST, where / SCORE):
+    where = folder_of(folder, top)  # with the fit of the forecast, without which it can't be scored again
+    for source in (*(folder / name for name in KEPT), *where.glob("*.json")):
         if source.exists():
             target = part.out / source.relative_to(folder)
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -11,13 +11,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from benchmarks.accelerator.tables import Row, Table
+from benchmarks.accelerator.tables import NO_TIME, Row, Table
 from benchmarks.processes import MeasurementError, Measurer
 
 START_SECONDS = 15.0
 """What a process takes to import JAX and find its device, at most."""
 NOTHING: Row = MappingProxyType({})
-NO_TIME = "not measured: the part's time was over"
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.accelerator.ceilings import measure_products
-from benchmarks.accelerator.part import NO_TIME, Part
-from benchmarks.accelerator.tables import Row, Table
+from benchmarks.accelerator.part import Part
+from benchmarks.accelerator.tables import NO_TIME, Row, Table
 from benchmarks.accelerator.training import TRAINING_SPEED
 from benchmarks.processes import MeasurementError
 from benchmarks.torch_jobs import check_peer, has_torch, job_of, run_peer

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+NO_TIME = "not measured: the part's time was over"
+"""The error of a row that was planned and not begun."""
 Row = Mapping[str, Any]
 """Numbers, texts and truths by column; a column that is missing or None is an empty field."""
 
@@ -43,15 +45,19 @@ class Table:
             return list(csv.DictReader(file))
 
     def markdown(self, folder: Path) -> str:
-        """The table for a README, without the columns that are empty throughout; empty without rows."""
-        rows = self.read(folder)
+        """The table for a README, without the columns that are empty throughout and the rows for which there
+        was no time, which are counted below it; empty without rows."""
+        planned = self.read(folder)
+        rows = [row for row in planned if row.get("error") != NO_TIME]
         if not rows:
             return ""
         columns = [column for column in self.columns if any(row[column] for row in rows)]
         lines = [columns, ["---"] * len(columns), *([row[column] for column in columns] for row in rows)]
-        return "\n".join(
+        table = "\n".join(
             "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
         )
+        left_out = len(planned) - len(rows)
+        return table + (f"\n\nFor {left_out} more rows there was no time." if left_out else "")
 
 
 def _text(value: Any) -> str:
