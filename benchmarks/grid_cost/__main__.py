@@ -24,7 +24,9 @@ def main() -> None:
 
         results = run_real()
     else:
-        results = run_simulations(options.simulations, options.workers, options.worlds)
+        results = run_simulations(
+            options.simulations, options.workers, options.worlds, (ARMS[0], *options.arms)
+        )
     if options.json:
         print(json.dumps(results))
     else:
@@ -46,6 +48,9 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes")
     parser.add_argument("--worlds", nargs="+", choices=known, default=known[:1] if is_small() else known)
+    parser.add_argument(
+        "--arms", nargs="*", choices=ARMS[1:], default=ARMS[1:], help="what the classical grid is compared to"
+    )
     parser.add_argument("--real", action="store_true", help="train a small version on this CPU instead")
     return parser.parse_args()
 
@@ -58,7 +63,7 @@ def _print(results: dict[str, Any]) -> None:
             )
             names = ("FLOPs", "ratio", "coverage", "width", "bias", "doubted", "rounds", "cells")
             print(" " * 18 + " ".join(f"{name:>{w}}" for name, w in zip(names, COLUMNS, strict=True)))
-            for arm in ARMS:
+            for arm in (arm for arm in ARMS if arm in found):
                 row = found[arm]
                 print(
                     f"  {arm:<16} {row['flops']:>9.3g} {row['cost_ratio']:>6.2f} {row['coverage']:>7.3f} "

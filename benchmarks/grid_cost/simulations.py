@@ -24,14 +24,17 @@ def targets(world: World) -> dict[str, float]:
     return {"a": 0.02, f"n_opt@{100 * world.config.budgets[-1]:g}": 0.10}
 
 
-def run_simulations(simulations: int, workers: int, names: Sequence[str]) -> dict[str, Any]:
-    """Every arm, target and world; the ratios of the first world's stand at the top."""
+def run_simulations(
+    simulations: int, workers: int, names: Sequence[str], arms: Sequence[str] = ARMS
+) -> dict[str, Any]:
+    """These arms, the peer among them, in every world and for every target; the ratios of the first world's
+    stand at the top."""
     known = worlds()
     tasks = [
         (name, arm, target, width, range(first, min(first + CHUNK, simulations)))
         for name in names
         for target, width in targets(known[name]).items()
-        for arm in ARMS
+        for arm in arms
         for first in range(0, simulations, CHUNK)
     ]
     stops: dict[tuple[str, str, str], list[Stop]] = {}
@@ -46,9 +49,11 @@ def run_simulations(simulations: int, workers: int, names: Sequence[str]) -> dic
     results: dict[str, Any] = {"simulations": simulations, "worlds": {}}
     for name in names:
         results["worlds"][name] = {
-            target: _compared({arm: stops[name, target, arm] for arm in ARMS}, width, known[name], target)
+            target: _compared({arm: stops[name, target, arm] for arm in arms}, width, known[name], target)
             for target, width in targets(known[name]).items()
         }
+    if "shared, adaptive" not in arms:
+        return results
     first = results["worlds"][names[0]]
     for target, short in zip(first, ("exponent", "n_opt"), strict=True):
         results[f"cost_ratio_{short}"] = first[target]["shared, adaptive"]["cost_ratio"]
