@@ -1,4 +1,4 @@
-"""Rolling hold-outs of our demo's table and of every public one: do the stated intervals hold?
+"""Rolling hold-outs of our own tables and of every public one: do the stated intervals hold?
 
     python -m benchmarks.rolling [--out docs/results/rolling] [--porian isoflop_points.csv] [--only NAME]
         [--small] [--json]
@@ -27,6 +27,7 @@ from isoflop.analysis.rolling_scores import LEAST_COVERAGE
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "docs" / "results" / "cpu-demo" / "runs.csv"
+LADDER = ROOT / "docs" / "results" / "cpu-ladder" / "runs.csv"
 GADRE = ("c4_original", "rpj", "rw_original")
 PORIAN = ["dataset", "hparams", "warmup", "decay", "param_count", "val"]
 """What tells one of Porian et al.'s grids from another."""
@@ -73,6 +74,8 @@ def small_table() -> tuple[str, RunTable, str]:
 def every_table(porian: Path | None, only: str) -> Iterator[tuple[str, RunTable, str]]:
     """Name, runs and law of each; the larger tables, which take longer, last."""
     named: dict[str, tuple[str | Path, str | None, str]] = {"cpu-demo": (DEMO, None, "chinchilla")}
+    for law in ("chinchilla", "skaling"):
+        named[f"cpu-ladder {law}"] = (LADDER, None, law)
     for text in GADRE:
         named[f"public:gadre {text}"] = ("public:gadre", f"dataset={text}", "chinchilla")
     for law in ("chinchilla", "muennighoff"):
