@@ -58,11 +58,11 @@ SHORTER = {
         f"its text is 245 MB by apt-get; {REPORTED}",
     ),
     "isoflop sweep h200-ladder --budgets 1e13 3e13 1e14 3e14 --out outputs/ladder-ahead": (
-        "--data synthetic:markov --trackers jsonl",
-        "its text is 245 MB by apt-get",
-    ),
-    "isoflop sweep h200-ladder --out outputs/ladder-ahead": (
         "--data synthetic:markov --trackers jsonl --no-report",
+        f"its text is 245 MB by apt-get; {REPORTED}",
+    ),
+    "isoflop sweep cpu-ladder": (
+        "--data synthetic:markov --out outputs/cpu-ladder --trackers jsonl --no-report",
         f"its text is 245 MB by apt-get; {REPORTED}",
     ),
     "isoflop sweep h200-synthetic": ("--no-report", REPORTED),
