@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.accelerator import correctness, ladder, speed
 from benchmarks.accelerator.part import Part
 from benchmarks.accelerator.readme import describe, write_readme
-from isoflop.commands.accelerator import stay_off_the_accelerator
+from isoflop.commands.jax_setup import set_up_jax
 
 PARTS: dict[int, tuple[Callable[[Part, str], None], float]] = {
     1: (correctness.measure, 540.0),
@@ -34,7 +34,7 @@ SMALL_SECONDS = 1800.0
 def main() -> None:
     """Measures the parts asked for."""
     options = _options()
-    stay_off_the_accelerator()  # its memory is the measurements'
+    set_up_jax()  # its memory is the measurements'
     if options.out is None:
         with tempfile.TemporaryDirectory() as folder:
             results = _measure(options, Path(folder))

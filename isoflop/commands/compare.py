@@ -19,8 +19,8 @@ from isoflop.analysis.options import FitOptions
 from isoflop.arguments import JsonFlag, parse
 from isoflop.base.errors import UserError
 from isoflop.base.formatting import brief, interval
-from isoflop.commands.accelerator import stay_off_the_accelerator
 from isoflop.commands.fit_text import competition_lines
+from isoflop.commands.jax_setup import set_up_jax
 from isoflop.commands.table_options import TableOptions
 from isoflop.printing import print_result, wrapped
 
@@ -52,7 +52,7 @@ class Compare(TableOptions):
 def run(argv: list[str]) -> int:
     """Prints the multiplier and both fits, or how the laws fare on one table."""
     asked = parse(Compare, argv, "compare")
-    stay_off_the_accelerator()
+    set_up_jax()
     options = FitOptions(approach=asked.approach, law=asked.law)
     if asked.by and asked.second:
         raise UserError("--by is for one table: name one, or drop it")

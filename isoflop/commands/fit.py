@@ -17,8 +17,8 @@ from rich.progress import Progress
 from isoflop import analysis
 from isoflop.analysis.options import FitOptions
 from isoflop.arguments import Flag, JsonFlag, parse
-from isoflop.commands.accelerator import stay_off_the_accelerator
 from isoflop.commands.fit_text import fit_lines
+from isoflop.commands.jax_setup import set_up_jax
 from isoflop.commands.table_options import TableOptions
 from isoflop.printing import print_result
 
@@ -63,7 +63,7 @@ class Fit(TableOptions, FitOptions):
 def run(argv: list[str]) -> int:
     """Fits, prints, and marks a doubtful fit."""
     arguments = parse(Fit, argv, "fit")
-    stay_off_the_accelerator()
+    set_up_jax()
     table = arguments.load(arguments.runs)
     options = FitOptions.among(arguments)
     for further in ("check_coverage", "compete", "rolling"):

@@ -16,7 +16,7 @@ from isoflop import analysis
 from isoflop.analysis.options import FitOptions, ObjectiveOptions
 from isoflop.arguments import JsonFlag, parse
 from isoflop.base.formatting import brief, interval
-from isoflop.commands.accelerator import stay_off_the_accelerator
+from isoflop.commands.jax_setup import set_up_jax
 from isoflop.commands.table_options import TableOptions
 from isoflop.printing import print_result
 
@@ -51,7 +51,7 @@ class NextRuns(TableOptions, ObjectiveOptions):
 def run(argv: list[str]) -> int:
     """Prints the runs to do next."""
     asked = parse(NextRuns, argv, "plan --next")
-    stay_off_the_accelerator()
+    set_up_jax()
     table = asked.load(asked.runs)
     found = analysis.next_runs(
         table, asked.target, asked.half_width, asked.max_flops, FitOptions.among(asked)

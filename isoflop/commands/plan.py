@@ -12,7 +12,7 @@ from rich.table import Table
 
 from isoflop.arguments import Flag, JsonFlag
 from isoflop.base.json_values import to_json
-from isoflop.commands.accelerator import stay_off_the_accelerator
+from isoflop.commands.jax_setup import set_up_jax
 from isoflop.commands.sweep import ConfigArguments, parse_with_config
 from isoflop.sweeps.grids.config import load_config
 
@@ -50,7 +50,7 @@ def run(argv: list[str]) -> int:
 
     refuse_one_batch(asked.config, asked.worker_options.execution)
     refuse_missing("local", asked.worker_options.execution)
-    stay_off_the_accelerator()
+    set_up_jax()
     planned = make(asked.config, asked.out or default_folder(asked.config, load_config(asked.name)))
     planned.refuse_batches(asked.worker_options.execution)
     price = planned.price() if asked.no_calibration else _price(planned, asked.worker_options)

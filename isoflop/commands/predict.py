@@ -12,8 +12,8 @@ import tyro
 from isoflop import analysis
 from isoflop.arguments import Flag, JsonFlag, parse
 from isoflop.base.formatting import brief, interval
-from isoflop.commands.accelerator import stay_off_the_accelerator
 from isoflop.commands.fit_text import parts_words
+from isoflop.commands.jax_setup import set_up_jax
 from isoflop.printing import print_result
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Predict:
 def run(argv: list[str]) -> int:
     """Prints the prediction."""
     arguments = parse(Predict, argv, "predict")
-    stay_off_the_accelerator()
+    set_up_jax()
     answer = analysis.predict(
         arguments.fit, arguments.flops, arguments.inference_tokens, arguments.force, arguments.group
     )

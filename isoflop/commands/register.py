@@ -14,7 +14,7 @@ from rich.table import Table
 
 from isoflop.arguments import Flag, JsonFlag, parse
 from isoflop.base.formatting import brief, compact, interval
-from isoflop.commands.accelerator import stay_off_the_accelerator
+from isoflop.commands.jax_setup import set_up_jax
 from isoflop.printing import warn
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def run(argv: list[str]) -> int:
     from isoflop.sweeps.forecasts.command_line import going_on
     from isoflop.sweeps.registered import FORECAST, folder_of
 
-    stay_off_the_accelerator()
+    set_up_jax()
     found = running.register(
         asked.folder, asked.flops, widths=asked.widths, force=asked.force, law=asked.law, level=asked.level
     )

@@ -10,7 +10,7 @@ import tyro
 
 from isoflop import analysis
 from isoflop.arguments import Flag, parse
-from isoflop.commands.accelerator import stay_off_the_accelerator
+from isoflop.commands.jax_setup import set_up_jax
 from isoflop.commands.table_options import TableOptions
 from isoflop.printing import wrapped
 
@@ -32,7 +32,7 @@ class Report(TableOptions):
 def run(argv: list[str]) -> int:
     """Draws, and prints the headline."""
     arguments = parse(Report, argv, "report")
-    stay_off_the_accelerator()
+    set_up_jax()
     laws = analysis.rivals() if arguments.every_law else None
     table = arguments.load(arguments.runs)
     drawn = analysis.report(table, arguments.out, laws=laws, rolling=arguments.rolling)

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from isoflop.arguments import JsonFlag, parse
 from isoflop.base.formatting import brief, compact, interval
-from isoflop.commands.accelerator import stay_off_the_accelerator
+from isoflop.commands.jax_setup import set_up_jax
 from isoflop.printing import warn
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Options:
 def run(argv: list[str]) -> int:
     """Prints the score of each forecast."""
     asked = parse(Options, argv, "score")
-    stay_off_the_accelerator()
+    set_up_jax()
     from isoflop import running
 
     scores = running.score(asked.folder)

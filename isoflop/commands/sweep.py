@@ -13,7 +13,7 @@ import tyro
 
 from isoflop.arguments import Flag, parse
 from isoflop.base.errors import UserError
-from isoflop.commands.accelerator import stay_off_the_accelerator
+from isoflop.commands.jax_setup import set_up_jax
 from isoflop.printing import wrapped
 from isoflop.sweeps.caps import Caps
 from isoflop.sweeps.grids.config import SweepConfig, config_names, load_config
@@ -97,7 +97,7 @@ def train_and_report(asked: SweepArguments, base: SweepConfig) -> int:
     from isoflop.sweeps.progress.summary import summary_lines
     from isoflop.sweeps.queue.store import Store
 
-    stay_off_the_accelerator()
+    set_up_jax()
     reporter = Reporter()
     began = time.monotonic()
     config, caps = asked.config, asked.caps
