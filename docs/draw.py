@@ -1,6 +1,6 @@
 """Draw the figures of these pages: `make figures`, or python docs/draw.py [FOLDER].
 
-Three are of runs in docs/results, two of simulated runs. They go to outputs/figures unless a folder
+Four are of runs in docs/results, two of simulated runs. They go to outputs/figures unless a folder
 is named: another processor rounds otherwise, and another matplotlib draws otherwise, so that those of
 docs/figures change only on purpose.
 """
@@ -35,7 +35,7 @@ SCIPY_STARTS = 200
 RESULTS = Path(__file__).parent / "results"
 DEMO = RESULTS / "cpu-demo" / "runs.csv"
 CONVOLUTION = RESULTS / "convolution" / "runs.csv"
-LADDER = DEMO.parents[1] / "cpu-ladder"
+LADDER = RESULTS / "cpu-ladder"
 PLAIN_FILE = {"Software": None}
 """No version of the drawing program in the file: equal pictures are equal files."""
 
@@ -46,6 +46,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     draw_demo(folder)
     draw_pair(folder)
+    draw_ladder(folder)
     draw_starts(folder)
     draw_trap(folder)
     print(f"the figures are in {folder}")

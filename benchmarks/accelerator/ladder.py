@@ -18,7 +18,6 @@ from benchmarks.accelerator.pricing import IDS, SMALL, TOPS, LadderPrice, Pace, 
 from benchmarks.accelerator.tables import Row, Table
 from benchmarks.processes import MeasurementError, run_text
 from benchmarks.training_speed import RandomTokens
-from isoflop.base.cache import cache_dir
 from isoflop.base.formatting import compact
 from isoflop.running import prepare
 from isoflop.sweeps.forecasts.command_line import sweep_command
@@ -38,7 +37,7 @@ LADDER = Table(
 TABLES = (LADDER,)
 KEPT = ("runs.csv", "tuning.csv")
 SHARED_BY = 4
-"""Workers on one device: what is bound by launches and by compilation gains by more."""
+"""Workers on one device: more than one compile side by side."""
 SLACK = 1.25
 """Time over its price that a ladder is given: workers wait for each other at the ends of stages."""
 AFTERWARDS_SECONDS = 75.0
@@ -94,15 +93,14 @@ def _fit_word(fits: bool) -> str:
 
 
 def _calibrate(part: Part, facts: Row, workers: int) -> Pace | None:
-    """The pace of so many workers at once; of a single one, which is there to compare, at one width."""
-    chosen = CALIBRATED if workers > 1 else CALIBRATED[1:2]
+    """The pace of so many workers at once."""
     config = ladder_config(TOPS[0])
-    models = [config.model_at(width, RandomTokens(IDS)) for width, _, _ in chosen]
+    models = [config.model_at(width, RandomTokens(IDS)) for width, _, _ in CALIBRATED]
     settings = [
         {"model": asdict(model), "batch": windows, "dtype": config.dtype, "members": members}
-        for model, (_, windows, members) in zip(models, chosen, strict=True)
+        for model, (_, windows, members) in zip(models, CALIBRATED, strict=True)
     ]
-    shape = [dict(zip(("width", "windows", "members"), each, strict=True)) for each in chosen]
+    shape = [dict(zip(("width", "windows", "members"), each, strict=True)) for each in CALIBRATED]
     try:
         found = measure_together(part, workers, settings, memory_share(workers))
     except MeasurementError as error:
@@ -110,7 +108,7 @@ def _calibrate(part: Part, facts: Row, workers: int) -> Pace | None:
         return None
     flops = [
         members * windows * config.model.context_length * _token_flops(config, width)
-        for width, windows, members in chosen
+        for width, windows, members in CALIBRATED
     ]
     for each, result, step_flops in zip(shape, found, flops, strict=True):
         rate = workers * step_flops / result["step_seconds"]
@@ -147,11 +145,9 @@ def _train(part: Part, facts: Row, config: SweepConfig, workers: int, folder: Pa
 def _run(part: Part, facts: Row, stage: str, words: Sequence[str]) -> bool:
     """Run a command of isoflop's, and file what it took; whether it succeeded."""
     row = {**facts, "stage": stage, "note": f"isoflop {shlex.join(_shown(words))}"}
-    # Fits compile the same programs in each command.
-    kept = {"JAX_COMPILATION_CACHE_DIR": str(cache_dir("compiled"))}
     began = time.monotonic()
     try:
-        run_text([sys.executable, "-m", "isoflop", *words], part.left, part.env | kept)
+        run_text([sys.executable, "-m", "isoflop", *words], part.left, part.env)
     except MeasurementError as error:
         part.append(LADDER, row | {"seconds": time.monotonic() - began, "error": str(error)})
         return False

@@ -27,9 +27,11 @@ class Table:
         return folder / f"{self.name}.csv"
 
     def append(self, folder: Path, row: Row) -> None:
-        """Write a row, and the header before the first one."""
+        """Write a row, and the header before the first one; `ValueError` for a file with other columns."""
         path = self.file(folder)
         new = not path.exists()
+        if not new and path.open().readline().rstrip("\n") != ",".join(self.columns):
+            raise ValueError(f"{path} has other columns than {self.name} has now: choose another folder")
         with path.open("a", newline="") as file:
             writer = csv.writer(file)
             if new:

@@ -37,8 +37,8 @@ class LocalOptions:
     """How this machine is divided."""
 
     workers_per_gpu: int = 1
-    """Workers that share a GPU, each with its part of the memory: more than one where kernels are so small
-    that their launches, and compilation, take most of the time."""
+    """Workers that share a GPU, each with its part of the memory. More than one saves compilation in a sweep of
+    many widths; it gains no steps."""
 
 
 def open_launcher(store: Store, worker_options: WorkerOptions, options: str = "") -> LocalLauncher:
@@ -52,6 +52,10 @@ def open_launcher(store: Store, worker_options: WorkerOptions, options: str = ""
     if settings.workers_per_gpu > 1 and not child.accelerated(worker_options.execution):
         raise UserError(
             f"workers_per_gpu {settings.workers_per_gpu}: this sweep trains on cores, a worker each: drop it"
+        )
+    if settings.workers_per_gpu > 1 and not _gpus():
+        raise UserError(
+            f"workers_per_gpu {settings.workers_per_gpu}: no NVIDIA GPU is listed on this machine: drop it"
         )
     return LocalLauncher(store, worker_options, settings)
 

@@ -192,6 +192,17 @@ def test_workers_on_cores_share_no_gpu(config: SweepConfig, tmp_path: Path) -> N
         open_launcher(store, options, "workers_per_gpu=0")
 
 
+def test_workers_share_no_accelerator_that_is_not_listed(
+    config: SweepConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a TPU, where each worker would take the whole device."""
+    monkeypatch.setattr(child, "accelerated", lambda execution: True)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    store = Store.open(tmp_path / "out", config)
+    with pytest.raises(UserError, match="no NVIDIA GPU is listed"):
+        open_launcher(store, WorkerOptions(), "workers_per_gpu=2")
+
+
 def test_a_worker_that_dies_is_replaced_and_its_work_done(
     config: SweepConfig, corpus: Corpus, tmp_path: Path
 ) -> None:
