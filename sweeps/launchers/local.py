@@ -37,8 +37,8 @@ class LocalOptions:
     """How this machine is divided."""
 
     workers_per_gpu: int = 1
-    """Workers that share a GPU, each with its part of the memory. More than one saves compilation in a sweep of
-    many widths; it gains no steps."""
+    """Workers that share a GPU, each with its part of the memory. More than one compile side by side, in a
+    sweep of many widths; steps gain nothing."""
 
 
 def open_launcher(store: Store, worker_options: WorkerOptions, options: str = "") -> LocalLauncher:
