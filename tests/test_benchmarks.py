@@ -51,6 +51,7 @@ def test_figures_are_drawn_beside_those_that_are_tracked(tmp_path: Path) -> None
     assert {path.name for path in tmp_path.iterdir()} == {
         "heldout.png",
         "isoflop.png",
+        "ladder.png",
         "multiplier.png",
         "starts.png",
         "trap.png",
