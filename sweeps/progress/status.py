@@ -139,15 +139,20 @@ def _stages(
 
 
 def _planned(store: Store) -> dict[str, int | None]:
-    """Cells of each stage by the plan, 0 while there is none; None where results decide."""
-    facts = store.facts()
+    """Cells of each stage by the plan, before it is noted by the config (which counts those that values of an
+    axis have in common once for each); None where results decide."""
+    facts, config = store.facts(), store.config()
     counts = facts.get("plan", {}).get("cells", {})
+    variants = len(config.variants)
+    tuning = variants * config.rates.trials
+    grid = variants * len(config.budgets) * config.sizes * config.seeds
+    checks = 3 * variants * min(2, len(config.budgets)) if config.checks else 0
     adaptive = facts["kind"].startswith("adaptive")
     return {
-        SHORT[TUNING]: counts.get(SHORT[TUNING], 0),
-        SHORT[GRID]: None if adaptive else counts.get(SHORT[GRID], 0),
-        SHORT[RETRY]: None if store.config().retries else 0,
-        SHORT[CHECK]: counts.get(SHORT[CHECK], 0),
+        SHORT[TUNING]: counts.get(SHORT[TUNING], tuning),
+        SHORT[GRID]: None if adaptive else counts.get(SHORT[GRID], grid),
+        SHORT[RETRY]: None if config.retries else 0,
+        SHORT[CHECK]: counts.get(SHORT[CHECK], checks),
     }
 
 
