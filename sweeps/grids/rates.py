@@ -53,6 +53,11 @@ class Rates:
             if len(set(getattr(self, name))) < len(getattr(self, name)):
                 raise UserError(f"rates.{name} {getattr(self, name)}: must not repeat")
 
+    @property
+    def trials(self) -> int:
+        """Runs that the tuning takes."""
+        return len(self.tried) * len(self.widths) * len(self.horizons) * self.seeds
+
     def at(self, width: int, tokens: float) -> float:
         """The rule's peak learning rate for a run. Raises `UserError` where it has no usable one."""
         log_width, log_tokens = self.log_ratios(width, tokens)
