@@ -30,7 +30,7 @@ class Table:
         """Write a row, and the header before the first one; `ValueError` for a file with other columns."""
         path = self.file(folder)
         new = not path.exists()
-        if not new and path.open().readline().rstrip("\n") != ",".join(self.columns):
+        if not new and path.read_text().split("\n", 1)[0] != ",".join(self.columns):
             raise ValueError(f"{path} has other columns than {self.name} has now: choose another folder")
         with path.open("a", newline="") as file:
             writer = csv.writer(file)
