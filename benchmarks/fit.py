@@ -145,7 +145,7 @@ def _of_package(path: Path) -> dict[str, Any]:
 
 def _package(path: Path) -> None:
     """CPU-seconds of the package's fit for each of 2^5 starts at the ends of its example's grid, printed."""
-    from chinchilla import Chinchilla  # pyright: ignore[reportMissingImports]
+    from chinchilla import Chinchilla  # pyright: ignore[reportMissingImports]  # of the extra bench
 
     frame = pd.read_csv(path)
     ends: dict[str, Any] = {name: values[[1, 3]] for name, values in EXAMPLE.items()}

@@ -70,7 +70,7 @@ def _file_reference(config: ModelConfig, path: str) -> None:
     windows = draw.integers(0, config.vocab_size, (3, config.context_length + 1)).astype(np.int32)
 
     def objective(params: Any) -> jax.Array:
-        logits = nnx.merge(graph, params)(windows[:, :-1])  # pyright: ignore[reportCallIssue]
+        logits = nnx.merge(graph, params)(windows[:, :-1])  # pyright: ignore[reportCallIssue]  # a module
         return optax.softmax_cross_entropy_with_integer_labels(logits, windows[:, 1:]).mean()
 
     loss, gradient = jax.jit(jax.value_and_grad(objective))(params)

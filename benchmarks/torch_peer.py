@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch  # pyright: ignore[reportMissingImports]
+import torch  # pyright: ignore[reportMissingImports]  # of another interpreter
 import torch.nn.functional as F  # noqa: N812  # pyright: ignore[reportMissingImports]
-from torch import Tensor, nn  # pyright: ignore[reportMissingImports]
+from torch import Tensor, nn  # pyright: ignore[reportMissingImports]  # the same
 
 TOLERANCE = 1e-4
 """Largest difference from JAX's loss and gradients, over the largest entry of each."""

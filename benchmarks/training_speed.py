@@ -80,5 +80,5 @@ def compiled_run(recipe: Recipe, members: int) -> tuple[Any, Any, tuple[Any, ...
         run = program.train_members
     inputs = (windows, rows, rates, decay)
     began = time.perf_counter()
-    compiled = run.lower(state, *inputs, np.int32(1)).compile()  # pyright: ignore[reportFunctionMemberAccess]
+    compiled = run.lower(state, *inputs, np.int32(1)).compile()  # pyright: ignore[reportFunctionMemberAccess]  # jitted
     return state, compiled, inputs, time.perf_counter() - began

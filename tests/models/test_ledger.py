@@ -122,9 +122,9 @@ def elementwise_flops(jaxpr: jex.core.Jaxpr) -> int:
     # JAX's stubs give the variables of an equation no shape.
     for equation in jaxpr.eqns:
         if equation.primitive.name in ("mul", "add", "add_any"):
-            total += math.prod(equation.outvars[0].aval.shape)  # pyright: ignore[reportAttributeAccessIssue]
+            total += math.prod(equation.outvars[0].aval.shape)  # pyright: ignore[reportAttributeAccessIssue]  # arrays
         elif equation.primitive.name == "reduce_sum":
-            total += math.prod(equation.invars[0].aval.shape)  # pyright: ignore[reportAttributeAccessIssue]
+            total += math.prod(equation.invars[0].aval.shape)  # pyright: ignore[reportAttributeAccessIssue]  # arrays
         for inner in equation.params.values():
             if isinstance(inner, jex.core.ClosedJaxpr):
                 total += elementwise_flops(inner.jaxpr)
