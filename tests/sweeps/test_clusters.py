@@ -60,7 +60,7 @@ def test_on_slurm_with_a_worker_requeued(sweeps: Sweeps, tmp_path_factory: pytes
     with slurm_cluster(tmp_path_factory.mktemp("slurm")) as cluster:
         process = sweeps.start("slurm", ISOFLOP_SLURM_WORKERS="2")
         name = job_name((sweeps.folder / "slurm").resolve())
-        wait_until(lambda: list((sweeps.folder / "slurm").glob("segments/*")) or process.poll() is not None)
+        wait_until(lambda: list((sweeps.folder / "slurm").glob("claims/*/*")) or process.poll() is not None)
         running = [job for job, state in cluster.jobs(name).items() if state == "RUNNING"]
         cluster.ask("scontrol", "requeue", running[0])
         cluster.run_now(running[0])
