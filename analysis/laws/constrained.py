@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from isoflop.analysis.laws.evaluate import decoded, encoded, float64_on_cpu
-from isoflop.analysis.laws.law import EXPONENT, FREE, Array, Law
+from isoflop.analysis.laws.law import EXPONENT, FREE, Array, Law, array_namespace
 from isoflop.base.errors import UserError
 
 MOST_PASSES = 8
@@ -94,7 +94,7 @@ def _derived(law: Law, how: Map, passes: int, said: str) -> Law:
     ]
 
     def all_of(params: Array) -> Array:
-        return how.full(params, jnp)
+        return how.full(params, array_namespace(params))
 
     def predict(params: Array, N: Array, D: Array, *covariates: Array) -> Array:
         return law.predict(all_of(params), N, D, *covariates)

@@ -19,10 +19,14 @@ POINTS = 64
 
 @contextlib.contextmanager
 def float64_on_cpu() -> Iterator[None]:
-    """Double precision on the CPU within the block, whatever the process uses elsewhere."""
+    """Double precision on the CPU within the block, whatever the process uses elsewhere.
+
+    numpy is as silent there as JAX is: what overflows is inf or NaN, without a warning.
+    """
     import jax  # here: who reads a table or a fit needs none of it
 
     with contextlib.ExitStack() as stack:
+        stack.enter_context(np.errstate(all="ignore"))
         stack.enter_context(jax.enable_x64(True))
         with contextlib.suppress(RuntimeError):
             stack.enter_context(jax.default_device(jax.devices("cpu")[0]))
@@ -32,24 +36,47 @@ def float64_on_cpu() -> Iterator[None]:
 def evaluate(law: Law, params: np.ndarray, *inputs: Any) -> np.ndarray:
     """The law at one parameter vector (shape P), or at each of B (BxP).
 
-    `inputs`: N, D and the law's covariates. Loss in nats per token; its shape is that of the
-    inputs broadcast, after a first dimension B if there is one.
+    `inputs`: N, D and the law's covariates. What the law predicts, nats per token for a loss; its shape is
+    that of the inputs broadcast, after a first dimension B if there is one.
     """
     params = np.asarray(params, dtype=float)
     arrays = np.broadcast_arrays(*(np.asarray(x, dtype=float) for x in inputs))
-    N = arrays[0]
-    size = POINTS * 2 ** int(np.ceil(np.log2(max(N.size / POINTS, 1.0))))
-    padded = [np.pad(x.ravel(), (0, size - x.size), constant_values=1.0) for x in arrays]
-    axes = (0, *(None for _ in padded))
+    shape = arrays[0].shape
+    flat = [np.ravel(x) for x in arrays]
     rows = np.atleast_2d(params)
-    chunk = 1 if params.ndim == 1 else CHUNK
+    found_BxR = _in_numpy(law, rows, flat) if numpy_alone(law) else _compiled(law, rows, flat)
+    return found_BxR.reshape(shape if params.ndim == 1 else (len(rows), *shape))
+
+
+@functools.cache
+def numpy_alone(law: Law) -> bool:
+    """Whether the law is written for arrays of either kind (`array_namespace`): a formula then answers
+    without JAX, whose import and compilation take longer than most questions.
+    """
+    one = np.ones(1)
+    with np.errstate(all="ignore"):
+        found = law.predict(np.ones(len(law.parameters)), one, one, *(one for _ in law.covariates))
+    return isinstance(found, np.ndarray)
+
+
+def _in_numpy(law: Law, params_BxP: np.ndarray, inputs: list[np.ndarray]) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        rows = [np.broadcast_to(law.predict(row, *inputs), inputs[0].shape) for row in params_BxP]
+    return np.array(rows, dtype=float).reshape(len(params_BxP), inputs[0].size)
+
+
+def _compiled(law: Law, params_BxP: np.ndarray, inputs: list[np.ndarray]) -> np.ndarray:
+    R, B = inputs[0].size, len(params_BxP)
+    size = POINTS * 2 ** int(np.ceil(np.log2(max(R / POINTS, 1.0))))
+    padded = [np.pad(x, (0, size - R), constant_values=1.0) for x in inputs]
+    axes = (0, *(None for _ in padded))
+    chunk = 1 if B == 1 else CHUNK
     parts = []
     with float64_on_cpu():
-        for first in range(0, len(rows), chunk):
-            take = np.minimum(np.arange(first, first + chunk), len(rows) - 1)
-            parts.append(np.asarray(vectorized(law.predict, axes)(rows[take], *padded)))
-    loss = np.concatenate(parts)[: len(rows), : N.size]
-    return loss.reshape(N.shape if params.ndim == 1 else (len(rows), *N.shape))
+        for first in range(0, B, chunk):
+            take = np.minimum(np.arange(first, first + chunk), B - 1)
+            parts.append(np.asarray(vectorized(law.predict, axes)(params_BxP[take], *padded)))
+    return np.concatenate(parts)[:B, :R]
 
 
 def decoded(law: Law, theta: np.ndarray, centre: tuple[float, float]) -> np.ndarray:

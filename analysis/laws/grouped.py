@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from isoflop.analysis.laws.constrained import constrain
-from isoflop.analysis.laws.law import FREE, Array, Covariate, Law
+from isoflop.analysis.laws.law import FREE, Array, Covariate, Law, array_namespace
 from isoflop.base.errors import UserError
 
 
@@ -49,7 +49,7 @@ def _copies(law: Law, by: str, groups: tuple[str, ...]) -> Law:
     def predict(params: Array, N: Array, D: Array, *covariates: Array) -> Array:
         # Each run's own column of parameters: a law takes them as it takes N and D, broadcast.
         *own, number = covariates
-        params_PxG = jnp.reshape(params, (G, P)).T
+        params_PxG = array_namespace(params).reshape(params, (G, P)).T
         return law.predict(params_PxG[:, number.astype(int) - 1], N, D, *own)
 
     def each(function, x: Array, *centre: Array) -> Array:

@@ -6,36 +6,62 @@ public copies read it as FLOPs). Here Cc is in FLOPs, and only runs that no chea
 
 from __future__ import annotations
 
-import jax.numpy as jnp
-
-from isoflop.analysis.laws.law import FREE, Array, Covariate, Law
+from isoflop.analysis.laws.law import FREE, Array, Covariate, Law, Published, array_namespace
 
 PF_DAY = 1e15 * 24 * 3600
 """FLOPs."""
 
 
 def predict(params: Array, N: Array, D: Array, C: Array) -> Array:
+    xp = array_namespace(params)
     Cc, alpha_C = params[0], params[1]
     # N and D take part for their shape alone: every law's inputs broadcast.
-    return jnp.exp(alpha_C * (jnp.log(Cc) - jnp.log(C))) + 0.0 * (N + D)
+    return xp.exp(alpha_C * (xp.log(Cc) - xp.log(C))) + 0.0 * (N + D)
 
 
 def encode(params: Array, n0: float, d0: float) -> Array:
     """theta = (log of the loss at 6 n0 d0 FLOPs, alpha_C)."""
+    xp = array_namespace(params)
     Cc, alpha_C = params[0], params[1]
-    return jnp.stack([alpha_C * (jnp.log(Cc) - jnp.log(6 * n0 * d0)), alpha_C])
+    return xp.stack([alpha_C * (xp.log(Cc) - xp.log(6 * n0 * d0)), alpha_C])
 
 
 def decode(theta: Array, n0: Array, d0: Array) -> Array:
+    xp = array_namespace(theta)
     level, alpha_C = theta[0], theta[1]
-    return jnp.stack([6 * n0 * d0 * jnp.exp(level / alpha_C), alpha_C])
+    return xp.stack([6 * n0 * d0 * xp.exp(level / alpha_C), alpha_C])
 
+
+PUBLISHED = (
+    Published(
+        "kaplan",
+        (3.1e8 * PF_DAY, 0.050),
+        source="Kaplan et al. (2020), equation 1.3 and table 5: compute at the critical batch, C_min",
+        seen="quoted",
+        count="body",
+        data="WebText2",
+    ),
+    Published(
+        "kaplan-naive",
+        (1.6e7 * PF_DAY, 0.057),
+        source="Kaplan et al. (2020), table 5: compute as it was spent at a fixed batch",
+        seen="quoted",
+        count="body",
+        data="WebText2",
+        note="2.239 at 1e21 FLOPs, where the form for C_min gives 2.352",
+    ),
+)
 
 LAW = Law(
     name="kaplan_compute",
     parameters=("Cc", "alpha_C"),
     equation="L(C) = (Cc/C)^alpha_C on the envelope",
     source="Kaplan et al. (2020), equation 1.3",
+    summary="the best loss that a compute budget buys, a power of C without a floor",
+    conventions="Cc in FLOPs (the paper prints PF-days: 8.64e19 FLOPs); nats per token",
+    needs="runs on the envelope over two decades of C or more",
+    blind_to="how a budget is split between N and D; an irreducible loss",
+    published=PUBLISHED,
     predict=predict,
     encode=encode,
     decode=decode,

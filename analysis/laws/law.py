@@ -4,10 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
+from typing import Any, Literal
+
+import numpy as np
 
 Array = Any
 """A numpy or a JAX array: a law's functions are traced by JAX and also called on numpy arrays."""
+
+FAMILIES = {
+    "compute": "loss by size, data and compute",
+    "data": "repeated, mixed and redundant data, vocabulary",
+    "architecture": "experts and sparsity",
+    "precision": "low precision and distillation",
+    "hyperparameters": "learning rate and batch",
+    "schedules": "whole loss curves under a learning-rate schedule",
+    "downstream": "from loss to error and accuracy",
+    "test-time": "compute at test time and reinforcement learning",
+}
+"""Families of laws, in the order they are listed."""
+SEEN = {
+    "code": "read in the authors' own code or data",
+    "quoted": "quoted by others, who agree",
+    "memory": "not confirmed against the paper",
+}
+"""How a published constant was read."""
 
 FREE = (float("-inf"), float("inf"))
 EXPONENT = (-2.0, 8.0)
@@ -34,8 +55,35 @@ class Covariate:
 
 
 @dataclass(frozen=True)
+class Published:
+    """One set of a law's constants, as a paper or its authors' code state them."""
+
+    name: str
+    """What it is called after the law and a colon: `chinchilla:besiroglu`."""
+    params: tuple[float, ...]
+    """In the law's order and units, to the digits that are printed."""
+    source: str
+    """Paper and table or equation, or repository, commit and file."""
+    seen: Literal["code", "quoted", "memory"]
+    standard_errors: tuple[float, ...] | None = None
+    """Of `params`, as printed; no covariance is printed with them."""
+    n_range: tuple[float, float] | None = None
+    """Parameters, `d_range`: tokens, `flops_range`: FLOPs, of the runs that were fitted; None: not known."""
+    d_range: tuple[float, float] | None = None
+    flops_range: tuple[float, float] | None = None
+    count: Literal["total", "non_embedding", "body"] = "total"
+    """Which parameters its N counts."""
+    loss_unit: str = "nats per token"
+    data: str | None = None
+    """What the runs were trained on, and the tokenizer where it is known."""
+    note: str = ""
+    """What whoever uses it must know: rounding, counting, what it does not reproduce."""
+
+
+@dataclass(frozen=True)
 class Law:
-    """A parametric form L(N, D), in nats per token, and what is known of it in closed form.
+    """A parametric form of a loss, L(N, D) in nats per token, or of another quantity, and what is known of it
+    in closed form.
 
     The fit moves `theta`, a vector of the same length as `parameters`. `n0` and `d0` are the geometric
     means of N and D over the table: a law that writes its amplitudes at that point instead of at N = D = 1
@@ -66,9 +114,27 @@ class Law:
     them by linear least squares, and no start is lost on a plateau where a term has no weight."""
     covariates: tuple[Covariate, ...] = ()
     """What it needs besides N and D, in the order that `predict` takes them."""
+    family: str = "compute"
+    """One of `FAMILIES`."""
+    summary: str = ""
+    """What it describes, in one line."""
+    target: str = "loss"
+    """The column that it predicts."""
+    conventions: str = ""
+    """How N, C and the target are counted in the source, and in what units."""
+    needs: str = ""
+    """What runs identify its parameters."""
+    blind_to: str = ""
+    """What it cannot see or say."""
+    published: tuple[Published, ...] = ()
+    """Sets of constants that predict without a table."""
     contains: str | None = None
     """A law that it is at certain values of its further parameters: where the runs don't identify those it
     does not compete with that law."""
+    has_optimum: bool = True
+    """Whether the loss at fixed compute can have a minimum inside the range of N."""
+    competes: bool = True
+    """Whether it takes part where laws compete and none is named."""
     envelope: bool = False
     """It describes the best loss at each compute: only runs on the envelope enter its fit."""
     exponents: Callable[[Array], tuple[Array, Array]] | None = None
@@ -84,7 +150,19 @@ class Law:
         """Whether it is several laws in one, each for a group of runs: no single surface L(N, D)."""
         return any(covariate.groups for covariate in self.covariates)
 
+    @property
+    def allocates(self) -> bool:
+        """Whether a budget has a best N and D under it: it is a surface of the loss."""
+        return self.target == "loss" and not self.envelope and self.has_optimum
+
     def fill(self, N: Array, D: Array, C: Array, given: tuple[Array, ...] = ()) -> tuple[Array, ...]:
         """Values of the covariates: those given, and the defaults of the others."""
         rest = self.covariates[len(given) :]
         return (*given, *(covariate.default(N, D, C) for covariate in rest))
+
+
+def array_namespace(x: Array) -> ModuleType:
+    """numpy or `jax.numpy`, whichever `x` is of: a law written in it is traced by JAX where it is fitted, and
+    needs none where a formula is evaluated.
+    """
+    return x.__array_namespace__() if hasattr(x, "__array_namespace__") else np
