@@ -195,7 +195,8 @@ def predict(
     """The best size and token budget, and the loss, at `flops` training FLOPs.
 
     Args:
-        fit: a `LawFit`, the path of a `fit.json`, or a folder that holds one.
+        fit: a `LawFit`, the path of a `fit.json`, a folder that holds one, or published constants by name,
+            such as `chinchilla:besiroglu`.
         flops: the training budget.
         inference_tokens: tokens to be served: also the cheapest model over training and use.
         force: extrapolate even from a fit that is not certified or not identified.

@@ -8,8 +8,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from isoflop.analysis.laws import known_laws
 from isoflop.analysis.options import FitOptions
 from isoflop.analysis.provenance import is_stale
+from isoflop.analysis.published import published_fit
 from isoflop.analysis.result import LawFit
 from isoflop.analysis.run_table import RunTable, load_runs
 from isoflop.base.errors import UserError
@@ -50,6 +52,11 @@ def holds_a_fit(path: str | Path) -> bool:
     )
 
 
+def names_a_law(text: str) -> bool:
+    """Whether it is a law's name, alone or with a set of constants after a colon: no path."""
+    return text.partition(":")[0].replace("-", "_") in known_laws()
+
+
 def as_table(runs: Any, **reading: Any) -> RunTable:
     """A run table as it is, or what `load_runs` makes of anything else."""
     given = {name: value for name, value in reading.items() if value is not None}
@@ -61,9 +68,14 @@ def as_table(runs: Any, **reading: Any) -> RunTable:
 
 
 def as_fit(fit: Any) -> LawFit:
-    """A fit as it is, or the one in a file or folder. Raises `UserError` for anything else."""
+    """A fit as it is, the one in a file or folder, or a published one by its name.
+
+    Raises `UserError` for anything else.
+    """
     if isinstance(fit, LawFit):
         return fit
+    if isinstance(fit, str) and not Path(fit).exists() and names_a_law(fit):
+        return published_fit(fit)
     if isinstance(fit, str | Path):
         return read_fit(fit)
     raise UserError(f"{type(fit).__name__} is no fit: give a LawFit or the path of a fit.json")

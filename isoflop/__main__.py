@@ -17,6 +17,7 @@ COMMANDS = {
     "status": "what of a sweep is done, failed or missing",
     "sync": "sends a sweep to Weights & Biases",
     "fit": "fits a scaling law to a table of runs",
+    "laws": "every scaling law: formula, source, constants, what it needs",
     "register": "writes down a forecast for a larger budget, before its runs",
     "score": "registered forecasts against what came of them",
     "predict": "the best size, and its loss, at a budget",

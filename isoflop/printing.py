@@ -49,3 +49,11 @@ def warn(text: str) -> None:
 def wrapped(text: str) -> str:
     """A paragraph for a terminal of 80 columns; a path or a number is never broken."""
     return textwrap.fill(text, 80, break_long_words=False, break_on_hyphens=False)
+
+
+def wrapped_under(head: str, text: str) -> str:
+    """`head` and a paragraph beside it, indented by the head's width."""
+    return textwrap.fill(
+        text, 100, initial_indent=head, subsequent_indent=" " * len(head),
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip

@@ -48,6 +48,17 @@ MASSIVETEXT = "MassiveText, a vocabulary of 32,000"
 
 PUBLISHED = (
     Published(
+        "besiroglu",
+        (1.8172, 482.01, 0.3478, 2085.43, 0.3658),
+        source="Besiroglu et al. (2024), table 1",
+        seen="code",
+        standard_errors=(0.0257, 124.5, 0.0154, 1293.3, 0.0206),
+        flops_range=HOFFMANN_FLOPS,
+        data=MASSIVETEXT,
+        note="runs read off a figure of Hoffmann et al.; intervals: isoflop fit public:chinchilla "
+        "--drop-worst 5",
+    ),
+    Published(
         "hoffmann",
         (1.69, 406.4, 0.34, 410.7, 0.28),
         source="Hoffmann et al. (2022), appendix D.3, equation 10",
@@ -75,17 +86,6 @@ PUBLISHED = (
         flops_range=HOFFMANN_FLOPS,
         data=MASSIVETEXT,
         note="9.24B tokens for 400M parameters, 27.4B for 1B, 4.04T for 67B: table A3 to 2%",
-    ),
-    Published(
-        "besiroglu",
-        (1.8172, 482.01, 0.3478, 2085.43, 0.3658),
-        source="Besiroglu et al. (2024), table 1",
-        seen="code",
-        standard_errors=(0.0257, 124.5, 0.0154, 1293.3, 0.0206),
-        flops_range=HOFFMANN_FLOPS,
-        data=MASSIVETEXT,
-        note="runs read off a figure of Hoffmann et al.; intervals: isoflop fit public:chinchilla "
-        "--drop-worst 5",
     ),
     Published(
         "besiroglu-all-runs",

@@ -81,6 +81,23 @@ class Published:
 
 
 @dataclass(frozen=True)
+class Slice:
+    """Where a law is drawn: along one input, the others held."""
+
+    x: str
+    """`N`, `D`, `C` (with D = C / 6N) or a covariate's symbol."""
+    low: float
+    high: float
+    at: tuple[tuple[str, float], ...] = ()
+    """The others by symbol; `C` stands for D = C / 6N, and what is not named has its default."""
+    params: tuple[float, ...] | None = None
+    """The parameters; None: those of the first published set."""
+
+
+ISOFLOP = Slice("N", 1e8, 1e11, (("C", 1e21),))
+
+
+@dataclass(frozen=True)
 class Law:
     """A parametric form of a loss, L(N, D) in nats per token, or of another quantity, and what is known of it
     in closed form.
@@ -126,6 +143,8 @@ class Law:
     """What runs identify its parameters."""
     blind_to: str = ""
     """What it cannot see or say."""
+    drawn: Slice = ISOFLOP
+    """What `isoflop laws NAME` draws of it."""
     published: tuple[Published, ...] = ()
     """Sets of constants that predict without a table."""
     contains: str | None = None
@@ -154,6 +173,16 @@ class Law:
     def allocates(self) -> bool:
         """Whether a budget has a best N and D under it: it is a surface of the loss."""
         return self.target == "loss" and not self.envelope and self.has_optimum
+
+    def along(self, drawn: Slice, params: Array, points: int = 61) -> tuple[Array, Array]:
+        """The values of the input that a slice moves, spread by logarithms, and the law there."""
+        x = np.geomspace(drawn.low, drawn.high, points)
+        given = {symbol: np.full(points, value) for symbol, value in drawn.at} | {drawn.x: x}
+        N = given.get("N", np.full(points, 1e9))
+        D = given.get("D", given["C"] / (6 * N) if "C" in given else np.full(points, 2e10))
+        C = given.get("C", 6 * N * D)
+        extra = [given.get(c.symbol, c.default(N, D, C)) for c in self.covariates]
+        return x, np.asarray(self.predict(np.asarray(params), N, D, *extra), dtype=float)
 
     def fill(self, N: Array, D: Array, C: Array, given: tuple[Array, ...] = ()) -> tuple[Array, ...]:
         """Values of the covariates: those given, and the defaults of the others."""

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class Predict:
     """The best size and token budget, and the loss to expect, at a compute budget."""
 
-    fit: tyro.conf.Positional[Path]
-    """A fit.json, or a folder that holds one."""
+    fit: tyro.conf.Positional[str]
+    """A fit.json, a folder that holds one, or published constants by name: chinchilla:besiroglu."""
     flops: float
     """Training FLOPs."""
     group: str | None = None
@@ -48,7 +48,7 @@ def run(argv: list[str]) -> int:
     answer = analysis.predict(
         arguments.fit, arguments.flops, arguments.inference_tokens, arguments.force, arguments.group
     )
-    rung = _rung(arguments.fit, answer) if arguments.config else None
+    rung = _rung(Path(arguments.fit), answer) if arguments.config else None
     lines = [*_lines(answer), *(_rung_lines(rung, answer) if rung else ())]
     print_result(_Answer(answer, rung), arguments.as_json, lines, soft_wrap=True)
     return 0

@@ -11,7 +11,8 @@ import pytest
 
 from isoflop.analysis import UserError, find_law, known_laws
 from isoflop.analysis.compute import SixN, allocate
-from isoflop.analysis.laws.evaluate import evaluate, float64_on_cpu
+from isoflop.analysis.laws.evaluate import evaluate, float64_on_cpu, numpy_alone
+from isoflop.analysis.laws.law import FAMILIES
 from isoflop.analysis.solver.solver import bounds_of
 from tests.support.law_points import D0, N0, inputs, inside
 
@@ -22,8 +23,11 @@ class TestContract:
         law = find_law(name)
         assert law.name == name
         assert len(law.start_box) == len(law.parameters) == len(inside(law))
-        assert law.source
-        assert law.equation
+        assert all((law.source, law.equation, law.summary, law.conventions, law.needs, law.blind_to))
+        assert law.family in FAMILIES
+
+    def test_needs_no_jax_where_a_formula_answers(self, name: str) -> None:
+        assert numpy_alone(find_law(name))
 
     def test_encoding_goes_there_and_back(self, name: str) -> None:
         law = find_law(name)

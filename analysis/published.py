@@ -1,0 +1,105 @@
+"""Published constants as fits: they predict and allocate without a table."""
+
+from __future__ import annotations
+
+from isoflop.analysis.compute import SixN
+from isoflop.analysis.conventions import FitConventions
+from isoflop.analysis.laws import Law, find_law, known_laws
+from isoflop.analysis.laws.law import SEEN, Published
+from isoflop.analysis.result import LawFit
+from isoflop.base.errors import UserError
+
+ANYWHERE = (0.0, float("inf"))
+"""The range of a set whose source names none: nothing is beyond it."""
+
+
+def published_names() -> tuple[str, ...]:
+    """`LAW:SET` of every set of constants, by law."""
+    return tuple(full_name(law, each) for law in map(find_law, known_laws()) for each in law.published)
+
+
+def full_name(law: Law, published: Published) -> str:
+    """`chinchilla:besiroglu`."""
+    return f"{law.name}:{published.name}"
+
+
+def find_published(name: str) -> tuple[Law, Published]:
+    """The law and the set that `LAW:SET` names, or `LAW` where it has one set alone.
+
+    Raises `UserError` for an unknown law or set, and for a law that has several sets or none.
+    """
+    law_name, _, set_name = name.partition(":")
+    law = find_law(law_name)
+    sets = {each.name: each for each in law.published}
+    if not sets:
+        raise UserError(f"{law.name} has no published constants: fit it, isoflop fit RUNS --law {law.name}")
+    if set_name in sets:
+        return law, sets[set_name]
+    if not set_name and len(sets) == 1:
+        return law, law.published[0]
+    known = ", ".join(full_name(law, each) for each in law.published)
+    what = f"no constants {name!r}" if set_name else f"{law.name} has several sets of constants"
+    raise UserError(f"{what}: choose one of {known}")
+
+
+def published_fit(name: str) -> LawFit:
+    """A published set of constants as a fit without a table: no intervals, and its source's ranges.
+
+    Raises `UserError` for an unknown name.
+    """
+    law, published = find_published(name)
+    return LawFit(
+        approach=3,
+        law=law.name,
+        params=dict(zip(law.parameters, published.params, strict=True)),
+        exponents=_exponents(law, published),
+        objective=None,
+        intervals=None,
+        certificate=None,
+        identified={},
+        budgets=None,
+        holdout=None,
+        n_runs=0,
+        excluded=(),
+        conventions=_conventions(law, published),
+        warnings=_warnings(full_name(law, published), published),
+    )
+
+
+def _exponents(law: Law, published: Published) -> dict[str, float | None]:
+    import numpy as np
+
+    a, b = law.exponents(np.array(published.params)) if law.exponents else (None, None)
+    return {"a": None if a is None else float(a), "b": None if b is None else float(b)}
+
+
+def _conventions(law: Law, published: Published) -> FitConventions:
+    return FitConventions(
+        count=published.count,
+        count_meaning=f"{published.count.replace('_', '-')} parameters, as in the source",
+        flops="6nd",
+        flops_meaning="6 N D",
+        loss=law.target if published.data is None else f"{law.target} on {published.data}",
+        loss_unit=published.loss_unit if law.target == "loss" else None,
+        data=published.data,
+        flops_per_token=SixN(),
+        flops_range=published.flops_range or _product(published) or ANYWHERE,
+        n_range=published.n_range,
+        d_range=published.d_range,
+        residual_log_sd=float("nan"),
+    )
+
+
+def _product(published: Published) -> tuple[float, float] | None:
+    """Budgets between the smallest run and the largest that N and D allow."""
+    if published.n_range is None or published.d_range is None:
+        return None
+    low, high = (6.0 * n * d for n, d in zip(published.n_range, published.d_range, strict=True))
+    return low, high
+
+
+def _warnings(name: str, published: Published) -> tuple[str, ...]:
+    doubts = [f"{name}: {published.note}"] if published.note else []
+    if published.seen == "memory":
+        doubts.append(f"{name}: {SEEN['memory']}")
+    return tuple(doubts)

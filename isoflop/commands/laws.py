@@ -1,0 +1,120 @@
+"""isoflop laws"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import tyro
+
+from isoflop.analysis.laws import Law, find_law, known_laws
+from isoflop.analysis.laws.law import FAMILIES, SEEN, Published
+from isoflop.analysis.published import full_name
+from isoflop.arguments import JsonFlag, parse
+from isoflop.base.formatting import brief
+from isoflop.commands.text_plot import text_plot
+from isoflop.printing import print_result, wrapped_under
+
+
+@dataclass(frozen=True)
+class Laws:
+    """The scaling laws by family; of one: its formula, source, constants, and what it needs and misses."""
+
+    law: tyro.conf.Positional[str] = ""
+    """A law's name, or a .py file of your own; all of them without one."""
+    as_json: JsonFlag = False
+
+
+def run(argv: list[str]) -> int:
+    """Prints the list or the law."""
+    arguments = parse(Laws, argv, "laws")
+    laws = [find_law(arguments.law)] if arguments.law else [find_law(name) for name in known_laws()]
+    lines = _one(laws[0]) if arguments.law else _all(laws)
+    print_result(_Described(tuple(laws)), arguments.as_json, lines, soft_wrap=True)
+    return 0
+
+
+@dataclass(frozen=True)
+class _Described:
+    laws: tuple[Law, ...]
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """What each law says of itself, by name."""
+        return {law.name: _described(law) for law in self.laws}
+
+
+def _described(law: Law) -> dict[str, Any]:
+    names = ("family", "summary", "equation", "target", "parameters", "source", "conventions", "needs")
+    covariates = {c.symbol: {"column": c.column, "meaning": c.meaning} for c in law.covariates}
+    return {
+        **{name: getattr(law, name) for name in names},
+        "blind_to": law.blind_to,
+        "covariates": covariates,
+        "published": {each.name: _constants(law, each) for each in law.published},
+    }
+
+
+def _constants(law: Law, published: Published) -> dict[str, Any]:
+    return {
+        "params": dict(zip(law.parameters, published.params, strict=True)),
+        "source": published.source,
+        "seen": SEEN[published.seen],
+        "note": published.note or None,
+    }
+
+
+def _all(laws: list[Law]) -> Iterator[str]:
+    width = max(len(law.name) for law in laws)
+    for family, title in FAMILIES.items():
+        members = [law for law in laws if law.family == family]
+        if not members:
+            continue
+        yield f"{family}: {title}"
+        for law in members:
+            yield f"  {law.name:<{width}}  {law.summary}"
+    yield "isoflop laws NAME shows one; a name with constants, such as chinchilla:besiroglu, predicts"
+
+
+def _one(law: Law) -> Iterator[str]:
+    yield f"{law.name}: {law.equation}"
+    told = {
+        "what": law.summary,
+        "source": law.source,
+        "counted": law.conventions,
+        "inputs": "; ".join(f"{c.symbol} ({c.column}): {c.meaning}" for c in law.covariates),
+        "needs": law.needs,
+        "misses": law.blind_to,
+    }
+    for title, text in told.items():
+        if text:
+            yield wrapped_under(f"  {title:<8}", text)
+    for published in law.published:
+        yield from _published_lines(law, published)
+    yield from _drawing(law)
+    yield f"  isoflop fit RUNS --law {law.name}"
+    if law.published and law.allocates:
+        yield f"  isoflop predict {full_name(law, law.published[0])} --flops 1e21"
+
+
+def _published_lines(law: Law, published: Published) -> Iterator[str]:
+    values = ", ".join(
+        f"{name} {value:.6g}" for name, value in zip(law.parameters, published.params, strict=True)
+    )
+    yield f"  {full_name(law, published)}"
+    yield wrapped_under("    ", values)
+    yield wrapped_under("    ", f"{published.source}; {SEEN[published.seen]}")
+    if published.note:
+        yield wrapped_under("    ", published.note)
+
+
+def _drawing(law: Law) -> Iterator[str]:
+    drawn = law.drawn
+    params = drawn.params or next((each.params for each in law.published), None)
+    if params is None:
+        return
+    held = ", ".join(f"{symbol} = {brief(value)}" for symbol, value in drawn.at)
+    x, y = law.along(drawn, params)
+    yield f"  {law.target} against {drawn.x}{f' at {held}' if held else ''}"
+    yield from (f"  {line}" for line in text_plot(x, y))
