@@ -60,8 +60,9 @@ def fit(
         UserError: the table cannot carry what is asked, or an option is wrong, in one line with the mend. A
             doubtful fit is no error: see its certificate, `identified` and `warnings`.
     """
-    table = as_table(runs, columns=columns, where=where, metric=metric)
-    return fitting.fit(table, fit_options(options, named, "fit"))
+    options = fit_options(options, named, "fit")
+    table = as_table(runs, options.law, columns=columns, where=where, metric=metric)
+    return fitting.fit(table, options)
 
 
 def compete(
@@ -82,8 +83,9 @@ def compete(
     >>> found.best
     'chinchilla'
     """
-    table = as_table(runs, columns=columns, where=where, metric=metric)
-    return competition.compete(table, fit_options(options, named, "compete"), laws)
+    options = fit_options(options, named, "compete")
+    table = as_table(runs, options.law, columns=columns, where=where, metric=metric)
+    return competition.compete(table, options, laws)
 
 
 def check_coverage(
@@ -100,8 +102,8 @@ def check_coverage(
     """How often the intervals hold the truth, in tables simulated from the fit; arguments otherwise as for
     `fit`.
     """
-    table = as_table(runs, columns=columns, where=where, metric=metric)
     options = fit_options(options, named, "check_coverage")
+    table = as_table(runs, options.law, columns=columns, where=where, metric=metric)
     return coverage.check_coverage(table, options, simulations, progress)
 
 
@@ -122,8 +124,9 @@ def rolling(
     >>> isoflop.rolling("runs.csv").all.coverage > 0.8
     True
     """
-    table = as_table(runs, columns=columns, where=where, metric=metric)
-    return rolled.rolling(table, fit_options(options, named, "rolling"), progress)
+    options = fit_options(options, named, "rolling")
+    table = as_table(runs, options.law, columns=columns, where=where, metric=metric)
+    return rolled.rolling(table, options, progress)
 
 
 def compare(

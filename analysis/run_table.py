@@ -13,7 +13,7 @@ import pandas as pd
 
 from isoflop.analysis.columns.aliases import Naming, combine
 from isoflop.analysis.columns.counting import count_rows, numbers
-from isoflop.analysis.columns.metrics import LOSS, with_metric
+from isoflop.analysis.columns.metrics import LOSS, OWN_LOSS, with_metric
 from isoflop.analysis.conventions import Conventions
 from isoflop.analysis.provenance import content_hash
 from isoflop.analysis.sources import open_source
@@ -120,6 +120,22 @@ class RunTable(Displayed):
             C_R=self.C_R[keep_R],
             loss_R=self.loss_R[keep_R],
             excluded=self.excluded + dropped,
+        )
+
+    def measured(self, metric: str) -> RunTable:
+        """The same runs with this column in the loss's place. Raises `UserError` where the table lacks it."""
+        frame = with_metric(self.rows, metric, self.source, self.naming.own)
+        stated = self.conventions
+        return _table(
+            frame,
+            stated.count,
+            stated.flops,
+            self.source,
+            self.folder,
+            self.naming,
+            self.sha256,
+            self.best_of_each,
+            metric,
         )
 
     def counted(self, count: str, flops: str) -> RunTable:
@@ -250,7 +266,8 @@ def _table(
 def _best(table: RunTable) -> RunTable:
     """The run of lowest loss at each N and D; the others are listed as excluded."""
     cell_R = _cells(table)
-    keep_R = lowest_of_each(cell_R, table.loss_R)
+    own_R = table.column(OWN_LOSS)
+    keep_R = lowest_of_each(cell_R, table.loss_R if own_R is None else own_R.astype(float))
     best = table.where(keep_R, "another run of the same N and D has a lower loss")
     note = f"the run of lowest loss at each N and D is kept: {len(best)} of {len(table)}"
     return dataclasses.replace(best, warnings=(*table.warnings, note))

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from isoflop.analysis.approaches.approach_result import ApproachResult
+from isoflop.analysis.columns.metrics import LOSS
 from isoflop.analysis.compute import PerToken, per_token
 from isoflop.analysis.constraints import Constraints, parse_names
 from isoflop.analysis.design.identifying import identifying_runs
@@ -63,7 +64,8 @@ def approach3(table: RunTable, options: FitOptions) -> ApproachResult:
         warnings += (f"at a bound: {', '.join(certificate.bounds)}",)
     cost, C_K = per_token(table), budget_range(table)
     surfaces, full_1xP = fitted.surfaces(cost, C_K), fitted.map.rows(params_P[None])
-    warnings += tuple(doubt for surface in surfaces for doubt in _rising(surface, full_1xP, problem.centre))
+    if fitted.base.target == LOSS:
+        warnings += tuple(d for surface in surfaces for d in _rising(surface, full_1xP, problem.centre))
     lack_of_fit = misfit_at(problem, solutions.theta_SxP[solutions.best], table.loss_R, trunks_of(table))
     if lack_of_fit and lack_of_fit.rejected:
         warnings += (lack_of_fit.doubt(law.name),)

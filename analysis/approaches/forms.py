@@ -8,6 +8,7 @@ import numpy as np
 
 from isoflop.analysis.approaches.approach3 import bootstrap
 from isoflop.analysis.approaches.approach_result import ApproachResult
+from isoflop.analysis.columns.metrics import LOSS
 from isoflop.analysis.laws import Law, find_law, known_laws
 from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.analysis.options import FitOptions
@@ -16,8 +17,6 @@ from isoflop.analysis.solver.search import ONE_CALL, fit_problem, search
 from isoflop.analysis.uncertainty.law_forms import LawForm, LawForms
 from isoflop.base.errors import UserError
 
-NOTHING_IDENTIFIED = "general"
-"""Not fitted: in N and D it is `product`, with one exponent too many to be found."""
 FORM_DRAWS = 100
 """Bootstrap draws of each law: a mixture of six then has several hundred."""
 WORST_SPREAD = 3.0
@@ -33,7 +32,7 @@ def fit_forms(table: RunTable, options: FitOptions, own: ApproachResult) -> LawF
     found, left_out = [], {}
     for name in known_laws():
         law = find_law(name)
-        if name in (options.law, NOTHING_IDENTIFIED) or law.envelope:
+        if name == options.law or law.envelope or not law.competes or law.target != LOSS:
             continue
         try:
             found.append(_fitted(table, law, dataclasses.replace(options, law=name)))

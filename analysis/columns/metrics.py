@@ -16,6 +16,10 @@ from isoflop.base.errors import UserError
 
 LOSS = "loss"
 """The metric that is fitted unless another is asked for."""
+OWN_LOSS = "own_loss"
+"""The column that keeps a table's loss where another metric is fitted in its place."""
+CHOSEN = ("lr", "batch_tokens")
+"""What a run is trained with, not what comes of it: it need not fall with compute."""
 ACCURACIES = {"accuracy", "acc", "accuracies", "correct"}
 """Words that make of a column a share of right answers, which grows: its error is fitted."""
 MEASURES = {*ACCURACIES, "loss", "nll", "ce", "xent", "entropy", "perplexity", "ppl", "error", "err"}
@@ -53,7 +57,8 @@ class Metric:
 
 
 def with_metric(frame: pd.DataFrame, metric: str, source: str, own: Sequence[str]) -> pd.DataFrame:
-    """The table with a metric's values as its `loss`; unchanged for the loss itself.
+    """The table with a metric's values as its `loss`, and its own loss as `OWN_LOSS`; unchanged for the loss
+    itself.
 
     `own`: the table's columns as its source has them.
 
@@ -75,7 +80,8 @@ def with_metric(frame: pd.DataFrame, metric: str, source: str, own: Sequence[str
                 "whose error 1 - accuracy could be fitted: divide percentages by 100"
             )
         values = 1.0 - values
-    return frame.assign(loss=values)
+    kept = {OWN_LOSS: frame[LOSS]} if LOSS in frame.columns else {}
+    return frame.assign(**kept, loss=values)
 
 
 def _candidates(frame: pd.DataFrame, own: Sequence[str]) -> list[str]:

@@ -14,8 +14,8 @@ import numpy as np
 
 from isoflop.analysis.approaches.approach3 import approach3
 from isoflop.analysis.approaches.fit import on_envelope, prepare
-from isoflop.analysis.approaches.forms import NOTHING_IDENTIFIED
 from isoflop.analysis.approaches.holdout import largest_budget, minimum, split
+from isoflop.analysis.columns.metrics import LOSS
 from isoflop.analysis.comparison.paired_test import Blocks, blocks_of
 from isoflop.analysis.compute import per_token
 from isoflop.analysis.laws import Law, find_law, known_laws
@@ -73,7 +73,7 @@ def compete(table: RunTable, options: FitOptions, laws: Sequence[str] | None = N
     flops, loss = minimum(held, options.curve)
     setting = _Setting(below, held, options, flops, loss)
     free = dataclasses.replace(options, fix=(), tie=())
-    names = dict.fromkeys([*(laws or rivals()), options.law])
+    names = dict.fromkeys([*(laws or rivals(find_law(options.law).target)), options.law])
     entries = [dataclasses.replace(free, law=name) for name in names]
     if options != free:
         entries.append(options)
@@ -85,9 +85,10 @@ def compete(table: RunTable, options: FitOptions, laws: Sequence[str] | None = N
     return _ranked(setting, c_min, scored, left_out)
 
 
-def rivals() -> tuple[str, ...]:
-    """Every law that can win."""
-    return tuple(name for name in known_laws() if name != NOTHING_IDENTIFIED)
+def rivals(target: str = LOSS) -> tuple[str, ...]:
+    """Every law of this target that takes part unless laws are named."""
+    laws = (find_law(name) for name in known_laws())
+    return tuple(law.name for law in laws if law.competes and law.target == target)
 
 
 def _fitted(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from isoflop.analysis.columns.metrics import LOSS, OWN_LOSS
 from isoflop.analysis.constraints import group_name
 from isoflop.analysis.laws import Law
 from isoflop.analysis.laws.law import Covariate
@@ -31,7 +32,7 @@ def covariates(table: RunTable, law: Law) -> tuple[np.ndarray, ...]:
     """The law's covariates over the table's runs. Raises `UserError` where the table lacks one."""
     found = []
     for covariate in law.covariates:
-        values = table.C_R if covariate.column == "flops" else table.column(covariate.column)
+        values = table.C_R if covariate.column == "flops" else table.column(_column(table, covariate))
         if values is None:
             raise UserError(
                 f"{law.name} needs {covariate.column} ({covariate.meaning}), and {table.source} has no such "
@@ -45,6 +46,11 @@ def covariates(table: RunTable, law: Law) -> tuple[np.ndarray, ...]:
             raise UserError(f"{table.source}: {covariate.column} must be a positive number in every row")
         found.append(numbers)
     return tuple(found)
+
+
+def _column(table: RunTable, covariate: Covariate) -> str:
+    """Where the table has a covariate: the loss is elsewhere where another metric is fitted in its place."""
+    return OWN_LOSS if covariate.column == LOSS and table.metric != LOSS else covariate.column
 
 
 def _group_numbers(table: RunTable, covariate: Covariate, values: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 
+from isoflop.analysis.columns.metrics import CHOSEN
 from isoflop.analysis.tables.cells import as_floats
 
 SMALLEST = 1e3
@@ -40,7 +41,7 @@ def doubts(
     found = [*_counts(N_R, D_R, C_R), *_swap(N_R, D_R)]
     if metric == "loss":
         return [*found, *_loss(C_R, loss_R), *_untrained(frame, loss_R)]
-    if _rises(C_R, loss_R):
+    if metric not in CHOSEN and _rises(C_R, loss_R):
         found.append(f"{metric} rises with compute: a law is of what falls, as a loss or an error does")
     return found
 

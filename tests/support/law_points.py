@@ -23,4 +23,5 @@ def inside(law: Law, seed: int = 0) -> np.ndarray:
 def inputs(law: Law, N: np.ndarray, D: np.ndarray) -> tuple[np.ndarray, ...]:
     """N, D and the law's covariates, at a compute that is not quite 6ND and on repeated text."""
     special = {"U": D / 3.0, "C": 7.0 * N * D}
-    return (N, D, *(special[c.symbol] for c in law.covariates))
+    C = 6 * N * D
+    return (N, D, *(special.get(c.symbol, c.default(N, D, C)) for c in law.covariates))
