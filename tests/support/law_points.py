@@ -22,6 +22,7 @@ def inside(law: Law, seed: int = 0) -> np.ndarray:
 
 def inputs(law: Law, N: np.ndarray, D: np.ndarray) -> tuple[np.ndarray, ...]:
     """N, D and the law's covariates, at a compute that is not quite 6ND and on repeated text."""
-    special = {"U": D / 3.0, "C": 7.0 * N * D}
     C = 6 * N * D
-    return (N, D, *(special.get(c.symbol, c.default(N, D, C)) for c in law.covariates))
+    special = {"U": D / 3.0, "C": 7.0 * N * D}
+    rest = (special[c.symbol] if c.symbol in special else c.default(N, D, C) for c in law.covariates)
+    return (N, D, *rest)
