@@ -4,7 +4,6 @@ from .api import compare_families as compare_families
 from .api import compete as compete
 from .api import fit as fit
 from .api import next_runs as next_runs
-from .api import predict as predict
 from .api import report as report
 from .api import rolling as rolling
 from .api import write_comparisons as write_comparisons
@@ -30,9 +29,14 @@ from .laws import Law as Law
 from .laws import find_law as find_law
 from .laws import known_laws as known_laws
 from .options import FitOptions as FitOptions
+from .planning.planned_run import PlannedRun as PlannedRun
+from .planning.predict import planned_run as planned_run
+from .planning.predict import predict as predict
 from .planning.prediction import Prediction as Prediction
 from .planning.predictive import predicted_minimum as predicted_minimum
 from .planning.predictive import predicted_run as predicted_run
+from .published import published_fit as published_fit
+from .published import published_names as published_names
 from .reporting.report import Report as Report
 from .result import LawFit as LawFit
 from .rolling_scores import Rolling as Rolling

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,18 +11,15 @@ from isoflop.analysis.comparison import competition, coverage
 from isoflop.analysis.comparison import fits as comparing
 from isoflop.analysis.comparison import rolling as rolled
 from isoflop.analysis.design import next_runs as choosing
-from isoflop.analysis.inputs import as_fit, as_table, fit_options, holds_a_fit, stale
+from isoflop.analysis.inputs import as_fit, as_table, fit_options, holds_a_fit
 from isoflop.analysis.options import FitOptions
-from isoflop.analysis.planning import prediction as predicting
 from isoflop.analysis.result import LawFit
 from isoflop.analysis.run_table import Readable, RunTable
-from isoflop.base.errors import UserError
 
 if TYPE_CHECKING:
     from isoflop.analysis.comparison.competition import Competition
     from isoflop.analysis.comparison.fits import Comparison
     from isoflop.analysis.design.next_runs import IdentifyingRuns, Proposal
-    from isoflop.analysis.planning.prediction import Prediction
     from isoflop.analysis.reporting.report import Report
     from isoflop.analysis.result import Coverage
     from isoflop.analysis.rolling_scores import Rolling
@@ -186,37 +182,6 @@ def write_comparisons(comparisons: Sequence[Comparison], out: str | Path) -> Pat
     from isoflop.analysis.reporting import comparison_page  # drawing needs matplotlib
 
     return comparison_page.write_comparisons(tuple(comparisons), Path(out))
-
-
-def predict(
-    fit: LawFit | str | Path,
-    flops: float,
-    inference_tokens: float | None = None,
-    force: bool = False,
-    group: str | None = None,
-) -> Prediction:
-    """The best size and token budget, and the loss, at `flops` training FLOPs.
-
-    Args:
-        fit: a `LawFit`, the path of a `fit.json`, a folder that holds one, or published constants by name,
-            such as `chinchilla:besiroglu`.
-        flops: the training budget.
-        inference_tokens: tokens to be served: also the cheapest model over training and use.
-        force: extrapolate even from a fit that is not certified or not identified.
-        group: whose law, of a fit with parameters shared by groups.
-
-    >>> import isoflop
-    >>> fitted = isoflop.fit("runs.csv", bootstrap=0)
-    >>> isoflop.predict(fitted, 1e12).loss < 2.5
-    True
-    """
-    for name, value in (("flops", flops), ("inference_tokens", inference_tokens)):
-        if not (isinstance(value, int | float) or (value is None and name != "flops")):
-            raise UserError(f"{name} {value!r}: give a number, such as 1e18")
-    read = as_fit(fit)
-    chosen = read if group is None else read.group(group)
-    answer = predicting.predict(chosen, flops, inference_tokens, force)
-    return answer if isinstance(fit, LawFit) else replace(answer, warnings=(*answer.warnings, *stale(fit)))
 
 
 def next_runs(

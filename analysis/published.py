@@ -9,18 +9,13 @@ from isoflop.analysis.laws.law import SEEN, Published
 from isoflop.analysis.result import LawFit
 from isoflop.base.errors import UserError
 
-ANYWHERE = (0.0, float("inf"))
-"""The range of a set whose source names none: nothing is beyond it."""
+ANYWHERE = (1.0, 1e40)
+"""The range of budgets, FLOPs, of a set whose source names none: nothing is beyond it."""
 
 
 def published_names() -> tuple[str, ...]:
     """`LAW:SET` of every set of constants, by law."""
-    return tuple(full_name(law, each) for law in map(find_law, known_laws()) for each in law.published)
-
-
-def full_name(law: Law, published: Published) -> str:
-    """`chinchilla:besiroglu`."""
-    return f"{law.name}:{published.name}"
+    return tuple(law.full_name(each) for law in map(find_law, known_laws()) for each in law.published)
 
 
 def find_published(name: str) -> tuple[Law, Published]:
@@ -37,7 +32,7 @@ def find_published(name: str) -> tuple[Law, Published]:
         return law, sets[set_name]
     if not set_name and len(sets) == 1:
         return law, law.published[0]
-    known = ", ".join(full_name(law, each) for each in law.published)
+    known = ", ".join(law.full_name(each) for each in law.published)
     what = f"no constants {name!r}" if set_name else f"{law.name} has several sets of constants"
     raise UserError(f"{what}: choose one of {known}")
 
@@ -62,7 +57,7 @@ def published_fit(name: str) -> LawFit:
         n_runs=0,
         excluded=(),
         conventions=_conventions(law, published),
-        warnings=_warnings(full_name(law, published), published),
+        warnings=_warnings(law.full_name(published), published),
     )
 
 

@@ -346,6 +346,11 @@ class LawFit(Displayed, Serializable):
         )
 
     @property
+    def is_published(self) -> bool:
+        """Whether it is a published set of constants, with no runs behind it here."""
+        return self.n_runs == 0
+
+    @property
     def trusted(self) -> bool:
         """Certified (where that applies) and every parameter identified."""
         certified = self.certificate is None or self.certificate.status == "certified"

@@ -22,12 +22,23 @@ class Summary:
     rows: Sequence[tuple[str, ...]] = ()
     notes: Sequence[str] = ()
 
-    def text(self) -> str:
-        """Lines for a terminal."""
-        shown = [*([self.headers] if self.headers else []), *self.rows[:TEXT_ROWS]]
+    def text(self, most: int = TEXT_ROWS) -> str:
+        """Lines for a terminal, with at most so many rows."""
+        shown = [*([self.headers] if self.headers else []), *self.rows[:most]]
         widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
         lines = ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in shown]
-        return "\n".join([self.title, *lines, *(f"  {note}" for note in self._all_notes(TEXT_ROWS))])
+        return "\n".join([self.title, *lines, *(f"  {note}" for note in self._all_notes(most))])
+
+    def markdown(self) -> str:
+        """A heading, a table of all rows and a line a note, to be pasted into a paper or an issue."""
+
+        def row(cells: Sequence[str]) -> str:
+            return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+        headers = self.headers or tuple("" for _ in next(iter(self.rows), ()))
+        table = [row(headers), row(["---"] * len(headers)), *map(row, self.rows)] if headers else []
+        parts = [f"**{self.title}**", "\n".join(table), *self.notes]
+        return "\n\n".join(filter(None, parts))
 
     def html(self) -> str:
         """A table for a notebook, with all that is not ours escaped."""

@@ -4,6 +4,7 @@ from .analysis import Comparison as Comparison
 from .analysis import Competition as Competition
 from .analysis import FitOptions as FitOptions
 from .analysis import LawFit as LawFit
+from .analysis import PlannedRun as PlannedRun
 from .analysis import Prediction as Prediction
 from .analysis import Proposal as Proposal
 from .analysis import Report as Report
@@ -17,6 +18,7 @@ from .analysis import fit as fit
 from .analysis import known_laws as known_laws
 from .analysis import load_runs as load_runs
 from .analysis import next_runs as next_runs
+from .analysis import planned_run as planned_run
 from .analysis import plot_allocation as plot_allocation
 from .analysis import plot_competition as plot_competition
 from .analysis import plot_curves as plot_curves

@@ -42,8 +42,8 @@ def mirror(params: Array, c: float, k: float) -> Array:
 
 COORDINATES = Coordinates(("E", "A", "alpha", "B", "beta"), {"A": {"N": "alpha"}, "B": {"D": "beta"}})
 
-HOFFMANN_FLOPS = (1.4e18, 1.3e22)
-"""FLOPs of the runs behind the constants below, as read off the figure (`public:chinchilla`)."""
+HOFFMANN_FLOPS, HOFFMANN_N, HOFFMANN_D = (1.4e18, 1.3e22), (5.7e7, 1.6e10), (2.4e8, 3.2e11)
+"""Of the runs behind the constants below, as read off the figure (`public:chinchilla`)."""
 MASSIVETEXT = "MassiveText, a vocabulary of 32,000"
 
 PUBLISHED = (
@@ -53,6 +53,8 @@ PUBLISHED = (
         source="Besiroglu et al. (2024), table 1",
         seen="code",
         standard_errors=(0.0257, 124.5, 0.0154, 1293.3, 0.0206),
+        n_range=HOFFMANN_N,
+        d_range=HOFFMANN_D,
         flops_range=HOFFMANN_FLOPS,
         data=MASSIVETEXT,
         note="runs read off a figure of Hoffmann et al.; intervals: isoflop fit public:chinchilla "
@@ -63,6 +65,8 @@ PUBLISHED = (
         (1.69, 406.4, 0.34, 410.7, 0.28),
         source="Hoffmann et al. (2022), appendix D.3, equation 10",
         seen="quoted",
+        n_range=HOFFMANN_N,
+        d_range=HOFFMANN_D,
         flops_range=HOFFMANN_FLOPS,
         data=MASSIVETEXT,
         note="rounded so far that it misses its own table A3 (400M parameters: 14.5B tokens instead of "
@@ -74,6 +78,8 @@ PUBLISHED = (
         source="Hoffmann et al. (2022), as in the TeX source of its arXiv version; printed in epoch-research/"
         "analyzing-chinchilla",
         seen="code",
+        n_range=HOFFMANN_N,
+        d_range=HOFFMANN_D,
         flops_range=HOFFMANN_FLOPS,
         data=MASSIVETEXT,
         note="short of its objective's optimum: the refit of Besiroglu et al. (2024) is lower by a sixth",
@@ -83,6 +89,8 @@ PUBLISHED = (
         (1.69, 406.4, 0.336, 410.7, 0.283),
         source="Hoffmann et al. (2022), with exponents of three digits chosen to give its table A3",
         seen="quoted",
+        n_range=HOFFMANN_N,
+        d_range=HOFFMANN_D,
         flops_range=HOFFMANN_FLOPS,
         data=MASSIVETEXT,
         note="9.24B tokens for 400M parameters, 27.4B for 1B, 4.04T for 67B: table A3 to 2%",
@@ -92,6 +100,8 @@ PUBLISHED = (
         (1.89, 463.3, 0.345, 12530.0, 0.452),
         source="Besiroglu et al. (2024), with the five outliers kept",
         seen="quoted",
+        n_range=HOFFMANN_N,
+        d_range=HOFFMANN_D,
         flops_range=HOFFMANN_FLOPS,
         data=MASSIVETEXT,
         note="five runs move beta from .366 to .452",

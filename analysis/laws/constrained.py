@@ -10,7 +10,6 @@ import functools
 from dataclasses import dataclass
 from types import ModuleType
 
-import jax.numpy as jnp
 import numpy as np
 
 from isoflop.analysis.laws.evaluate import decoded, encoded, float64_on_cpu
@@ -112,8 +111,7 @@ def _derived(law: Law, how: Map, passes: int, said: str) -> Law:
         return law.decode(theta_P.at[free].set(theta), n0, d0)[free]
 
     def from_box(x: Array) -> Array:
-        box = jnp.array(law.start_box).mean(axis=1)
-        return (law.from_box or _unused)(box.at[free].set(x))[free]
+        return (law.from_box or _unused)(_middle_of_box(law).at[free].set(x))[free]
 
     def mirror(params: Array, c: float, k: float) -> Array:
         other = np.asarray((law.mirror or _unused)(how.full(params), c, k), dtype=float)
@@ -146,8 +144,14 @@ def _unused(*_: Array) -> Array:
 
 def _middle(law: Law, n0: Array, d0: Array) -> Array:
     """Parameters at the middle of the law's box."""
-    middle = jnp.array(law.start_box).mean(axis=1)
+    middle = _middle_of_box(law)
     return law.decode(middle, n0, d0) if law.from_box is None else law.from_box(middle)
+
+
+def _middle_of_box(law: Law) -> Array:
+    import jax.numpy as jnp  # here: who asks a law by its name needs none of it
+
+    return jnp.array(law.start_box).mean(axis=1)
 
 
 def _inverts(found: Law) -> bool:

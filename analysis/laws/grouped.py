@@ -6,7 +6,6 @@ import dataclasses
 import functools
 from typing import NoReturn
 
-import jax.numpy as jnp
 import numpy as np
 
 from isoflop.analysis.laws.constrained import constrain
@@ -53,7 +52,7 @@ def _copies(law: Law, by: str, groups: tuple[str, ...]) -> Law:
         return law.predict(params_PxG[:, number.astype(int) - 1], N, D, *own)
 
     def each(function, x: Array, *centre: Array) -> Array:
-        return jnp.concatenate([function(x[g * P : (g + 1) * P], *centre) for g in range(G)])
+        return array_namespace(x).concatenate([function(x[g * P : (g + 1) * P], *centre) for g in range(G)])
 
     def mirror(params: Array, c: float, k: float) -> Array:
         parts = np.asarray(params).reshape(G, P)

@@ -174,6 +174,10 @@ class Law:
         """Whether a budget has a best N and D under it: it is a surface of the loss."""
         return self.target == "loss" and not self.envelope and self.has_optimum
 
+    def full_name(self, published: Published) -> str:
+        """What a set of its constants is called: `chinchilla:besiroglu`."""
+        return f"{self.name}:{published.name}"
+
     def along(self, drawn: Slice, params: Array, points: int = 61) -> tuple[Array, Array]:
         """The values of the input that a slice moves, spread by logarithms, and the law there."""
         x = np.geomspace(drawn.low, drawn.high, points)

@@ -1,4 +1,4 @@
-"""What a fit says about budgets: the best split, the loss there, and a model that is to serve many tokens."""
+"""What a fit says about compute-optimal runs: the split of a budget, the loss, the budget for a loss."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import numpy as np
 
 from isoflop.analysis.conventions import FitConventions
 from isoflop.analysis.isoflops.power_laws import LOSS_CURVE
+from isoflop.analysis.planning.data_limit import DataLimit, data_limit
+from isoflop.analysis.planning.inference import Lifetime, lifetime
 from isoflop.analysis.planning.predictive import DRAWS, NO_FORMS, MinimumDraws, PredictedRun, predicted_run
+from isoflop.analysis.planning.question import Answers, Question, answer
 from isoflop.analysis.result import Interval, LawFit
 from isoflop.analysis.uncertainty.intervals import span_with, spread_about
 from isoflop.base.display import Displayed, Summary
@@ -20,32 +23,11 @@ from isoflop.base.json_values import Serializable
 if TYPE_CHECKING:
     import pandas as pd
 
+NO_TABLE = "published constants have no intervals: their covariance is not printed with them"
 FURTHER = 1.01
 """A budget beyond the runs' range by more than this factor is extrapolation."""
 FURTHEST = 1e3
 """... and by more than this one that no fit carries: a prediction there has to be forced."""
-GRID = 4001
-"""Sizes among which the cheapest over a lifetime is sought: steps of 0.15%."""
-
-
-@dataclass(frozen=True)
-class Lifetime:
-    """A smaller model, trained longer to the same loss, that costs less with its use counted.
-
-    Sardana et al. (2024): minimize training plus inference FLOPs, a third of the training FLOPs per token
-    each token served (6 N D + 2 N T), at the loss that the compute-optimal model has. N in parameters, D
-    and T in tokens, the rest in FLOPs.
-    """
-
-    inference_tokens: float
-    n: float
-    d: float
-    training_flops: float
-    total_flops: float
-    optimal_total_flops: float
-    """What the compute-optimal model costs with the same use."""
-    saving: float
-    """Share of that saved."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -67,7 +49,7 @@ class Prediction(Displayed, Serializable):
     """Of the law's loss, as its bootstrap has it; `n_interval`, `d_interval` likewise."""
     run: PredictedRun | None
     """A run of that size, as it will be measured: its interval takes in the run's noise, the fit's
-    uncertainty and the law's form. None without a surface L(N, D)."""
+    uncertainty and the law's form. None without a surface L(N, D), and of published constants."""
     n_predictive: Interval | None
     """Of N_opt, the law's form included."""
     extrapolation: float
@@ -75,6 +57,10 @@ class Prediction(Displayed, Serializable):
     lifetime: Lifetime | None
     conventions: FitConventions
     warnings: tuple[str, ...]
+    flops_interval: Interval | None = None
+    """Of the budget, where a loss, a size or tokens were given."""
+    data_limit: DataLimit | None = None
+    """The best use of the budget where distinct tokens are limited."""
 
     def to_frame(self) -> pd.DataFrame:
         """`n_opt`, `d_opt` and `loss`: `value`, and `low` and `high` of the interval."""
@@ -104,57 +90,81 @@ class Prediction(Displayed, Serializable):
 
 
 def predict(
-    fit: LawFit, flops: float, inference_tokens: float | None = None, force: bool = False
+    fit: LawFit,
+    flops: float | None = None,
+    inference_tokens: float | None = None,
+    force: bool = False,
+    *,
+    loss: float | None = None,
+    n_params: float | None = None,
+    tokens: float | None = None,
+    unique_tokens: float | None = None,
 ) -> Prediction:
-    """The allocation of `flops` training FLOPs, with the fit's bootstrap intervals.
+    """The compute-optimal run at a budget, or with a given loss, size or number of tokens.
 
-    Raises `UserError` for a budget that is no positive number, for extrapolation from a fit that is not
+    With the fit's bootstrap intervals; `inference_tokens`: also the cheapest model over training and so many
+    tokens served; `unique_tokens`: also the best use of the budget over so many distinct tokens.
+
+    Raises `UserError` for what is not one positive number, for extrapolation from a fit that is not
     certified or not identified and from any by more than `FURTHEST` (unless forced), and where the law has no
-    interior optimum there.
+    such optimum.
     """
-    if not (np.isfinite(flops) and flops > 0):
-        raise UserError(f"--flops {flops}: give a positive number of FLOPs, such as 1e18")
-    if inference_tokens is not None and not (np.isfinite(inference_tokens) and inference_tokens >= 0):
-        raise UserError(f"--inference-tokens {inference_tokens}: give zero or more tokens, such as 1e12")
+    question = Question(flops, loss, n_params, tokens)
+    if question.fixes_a_run:
+        raise UserError("two quantities determine a run and leave nothing to optimize: use planned_run")
+    found = answer(fit, question)
+    budget = float(found.flops_B[0])
+    distance, warnings = extrapolation(fit, budget, force)
+    level = None if fit.intervals is None else fit.intervals.level
+    ranges = intervals_of(fit, found, level)
+    if _lost_loss(fit) and distance > FURTHER:
+        ranges["loss"] = None
+    loss_there = found.own("loss")
+    return Prediction(
+        flops=budget,
+        n_opt=found.own("n"),
+        d_opt=found.own("d"),
+        tokens_per_parameter=found.own("d") / found.own("n"),
+        loss=loss_there if np.isfinite(loss_there) else None,
+        level=level,
+        n_interval=ranges["n"],
+        d_interval=ranges["d"],
+        loss_interval=ranges["loss"],
+        run=predicted_run(fit, found.own("n"), found.own("d")) if fit.law and not fit.is_published else None,
+        n_predictive=None if fit.law is None or level is None else _optimum_interval(fit, budget, level),
+        extrapolation=distance,
+        lifetime=None if inference_tokens is None else lifetime(fit, budget, inference_tokens),
+        conventions=fit.conventions,
+        warnings=warnings,
+        flops_interval=None if flops is not None else ranges["flops"],
+        data_limit=None if unique_tokens is None else data_limit(fit, budget, unique_tokens),
+    )
+
+
+def extrapolation(fit: LawFit, flops: float, force: bool) -> tuple[float, tuple[str, ...]]:
+    """How many times a budget lies beyond the fitted ones, and the warnings on a prediction there.
+
+    Raises `UserError` for what a fit does not carry, unless forced.
+    """
     low, high = fit.conventions.flops_range
-    beyond = max(flops / high, low / flops, 1.0)
+    beyond = float(max(flops / high, low / flops, 1.0))
     warnings = _doubts(fit, beyond, force)
     if beyond > FURTHEST and not force:
         raise UserError(
             f"{beyond:.3g} times beyond the fitted budgets, more than {FURTHEST:g}: no law is known to hold "
             "so far; run larger budgets, or use --force to have the numbers all the same"
         )
-    C_K = np.array([flops])
-    params = np.vstack([fit.params_P, fit.draws_BxP]) if len(fit.draws_BxP) else fit.params_P[None]
-    n_B = fit.optimum(C_K, params)[:, 0]
-    if not np.isfinite(n_B[0]):
-        raise UserError(
-            f"the fit has no interior optimum at {flops:.3g} FLOPs: its loss falls to an end of the sizes"
-        )
-    d_B = flops / fit.cost(n_B)
-    loss_B = _losses(fit, params, n_B, d_B, flops)
-    level = None if fit.intervals is None else fit.intervals.level
+    return beyond, warnings
+
+
+def intervals_of(fit: LawFit, found: Answers, level: float | None) -> dict[str, Interval | None]:
+    """Intervals of `n`, `d`, `flops` and `loss`, from the draws' answers; None without draws."""
     span_of = spread_about if fit.law is None else span_with
-    ranges = [None if level is None else span_of(float(x[0]), x[1:], level) for x in (n_B, d_B, loss_B)]
-    if _lost_loss(fit) and beyond > FURTHER:
-        ranges[2] = None
-    return Prediction(
-        flops=float(flops),
-        n_opt=float(n_B[0]),
-        d_opt=float(d_B[0]),
-        tokens_per_parameter=float(d_B[0] / n_B[0]),
-        loss=float(loss_B[0]) if np.isfinite(loss_B[0]) else None,
-        level=level,
-        n_interval=ranges[0],
-        d_interval=ranges[1],
-        loss_interval=ranges[2],
-        run=None if fit.law is None else predicted_run(fit, float(n_B[0]), float(d_B[0])),
-        n_predictive=None if fit.law is None or level is None else _optimum_interval(fit, flops, level),
-        extrapolation=float(beyond),
-        lifetime=None if inference_tokens is None else lifetime(fit, flops, inference_tokens),
-        conventions=fit.conventions,
-        warnings=warnings,
-    )
+    values = {"n": found.n_B, "d": found.d_B, "flops": found.flops_B, "loss": found.loss_B}
+    return {
+        name: None if level is None else span_of(float(x_B[0]), x_B[1:], level)
+        for name, x_B in values.items()
+    }
 
 
 def _optimum_interval(fit: LawFit, flops: float, level: float) -> Interval:
@@ -162,53 +172,15 @@ def _optimum_interval(fit: LawFit, flops: float, level: float) -> Interval:
     return span_with(found.n_opt, found.n_S, level)
 
 
-def lifetime(fit: LawFit, flops: float, inference_tokens: float) -> Lifetime:
-    """The cheapest model over training and use that is as good as the compute-optimal one at `flops`.
-
-    Approach 3 only (`UserError` otherwise): the trade needs the surface.
-    """
-    if fit.law is None:
-        raise UserError("--inference-tokens needs the surface L(N, D): fit with --approach 3")
-    n_opt, d_opt = fit.allocate(flops)
-    target = float(fit.predict(n_opt, d_opt))
-    # With use counted the best model is smaller than the compute-optimal one: the grid reaches far below it.
-    n = np.exp(np.linspace(np.log(n_opt) - 5, np.log(n_opt) + 1, GRID))
-    d = tokens_for(fit, n, target)
-    train = fit.cost(n) * d
-    total = train + fit.cost(n) / 3 * inference_tokens
-    best = int(np.nanargmin(total))
-    plain = float(flops + fit.cost(n_opt) / 3 * inference_tokens)
-    return Lifetime(
-        inference_tokens=float(inference_tokens),
-        n=float(n[best]),
-        d=float(d[best]),
-        training_flops=float(train[best]),
-        total_flops=float(total[best]),
-        optimal_total_flops=plain,
-        saving=1 - float(total[best]) / plain,
-    )
-
-
-def tokens_for(fit: LawFit, N: np.ndarray, loss: float) -> np.ndarray:
-    """Tokens that bring N parameters to `loss`, by bisection; NaN where none within 1e18 do."""
-    # In log D, where the loss falls throughout; 60 halvings of 41 are below rounding.
-    low, high = np.zeros(np.shape(N)), np.full(np.shape(N), np.log(1e18))
-    reachable = fit.predict(N, np.exp(high)) <= loss
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        enough = fit.predict(N, np.exp(middle)) <= loss
-        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-    return np.where(reachable, np.exp(high), np.nan)
-
-
 def _doubts(fit: LawFit, beyond: float, force: bool) -> tuple[str, ...]:
     warnings = []
     if fit.law is not None and fit.intervals is not None and fit.forms is None:
         warnings.append(NO_FORMS)
     if beyond > FURTHER:
-        warnings.append(
-            f"{beyond:.3g} times beyond the fitted budgets: the intervals assume that the law holds there"
-        )
+        rest = "the intervals assume" if fit.intervals else "the numbers assume"
+        warnings.append(f"{beyond:.3g} times beyond the fitted budgets: {rest} that the law holds there")
+    if fit.is_published:
+        warnings += [*fit.warnings, NO_TABLE]
     if fit.misfit and fit.misfit.rejected:
         warnings.append(fit.misfit.doubt(fit.law or ""))
     if fit.trusted:
@@ -231,10 +203,3 @@ def _lost_loss(fit: LawFit) -> list[str]:
     """Parameters of the loss curve of approaches 1 and 2 that the data do not determine: N_opt has none of
     them."""
     return [name for name in LOSS_CURVE if fit.law is None and fit.identified.get(name) is False]
-
-
-def _losses(fit: LawFit, params: np.ndarray, n_B: np.ndarray, d_B: np.ndarray, flops: float) -> np.ndarray:
-    if fit.law is None:
-        E, K, gamma = params.T[4:7]
-        return E + K * flops**-gamma
-    return np.array([float(fit.losses(p, n, d)) for p, n, d in zip(params, n_B, d_B, strict=True)])

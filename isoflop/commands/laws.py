@@ -10,7 +10,6 @@ import tyro
 
 from isoflop.analysis.laws import Law, find_law, known_laws
 from isoflop.analysis.laws.law import FAMILIES, SEEN, Published
-from isoflop.analysis.published import full_name
 from isoflop.arguments import JsonFlag, parse
 from isoflop.base.formatting import brief
 from isoflop.commands.text_plot import text_plot
@@ -95,14 +94,14 @@ def _one(law: Law) -> Iterator[str]:
     yield from _drawing(law)
     yield f"  isoflop fit RUNS --law {law.name}"
     if law.published and law.allocates:
-        yield f"  isoflop predict {full_name(law, law.published[0])} --flops 1e21"
+        yield f"  isoflop predict {law.full_name(law.published[0])} --flops 1e21"
 
 
 def _published_lines(law: Law, published: Published) -> Iterator[str]:
     values = ", ".join(
         f"{name} {value:.6g}" for name, value in zip(law.parameters, published.params, strict=True)
     )
-    yield f"  {full_name(law, published)}"
+    yield f"  {law.full_name(published)}"
     yield wrapped_under("    ", values)
     yield wrapped_under("    ", f"{published.source}; {SEEN[published.seen]}")
     if published.note:

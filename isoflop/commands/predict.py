@@ -10,116 +10,143 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from isoflop import analysis
+from isoflop.analysis.inputs import as_fit
+from isoflop.analysis.laws import known_laws
 from isoflop.arguments import Flag, JsonFlag, parse
-from isoflop.base.formatting import brief, interval
-from isoflop.commands.fit_text import parts_words
+from isoflop.base.errors import UserError
 from isoflop.commands.jax_setup import set_up_jax
+from isoflop.commands.predict_text import comparison, planned, predicted, trained
 from isoflop.printing import print_result
 
 if TYPE_CHECKING:
+    from isoflop.analysis.planning.planned_run import PlannedRun
     from isoflop.analysis.planning.prediction import Prediction
+    from isoflop.analysis.planning.side_by_side import LawAnswer
+    from isoflop.base.display import Summary
     from isoflop.sweeps.forecasts.rung import Rung
+
+MOST_ROWS = 40
+"""Of a table on a terminal."""
 
 
 @dataclass(frozen=True)
 class Predict:
-    """The best size and token budget, and the loss to expect, at a compute budget."""
+    """What to train, and the loss to expect: at a budget, for a loss, or of a given size or tokens.
+
+    One of --flops, --loss, --n-params and --tokens asks for the compute-optimal run that has it; two of them
+    for the run that they determine.
+    """
 
     fit: tyro.conf.Positional[str]
     """A fit.json, a folder that holds one, or published constants by name: chinchilla:besiroglu."""
-    flops: float
+    flops: float | None = None
     """Training FLOPs."""
+    loss: float | None = None
+    """The loss to reach, in the fit's unit: the least compute for it."""
+    n_params: float | None = None
+    """Parameters, counted as the fit counts them."""
+    tokens: float | None = None
+    """Training tokens."""
     group: str | None = None
     """Which group's law, of a fit with shared parameters (--share)."""
     inference_tokens: float | None = None
     """Tokens to be served: also the cheapest model over training and use (Sardana et al. 2024)."""
+    unique_tokens: float | None = None
+    """Distinct tokens there are: also how often to repeat them (Muennighoff et al. 2023)."""
+    compare: Flag = False
+    """The same question under every published law too."""
     force: Flag = False
     """Extrapolate even from a fit that is not certified or not identified."""
     config: Flag = False
     """Also the model to train at that budget, as the fit's sweep would train it: shape, tokens, batch, rate,
     memory, time, and the command. The fit lies in a sweep's folder."""
+    markdown: Flag = False
+    """Print tables in Markdown, to paste into a paper or an issue."""
     as_json: JsonFlag = False
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """A prediction or a planned run, and what was asked for with it."""
+
+    found: Prediction | PlannedRun
+    rung: Rung | None
+    laws: tuple[LawAnswer, ...]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return self.found.warnings
+
+    def to_json(self) -> dict[str, Any]:
+        """The prediction's object; the rest under `config` and `compare`."""
+        from isoflop.base.json_values import to_json
+
+        rest = {
+            "config": None if self.rung is None else self.rung.to_json(),
+            "compare": [to_json(each) for each in self.laws] or None,
+        }
+        return self.found.to_json() | {name: value for name, value in rest.items() if value is not None}
 
 
 def run(argv: list[str]) -> int:
     """Prints the prediction."""
     arguments = parse(Predict, argv, "predict")
-    set_up_jax()
-    answer = analysis.predict(
-        arguments.fit, arguments.flops, arguments.inference_tokens, arguments.force, arguments.group
-    )
-    rung = _rung(Path(arguments.fit), answer) if arguments.config else None
-    lines = [*_lines(answer), *(_rung_lines(rung, answer) if rung else ())]
-    print_result(_Answer(answer, rung), arguments.as_json, lines, soft_wrap=True)
+    if as_fit(arguments.fit).law not in known_laws():
+        set_up_jax()  # a law of one's own may be written in JAX alone
+    found = _found(arguments)
+    answer = _Answer(found, _rung(arguments, found), _laws(arguments))
+    tables = [*_tables(answer)]
+    lines = [table.markdown() + "\n" if arguments.markdown else table.text(MOST_ROWS) for table in tables]
+    print_result(answer, arguments.as_json, lines, soft_wrap=True)
     return 0
 
 
-@dataclass(frozen=True)
-class _Answer:
-    """A prediction, and the model to train."""
+def _found(arguments: Predict) -> Prediction | PlannedRun:
+    asked = {name: getattr(arguments, name) for name in ("flops", "loss", "n_params", "tokens")}
+    options: dict[str, Any] = {"force": arguments.force, "group": arguments.group}
+    if sum(value is not None for value in asked.values()) < 2:
+        limits = (arguments.inference_tokens, arguments.unique_tokens)
+        return analysis.predict(
+            arguments.fit, inference_tokens=limits[0], unique_tokens=limits[1], **asked, **options
+        )
+    if arguments.inference_tokens is not None or arguments.unique_tokens is not None:
+        raise UserError(
+            "--inference-tokens and --unique-tokens are of a compute-optimal run: give one quantity, such as "
+            "--flops"
+        )
+    return analysis.planned_run(arguments.fit, **asked, **options)
 
-    prediction: Prediction
-    rung: Rung | None
 
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        return self.prediction.warnings
+def _tables(answer: _Answer) -> Iterator[Summary]:
+    from isoflop.analysis.planning.prediction import Prediction
 
-    def to_json(self) -> dict[str, Any]:
-        """The prediction's object; the model under `config`."""
-        config = {} if self.rung is None else {"config": self.rung.to_json()}
-        return self.prediction.to_json() | config
+    found = answer.found
+    yield from predicted(found) if isinstance(found, Prediction) else planned(found)
+    if answer.rung is not None and isinstance(found, Prediction):
+        yield from trained(answer.rung, found)
+    if answer.laws:
+        yield from comparison(answer.laws)
 
 
-def _rung(fit: Path, answer: Prediction) -> Rung:
+def _rung(arguments: Predict, found: Prediction | PlannedRun) -> Rung | None:
+    if not arguments.config:
+        return None
+    from isoflop.analysis.planning.planned_run import PlannedRun
     from isoflop.sweeps.forecasts.rung import rung_at
 
-    folder = fit if fit.is_dir() else fit.parent
-    return rung_at(folder, answer.flops, answer.n_opt, answer.conventions.count)
+    if isinstance(found, PlannedRun):
+        raise UserError("--config is of a compute-optimal run: give one quantity, such as --flops")
+    path = Path(arguments.fit)
+    return rung_at(path if path.is_dir() else path.parent, found.flops, found.n_opt, found.conventions.count)
 
 
-def _rung_lines(rung: Rung, answer: Prediction) -> Iterator[str]:
-    from isoflop.sweeps.progress.console import format_seconds
+def _laws(arguments: Predict) -> tuple[LawAnswer, ...]:
+    if not arguments.compare:
+        return ()
+    from isoflop.analysis.planning.question import Question
+    from isoflop.analysis.planning.side_by_side import side_by_side
 
-    count = answer.conventions.count
-    n_params = getattr(rung, f"n_params_{count}")
-    yield f"to train (width {rung.width} is the nearest of its family, N {n_params / answer.n_opt - 1:+.0%}):"
-    yield (
-        f"  model   width {rung.width}, {rung.depth} layers, {rung.heads} heads of {rung.head_dim}, "
-        f"feed-forward {rung.ff_width}; {rung.n_params_total:,} parameters, "
-        f"{rung.n_params_non_embedding:,} without the embedding"
-    )
-    yield (
-        f"  run     {rung.n_tokens:,} tokens in {rung.steps:,} steps of {rung.batch_size} windows "
-        f"({rung.batch_tokens:,} tokens)"
-    )
-    yield (
-        f"  rate    {brief(rung.peak_lr)} at the peak ({rung.lr_rule}); {rung.schedule}: "
-        f"{rung.warmup_steps:,} steps of warm-up, {rung.decay_steps:,} of decay"
-    )
-    yield (
-        f"  memory  {rung.state_bytes / 1e6:.1f} MB of parameters, gradients and moments, "
-        f"{rung.activation_bytes / 1e6:.1f} MB of activations and logits"
-    )
-    if rung.seconds is None:
-        yield f"  time    not known: {rung.seconds_from}"
-    else:
-        yield f"  time    {format_seconds(rung.seconds)} in one worker, by {rung.seconds_from}"
-    yield f"  {rung.command}"
-
-
-def _lines(answer: Prediction) -> Iterator[str]:
-    yield f"at {brief(answer.flops)} FLOPs ({brief(answer.extrapolation)} times the fitted range):"
-    yield f"  N_opt {brief(answer.n_opt)} {interval(answer.n_interval)}"
-    yield f"  D_opt {brief(answer.d_opt)} {interval(answer.d_interval)}"
-    unit = answer.conventions.loss_unit or "(in the table's unit)"
-    yield f"  {answer.conventions.quantity:<5} {brief(answer.loss)} {interval(answer.loss_interval)} {unit}"
-    if (run := answer.run) and answer.level:
-        yield f"  a run of that size: {interval(run.interval)} {unit}, {run.level:.0%} predictive"
-        yield f"    {parts_words(run.parts)}"
-        yield f"  N_opt with the law's form {interval(answer.n_predictive)}"
-    if life := answer.lifetime:
-        yield (
-            f"  serving {brief(life.inference_tokens)} tokens: N {brief(life.n)}, D {brief(life.d)}, "
-            f"{life.saving:.1%} of {brief(life.optimal_total_flops)} FLOPs saved"
-        )
+    fit = as_fit(arguments.fit)
+    question = Question(arguments.flops, arguments.loss, arguments.n_params, arguments.tokens)
+    chosen = fit if arguments.group is None else fit.group(arguments.group)
+    return side_by_side(chosen, arguments.fit, question)

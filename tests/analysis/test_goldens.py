@@ -28,7 +28,8 @@ from isoflop.analysis import (
 from isoflop.analysis.laws.evaluate import evaluate, float64_on_cpu
 from isoflop.analysis.laws.kaplan_compute import PF_DAY
 from isoflop.analysis.laws.muennighoff import effective
-from isoflop.analysis.planning.prediction import lifetime, tokens_for
+from isoflop.analysis.planning.inference import lifetime
+from isoflop.analysis.planning.question import tokens_at
 from isoflop.analysis.solver.linearize import sensitivity
 from isoflop.analysis.solver.solver import FitProblem
 from isoflop.analysis.sources.public import read_public
@@ -185,7 +186,7 @@ def test_sardana_lifetime(params: np.ndarray, saved: float | None, at_7B: float,
     N, served = 13e9, 2e12
     D = optimal_tokens(params, N)
     whole = 6 * N * D + 2 * N * served
-    tokens = float(tokens_for(found, np.array(7e9), float(found.predict(N, D))))
+    tokens = float(tokens_at(found, found.params_P, np.array(7e9), float(found.predict(N, D))))
     less = whole - (6 * 7e9 * tokens + 2 * 7e9 * served)
     assert less / whole == pytest.approx(at_7B, abs=6e-4)
     if saved is not None:

@@ -10,7 +10,8 @@ import pytest
 
 from isoflop.analysis import FitOptions, LawFit, UserError, compare, find_law, fit, predict, table_of
 from isoflop.analysis.laws.evaluate import evaluate
-from isoflop.analysis.planning.prediction import lifetime, tokens_for
+from isoflop.analysis.planning.inference import lifetime
+from isoflop.analysis.planning.question import tokens_at
 from tests.support.surfaces import BESIROGLU, spread_runs
 
 HOFFMANN = np.array([1.69, 406.4, 0.336, 410.7, 0.283])
@@ -58,7 +59,7 @@ def test_inference_aware_golden() -> None:
     n = np.exp(np.linspace(np.log(1e18), np.log(1e26), 4000))
     budget = float(np.interp(C, law.allocate(n)[0], n))
     d13 = float(law.allocate(budget)[1])
-    d7 = float(tokens_for(law, np.array(7e9), float(law.predict(13e9, d13))))
+    d7 = float(tokens_at(law, law.params_P, np.array(7e9), float(law.predict(13e9, d13))))
     large, small = (6 * N * D + 2 * N * 2e12 for N, D in ((13e9, d13), (7e9, d7)))
     assert large - small == pytest.approx(1.69e22, rel=0.02)
     assert 1 - small / large == pytest.approx(0.174, abs=0.003)

@@ -1,0 +1,58 @@
+"""The same question under every law that answers it: a fit and the published constants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from isoflop.analysis.laws import find_law
+from isoflop.analysis.planning.prediction import FURTHER
+from isoflop.analysis.planning.question import Question, answer
+from isoflop.analysis.published import ANYWHERE, published_fit, published_names
+from isoflop.analysis.result import LawFit
+from isoflop.base.errors import UserError
+
+
+@dataclass(frozen=True)
+class LawAnswer:
+    """What one law says. Parameters, tokens, FLOPs, and the loss on the text of its own runs."""
+
+    name: str
+    n: float | None
+    d: float | None
+    flops: float | None
+    loss: float | None
+    extrapolation: float | None
+    """The budget over the nearest end of its runs' range; None where the range is not known."""
+    reason: str | None = None
+    """Why it has no answer."""
+
+    @property
+    def within(self) -> bool:
+        """Whether the budget lies within the range of its runs, as far as that is known."""
+        return self.extrapolation is not None and self.extrapolation <= FURTHER
+
+
+def side_by_side(fit: LawFit, name: str, question: Question) -> tuple[LawAnswer, ...]:
+    """The answer of `fit`, called `name`, and of every published law of the loss that allocates a budget.
+
+    Their losses are of unlike texts and tokenizers: sizes and tokens compare, losses do not.
+    """
+    others = [
+        each for each in published_names() if each != name and find_law(each.partition(":")[0]).allocates
+    ]
+    return (_answer(name, fit, question), *(_answer(each, published_fit(each), question) for each in others))
+
+
+def _allocates(name: str) -> bool:
+    return find_law(name.partition(":")[0]).allocates
+
+
+def _answer(name: str, fit: LawFit, question: Question) -> LawAnswer:
+    try:
+        found = answer(fit, question)
+    except UserError as error:
+        return LawAnswer(name, None, None, None, None, None, str(error))
+    low, high = fit.conventions.flops_range
+    flops = found.own("flops")
+    beyond = None if (low, high) == ANYWHERE else max(flops / high, low / flops, 1.0)
+    return LawAnswer(name, found.own("n"), found.own("d"), flops, found.own("loss"), beyond)
