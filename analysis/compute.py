@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from isoflop.analysis.laws import find_law
+
 if TYPE_CHECKING:
     from isoflop.analysis.run_table import RunTable
 
@@ -78,8 +80,26 @@ class SizeTable:
         return 6.0 * N * np.maximum(1.0 + (inside - 1.0) * np.sqrt(np.minimum(end / N, N / end)), LEAST_RATIO)
 
 
-PerToken = Annotated[SixN | FamilyRule | SizeTable, Field(discriminator="form")]
-"""Training FLOPs per token as a function of N, in one of three forms; `six_n`: whether it is 6N."""
+@dataclass(frozen=True, kw_only=True)
+class LawRule:
+    """Training FLOPs per token as a law's source counts them, where they are not 6N: experts, low precision.
+
+    At the defaults of the law's covariates.
+    """
+
+    form: Literal["law"] = "law"
+    law: str
+    six_n: ClassVar[bool] = False
+
+    def __call__(self, N: np.ndarray) -> np.ndarray:
+        """FLOPs per token at N parameters; any shape."""
+        law, N = find_law(self.law), np.asarray(N, dtype=float)
+        assert law.flops_per_token is not None
+        return np.asarray(law.flops_per_token(N, *law.fill(N, N, 6.0 * N**2)), dtype=float)
+
+
+PerToken = Annotated[SixN | FamilyRule | SizeTable | LawRule, Field(discriminator="form")]
+"""Training FLOPs per token as a function of N, in one of four forms; `six_n`: whether it is 6N."""
 
 
 def per_token(table: RunTable) -> PerToken:

@@ -14,7 +14,7 @@ class Conventions:
     """How a table's runs are counted: in its source's own words, or with the names that its columns have."""
 
     count: str
-    """What was asked for: `total`, `non_embedding` or `body`."""
+    """What was asked for: `total`, `non_embedding`, `body` or `active`."""
     count_meaning: str
     count_as_given: bool = False
     """The table has one parameter count, which stands for the one asked for."""

@@ -12,7 +12,7 @@ from isoflop.analysis.constraints import parse_ties, parse_values
 from isoflop.base.errors import UserError
 from isoflop.base.fields import InvalidFieldError, Positive, check_fields
 
-CountName = Literal["total", "non_embedding", "body"]
+CountName = Literal["total", "non_embedding", "body", "active"]
 FlopsName = Literal["exact", "6nd"]
 Approach = Literal[1, 2, 3]
 Curve = Literal["parabola", "akima", "argmin"]

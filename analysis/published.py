@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from isoflop.analysis.compute import SixN
+import numpy as np
+
+from isoflop.analysis.compute import LawRule, PerToken, SixN
 from isoflop.analysis.conventions import FitConventions
 from isoflop.analysis.laws import Law, find_law, known_laws
 from isoflop.analysis.laws.law import SEEN, Published
@@ -62,34 +64,33 @@ def published_fit(name: str) -> LawFit:
 
 
 def _exponents(law: Law, published: Published) -> dict[str, float | None]:
-    import numpy as np
-
     a, b = law.exponents(np.array(published.params)) if law.exponents else (None, None)
     return {"a": None if a is None else float(a), "b": None if b is None else float(b)}
 
 
 def _conventions(law: Law, published: Published) -> FitConventions:
+    cost = SixN() if law.flops_per_token is None else LawRule(law=law.name)
     return FitConventions(
         count=published.count,
         count_meaning=f"{published.count.replace('_', '-')} parameters, as in the source",
         flops="6nd",
-        flops_meaning="6 N D",
+        flops_meaning="6 N D" if cost.six_n else f"training FLOPs as {law.source} counts them",
         loss=law.target if published.data is None else f"{law.target} on {published.data}",
         loss_unit=published.loss_unit if law.target == "loss" else None,
         data=published.data,
-        flops_per_token=SixN(),
-        flops_range=published.flops_range or _product(published) or ANYWHERE,
+        flops_per_token=cost,
+        flops_range=published.flops_range or _product(published, cost) or ANYWHERE,
         n_range=published.n_range,
         d_range=published.d_range,
         residual_log_sd=float("nan"),
     )
 
 
-def _product(published: Published) -> tuple[float, float] | None:
+def _product(published: Published, cost: PerToken) -> tuple[float, float] | None:
     """Budgets between the smallest run and the largest that N and D allow."""
     if published.n_range is None or published.d_range is None:
         return None
-    low, high = (6.0 * n * d for n, d in zip(published.n_range, published.d_range, strict=True))
+    low, high = (float(x) for x in cost(np.array(published.n_range)) * np.array(published.d_range))
     return low, high
 
 

@@ -34,6 +34,11 @@ from isoflop.base.display import Displayed, Summary, counted
 from isoflop.base.errors import UserError
 from isoflop.base.formatting import brief
 
+VARIED = (
+    "n_tokens_unique", "experts", "experts_per_token", "granularity", "density", "sparsity", "router",
+    "dtype", "bits", "bits_weights", "bits_activations", "bits_kv", "bits_post", "teacher_loss",
+)  # fmt: skip
+"""Columns of what laws take besides N and D: runs that differ in one are no search over learning rates."""
 Readable = str | Path | pd.DataFrame
 """A file or folder, a `SCHEME:ADDRESS`, or a table in memory."""
 
@@ -174,7 +179,7 @@ def load_runs(
             `loss` and two of `n_params`, `n_tokens`, `flops`; the third follows from C = 6ND. What is absent
             is read from the column whose name is a usual one for it; `conventions.columns` says which.
         where: `"column=value,..."`: only these rows; also `!=`, `<`, `<=`, `>`, `>=`.
-        count: `total`, `non_embedding` or `body`: which parameters N counts. A table with a plain
+        count: `total`, `non_embedding`, `body` or `active`: which parameters N counts. A table with a plain
             `n_params` is taken as given.
         flops: `exact`: the table's own `flops`; `6nd`: 6 N D.
         best_of_each: only the run of lowest loss at each N and D, of a search over learning rates.
@@ -275,7 +280,7 @@ def _best(table: RunTable) -> RunTable:
 
 def _cells(table: RunTable) -> np.ndarray:
     """The number of each run's (N, D) among runs of its kind."""
-    return cells(table.frame, table.N_R, table.D_R, (*ONE_KIND, "n_tokens_unique"))
+    return cells(table.frame, table.N_R, table.D_R, (*ONE_KIND, *VARIED))
 
 
 def _by_run(table: RunTable) -> RunTable:

@@ -226,7 +226,7 @@ def _joined(maps: Iterable[Mapping[str, str]]) -> dict[str, str]:
 
 def has_counts(frame: pd.DataFrame) -> bool:
     """Whether the table counts parameters in ways of ours, by `n_params_COUNT`."""
-    return any(f"n_params_{count}" in frame.columns for count in ("total", "non_embedding", "body"))
+    return any(f"n_params_{count}" in frame.columns for count in ("total", "non_embedding", "body", "active"))
 
 
 def read_name(name: str, new: str) -> Named:

@@ -23,10 +23,18 @@ COUNTS = {
     "total": "all parameters",
     "non_embedding": "transformer blocks, output head and final norm",
     "body": "transformer blocks alone",
+    "active": "parameters that a token uses: of a mixture's experts those that it visits",
 }
 OWN = ("cell_id", "n_params_non_embedding", "n_params_body", "flops_6nd", "loss_stderr")
 """Columns by which a table is one of `isoflop`'s own sweeps: its loss is in nats per token."""
 FLOPS = {"exact": "the table's own training FLOPs", "6nd": "6 N D"}
+
+
+def different_counts(frame: pd.DataFrame) -> tuple[str, ...]:
+    """The counts that differ in a table: where all models are dense, `active` is `total`."""
+    both = {"n_params_total", "n_params_active"} <= set(frame.columns)
+    dense = not both or frame["n_params_total"].equals(frame["n_params_active"])
+    return tuple(count for count in COUNTS if not (dense and count == "active"))
 
 
 @dataclass(frozen=True)

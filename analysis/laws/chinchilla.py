@@ -120,6 +120,14 @@ PUBLISHED = (
         seen="quoted",
         note="a floor of .17 nats is no floor: these runs do not identify E",
     ),
+    Published(
+        "krajewski-dense",
+        (0.47, 16.3, 0.126, 26.7, 0.127),
+        source="Krajewski et al. (2024), table 1, dense models",
+        seen="quoted",
+        data="C4",
+        note="the dense models beside krajewski:krajewski; compare at equal FLOPs",
+    ),
 )
 
 

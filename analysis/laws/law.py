@@ -39,6 +39,15 @@ CENTRED_TERMS = (CENTRED_AMPLITUDE, (0.02, 1.5), CENTRED_AMPLITUDE, (0.02, 1.5))
 
 
 @dataclass(frozen=True)
+class Derived:
+    """A covariate's values out of other columns of the run table."""
+
+    columns: tuple[str, ...]
+    of: Callable[..., Array]
+    """`of(*columns) -> values`, each an array with one entry a run; NaN where a value stands for nothing."""
+
+
+@dataclass(frozen=True)
 class Covariate:
     """What a law needs to know of a run besides N and D."""
 
@@ -52,6 +61,8 @@ class Covariate:
     """Names of groups of runs, where its values are their numbers, from 1; the column has the names."""
     choices: tuple[float, ...] = ()
     """Multiples of the default that a run could have; empty: the default is no choice."""
+    derived: tuple[Derived, ...] = ()
+    """Where a table lacks the column: the first of these whose columns it has gives the values."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +82,7 @@ class Published:
     """Parameters, `d_range`: tokens, `flops_range`: FLOPs, of the runs that were fitted; None: not known."""
     d_range: tuple[float, float] | None = None
     flops_range: tuple[float, float] | None = None
-    count: Literal["total", "non_embedding", "body"] = "total"
+    count: Literal["total", "non_embedding", "body", "active"] = "total"
     """Which parameters its N counts."""
     loss_unit: str = "nats per token"
     data: str | None = None
@@ -160,6 +171,9 @@ class Law:
     """`exponents(params_P) -> (a, b)` with N_opt ~ C^a, D_opt ~ C^b under C = 6ND, if in closed form."""
     allocate: Callable[[Array, Array], Array] | None = None
     """`allocate(params_P, C) -> N_opt` under C = 6ND, if in closed form; numeric otherwise."""
+    flops_per_token: Callable[..., Array] | None = None
+    """`flops_per_token(N, *covariates)`: training FLOPs where they are not 6 N: N counts experts that a token
+    does not visit, or an operation's price depends on its precision."""
     mirror: Callable[[Array, float, float], Array] | None = None
     """`mirror(params_P, c, k)`: other parameters with the same loss along log D = c + k log N, if any.
     The fit visits them, since a design on such a line cannot tell the two apart."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from isoflop.analysis.approaches.fit import fit
 from isoflop.analysis.approaches.holdout import ENOUGH_GROUPS
-from isoflop.analysis.columns.counting import COUNTS
+from isoflop.analysis.columns.counting import different_counts
 from isoflop.analysis.comparison.competition import Competition
 from isoflop.analysis.isoflops.groups import IsoflopGroup
 from isoflop.analysis.laws import find_law
@@ -72,7 +72,7 @@ def convention_variants(table: RunTable, options: FitOptions, whole: LawFit) -> 
     """The fit under every counting convention that the table has."""
     variants = []
     own = (table.conventions.count, table.conventions.flops)
-    for count in COUNTS:
+    for count in different_counts(table.rows):
         for flops in ("exact", "6nd"):
             if (count, flops) == own:
                 found, why = whole, ""

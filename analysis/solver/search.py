@@ -32,7 +32,7 @@ def covariates(table: RunTable, law: Law) -> tuple[np.ndarray, ...]:
     """The law's covariates over the table's runs. Raises `UserError` where the table lacks one."""
     found = []
     for covariate in law.covariates:
-        values = table.C_R if covariate.column == "flops" else table.column(_column(table, covariate))
+        values = table.C_R if covariate.column == "flops" else _values(table, covariate)
         if values is None:
             raise UserError(
                 f"{law.name} needs {covariate.column} ({covariate.meaning}), and {table.source} has no such "
@@ -48,9 +48,18 @@ def covariates(table: RunTable, law: Law) -> tuple[np.ndarray, ...]:
     return tuple(found)
 
 
-def _column(table: RunTable, covariate: Covariate) -> str:
-    """Where the table has a covariate: the loss is elsewhere where another metric is fitted in its place."""
-    return OWN_LOSS if covariate.column == LOSS and table.metric != LOSS else covariate.column
+def _values(table: RunTable, covariate: Covariate) -> np.ndarray | None:
+    """The covariate's column, or what follows from others; None where the table has neither.
+
+    The loss is elsewhere where another metric is fitted in its place.
+    """
+    own_loss = covariate.column == LOSS and table.metric != LOSS
+    values = table.column(OWN_LOSS if own_loss else covariate.column)
+    for derived in covariate.derived:
+        given = [table.column(name) for name in derived.columns]
+        if values is None and all(each is not None for each in given):
+            values = derived.of(*given)
+    return values
 
 
 def _group_numbers(table: RunTable, covariate: Covariate, values: np.ndarray) -> np.ndarray:
