@@ -140,7 +140,7 @@ def test_an_address_names_entity_and_project(address: str) -> None:
 
 def test_unknown_public_tables_are_answered_with_the_known() -> None:
     with pytest.raises(
-        UserError, match="unknown table public:kaplan: known are chinchilla, datablations, gadre"
+        UserError, match="unknown table public:kaplan: known are chinchilla, clark, datablations, gadre"
     ):
         load_runs("public:kaplan")
 

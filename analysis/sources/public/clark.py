@@ -15,8 +15,8 @@ TRAINING_FLOPS = 3
 
 
 def convert(files: list[Path]) -> pd.DataFrame:
-    """223 rows, the last of each run's among 5,799 evaluations: `router` (Dense, S-Base, RL-R, Hash), `experts`
-    and `experts_per_token`, `n_params` (what a token uses), `n_tokens`, `flops`, `loss`.
+    """223 rows, the last of each run's among 5,799 evaluations: `router` (Dense, S-Base, RL-R, Hash),
+    `experts`, `experts_per_token`, `n_params` (what a token uses), `n_tokens`, `flops`, `loss`.
 
     The rate's schedule ends with the run: losses before that are not those of shorter runs.
     """
