@@ -18,12 +18,22 @@ from matplotlib.figure import Figure
 from scipy.optimize import minimize
 
 from benchmarks.fit import GRID, huber_sum, simulated
-from isoflop.analysis import FitOptions, LawFit, RunTable, compare_families, find_law, fit, table_of
+from isoflop.analysis import (
+    FitOptions,
+    LawFit,
+    RunTable,
+    compare_families,
+    find_law,
+    fit,
+    published_fit,
+    table_of,
+)
 from isoflop.analysis.figures.figure_data import render
 from isoflop.analysis.figures.multiplier import MultiplierCurve
 from isoflop.analysis.figures.notebook import plot_heldout, plot_isoflops
 from isoflop.analysis.figures.style import ACCENT, INK, NEUTRAL, SOFT, canvas, log_axis
 from isoflop.analysis.laws.evaluate import evaluate
+from isoflop.analysis.planning.inference import revealed_demand
 from isoflop.analysis.solver.search import fit_problem, search
 from isoflop.analysis.uncertainty.profiles import Quantity, profiles
 
@@ -36,6 +46,16 @@ RESULTS = Path(__file__).parent / "results"
 DEMO = RESULTS / "cpu-demo" / "runs.csv"
 CONVOLUTION = RESULTS / "convolution" / "runs.csv"
 LADDER = RESULTS / "cpu-ladder"
+MODELS = (
+    ("GPT-3 175B", 175e9, 300e9),
+    ("Chinchilla 70B", 70e9, 1.4e12),
+    ("Llama 7B", 7e9, 1e12),
+    ("Llama 2 7B", 7e9, 2e12),
+    ("Llama 3 8B", 8e9, 15e12),
+    ("Llama 3 70B", 70e9, 15e12),
+    ("Llama 3 405B", 405e9, 15.6e12),
+)
+"""Parameters and training tokens, by their makers' papers."""
 PLAIN_FILE = {"Software": None}
 """No version of the drawing program in the file: equal pictures are equal files."""
 
@@ -49,6 +69,7 @@ def main() -> None:
     draw_ladder(folder)
     draw_starts(folder)
     draw_trap(folder)
+    draw_planning(folder)
     print(f"the figures are in {folder}")
 
 
@@ -149,6 +170,41 @@ def draw_trap(folder: Path) -> None:
     curve.set_ylabel("root of the objective's rise")
     curve.legend(loc="center right", frameon=False, fontsize=8)
     figure.savefig(folder / "trap.png", dpi=160, metadata=PLAIN_FILE)
+
+
+def draw_planning(folder: Path) -> None:
+    """Draw what two laws take for compute-optimal, what use makes of it, and what makers trained."""
+    figure, (axes,) = canvas()
+    log_axis(axes, "x", 1e9, 1e12, "Parameters")
+    log_axis(axes, "y", 2e10, 3e14, "Training tokens")
+    N = np.geomspace(1e9, 1e12, 60)
+    for constants, colour in (("besiroglu", ACCENT), ("hoffmann-unrounded", NEUTRAL)):
+        law = published_fit(f"chinchilla:{constants}")
+        C = np.geomspace(1e19, 1e28, 400)
+        n, d = law.allocate(C)
+        keep = (n > N[0]) & (n < N[-1])
+        axes.plot(n[keep], d[keep], color=colour, lw=1.8, label=f"{constants}: compute-optimal")
+        demanded = [_tokens_for_demand(law, size, 10.0) for size in N]
+        axes.plot(
+            N,
+            demanded,
+            color=colour,
+            lw=1.0,
+            ls="--",
+            label="the cheapest if it serves ten times its training tokens",
+        )
+    for name, n, d in MODELS:
+        axes.plot(n, d, "o", color=INK, ms=4)
+        axes.annotate(name, (n, d), xytext=(4, 4), textcoords="offset points", fontsize=8, color=INK)
+    axes.legend(fontsize=8, frameon=False, loc="lower right")
+    figure.savefig(folder / "planning.png", dpi=200, metadata=PLAIN_FILE)
+
+
+def _tokens_for_demand(law: LawFit, n: float, times: float) -> float:
+    """Training tokens at which the revealed demand is so many times them."""
+    D = np.geomspace(1e9, 1e17, 400)
+    ratio = [revealed_demand(law, law.params_P, n, d) / d for d in D]
+    return float(np.exp(np.interp(times, ratio, np.log(D))))
 
 
 def losses(N: np.ndarray, D: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from isoflop import analysis
+from isoflop.analysis.constraints import parse_values
 from isoflop.analysis.inputs import as_fit
-from isoflop.analysis.laws import known_laws
+from isoflop.analysis.laws import find_law, known_laws
 from isoflop.arguments import Flag, JsonFlag, parse
 from isoflop.base.errors import UserError
 from isoflop.commands.jax_setup import set_up_jax
@@ -19,9 +20,12 @@ from isoflop.commands.predict_text import comparison, planned, predicted, traine
 from isoflop.printing import print_result
 
 if TYPE_CHECKING:
+    from isoflop.analysis.planning.evaluation import LawValue
+    from isoflop.analysis.planning.hyperparameters import Hyperparameters
     from isoflop.analysis.planning.planned_run import PlannedRun
     from isoflop.analysis.planning.prediction import Prediction
     from isoflop.analysis.planning.side_by_side import LawAnswer
+    from isoflop.analysis.result import LawFit
     from isoflop.base.display import Summary
     from isoflop.sweeps.forecasts.rung import Rung
 
@@ -53,8 +57,13 @@ class Predict:
     """Tokens to be served: also the cheapest model over training and use (Sardana et al. 2024)."""
     unique_tokens: float | None = None
     """Distinct tokens there are: also how often to repeat them (Muennighoff et al. 2023)."""
+    with_: Annotated[tuple[str, ...], tyro.conf.arg(name="with")] = ()
+    """Values of what the law needs besides N and D, by symbol: --with G=8 E=64 (isoflop laws NAME has them).
+    The law is then only evaluated, and so is one that allocates no budget."""
     compare: Flag = False
     """The same question under every published law too."""
+    hyperparameters: Flag = False
+    """Learning rate and batch for the answer's N and D, by every published rule."""
     force: Flag = False
     """Extrapolate even from a fit that is not certified or not identified."""
     config: Flag = False
@@ -69,21 +78,23 @@ class Predict:
 class _Answer:
     """A prediction or a planned run, and what was asked for with it."""
 
-    found: Prediction | PlannedRun
-    rung: Rung | None
-    laws: tuple[LawAnswer, ...]
+    found: Prediction | PlannedRun | LawValue
+    rung: Rung | None = None
+    laws: tuple[LawAnswer, ...] = ()
+    rules: Hyperparameters | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        return self.found.warnings
+        return (*self.found.warnings, *(self.rules.warnings if self.rules else ()))
 
     def to_json(self) -> dict[str, Any]:
-        """The prediction's object; the rest under `config` and `compare`."""
+        """The prediction's object; the rest under `config`, `compare` and `hyperparameters`."""
         from isoflop.base.json_values import to_json
 
         rest = {
             "config": None if self.rung is None else self.rung.to_json(),
             "compare": [to_json(each) for each in self.laws] or None,
+            "hyperparameters": None if self.rules is None else self.rules.to_json(),
         }
         return self.found.to_json() | {name: value for name, value in rest.items() if value is not None}
 
@@ -91,10 +102,14 @@ class _Answer:
 def run(argv: list[str]) -> int:
     """Prints the prediction."""
     arguments = parse(Predict, argv, "predict")
-    if as_fit(arguments.fit).law not in known_laws():
+    fit = as_fit(arguments.fit)
+    if fit.law not in known_laws():
         set_up_jax()  # a law of one's own may be written in JAX alone
-    found = _found(arguments)
-    answer = _Answer(found, _rung(arguments, found), _laws(arguments))
+    if fit.law and (arguments.with_ or not find_law(fit.law).allocates):
+        answer = _Answer(_value(arguments, fit))
+    else:
+        found = _found(arguments)
+        answer = _Answer(found, _rung(arguments, found), _laws(arguments, fit), _rules(arguments, found))
     tables = [*_tables(answer)]
     lines = [table.markdown() + "\n" if arguments.markdown else table.text(MOST_ROWS) for table in tables]
     print_result(answer, arguments.as_json, lines, soft_wrap=True)
@@ -118,14 +133,22 @@ def _found(arguments: Predict) -> Prediction | PlannedRun:
 
 
 def _tables(answer: _Answer) -> Iterator[Summary]:
+    from isoflop.analysis.planning.planned_run import PlannedRun
     from isoflop.analysis.planning.prediction import Prediction
 
     found = answer.found
-    yield from predicted(found) if isinstance(found, Prediction) else planned(found)
+    if isinstance(found, Prediction):
+        yield from predicted(found)
+    elif isinstance(found, PlannedRun):
+        yield from planned(found)
+    else:
+        yield replace(found.summary(), notes=())
     if answer.rung is not None and isinstance(found, Prediction):
         yield from trained(answer.rung, found)
     if answer.laws:
         yield from comparison(answer.laws)
+    if answer.rules:
+        yield replace(answer.rules.summary(), notes=())
 
 
 def _rung(arguments: Predict, found: Prediction | PlannedRun) -> Rung | None:
@@ -140,13 +163,39 @@ def _rung(arguments: Predict, found: Prediction | PlannedRun) -> Rung | None:
     return rung_at(path if path.is_dir() else path.parent, found.flops, found.n_opt, found.conventions.count)
 
 
-def _laws(arguments: Predict) -> tuple[LawAnswer, ...]:
+def _laws(arguments: Predict, fit: LawFit) -> tuple[LawAnswer, ...]:
     if not arguments.compare:
         return ()
     from isoflop.analysis.planning.question import Question
     from isoflop.analysis.planning.side_by_side import side_by_side
 
-    fit = as_fit(arguments.fit)
     question = Question(arguments.flops, arguments.loss, arguments.n_params, arguments.tokens)
     chosen = fit if arguments.group is None else fit.group(arguments.group)
     return side_by_side(chosen, arguments.fit, question)
+
+
+def _rules(arguments: Predict, found: Prediction | PlannedRun) -> Hyperparameters | None:
+    if not arguments.hyperparameters:
+        return None
+    from isoflop.analysis.planning.hyperparameters import hyperparameters
+    from isoflop.analysis.planning.prediction import Prediction
+
+    N, D = (found.n_opt, found.d_opt) if isinstance(found, Prediction) else (found.n, found.d)
+    return hyperparameters(N, D, body=N if found.conventions.count == "body" else None)
+
+
+def _value(arguments: Predict, fit: LawFit) -> LawValue:
+    from isoflop.analysis.planning.evaluation import evaluated
+
+    for option in ("loss", "inference_tokens", "unique_tokens", "compare", "hyperparameters", "config"):
+        if getattr(arguments, option):
+            raise UserError(
+                f"--{option.replace('_', '-')}: {fit.law} is only evaluated here: it allocates no budget, or "
+                "--with names its inputs"
+            )
+    chosen = fit if arguments.group is None else fit.group(arguments.group)
+    try:
+        given = dict(parse_values(arguments.with_))
+    except ValueError as error:
+        raise UserError(f"--with {error}") from None
+    return evaluated(chosen, arguments.n_params, arguments.tokens, arguments.flops, given)

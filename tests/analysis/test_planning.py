@@ -21,6 +21,7 @@ from isoflop.analysis import (
     table_of,
 )
 from isoflop.analysis.planning.data_limit import data_limit
+from isoflop.analysis.planning.evaluation import evaluated
 from isoflop.analysis.planning.inference import lifetime, revealed_demand, smaller_models
 from isoflop.analysis.planning.question import OPTIONS, Question, answer
 from isoflop.analysis.planning.side_by_side import side_by_side
@@ -241,6 +242,32 @@ def test_names_nobody_knows(name: str, said: str) -> None:
     with pytest.raises(UserError) as refused:
         predict(name, 1e20)
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "point", "value"),
+    [
+        # goldens of Kaplan et al. (2020); public copies that take PF-days for FLOPs get .237
+        ("kaplan_compute:kaplan", {"flops": 1e21}, 2.352),
+        ("kaplan_compute:kaplan-naive", {"flops": 1e21}, 2.239),
+        ("kaplan:kaplan", {"n_params": 1.5e9, "tokens": 2.2e10}, 2.3125),
+        # Muennighoff et al. (2023): 178e9 tokens in 7 epochs; a public thread prints 2.2377
+        ("muennighoff", {"n_params": 8.7e9, "tokens": 178e9, "U": 178e9 / 7}, 2.2261),
+    ],
+)
+def test_a_law_is_evaluated_without_a_table(name: str, point: dict[str, float], value: float) -> None:
+    given_ = {symbol: x for symbol, x in point.items() if symbol == "U"}
+    known = (point.get("n_params"), point.get("tokens"), point.get("flops"))
+    found = evaluated(published_fit(name), *known, given_)
+    assert found.value == pytest.approx(value, abs=6e-4)
+    assert found.target == "loss"
+
+
+def test_an_input_that_the_formula_needs_is_asked_for() -> None:
+    with pytest.raises(UserError, match="has no value there: give --n-params"):
+        evaluated(published_fit("kaplan:kaplan"), None, 1e10, None, {})
+    with pytest.raises(UserError, match="chinchilla has no such input; it has none besides N and D"):
+        evaluated(published_fit(BESIROGLU), 1e9, 1e10, None, {"G": 3.0})
 
 
 @pytest.mark.parametrize("name", published_names())
