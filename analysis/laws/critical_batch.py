@@ -40,6 +40,7 @@ PUBLISHED = (
         seen="quoted",
         count="body",
         data="WebText2",
+        note="B* 2.1e8 in table 5",
     ),
 )
 

@@ -10,6 +10,9 @@ from isoflop.analysis.laws.law import FREE, Array, Covariate, Law, Published, ar
 
 PF_DAY = 1e15 * 24 * 3600
 """FLOPs."""
+COMPUTE_EFFICIENT = {"N": (1.3e9, 0.73), "B": (2.0e6, 0.24), "S": (5.4e3, 0.03), "D": (2e10, 0.27)}
+"""Scale and exponent of the best size (parameters), batch (tokens), steps (at least) and tokens, in powers of
+C_min in PF-days: Kaplan et al. (2020), table 6. 6 N B S is C_min at every budget."""
 
 
 def predict(params: Array, N: Array, D: Array, C: Array) -> Array:
