@@ -160,6 +160,8 @@ def _rung(arguments: Predict, found: Prediction | PlannedRun) -> Rung | None:
     if isinstance(found, PlannedRun):
         raise UserError("--config is of a compute-optimal run: give one quantity, such as --flops")
     path = Path(arguments.fit)
+    if not path.exists():
+        raise UserError(f"--config: {arguments.fit} are published constants; give a fit in a sweep's folder")
     return rung_at(path if path.is_dir() else path.parent, found.flops, found.n_opt, found.conventions.count)
 
 
