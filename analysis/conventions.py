@@ -25,6 +25,8 @@ class Conventions:
     """The column that the table lacks and that follows from C = 6ND."""
     metric: str = LOSS
     """The column that is fitted."""
+    target: str = LOSS
+    """What the law predicts: `loss`, or another quantity that the column holds."""
     loss: str
     """What the fitted quantity is."""
     loss_unit: str | None = None
@@ -42,7 +44,7 @@ class Conventions:
     @property
     def quantity(self) -> str:
         """What is fitted, in a word: `loss`, or the metric in its place."""
-        return self.metric if self.metric == LOSS else Metric(self.metric).name
+        return self.metric if self.metric == LOSS else Metric(self.metric, self.target).name
 
     @property
     def axis(self) -> str:

@@ -58,18 +58,18 @@ def names_a_law(text: str) -> bool:
     return text.partition(":")[0].replace("-", "_") in known_laws()
 
 
-def as_table(runs: Any, law: str | None = None, **reading: Any) -> RunTable:
+def as_table(runs: Any, law: str = "chinchilla", **reading: Any) -> RunTable:
     """A run table as it is, or what `load_runs` makes of anything else.
 
     `law`: the one to be fitted, whose target is the metric unless another is named.
     """
     given = {name: value for name, value in reading.items() if value is not None}
-    target = LOSS if law is None else find_law(law).target
     if not isinstance(runs, RunTable):
-        return load_runs(runs, **({"metric": target} | given))
+        return load_runs(runs, law=law, **given)
     if given:
         raise UserError(f"{', '.join(given)}: the table is loaded already; give it to load_runs")
-    return runs.measured(target) if runs.metric == LOSS and target != LOSS else runs
+    wanted = find_law(law)
+    return runs.measured(wanted) if runs.metric == LOSS and wanted.target != LOSS else runs
 
 
 def as_fit(fit: Any) -> LawFit:

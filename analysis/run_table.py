@@ -15,6 +15,7 @@ from isoflop.analysis.columns.aliases import Naming, combine
 from isoflop.analysis.columns.counting import count_rows, numbers
 from isoflop.analysis.columns.metrics import LOSS, OWN_LOSS, with_metric
 from isoflop.analysis.conventions import Conventions
+from isoflop.analysis.laws import Law, find_law
 from isoflop.analysis.provenance import content_hash
 from isoflop.analysis.sources import open_source
 from isoflop.analysis.tables.cautions import ONE_KIND, cautions
@@ -80,6 +81,10 @@ class RunTable(Displayed):
     """Whether only the run of lowest loss at each N and D was kept."""
     metric: str = LOSS
     """The column that `loss_R` is of."""
+    target: str = LOSS
+    """What the law predicts that it was loaded for."""
+    sized: bool = True
+    """Whether it has N and D; where it has not, N is 1 and D = C/6, or counts the rows."""
 
     def summary(self) -> Summary:
         """How many runs, and what they range over."""
@@ -90,6 +95,7 @@ class RunTable(Displayed):
             ("C", self.C_R, stated.flops_meaning),
             (stated.quantity, self.loss_R, stated.loss),
         )
+        columns = columns if self.sized else columns[-1:]
         rows = [(name, brief(x_R.min()), brief(x_R.max()), meaning) for name, x_R, meaning in columns]
         notes = [
             *counted(self.excluded, "row left out", ".excluded"),
@@ -127,9 +133,10 @@ class RunTable(Displayed):
             excluded=self.excluded + dropped,
         )
 
-    def measured(self, metric: str) -> RunTable:
-        """The same runs with this column in the loss's place. Raises `UserError` where the table lacks it."""
-        frame = with_metric(self.rows, metric, self.source, self.naming.own)
+    def measured(self, law: Law) -> RunTable:
+        """The same runs with what the law predicts in the loss's place. Raises `UserError` where the table
+        lacks it."""
+        frame = with_metric(self.rows, law.target, self.source, self.naming.own, law.target)
         stated = self.conventions
         return _table(
             frame,
@@ -140,7 +147,9 @@ class RunTable(Displayed):
             self.naming,
             self.sha256,
             self.best_of_each,
-            metric,
+            law.target,
+            law.target,
+            self.sized,
         )
 
     def counted(self, count: str, flops: str) -> RunTable:
@@ -157,6 +166,8 @@ class RunTable(Displayed):
             self.sha256,
             self.best_of_each,
             self.metric,
+            self.target,
+            self.sized,
         )
 
 
@@ -169,6 +180,7 @@ def load_runs(
     flops: str = "exact",
     best_of_each: bool = False,
     metric: str = LOSS,
+    law: str = "chinchilla",
 ) -> RunTable:
     """Read a run table, or several that agree.
 
@@ -184,6 +196,8 @@ def load_runs(
         flops: `exact`: the table's own `flops`; `6nd`: 6 N D.
         best_of_each: only the run of lowest loss at each N and D, of a search over learning rates.
         metric: the column that is taken as the loss, in its own unit; of an accuracy the error, 1 less it.
+        law: the law that is to be fitted: the metric is what it predicts, unless another is named (of an
+            accuracy as it is, where the law predicts one), and the table needs of N and D what the law does.
 
     Raises:
         UserError: one line that names what is wrong and how to mend it.
@@ -192,7 +206,10 @@ def load_runs(
     if not items:
         raise UserError("no table named: give a file or a sweep's folder")
     chosen = parse_columns(columns) if isinstance(columns, str) else columns
-    sources = [open_source(item, chosen, takes_loss=metric == LOSS) for item in items]
+    wanted = find_law(law)
+    metric = wanted.target if metric == LOSS else metric
+    takes_loss = metric == LOSS or any(covariate.column == LOSS for covariate in wanted.covariates)
+    sources = [open_source(item, chosen, takes_loss) for item in items]
     names = [each.name for each in sources]
     frame, notes = pool([each.frame for each in sources], names, [each.naming.own for each in sources])
     naming = combine(each.naming for each in sources)
@@ -200,11 +217,12 @@ def load_runs(
         rows = len(frame)
         frame = select(frame, where, ", ".join(names), naming.own)
         notes += (f"{len(frame)} of {rows} rows have {where}",)
-    frame = with_metric(frame, metric, ", ".join(names), naming.own)
+    frame = with_metric(frame, metric, ", ".join(names), naming.own, wanted.target)
     naming = dataclasses.replace(naming, notes=notes + naming.notes)
     folder = sources[0].folder if len(sources) == 1 else None
     sha256 = content_hash([each.sha256 for each in sources])
-    return _table(frame, count, flops, ", ".join(names), folder, naming, sha256, best_of_each, metric)
+    name, target, sized = ", ".join(names), wanted.target, wanted.sized
+    return _table(frame, count, flops, name, folder, naming, sha256, best_of_each, metric, target, sized)
 
 
 def table_of(frame: pd.DataFrame, *, count: str = "non_embedding", flops: str = "exact") -> RunTable:
@@ -232,6 +250,8 @@ def _table(
     sha256: str | None,
     best_of_each: bool,
     metric: str,
+    target: str,
+    sized: bool,
 ) -> RunTable:
     keep, excluded, unknown = _finished(frame)
     finished = frame.loc[keep]
@@ -241,10 +261,15 @@ def _table(
             f"{source} has no finished run among {len(frame)} rows; their status: {words}. If one of these "
             "words means finished, choose it with --where status=WORD"
         )
-    counted = count_rows(finished, count, flops, source, naming, metric)
+    counted = count_rows(finished, count, flops, source, naming, metric, target, sized)
     if "budget" in finished.columns:
         finished = finished.assign(budget=numbers(finished, "budget", source, naming, may_be_empty=True))
-    warnings = (*naming.notes, *unknown, *counted.warnings, *cautions(finished, counted.D_R))
+    warnings = (
+        *naming.notes,
+        *unknown,
+        *counted.warnings,
+        *(cautions(finished, counted.D_R) if counted.sized else ()),
+    )
     if excluded:
         words = counted_words(words_of(frame.loc[~keep]).value_counts())
         warnings += (f"{len(excluded)} of {len(frame)} rows are not finished and are left out ({words})",)
@@ -264,7 +289,11 @@ def _table(
         sha256=sha256,
         best_of_each=best_of_each,
         metric=metric,
+        target=target,
+        sized=counted.sized,
     )
+    if not counted.sized:
+        return table
     return _by_run(_best(table) if best_of_each else table)
 
 

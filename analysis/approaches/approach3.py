@@ -187,7 +187,7 @@ def _rising(surface: Surface, full_1xP: np.ndarray, centre: tuple[float, float])
 
 
 def _next(problem, solutions, verdict, cost: PerToken, table: RunTable, noise: float):
-    if all(verdict.identified.values()) or problem.law.grouped:
+    if all(verdict.identified.values()) or problem.law.grouped or not problem.law.sized:
         return ()
     best = solutions.best
     params_P, theta_P = solutions.params_SxP[best], solutions.theta_SxP[best]
@@ -225,6 +225,8 @@ def _identified(
     """
     leader = {name: name for name in fitted.law.parameters} | fitted.tied
     found = {name: verdict.identified[leader[name]] for name in fitted.whole.parameters if name in leader}
+    if not (fitted.base.sized and fitted.base.target == LOSS):
+        return found  # no loss that a budget could be split for
     here = exponents_of(surfaces, fitted.map.rows(params_P[None]))
     known = {name: True for name, x_1 in here.items() if len(surfaces) == 1 or np.isfinite(x_1[0])}
     for p, name in enumerate(fitted.law.parameters):

@@ -47,12 +47,22 @@ class Counted:
     loss_R: np.ndarray
     conventions: Conventions
     warnings: tuple[str, ...]
+    sized: bool = True
+    """Whether the table has N and D; else N is 1, and D = C/6 or counts the rows."""
 
 
 def count_rows(
-    frame: pd.DataFrame, count: str, flops: str, where: str, naming: Naming, metric: str = LOSS
+    frame: pd.DataFrame,
+    count: str,
+    flops: str,
+    where: str,
+    naming: Naming,
+    metric: str = LOSS,
+    target: str = LOSS,
+    sized: bool = True,
 ) -> Counted:
-    """N, D, C and loss under the conventions `count` and `flops`; the loss is the column `metric`'s.
+    """N, D, C and loss under the conventions `count` and `flops`; the loss is the column `metric`'s, which
+    the law calls `target`. `sized`: whether the law needs N and D.
 
     Raises `UserError` for an unknown convention, one that the table lacks, absent columns and bad values.
     """
@@ -60,6 +70,8 @@ def count_rows(
         raise UserError(f"unknown count {count!r}: known are {', '.join(COUNTS)}")
     if flops not in FLOPS:
         raise UserError(f"unknown FLOPs convention {flops!r}: known are {', '.join(FLOPS)}")
+    if not sized and "loss" in frame.columns and _sizes_absent(frame):
+        return _unsized(frame, count, flops, where, naming, metric, target)
     own = f"n_params_{count}"
     if own not in frame.columns and (count != "non_embedding" or has_counts(frame)):
         _refuse_count(frame, count, where)
@@ -75,7 +87,7 @@ def count_rows(
     if as_given and derived != "n_params":
         warnings.append("the table has one parameter count, n_params: it is taken as given")
     own_flops = "flops" in frame.columns and derived != "flops"
-    warnings += doubts(frame, N_R, D_R, C_R, loss_R, metric)
+    warnings += doubts(frame, N_R, D_R, C_R, loss_R, metric, target)
     count_meaning, flops_meaning = COUNTS[count], FLOPS["6nd"]
     if as_given:
         count_meaning = _meaning(naming, "n_params", "count_meaning", "n_params as the table gives it")
@@ -83,7 +95,7 @@ def count_rows(
         flops_meaning = _meaning(naming, "flops", "flops_meaning", FLOPS["exact"])
     else:
         C_R = _follows(6.0, N_R, D_R, np.ones_like(D_R), where)
-    loss, unit = _loss_meaning(naming, frame, metric)
+    loss, unit = _loss_meaning(naming, frame, metric, target)
     conventions = Conventions(
         count=count,
         count_meaning=count_meaning,
@@ -92,6 +104,7 @@ def count_rows(
         flops_meaning=flops_meaning,
         derived_column=derived,
         metric=metric,
+        target=target,
         loss=loss,
         loss_unit=unit,
         data=naming.meanings.get("data"),
@@ -107,11 +120,11 @@ def _meaning(naming: Naming, column: str, meaning: str, usual: str) -> str:
     return naming.meanings.get(meaning, usual)
 
 
-def _loss_meaning(naming: Naming, frame: pd.DataFrame, metric: str) -> tuple[str, str | None]:
+def _loss_meaning(naming: Naming, frame: pd.DataFrame, metric: str, target: str) -> tuple[str, str | None]:
     """What the loss is, and its unit: None where neither the source nor a column's name says so."""
     is_own = set(OWN) <= set(frame.columns)
     if metric != LOSS:
-        return Metric(metric).meaning(is_own), Metric(metric).unit(is_own)
+        return Metric(metric, target).meaning(is_own), Metric(metric, target).unit(is_own)
     if "loss" in naming.columns:
         column = f"its column {one_line(naming.columns['loss'], 60)!r}"
         if naming.loss_unit:
@@ -123,6 +136,38 @@ def _loss_meaning(naming: Naming, frame: pd.DataFrame, metric: str) -> tuple[str
     if is_own:
         return "held-out cross-entropy, nats per token", "nats per token"
     return "the loss as the table gives it", None
+
+
+def _sizes_absent(frame: pd.DataFrame) -> bool:
+    """Whether N and D are neither there nor follow from two of N, D and C."""
+    sizes = any(name in frame.columns for name in ("n_params", *(f"n_params_{count}" for count in COUNTS)))
+    return sizes + ("n_tokens" in frame.columns) + ("flops" in frame.columns) < 2
+
+
+def _unsized(
+    frame: pd.DataFrame, count: str, flops: str, where: str, naming: Naming, metric: str, target: str
+) -> Counted:
+    """The rows of a table without N and D, for a law that takes neither."""
+    if metric != LOSS:
+        naming = dataclasses.replace(naming, columns=naming.columns | {"loss": metric})
+    loss_R = numbers(frame, "loss", where, naming)
+    # Where there is no C either, rows are told apart: equal N and D would make repeats of one run of them.
+    has_flops = "flops" in frame.columns
+    C_R = numbers(frame, "flops", where, naming) if has_flops else 6.0 * np.arange(1.0, len(frame) + 1.0)
+    loss, unit = _loss_meaning(naming, frame, metric, target)
+    conventions = Conventions(
+        count=count,
+        count_meaning="none: the table has no N",
+        flops=flops,
+        flops_meaning=_meaning(naming, "flops", "flops_meaning", FLOPS["exact"]) if has_flops else "none",
+        metric=metric,
+        target=target,
+        loss=loss,
+        loss_unit=unit,
+        data=naming.meanings.get("data"),
+        columns=dict(naming.columns),
+    )
+    return Counted(np.ones_like(C_R), C_R / 6.0, C_R, loss_R, conventions, (), sized=False)
 
 
 def _refuse_count(frame: pd.DataFrame, count: str, where: str) -> None:

@@ -20,6 +20,8 @@ OWN_LOSS = "own_loss"
 """The column that keeps a table's loss where another metric is fitted in its place."""
 CHOSEN = ("lr", "batch_tokens")
 """What a run is trained with, not what comes of it: it need not fall with compute."""
+FALLING = (LOSS, "error")
+"""What laws predict that falls as models get better."""
 ACCURACIES = {"accuracy", "acc", "accuracies", "correct"}
 """Words that make of a column a share of right answers, which grows: its error is fitted."""
 MEASURES = {*ACCURACIES, "loss", "nll", "ce", "xent", "entropy", "perplexity", "ppl", "error", "err"}
@@ -28,19 +30,25 @@ MEASURES = {*ACCURACIES, "loss", "nll", "ce", "xent", "entropy", "perplexity", "
 
 @dataclass(frozen=True)
 class Metric:
-    """What is fitted. `column`: the table's; `name`: what the fitted quantity is called."""
+    """What is fitted. `column`: the table's; `target`: what the law predicts."""
 
     column: str
+    target: str = LOSS
 
     @property
     def is_accuracy(self) -> bool:
-        """Whether the column is a share that grows, so that 1 less it is fitted."""
+        """Whether the column is a share of right answers."""
         return bool(ACCURACIES & set(words_of(self.column)))
+
+    @property
+    def is_turned(self) -> bool:
+        """Whether 1 less the column is fitted: a share that grows, by a law of what falls."""
+        return self.is_accuracy and self.target in FALLING
 
     @property
     def name(self) -> str:
         """What stands for `loss` in all that is said of the fit."""
-        return f"1 - {self.column}" if self.is_accuracy else self.column
+        return f"1 - {self.column}" if self.is_turned else self.column
 
     def unit(self, is_own: bool) -> str | None:
         """The unit, as far as the name says it; `is_own`: the column is one of isoflop's own sweeps."""
@@ -51,16 +59,18 @@ class Metric:
 
     def meaning(self, is_own: bool) -> str:
         """What the fitted quantity is, a line."""
-        what = "the error 1 - accuracy, of" if self.is_accuracy else "in place of the loss,"
+        what = "the error 1 - accuracy, of" if self.is_turned else "in place of the loss,"
         unit = self.unit(is_own)
         return f"{self.name}: {what} the column {one_line(self.column, 60)!r}" + (f", {unit}" if unit else "")
 
 
-def with_metric(frame: pd.DataFrame, metric: str, source: str, own: Sequence[str]) -> pd.DataFrame:
+def with_metric(
+    frame: pd.DataFrame, metric: str, source: str, own: Sequence[str], target: str = LOSS
+) -> pd.DataFrame:
     """The table with a metric's values as its `loss`, and its own loss as `OWN_LOSS`; unchanged for the loss
     itself.
 
-    `own`: the table's columns as its source has them.
+    `own`: the table's columns as its source has them. `target`: what the law predicts.
 
     Raises `UserError` for a column that is not there or has no numbers, and for an accuracy beyond 0 to 1.
     """
@@ -72,7 +82,7 @@ def with_metric(frame: pd.DataFrame, metric: str, source: str, own: Sequence[str
         known = listed(_candidates(frame, own)) or "none"
         raise UserError(f"--metric {shown}: {source} {why}; columns that could be one: {known}")
     values = as_floats(frame, metric)
-    if Metric(metric).is_accuracy:
+    if Metric(metric, target).is_turned:
         bad = np.flatnonzero((values < 0) | (values >= 1))
         if len(bad):
             raise UserError(

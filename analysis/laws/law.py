@@ -63,6 +63,8 @@ class Covariate:
     """Multiples of the default that a run could have; empty: the default is no choice."""
     derived: tuple[Derived, ...] = ()
     """Where a table lacks the column: the first of these whose columns it has gives the values."""
+    signed: bool = False
+    """Whether it may be zero or negative."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,8 @@ class Law:
     """What it describes, in one line."""
     target: str = "loss"
     """The column that it predicts."""
+    sized: bool = True
+    """Whether N and D take part: where they don't, a table needs neither."""
     conventions: str = ""
     """How N, C and the target are counted in the source, and in what units."""
     needs: str = ""

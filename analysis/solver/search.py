@@ -22,6 +22,8 @@ do."""
 
 def fit_problem(table: RunTable, law: Law, options: FitOptions) -> FitProblem:
     """The problem that the options set on this table: what its fits, resamples and profiles share."""
+    if law.sized and not table.sized:
+        raise UserError(f"{law.name} needs n_params and n_tokens, and {table.source} has not both")
     delta = options.delta if options.loss == "huber" else LEAST_SQUARES
     scale = noise_scale(table) if options.weights == "seeds" else 1.0
     extra, weight = covariates(table, law), options.overestimate_weight
@@ -42,8 +44,9 @@ def covariates(table: RunTable, law: Law) -> tuple[np.ndarray, ...]:
             found.append(_group_numbers(table, covariate, values))
             continue
         numbers = np.asarray(values, dtype=float)
-        if not np.all(np.isfinite(numbers) & (numbers > 0)):
-            raise UserError(f"{table.source}: {covariate.column} must be a positive number in every row")
+        if not np.all(np.isfinite(numbers) & (covariate.signed | (numbers > 0))):
+            kind = "number" if covariate.signed else "positive number"
+            raise UserError(f"{table.source}: {covariate.column} must be a {kind} in every row")
         found.append(numbers)
     return tuple(found)
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from isoflop.analysis.columns.metrics import CHOSEN
+from isoflop.analysis.columns.metrics import CHOSEN, FALLING
 from isoflop.analysis.tables.cells import as_floats
 
 SMALLEST = 1e3
@@ -33,15 +33,17 @@ def doubts(
     C_R: np.ndarray,
     loss_R: np.ndarray,
     metric: str,
+    target: str,
 ) -> list[str]:
     """What the magnitudes say against the table, R runs: parameters, tokens, FLOPs, nats; a line each.
 
-    `metric`: the column that is fitted; of others than the loss only the direction is judged.
+    `metric`: the column that is fitted; of others than the loss only the direction is judged, where what the
+    law predicts, `target`, is to fall.
     """
     found = [*_counts(N_R, D_R, C_R), *_swap(N_R, D_R)]
     if metric == "loss":
         return [*found, *_loss(C_R, loss_R), *_untrained(frame, loss_R)]
-    if metric not in CHOSEN and _rises(C_R, loss_R):
+    if target in FALLING and metric not in CHOSEN and _rises(C_R, loss_R):
         found.append(f"{metric} rises with compute: a law is of what falls, as a loss or an error does")
     return found
 

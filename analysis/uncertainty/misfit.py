@@ -60,11 +60,14 @@ def misfit_at(
 
 def _surface_inputs(problem: FitProblem) -> tuple[np.ndarray, ...]:
     """What the surface takes logarithms of: the inputs, and for a group's number indicators of all but 1."""
-    found = [problem.N_R, problem.D_R]
+    of_size = (problem.N_R, problem.D_R)
+    found = [x if problem.law.sized else np.ones_like(x) for x in of_size]
     for covariate, values_R in zip(problem.law.covariates, problem.extra, strict=True):
         numbers = range(2, len(covariate.groups) + 1)
         # Products of indicators with log N and log D are exponents that differ between groups.
-        found += [np.exp(values_R == g) for g in numbers] if covariate.groups else [values_R]
+        # Of a covariate without a logarithm its deviations are taken.
+        plain_R = np.exp(_relative(values_R)) if covariate.signed else values_R
+        found += [np.exp(values_R == g) for g in numbers] if covariate.groups else [plain_R]
     return tuple(found)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.progress import Progress
 
 from isoflop import analysis
-from isoflop.analysis.columns.metrics import LOSS
 from isoflop.analysis.options import FitOptions
 from isoflop.arguments import Flag, JsonFlag, parse
 from isoflop.commands.fit_text import fit_lines
@@ -60,19 +59,12 @@ class Fit(TableOptions, FitOptions):
     out: Path | None = None
     """Also write fit.json into this folder."""
 
-    def load(self, runs: str | Path | Sequence[str | Path]) -> RunTable:
-        """The table, by default with what the law predicts as its metric: a rate or a batch, say."""
-        target = analysis.find_law(self.law).target
-        if self.metric != LOSS or target == LOSS:
-            return super().load(runs)
-        return dataclasses.replace(self, metric=target).load(runs)
-
 
 def run(argv: list[str]) -> int:
     """Fits, prints, and marks a doubtful fit."""
     arguments = parse(Fit, argv, "fit")
     set_up_jax()
-    table = arguments.load(arguments.runs)
+    table = arguments.load(arguments.runs, arguments.law)
     options = FitOptions.among(arguments)
     for further in ("check_coverage", "compete", "rolling"):
         if getattr(arguments, further):  # before the fit, which would be lost

@@ -33,10 +33,10 @@ class TableOptions:
     best_of_each: Flag = False
     """Keep only the run of lowest loss at each N and D, as after a search over learning rates."""
 
-    def load(self, runs: str | Path | Sequence[str | Path]) -> RunTable:
-        """The table that `runs` names, or several pooled. Raises `UserError` as `load_runs` does."""
+    def load(self, runs: str | Path | Sequence[str | Path], law: str = "chinchilla") -> RunTable:
+        """The table that `runs` names, or several pooled, for a law. Errors are those of `load_runs`."""
         return analysis.load_runs(
-            runs, **{name: getattr(self, name) for name in TableOptions.__dataclass_fields__}
+            runs, law=law, **{name: getattr(self, name) for name in TableOptions.__dataclass_fields__}
         )
 
     @property

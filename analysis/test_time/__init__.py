@@ -1,0 +1,1 @@
+"""Compute spent when a model answers: repeated samples, where to spend them, what training they replace."""
