@@ -44,7 +44,9 @@ def side_by_side(fit: LawFit, name: str, question: Question) -> tuple[LawAnswer,
 
 
 def _allocates(name: str) -> bool:
-    return find_law(name.partition(":")[0]).allocates
+    """Of dense models trained plainly: the others' N, or their cost, is another quantity."""
+    law = find_law(name.partition(":")[0])
+    return law.allocates and law.family in ("compute", "data")
 
 
 def _answer(name: str, fit: LawFit, question: Question) -> LawAnswer:

@@ -35,7 +35,7 @@ def predicted(answer: Prediction) -> Iterator[Summary]:
         rows.append(("N_opt", "", interval(answer.n_predictive), "with the law's form"))
     notes = [parts_words(answer.run.parts)] if answer.run and answer.level else []
     yield Summary(
-        f"at {brief(answer.flops)} FLOPs{_beyond(answer.extrapolation)}:", _headers(answer.level), rows, notes
+        f"at {brief(answer.flops)} FLOPs{_beyond(answer)}:", _headers(answer.level), rows, notes
     )
     if answer.lifetime:
         yield from _lifetime(answer.lifetime, answer.level)
@@ -63,7 +63,7 @@ def planned(run: PlannedRun) -> Iterator[Summary]:
             f"{run.optimal_flops / run.flops:.1%} of its own"
         )
     notes.append(_demand_words(run))
-    yield Summary(f"this run{_beyond(run.extrapolation)}:", _headers(run.level), rows, notes)
+    yield Summary(f"this run{_beyond(run)}:", _headers(run.level), rows, notes)
 
 
 def trained(rung: Rung, answer: Prediction) -> Iterator[Summary]:
@@ -126,9 +126,12 @@ def _headers(level: float | None) -> tuple[str, ...]:
     return ("", "", f"{level:.0%} interval", "") if level else ()
 
 
-def _beyond(extrapolation: float) -> str:
-    if extrapolation == float("inf"):
-        return ""
+def _beyond(answer: Prediction | PlannedRun) -> str:
+    from isoflop.analysis.published import ANYWHERE
+
+    extrapolation = answer.extrapolation
+    if answer.conventions.flops_range == ANYWHERE:
+        return ", of runs whose range is not known"
     return (
         f" ({brief(extrapolation)} times the fitted range)" if extrapolation > 1 else " (in the fitted range)"
     )
