@@ -149,7 +149,7 @@ def extrapolation(fit: LawFit, flops: float, force: bool) -> tuple[float, tuple[
     low, high = fit.conventions.flops_range
     beyond = float(max(flops / high, low / flops, 1.0))
     warnings = _doubts(fit, beyond, force)
-    if beyond > FURTHEST and not force:
+    if beyond > FURTHEST and not (force or fit.is_published):
         raise UserError(
             f"{beyond:.3g} times beyond the fitted budgets, more than {FURTHEST:g}: no law is known to hold "
             "so far; run larger budgets, or use --force to have the numbers all the same"

@@ -93,8 +93,19 @@ def _one(law: Law) -> Iterator[str]:
         yield from _published_lines(law, published)
     yield from _drawing(law)
     yield f"  isoflop fit RUNS --law {law.name}"
-    if law.published and law.allocates:
-        yield f"  isoflop predict {law.full_name(law.published[0])} --flops 1e21"
+    if law.published:
+        yield f"  isoflop predict {law.full_name(law.published[0])} {_example(law)}"
+
+
+def _example(law: Law) -> str:
+    """Options that ask for a prediction of published constants."""
+    if law.allocates:
+        return "--flops 1e21"
+    held = dict(law.drawn.at) | {law.drawn.x: law.drawn.low}
+    options = {"N": "--n-params", "D": "--tokens", "C": "--flops"}
+    given = [f"{options[symbol]} {value:.4g}" for symbol, value in held.items() if symbol in options]
+    others = [f"{symbol}={value:.4g}" for symbol, value in held.items() if symbol not in options]
+    return " ".join([*given, *(["--with", *others] if others else [])])
 
 
 def _published_lines(law: Law, published: Published) -> Iterator[str]:

@@ -34,9 +34,7 @@ def predicted(answer: Prediction) -> Iterator[Summary]:
     if answer.n_predictive is not None:
         rows.append(("N_opt", "", interval(answer.n_predictive), "with the law's form"))
     notes = [parts_words(answer.run.parts)] if answer.run and answer.level else []
-    yield Summary(
-        f"at {brief(answer.flops)} FLOPs{_beyond(answer)}:", _headers(answer.level), rows, notes
-    )
+    yield Summary(f"at {brief(answer.flops)} FLOPs{_beyond(answer)}:", _headers(answer.level), rows, notes)
     if answer.lifetime:
         yield from _lifetime(answer.lifetime, answer.level)
     if answer.data_limit:

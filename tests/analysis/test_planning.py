@@ -43,7 +43,7 @@ def test_published_allocations() -> None:
     assert found.n_opt == pytest.approx(72.3e9, rel=2e-3)
     assert found.d_opt == pytest.approx(1.33e12, rel=2e-3)
     for n, tokens in ((400e6, 9.24e9), (1e9, 27.4e9), (67e9, 4.04e12)):
-        assert predict("chinchilla:hoffmann-three-digits", n_params=n, force=True).d_opt == pytest.approx(
+        assert predict("chinchilla:hoffmann-three-digits", n_params=n).d_opt == pytest.approx(
             tokens, rel=5e-3
         )
     # Their printed table has 9.2B: the rounded coefficients miss it.
@@ -195,6 +195,13 @@ def test_limited_data() -> None:
     assert plenty.loss == pytest.approx(plenty.fresh_loss, abs=1e-6)
     with pytest.raises(UserError, match="knows fresh tokens only"):
         data_limit(published_fit(BESIROGLU), 1e22, 1e10)
+
+
+def test_published_constants_answer_however_far_and_say_how_far() -> None:
+    found = predict(BESIROGLU, 1e27)
+    assert found.extrapolation == pytest.approx(1e27 / 1.3e22)
+    assert any("7.69e+04 times beyond the fitted budgets" in line for line in found.warnings)
+    assert any("no intervals" in line for line in found.warnings)
 
 
 def test_side_by_side() -> None:

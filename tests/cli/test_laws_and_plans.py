@@ -49,9 +49,12 @@ def test_a_law_is_shown_with_its_source_and_constants(name: str, capsys: pytest.
     assert law.equation in text
     for published in law.published:
         assert law.full_name(published) in text
-    if law.published or law.drawn.params:
+    if law.published:
         assert f"{law.target} against {law.drawn.x}" in text
         assert text.count("*") >= COLUMNS  # a curve
+        example = text.splitlines()[-1].split()
+        assert example[:2] == ["isoflop", "predict"]
+        assert law.target in said(capsys, *example[1:])
     shown = json.loads(said(capsys, "laws", name, "--json"))[name]
     assert shown["equation"] == law.equation
     assert set(shown["published"]) == {published.name for published in law.published}
