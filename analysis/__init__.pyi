@@ -9,6 +9,8 @@ from .api import rolling as rolling
 from .api import write_comparisons as write_comparisons
 from .comparison.competition import Competition as Competition
 from .comparison.competition import rivals as rivals
+from .comparison.equal_flops import EqualFlops as EqualFlops
+from .comparison.equal_flops import compare_at_equal_flops as compare_at_equal_flops
 from .comparison.fits import Comparison as Comparison
 from .design.next_runs import IdentifyingRuns as IdentifyingRuns
 from .design.next_runs import Proposal as Proposal

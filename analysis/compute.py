@@ -124,7 +124,10 @@ def per_token_of(N_R: np.ndarray, cost_R: np.ndarray) -> PerToken:
 
 
 def allocate(
-    loss: Callable[[np.ndarray, np.ndarray], np.ndarray], C_K: np.ndarray, cost: PerToken, points: int = 1201
+    loss: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    C_K: np.ndarray,
+    cost: Callable[[np.ndarray], np.ndarray],
+    points: int = 1201,
 ) -> np.ndarray:
     """The size that minimizes `loss(N, D)` at each of K budgets, D = C / cost(N): numerically, for any law.
 

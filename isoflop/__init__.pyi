@@ -11,6 +11,7 @@ from .analysis import Report as Report
 from .analysis import RunTable as RunTable
 from .analysis import check_coverage as check_coverage
 from .analysis import compare as compare
+from .analysis import compare_at_equal_flops as compare_at_equal_flops
 from .analysis import compare_families as compare_families
 from .analysis import compete as compete
 from .analysis import find_law as find_law

@@ -54,7 +54,7 @@ def evaluated(
     """
     law = find_law(fit.law or "")
     _refuse_unknown(law, given)
-    N, D, C = _point(fit, n_params, tokens, flops)
+    N, D, C = _point(fit, law, n_params, tokens, flops, given)
     value_B, other_B = (_values(fit, law, N, D, C, given, unknown) for unknown in UNKNOWN)
     if not np.isfinite(value_B[0]) or value_B[0] != other_B[0]:
         raise UserError(_missing(law, N, D, C, given))
@@ -83,11 +83,21 @@ def _values(
 
 
 def _point(
-    fit: LawFit, n_params: float | None, tokens: float | None, flops: float | None
+    fit: LawFit,
+    law: Law,
+    n_params: float | None,
+    tokens: float | None,
+    flops: float | None,
+    given: Mapping[str, float],
 ) -> tuple[float, float, float]:
     """N, D and C; NaN for what neither is given nor follows."""
     N, D, C = (np.nan if x is None else float(x) for x in (n_params, tokens, flops))
-    cost = float(fit.cost(np.array(N)))
+    if given and law.flops_per_token is not None:
+        defaults = law.fill(*(np.array(x) for x in (N, D, C)))
+        extra = [given.get(c.symbol, x) for c, x in zip(law.covariates, defaults, strict=True)]
+        cost = float(law.flops_per_token(np.array(N), *extra))
+    else:
+        cost = float(fit.cost(np.array(N)))
     if np.isnan(D) and np.isfinite(C):
         D = C / cost
     if np.isnan(C):

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich.box import SIMPLE
@@ -15,6 +15,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from isoflop import analysis
+from isoflop.analysis.constraints import parse_values
 from isoflop.analysis.options import FitOptions
 from isoflop.arguments import JsonFlag, parse
 from isoflop.base.errors import UserError
@@ -29,13 +30,18 @@ if TYPE_CHECKING:
     from isoflop.analysis.comparison.multiplier import ComputeMultiplier
 
 
+MOST_ROWS = 10
+"""Of a table on a terminal."""
+
+
 @dataclass(frozen=True)
 class Compare(TableOptions):
     """Two sweeps: how many times the FLOPs the second needs for the loss of the first, over compute. Two
-    families of one sweep: the same, with --by. One table alone: every law, on the largest budget held out."""
+    families of one sweep: the same, with --by. Two architectures by fitted or published laws: the same at one
+    --budget. One table alone: every law, on the largest budget held out."""
 
     first: tyro.conf.Positional[str]
-    """A table of runs, a sweep's folder, or a fit.json."""
+    """A table of runs, a sweep's folder, a fit.json, or with --budget published constants by name."""
     second: tyro.conf.Positional[str] = ""
     """Another, of another recipe on the same text; or none."""
     by: str | None = None
@@ -44,6 +50,14 @@ class Compare(TableOptions):
     """Whose frontier: 3 the fitted law's, 2 the curve through the IsoFLOP minima."""
     law: str = "chinchilla"
     """The law of approach 3: its name, or the path of a .py file of your own."""
+    budget: float | None = None
+    """Training FLOPs that each of two laws spends on its own best N and D, as in isoflop compare krajewski
+    chinchilla:krajewski-dense --budget 1e21 --with G=8. Without a second law: the first at its defaults."""
+    with_: Annotated[tuple[str, ...], tyro.conf.arg(name="with")] = ()
+    """With --budget, values of what the first law needs besides N and D, by symbol: --with G=8 (isoflop laws
+    NAME has them)."""
+    tokens: float | None = None
+    """With --budget, D, held: for laws without a best one."""
     out: Path | None = None
     """Folder for compare.html and the figure as PNG and PDF."""
     as_json: JsonFlag = False
@@ -52,6 +66,10 @@ class Compare(TableOptions):
 def run(argv: list[str]) -> int:
     """Prints the multiplier and both fits, or how the laws fare on one table."""
     asked = parse(Compare, argv, "compare")
+    if asked.budget is not None:
+        return _at_budget(asked, asked.budget)
+    if asked.with_ or asked.tokens is not None:
+        raise UserError("--with and --tokens are for laws at one budget: give --budget, such as 1e21")
     set_up_jax()
     options = FitOptions(approach=asked.approach, law=asked.law)
     if asked.by and asked.second:
@@ -65,6 +83,16 @@ def run(argv: list[str]) -> int:
         raise UserError(f"{asked.given[0]} is for tables: both are fits already")
     names = asked.first, asked.second
     return _show((analysis.compare(*items, options=options, names=names),), asked)
+
+
+def _at_budget(asked: Compare, flops: float) -> int:
+    if asked.by or asked.out or asked.given:
+        raise UserError("--budget compares laws: drop --by, --out and the options of tables")
+    found = analysis.compare_at_equal_flops(
+        asked.first, flops, asked.second or None, given=dict(parse_values(asked.with_)), tokens=asked.tokens
+    )
+    print_result(found, asked.as_json, [found.summary().text(MOST_ROWS)], soft_wrap=True)
+    return 0
 
 
 def _open(name: str, options: TableOptions) -> RunTable | LawFit:

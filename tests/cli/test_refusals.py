@@ -47,7 +47,8 @@ CASES: list[tuple[type[Any], list[str], str]] = [
     (fit.Fit, ["a.csv", "--levl", ".9"], "unknown option --levl (perhaps --level)"),
     (predict.Predict, ["fit.json"], "missing: --flops"),
     (predict.Predict, [], "missing: a fit.json, or a folder that holds one, --flops"),
-    (compare.Compare, [], "missing: a table of runs, a sweep's folder, or a fit.json"),
+    (compare.Compare, [],
+     "missing: a table of runs, a sweep's folder, a fit.json, or with --budget published constants by name"),
 ]  # fmt: skip
 
 
