@@ -12,6 +12,12 @@ from .comparison.competition import rivals as rivals
 from .comparison.equal_flops import EqualFlops as EqualFlops
 from .comparison.equal_flops import compare_at_equal_flops as compare_at_equal_flops
 from .comparison.fits import Comparison as Comparison
+from .costs.forecast import CostForecast as CostForecast
+from .costs.forecast import forecast as forecast
+from .costs.hardware.device import Device as Device
+from .costs.hardware.device import find_device as find_device
+from .costs.hardware.device import known_devices as known_devices
+from .costs.options import ForecastOptions as ForecastOptions
 from .design.next_runs import IdentifyingRuns as IdentifyingRuns
 from .design.next_runs import Proposal as Proposal
 from .figures.notebook import plot_allocation as plot_allocation

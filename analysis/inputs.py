@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from isoflop.analysis.columns.metrics import LOSS
 from isoflop.analysis.laws import find_law, known_laws
@@ -16,6 +17,8 @@ from isoflop.analysis.published import published_fit
 from isoflop.analysis.result import LawFit
 from isoflop.analysis.run_table import RunTable, load_runs
 from isoflop.base.errors import UserError
+
+Options = TypeVar("Options")
 
 READING = ("columns", "where", "metric")
 """Keywords of `load_runs` that are no options of a fit."""
@@ -88,14 +91,23 @@ def as_fit(fit: Any) -> LawFit:
 
 def fit_options(options: FitOptions | None, named: dict[str, Any], function: str) -> FitOptions:
     """`options` with single fields replaced. Raises `UserError` for a name that is no option."""
-    if not isinstance(options, FitOptions | None):
-        raise UserError(
-            f"options: give a FitOptions, or its fields by keyword, as in {function}(runs, law=...)"
-        )
-    fields = [field.name for field in dataclasses.fields(FitOptions)]
+    return options_of(FitOptions, options, named, f"{function}(runs, law=...)", READING)
+
+
+def options_of(
+    cls: type[Options], options: Options | None, named: dict[str, Any], call: str, further: Sequence[str] = ()
+) -> Options:
+    """`options`, or the defaults of `cls`, with single fields replaced; `call`: how the function is called.
+
+    Raises `UserError` for a name that is no option, with one of these or of the `further` keywords near it.
+    """
+    if not isinstance(options, cls | None):
+        raise UserError(f"options: give a {cls.__name__}, or its fields by keyword, as in {call}")
+    fields = [field.name for field in dataclasses.fields(cls)]  # pyright: ignore[reportArgumentType]  # a dataclass
     for name in named:
         if name not in fields:
-            near = difflib.get_close_matches(name, [*fields, *READING], n=1)
+            near = difflib.get_close_matches(name, [*fields, *further], n=1)
             meant = f" (perhaps {near[0]})" if near else ""
+            function = call.partition("(")[0]
             raise UserError(f"{function} has no option {name!r}{meant}: known are {', '.join(fields)}")
-    return dataclasses.replace(options or FitOptions(), **named)
+    return dataclasses.replace(cls() if options is None else options, **named)  # pyright: ignore[reportArgumentType,reportCallIssue]  # a dataclass

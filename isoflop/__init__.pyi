@@ -2,7 +2,9 @@ __version__: str
 
 from .analysis import Comparison as Comparison
 from .analysis import Competition as Competition
+from .analysis import CostForecast as CostForecast
 from .analysis import FitOptions as FitOptions
+from .analysis import ForecastOptions as ForecastOptions
 from .analysis import LawFit as LawFit
 from .analysis import PlannedRun as PlannedRun
 from .analysis import Prediction as Prediction
@@ -16,6 +18,7 @@ from .analysis import compare_families as compare_families
 from .analysis import compete as compete
 from .analysis import find_law as find_law
 from .analysis import fit as fit
+from .analysis import forecast as forecast
 from .analysis import known_laws as known_laws
 from .analysis import load_runs as load_runs
 from .analysis import next_runs as next_runs

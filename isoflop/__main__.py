@@ -21,6 +21,7 @@ COMMANDS = {
     "register": "writes down a forecast for a larger budget, before its runs",
     "score": "registered forecasts against what came of them",
     "predict": "the best size, and its loss, at a budget",
+    "forecast": "what a model costs to train and to serve: time, money, energy, memory",
     "compare": "two sweeps: how many times the compute one needs",
     "report": "figures and one self-contained page",
 }

@@ -136,6 +136,7 @@ def _options(cls: type, path: str = "", prefix: str = "") -> Iterator[tuple[str,
     for name, hint in get_type_hints(cls, include_extras=True).items():
         marks = getattr(hint, "__metadata__", ())
         named = next((mark.name for mark in marks if getattr(mark, "name", None) is not None), name)
+        named = "" if tyro.conf.OmitArgPrefixes in marks else named
         kind = get_args(hint)[0] if marks else hint
         if dataclasses.is_dataclass(kind) and isinstance(kind, type):
             yield from _options(kind, f"{path}{name}.", f"{prefix}{named}." if named else prefix)

@@ -12,7 +12,7 @@ import tyro
 
 from isoflop.arguments import parse
 from isoflop.base.errors import UserError
-from isoflop.commands import compare, fit, next_runs, predict, sync
+from isoflop.commands import compare, fit, forecast, next_runs, predict, sync
 from isoflop.commands.sweep import SweepArguments
 from isoflop.sweeps.grids.config import load_config
 
@@ -47,6 +47,13 @@ CASES: list[tuple[type[Any], list[str], str]] = [
     (fit.Fit, ["a.csv", "--levl", ".9"], "unknown option --levl (perhaps --level)"),
     (predict.Predict, ["fit.json"], "missing: --flops"),
     (predict.Predict, [], "missing: a fit.json, or a folder that holds one, --flops"),
+    (forecast.Forecast, ["--price", "-1"], "--price -1.0: must be at least 0"),
+    (forecast.Forecast, ["--utilization", "40"], "--utilization 40.0: must be at most 1"),
+    (forecast.Forecast, ["--n-params", "8"], "--n-params 8: parameters, not billions: 8e9 for those"),
+    (forecast.Forecast, ["--weights", "int3"],
+     "--weights int3: choose fp32, bf16, fp16, fp8, int8, fp4 or int4"),
+    (forecast.Forecast, ["--max-tpot", "30"], "--max-tpot 30: seconds, not milliseconds: 0.03 for those"),
+    (forecast.Forecast, ["--devise", "h100"], "unknown option --devise (perhaps --device)"),
     (compare.Compare, [],
      "missing: a table of runs, a sweep's folder, a fit.json, or with --budget published constants by name"),
 ]  # fmt: skip
@@ -57,6 +64,7 @@ def options(kind: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, hint in get_type_hints(kind, include_extras=True).items():
         marks = getattr(hint, "__metadata__", ())
         named = next((mark.name for mark in marks if getattr(mark, "name", None) is not None), name)
+        named = "" if tyro.conf.OmitArgPrefixes in marks else named
         inner = get_args(hint)[0] if marks else hint
         if dataclasses.is_dataclass(inner):
             yield from options(inner, f"{named}." if named else "")
@@ -90,7 +98,7 @@ def test_a_wrong_argument_is_refused_in_plain_words(kind: type[Any], words: list
 
 NUMBERS = [
     (kind, option)
-    for kind in (SweepArguments, fit.Fit, next_runs.NextRuns, predict.Predict, sync.Sync)
+    for kind in (SweepArguments, fit.Fit, forecast.Forecast, next_runs.NextRuns, predict.Predict, sync.Sync)
     for option, hint in options(kind)
     if {int, float} & set(leaves(hint))
 ]

@@ -12,6 +12,7 @@ from isoflop.base.errors import UserError
 from isoflop.commands.sweep import SweepArguments, parse_with_config
 from isoflop.models import ledger
 from isoflop.sweeps.forecasts.command_line import UNKNOWN, going_on, sweep_command
+from isoflop.sweeps.forecasts.family_shapes import family_shapes
 from isoflop.sweeps.forecasts.rung import Rung, rung_at
 from isoflop.sweeps.grids.config import SweepConfig, load_config
 from isoflop.sweeps.plan import make_plan
@@ -93,6 +94,21 @@ def test_every_kind_of_option_is_spelled(folder: Path, own: Path) -> None:
         beta2=0.95, checks=True, across_documents=False, budgets=(1e8, 3.5e8), experts=4, mlp="gelu"
     )
     assert config_of(sweep_command(other, folder, base)) == other
+
+
+def test_what_it_costs_is_forecast_for_the_familys_shape(folder: Path) -> None:
+    model = family_shapes(folder)(1e4, "non_embedding")
+    rung = rung_at(folder, BUDGET, 1e4, "non_embedding")
+    shape = model.shape
+    assert (shape.width, shape.layers, shape.heads, shape.head_dim) == (
+        rung.width,
+        rung.depth,
+        rung.heads,
+        rung.head_dim,
+    )
+    assert model.n_params == rung.n_params_total
+    # Its norms of queries and keys, and convolutions of keys and values, are no part of a plain shape.
+    assert shape.n_params == pytest.approx(model.n_params, rel=0.03)
 
 
 def test_without_a_log_the_config_is_left_to_name(tmp_path: Path, own: Path) -> None:

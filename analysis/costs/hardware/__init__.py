@@ -1,0 +1,1 @@
+"""Devices to train and serve on: a file each, `NAME.toml`, with the source of every figure."""
