@@ -46,7 +46,8 @@ def standard_error(attempts: Attempts, k_K: np.ndarray) -> np.ndarray:
 
     The jackknife over samples, in closed form: pass@k is a U-statistic, and leaving out a right or a wrong
     sample gives one of two values. (Resampling the samples is biased: where all of k samples are needed, a
-    problem with one right among n has pass@n = 1, and 1 - 1/e of it after resampling.)
+    problem with one right among n has pass@n = 1, and 1 - 1/e of it after resampling.) At k near n it is
+    too wide, as the jackknife is.
     """
     n_P, c_P = attempts.n_P.astype(np.int64), attempts.c_P.astype(np.int64)
     k_K = np.asarray(k_K)
