@@ -51,3 +51,8 @@ from .rolling_scores import Rolling as Rolling
 from .run_table import RunTable as RunTable
 from .run_table import load_runs as load_runs
 from .run_table import table_of as table_of
+from .test_time.attempts import Attempts as Attempts
+from .test_time.attempts import load_attempts as load_attempts
+from .test_time.pass_at_k import pass_at_k as pass_at_k
+from .test_time.repeated_sampling import RepeatedSampling as RepeatedSampling
+from .test_time.repeated_sampling import repeated_sampling as repeated_sampling

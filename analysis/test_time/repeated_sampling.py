@@ -104,7 +104,7 @@ class RepeatedSampling(Displayed, Serializable):
     warnings: tuple[str, ...]
 
     def farthest(self, method: str) -> int:
-        """The largest k that back-tests support, for `law` or `tail`."""
+        """The largest k up to which no back-test refutes `law` or `tail`."""
         return self.samples * reach(tuple(t for t in self.back_tests if t.method == method), method)
 
     def summary(self) -> Summary:
@@ -293,7 +293,7 @@ def _warnings(
         missing = [name for name, ok in (("law", each.law_tested), ("tail", each.tail_tested)) if not ok]
         if missing:
             found.append(
-                f"pass@{each.k} is farther than back-tests support for the {' and the '.join(missing)}: "
+                f"pass@{each.k} is farther than back-tests go for the {' and the '.join(missing)}: "
                 "more samples of fewer problems would show it"
             )
     return tuple(found)

@@ -1,0 +1,130 @@
+"""isoflop coverage"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+from pydantic import Field
+
+from isoflop import analysis
+from isoflop.arguments import Flag, JsonFlag, parse
+from isoflop.base.display import Summary
+from isoflop.base.errors import UserError
+from isoflop.base.fields import check_fields
+from isoflop.base.formatting import brief, interval
+from isoflop.commands.jax_setup import set_up_jax
+from isoflop.printing import print_result
+
+if TYPE_CHECKING:
+    from isoflop.analysis import RepeatedSampling
+
+MOST_ROWS = 40
+"""Of a table on a terminal."""
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Repeated sampling: the share of problems that one of k samples solves, its law in k, the distribution
+    of success rates that makes the law, and how far in k each goes unrefuted."""
+
+    attempts: tyro.conf.Positional[str]
+    """A table with the columns problem, n (samples) and c (right ones), or a row a sample with problem and
+    correct."""
+    k: tuple[float, ...] = ()
+    """Also coverage at these numbers of samples; beyond the samples there are, by the law and by the tail."""
+    columns: str | None = None
+    """Rename columns: new=old,..."""
+    where: str | None = None
+    """Only rows of these values: column=value,... (or !=, <, <=, >, >=)"""
+    level: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """Coverage the intervals aim at."""
+    bootstrap: Annotated[int, Field(ge=20)] = 1000
+    """Resamples of the problems, for the intervals."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """The seed of the resampling."""
+    markdown: Flag = False
+    """Print tables in Markdown, to paste into a paper or an issue."""
+    as_json: JsonFlag = False
+
+    def __post_init__(self) -> None:
+        """Raises `UserError` for a value that its field does not take."""
+        check_fields(self)
+
+
+def run(argv: list[str]) -> int:
+    """Prints pass@k, the law, the tail, the back-tests and what lies beyond."""
+    asked = parse(Coverage, argv, "coverage")
+    if odd := next((k for k in asked.k if k != round(k)), None):
+        raise UserError(f"--k {odd:g}: the number of samples must be whole")
+    attempts = analysis.load_attempts(asked.attempts, columns=asked.columns, where=asked.where)
+    set_up_jax()
+    found = analysis.repeated_sampling(
+        attempts, tuple(map(int, asked.k)), level=asked.level, bootstrap=asked.bootstrap, seed=asked.seed
+    )
+    lines = [
+        table.markdown() + "\n" if asked.markdown else table.text(MOST_ROWS) + "\n"
+        for table in _tables(found)
+    ]
+    print_result(found, asked.as_json, lines, soft_wrap=True)
+    return 0
+
+
+def _tables(found: RepeatedSampling) -> Iterator[Summary]:
+    level = f"{found.level:.0%}, other problems"
+    yield Summary(
+        f"{found.problems} problems of {found.source}, {found.samples} samples each ({found.unsolved} "
+        "unsolved)",
+        ("k", "pass@k", level, "s.e., these problems"),
+        [(str(p.k), brief(p.pass_rate), interval(p.interval), brief(p.standard_error)) for p in found.passes],
+    )
+    if found.law and found.tail:
+        yield Summary("what makes the curve", ("", "value", f"{found.level:.0%}", ""), [*_parameters(found)])
+    if found.back_tests:
+        yield _back_tests(found)
+    if found.extrapolated:
+        rows = [
+            (str(x.k), name, brief(value), interval(span), "yes" if tested else "no")
+            for x in found.extrapolated
+            for name, value, span, tested in (
+                ("law", x.law, x.law_interval, x.law_tested),
+                ("tail", x.tail, x.tail_interval, x.tail_tested),
+            )
+        ]
+        headers = ("k", "by", "coverage", f"{found.level:.0%}", "within back-tests")
+        yield Summary("beyond the samples", headers, rows)
+
+
+def _parameters(found: RepeatedSampling) -> Iterator[tuple[str, str, str, str]]:
+    law, tail = found.law, found.tail
+    assert law is not None
+    assert tail is not None
+    fitted = law.certificate.status.replace("_", " ")
+    yield "A", brief(law.A), interval(law.A_interval), f"coverage = exp(-A k^-beta), {fitted}"
+    yield "beta", brief(law.beta), interval(law.beta_interval), ""
+    likeliest = "certified" if tail.certified else "not certified"
+    density = f"success rates: beta distribution, density p^(alpha - 1) near 0, {likeliest}"
+    yield "alpha", brief(tail.alpha), interval(tail.alpha_interval), density
+    last = "exponent over the last decade of k"
+    curve = tail.curve_exponent
+    yield last, brief(curve), interval(tail.curve_exponent_interval), "of the curve"
+    agreed = "of the tail" + ("" if tail.agrees else ": disagrees with the curve")
+    yield last, brief(tail.exponent), interval(tail.exponent_interval), agreed
+
+
+def _back_tests(found: RepeatedSampling) -> Summary:
+    rows = [
+        (
+            f"{test.k // test.factor} samples", test.method, brief(test.predicted), brief(test.measured),
+            interval(test.difference_interval, "{:+.3f}".format), "yes" if test.holds else "no",
+        )
+        for test in found.back_tests
+    ]  # fmt: skip
+    ends = ", ".join(f"{found.farthest(method)} by the {method}" for method in ("law", "tail"))
+    return Summary(
+        f"what fewer samples predict of pass@{found.samples}; unrefuted up to k = {ends}",
+        ("from", "by", "predicted", "measured", f"difference, {found.level:.0%}", "holds"),
+        rows,
+    )
