@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from scipy.optimize import minimize
 
 from benchmarks.fit import GRID, huber_sum, simulated
+from docs.draw_architecture import draw_experts, draw_precision
 from isoflop.analysis import (
     FitOptions,
     LawFit,
@@ -70,6 +71,8 @@ def main() -> None:
     draw_starts(folder)
     draw_trap(folder)
     draw_planning(folder)
+    draw_experts(folder)
+    draw_precision(folder)
     print(f"the figures are in {folder}")
 
 
