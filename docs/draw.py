@@ -19,6 +19,7 @@ from scipy.optimize import minimize
 
 from benchmarks.fit import GRID, huber_sum, simulated
 from docs.draw_architecture import draw_experts, draw_precision
+from docs.draw_serving import draw_serving
 from isoflop.analysis import (
     FitOptions,
     LawFit,
@@ -73,6 +74,7 @@ def main() -> None:
     draw_planning(folder)
     draw_experts(folder)
     draw_precision(folder)
+    draw_serving(folder)
     print(f"the figures are in {folder}")
 
 

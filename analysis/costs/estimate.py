@@ -10,6 +10,8 @@ BANDWIDTH_SHARE = 0.8
 STEP_SECONDS = 3e-6
 """... what a step takes besides: NVIDIA's aiconfigurator @ 095f58a, systems/h100_sxm.yaml
 (`mem_bw_empirical_scaling_factor`, `mem_empirical_constant_latency`), which calls both "nonofficial"."""
+SUM_SECONDS = 1e-5
+"""What a sum over devices takes besides sending: `p2p_latency` of the same file, as nonofficial."""
 UTILIZATION = (0.4, 0.5)
 """Shares of peak that well-tuned training and prefill reach; the middle is what is expected."""
 SPREAD = 0.3

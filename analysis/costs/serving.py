@@ -2,8 +2,8 @@
 
 Each operation takes the longer of its FLOPs over peak and its bytes over bandwidth. In a decode step the
 products with weights and attention over the KV cache come one after the other, so their times add: the step
-of jax-ml/scaling-book @ 0819a7d, inference.md, "Theoretical Step Time (General)". Sharding is ideal: the
-interconnect is left out.
+of jax-ml/scaling-book @ 0819a7d, inference.md, "Theoretical Step Time (General)". At the roofline sharding is
+ideal; what is expected adds the sums over devices.
 """
 
 from __future__ import annotations
@@ -12,7 +12,14 @@ import math
 from dataclasses import dataclass
 
 from isoflop.analysis.costs.architectures.model_shape import ForecastModel
-from isoflop.analysis.costs.estimate import BANDWIDTH_SHARE, STEP_SECONDS, UTILIZATION, Estimate, served
+from isoflop.analysis.costs.estimate import (
+    BANDWIDTH_SHARE,
+    STEP_SECONDS,
+    SUM_SECONDS,
+    UTILIZATION,
+    Estimate,
+    served,
+)
 from isoflop.analysis.costs.hardware.device import Device
 from isoflop.analysis.costs.options import ForecastOptions
 from isoflop.analysis.costs.precision import BYTES, COMPUTED_IN, Computed
@@ -87,7 +94,7 @@ class Replica:
         shape, active = self.model.shape, self.model.n_body + self.model.n_head
         weights = Work(2 * active * batch, self.model.n_read(batch) * BYTES[self.weights])
         attention = Work(shape.attention_flops(context) * batch, batch * context * self.kv_per_token)
-        return self._time((weights, attention))
+        return self._time((weights, attention), self.exchange(batch))
 
     def prefill(self, prompt: float) -> Estimate:
         """Seconds to the first token of a prompt, alone on the devices: queueing is left out."""
@@ -95,16 +102,25 @@ class Replica:
         linear = 2 * (self.model.n_body * prompt + self.model.n_head)
         weights = Work(linear, self.model.n_read(prompt) * BYTES[self.weights])
         attention = Work(self.model.shape.attention_flops(prompt / 2) * prompt, prompt * self.kv_per_token)
-        return self._time((weights, attention))
+        return self._time((weights, attention), self.exchange(prompt))
 
-    def _time(self, works: tuple[Work, ...]) -> Estimate:
+    def exchange(self, tokens: float) -> float:
+        """Seconds of the sums over devices that tensor parallelism takes: two a layer, of the activations of
+        so many tokens in bf16, around a ring (Shoeybi et al. 2019). Zero where the link is not known."""
+        link, shape = self.device.link_gigabytes_per_second, self.model.shape
+        if self.devices == 1 or link is None:
+            return 0.0
+        sent = 2 * (self.devices - 1) / self.devices * tokens * shape.width * BYTES["bf16"]
+        return 2 * shape.layers * (SUM_SECONDS + sent / (link * 1e9))
+
+    def _time(self, works: tuple[Work, ...], exchange: float) -> Estimate:
         peak = self.device.peak(self.compute) * self.devices
         bandwidth = self.device.bandwidth * self.devices
 
         def seconds(utilization: float, share: float) -> float:
             return sum(max(w.flops / (peak * utilization), w.bytes / (bandwidth * share)) for w in works)
 
-        expected = seconds(PREFILL_UTILIZATION, BANDWIDTH_SHARE) + STEP_SECONDS
+        expected = seconds(PREFILL_UTILIZATION, BANDWIDTH_SHARE) + STEP_SECONDS + exchange
         return served(seconds(1.0, 1.0), expected)
 
 

@@ -15,6 +15,10 @@ from isoflop.analysis.costs.training import TrainingForecast
 from isoflop.base.display import Summary
 from isoflop.base.formatting import brief, interval, short
 
+SHORT_PROMPT = 0.01
+"""Seconds of a prefill below which what is not forecast is the larger part: performance.md of
+NVIDIA/TensorRT-LLM @ 138f96d has 7 ms for 128 tokens of a 7B model in fp8 on an H100, and 36 ms for 2,048."""
+
 
 def tables(found: CostForecast) -> Iterator[Summary]:
     """The parts that were asked for, one table or more each."""
@@ -25,7 +29,7 @@ def tables(found: CostForecast) -> Iterator[Summary]:
     if found.serving is not None:
         yield _memory(found.serving)
         yield _prompts(found.serving)
-        yield _batches(found.serving)
+        yield _batches(found.serving, found.device)
     if found.sizing is not None:
         yield _sizing(found.sizing)
     if found.recommended is not None and found.recommended.run.level is not None:
@@ -159,10 +163,14 @@ def _prompts(serving: Serving) -> Summary:
         "TTFT ms, expected",
     )
     notes = ["TTFT of a prompt alone on the devices: queueing comes on top"]
+    if min(point.ttft.expected for point in serving.points) < SHORT_PROMPT:
+        notes.append(
+            "a few milliseconds of scheduling and launching kernels are left out: they rule short ones"
+        )
     return Summary(f"Prompts, with {serving.output} tokens of output", columns, rows, notes)
 
 
-def _batches(serving: Serving) -> Summary:
+def _batches(serving: Serving, device: Device) -> Summary:
     several = len(serving.largest_batch) > 1
     priced = any(point.cost_per_million is not None for point in serving.points)
     powered = any(point.joules_per_token is not None for point in serving.points)
@@ -174,9 +182,21 @@ def _batches(serving: Serving) -> Summary:
         "never past the roofline",
         "TPOT = (total - TTFT) / (tokens - 1): the step, and the pauses while prompts of other requests are "
         "prefilled on the same devices; money and joules of output tokens include their prompts",
-        *(["sharding is ideal: what the devices send each other is left out"] if serving.devices > 1 else []),
+        *([_sharding(device)] if serving.devices > 1 else []),
     ]
     return Summary(f"Batches, {_devices(serving.devices)}", columns, rows, notes)
+
+
+def _sharding(device: Device) -> str:
+    link = device.link_gigabytes_per_second
+    if link is None:
+        return (
+            "sharding is ideal: what the devices send each other is left out, for want of their link's rate"
+        )
+    return (
+        "sharding is ideal at the roofline; expected adds two sums over devices a layer, at "
+        f"{link:g} GB/s each way"
+    )
 
 
 def _point(point: ServingPoint, priced: bool, powered: bool) -> tuple[str, ...]:
@@ -241,7 +261,7 @@ def _carried(law: Recommended) -> Summary:
     level = f"{law.run.level:.0%} " if law.run.level else ""
     of = ", the law's form included" if law.run.form_included else ""
     at = "" if law.batch is None else f", batch {law.batch}"
-    notes = [f"serving as expected, on the same devices{at}"]
+    notes = [f"serving as expected, on the same devices{at}"] if "weights, bytes" in law.quantities else []
     if law.run.flops_interval is None:
         notes.append("what training takes is the budget's: the size does not move it")
     return Summary(f"{level}intervals, by that of N{of}", ("", "value", "interval"), rows, notes)

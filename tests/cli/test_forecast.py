@@ -56,7 +56,7 @@ def test_text_for_a_person(capfd: pytest.CaptureFixture[str]) -> None:
         assert part in out
     assert "warning: no energy" in err  # nobody says what a TPU draws
     assert "keep copies" in err  # 8 key-value heads on 16 devices
-    assert "sharding is ideal" in out
+    assert "sharding is ideal at the roofline" in out
 
 
 def test_from_a_law_to_the_price_of_its_model(

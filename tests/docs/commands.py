@@ -13,7 +13,7 @@ DESCRIPTION = re.compile(r"\s{2,}.*| #.*")
 """What may stand behind a command: words after two spaces, or a comment."""
 BLOCK = re.compile(r"^(?: {4,}.*\n)+|^```(?:bash|sh|console)\n(?:.*\n)*?```$", re.MULTILINE)
 
-EXAMPLE = re.compile(r"^```python\n# (\w+\.py)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+EXAMPLE = re.compile(r"^```(?:python|toml)\n# (\w+\.(?:py|toml))\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,6 @@ def commands(page: Path) -> list[Command]:
 
 
 def examples() -> dict[str, str]:
-    """The files that pages show, by name: blocks of Python whose first line is `# NAME.py`."""
+    """The files that pages show, by name: blocks of Python or TOML whose first line is `# NAME.py`."""
     texts = (page.read_text(encoding="utf-8") for page in PAGES)
     return {found[1]: found[2] for text in texts for found in EXAMPLE.finditer(text)}

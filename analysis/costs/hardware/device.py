@@ -42,6 +42,8 @@ class Device(Serializable):
     matrices of which half is zero."""
     watts: Positive | None = None
     """What it may draw; None where its maker does not say."""
+    link_gigabytes_per_second: Positive | None = None
+    """What it sends to its neighbours, one way, 1e9 bytes a second; None: not known, and left out."""
     node_size: Count = 8
     """How many share a fast link: the most that one model is sharded over unless asked for otherwise."""
     cuda_cores: Annotated[int, Field(ge=1)] | None = None
