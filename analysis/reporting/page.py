@@ -19,7 +19,7 @@ from isoflop.analysis.figures.figure_data import Drawn, FigureData, render
 from isoflop.analysis.figures.style import ACCENT, DARK, INK, PAPER, SOFT
 from isoflop.analysis.figures.svg import colour_variables, inline_svg
 from isoflop.analysis.provenance import origin_line
-from isoflop.analysis.reporting import comparison_tables, law_tables, rounds, tables
+from isoflop.analysis.reporting import comparison_tables, law_tables, rounds, tables, training_plan
 from isoflop.analysis.reporting.evidence import certificate, checks, floor, misfit, next_run_lines
 from isoflop.analysis.reporting.headline import cards, headline, subtitle
 from isoflop.base.formatting import NONE, number, upper
@@ -34,6 +34,7 @@ SECTIONS: dict[str, tuple[str | MakesTable, ...]] = {
     "The adaptive rounds": (rounds.rounds_table, rounds.methods_table),
     "Which law?": ("competition", comparison_tables.competition_table),
     "How sure?": ("rolling", "profiles", comparison_tables.agreement_table, comparison_tables.minima_table),
+    training_plan.TITLE: (training_plan.plan_table,),
     "The numbers": (
         law_tables.fit_table,
         law_tables.conventions_table,

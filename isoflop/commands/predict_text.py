@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from isoflop.base.display import Summary
-from isoflop.base.formatting import brief, interval
+from isoflop.base.formatting import brief, format_seconds, interval
 from isoflop.commands.fit_text import parts_words
 
 if TYPE_CHECKING:
@@ -66,8 +66,6 @@ def planned(run: PlannedRun) -> Iterator[Summary]:
 
 def trained(rung: Rung, answer: Prediction) -> Iterator[Summary]:
     """The model to train at the budget, as the fit's sweep would."""
-    from isoflop.sweeps.progress.console import format_seconds
-
     n_params = getattr(rung, f"n_params_{answer.conventions.count}")
     time = "not known" if rung.seconds is None else f"{format_seconds(rung.seconds)} in one worker, by"
     rows = [

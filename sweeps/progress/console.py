@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from isoflop.analysis.approaches.quick_fit import quick_fit
+from isoflop.base.formatting import format_seconds
 from isoflop.sweeps.progress.table_files import first_of_each
 from isoflop.sweeps.row import Row
 from isoflop.sweeps.stage import Snapshot
@@ -188,12 +189,3 @@ def draw(stage: StageProgress) -> RenderableType:
 def _line(text: str, style: str = "") -> Text:
     """One line, cut where the terminal ends: what wraps moves all that is drawn below it."""
     return Text(text, style=style, no_wrap=True, overflow="ellipsis")
-
-
-def format_seconds(seconds: float) -> str:
-    """A time for people."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if seconds < 6000:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
