@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from isoflop.analysis import FitOptions, UserError, find_law, fit, load_runs, table_of
+from isoflop.analysis import FitOptions, RunTable, UserError, find_law, fit, load_runs, table_of
 from isoflop.analysis.laws import busbridge, clark, krajewski, kumar
 from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.analysis.laws.experts import active_parameters
 from isoflop.analysis.published import published_fit
 from isoflop.analysis.solver.search import covariates
 from isoflop.analysis.sources.public import clark as clark_runs
+from tests.support.optional import lacking
 from tests.support.true_laws import spread
 
 KRAJEWSKI, DENSE = published_fit("krajewski"), published_fit("chinchilla:krajewski-dense")
@@ -215,3 +216,50 @@ def test_runs_of_clark_et_al(tmp_path: Path) -> None:
     assert (row["router"], row["experts"], row["n_params"], row["loss"]) == ("Hash", 8, 1e8, 2.6)
     assert row["n_tokens"] == 249000 * 2**19
     assert row["flops"] == pytest.approx(3 * 2e14 * 249000)
+
+
+@pytest.fixture(scope="module")
+def routed() -> RunTable:
+    """The 223 runs of `public:clark`, from the user's own cache; the test skips where it isn't."""
+    home = Path.home() / ".cache" / "isoflop"
+    if not (home / "public" / "clark" / "curves.csv.gz").is_file():
+        lacking("clark")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ISOFLOP_CACHE", str(home))
+        return load_runs("public:clark", where="routing_frequency=0.5,experts_per_token=1,seed=42")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("router", "runs", "b", "c", "printed", "here", "squares"),
+    [
+        ("S-Base", 58, -0.1180, 0.0099, 937e9, 783e9, 0.003203),
+        ("RL-R", 59, -0.1234, 0.0112, 85e9, 97.1e9, 0.003262),
+        ("Hash", 56, -0.1384, 0.0126, 83e9, 89.3e9, 0.002640),
+    ],
+)
+def test_the_runs_of_clark_et_al(
+    routed: RunTable,
+    router: str,
+    runs: int,
+    b: float,
+    c: float,
+    printed: float,
+    here: float,
+    squares: float,
+) -> None:
+    """docs/laws-architecture.md: the optimum on the released runs, and the size from which experts don't pay."""
+    table = routed.where(np.isin(routed.frame["router"], [router, "Dense"]))
+    found = fit(table, FitOptions(law="clark", loss="mse", starts=64, bootstrap=200))
+    assert found.n_runs == runs
+    assert found.certificate is not None
+    assert found.certificate.status == "certified"
+    assert found.params_P[1:3] == pytest.approx([b, c], abs=6e-5)
+    assert found.objective is not None
+    assert found.objective.value == pytest.approx(squares, rel=1e-3)
+    assert clark.cutoff(found.params_P) == pytest.approx(here, rel=2e-3)
+    low, high = np.quantile(clark.cutoff(found.draws_BxP.T), [0.025, 0.975])
+    assert low < printed < high
+    told = published_fit(f"clark:{router.lower()}")
+    missed = np.log(table.loss_R / told.predict(table.N_R, table.D_R, table.frame["experts"].to_numpy(float)))
+    assert found.objective.value < float(missed @ missed) < 6 * found.objective.value

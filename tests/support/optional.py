@@ -18,6 +18,7 @@ NEEDS = {
     "torch": "the comparison with PyTorch: make EXTRAS=dev,slurm,torch test",
     "tables": "published tables whose authors' files are not here: ISOFLOP_REFERENCE=FOLDER make test",
     "chinchilla": "public:chinchilla: isoflop fit public:chinchilla fetches it into ~/.cache/isoflop",
+    "clark": "public:clark: isoflop fit public:clark --law clark fetches it into ~/.cache/isoflop",
     "packages": "Debian's documentation: on Debian or Ubuntu with a network, after apt-get update",
     "wiki-intro": "the demo's text: with a network",
 }
