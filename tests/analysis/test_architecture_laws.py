@@ -248,7 +248,7 @@ def test_the_runs_of_clark_et_al(
     here: float,
     squares: float,
 ) -> None:
-    """docs/laws-architecture.md: the optimum on the released runs, and the size from which experts don't pay."""
+    """docs/laws-architecture.md: the optimum on the released runs, and the size where experts stop to pay."""
     table = routed.where(np.isin(routed.frame["router"], [router, "Dense"]))
     found = fit(table, FitOptions(law="clark", loss="mse", starts=64, bootstrap=200))
     assert found.n_runs == runs
