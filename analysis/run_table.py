@@ -37,7 +37,7 @@ from isoflop.base.formatting import brief
 
 VARIED = (
     "n_tokens_unique", "experts", "experts_per_token", "granularity", "density", "sparsity", "router",
-    "dtype", "bits", "bits_weights", "bits_activations", "bits_kv", "bits_post", "teacher_loss",
+    "steps", "dtype", "bits", "bits_weights", "bits_activations", "bits_kv", "bits_post", "teacher_loss",
 )  # fmt: skip
 """Columns of what laws take besides N and D: runs that differ in one are no search over learning rates."""
 Readable = str | Path | pd.DataFrame
@@ -309,7 +309,8 @@ def _best(table: RunTable) -> RunTable:
 
 def _cells(table: RunTable) -> np.ndarray:
     """The number of each run's (N, D) among runs of its kind."""
-    return cells(table.frame, table.N_R, table.D_R, (*ONE_KIND, *VARIED))
+    shares = [name for name in table.frame.columns if str(name).partition("_")[0] == "share"]
+    return cells(table.frame, table.N_R, table.D_R, (*ONE_KIND, *VARIED, *shares))
 
 
 def _by_run(table: RunTable) -> RunTable:

@@ -6,11 +6,13 @@ A module `analysis/laws/NAME.py` holds one `Law` called `LAW`; nothing else need
 from __future__ import annotations
 
 import functools
+import re
 
 from isoflop.analysis.laws.law import Law
 from isoflop.base import plugins
 from isoflop.base.errors import UserError
 
+WITH_ARGUMENTS = re.compile(r"([\w-]+)\(([^()]*)\)")
 __all__ = ["Law", "find_law", "known_laws"]
 
 
@@ -23,9 +25,16 @@ def known_laws() -> tuple[str, ...]:
 def find_law(name: str) -> Law:
     """The law called `name`, or the one in the Python file that `name` is a path to.
 
+    Where a law's number of terms depends on the runs its module has `law_of`, and the name arguments for it:
+    `mixture(web,code,books)`.
+
     Raises `UserError` for a name nobody knows, a file that isn't there, and a file without a `LAW`.
     """
-    law = plugins.load(__name__, "LAW", name, "law").LAW
+    called = WITH_ARGUMENTS.fullmatch(name)
+    plugin = plugins.load(__name__, "LAW", called[1] if called else name, "law")
+    if called and not hasattr(plugin, "law_of"):
+        raise UserError(f"{name}: {called[1]} takes nothing in parentheses")
+    law = plugin.law_of(*(part.strip() for part in called[2].split(","))) if called else plugin.LAW
     if not isinstance(law, Law):
         raise UserError(f"{name} defines no Law: set LAW = Law(...) as analysis/laws/chinchilla.py does")
     return law

@@ -64,5 +64,6 @@ LAW = Law(
     bounds=(FREE, (0.01, 8.0)),
     linear=(0,),
     covariates=(LOSS,),
+    sized=False,
     has_optimum=False,
 )
