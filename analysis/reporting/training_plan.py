@@ -91,9 +91,7 @@ def _device_hours(data: ReportData, answer: Prediction) -> str:
 def _caption(data: ReportData, rate: float | None, gpu: bool, refusals: list[str]) -> str:
     said = ["The fit's best run at the table's largest budget and at multiples of it."]
     if rate is not None:
-        said.append(
-            f"Hours here: at {power(rate)} FLOP/s, as the largest runs' steps took, one after the other."
-        )
+        said.append(f"Time here: at {power(rate)} FLOP/s, as steps of the largest runs took, in one worker.")
     if gpu:
         said.append("Hours on an H100: device-hours at 40% to 50% of its peak, as large models reach.")
     said += [f"No further: {refusal}." for refusal in refusals]
