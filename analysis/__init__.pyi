@@ -6,6 +6,7 @@ from .api import fit as fit
 from .api import next_runs as next_runs
 from .api import report as report
 from .api import rolling as rolling
+from .api import two_step as two_step
 from .api import write_comparisons as write_comparisons
 from .comparison.competition import Competition as Competition
 from .comparison.competition import rivals as rivals
@@ -20,6 +21,7 @@ from .costs.hardware.device import known_devices as known_devices
 from .costs.options import ForecastOptions as ForecastOptions
 from .design.next_runs import IdentifyingRuns as IdentifyingRuns
 from .design.next_runs import Proposal as Proposal
+from .downstream.two_step import TwoStep as TwoStep
 from .figures.notebook import plot_allocation as plot_allocation
 from .figures.notebook import plot_competition as plot_competition
 from .figures.notebook import plot_curves as plot_curves
@@ -53,6 +55,11 @@ from .run_table import load_runs as load_runs
 from .run_table import table_of as table_of
 from .test_time.attempts import Attempts as Attempts
 from .test_time.attempts import load_attempts as load_attempts
+from .test_time.difficulty import DifficultyBin as DifficultyBin
+from .test_time.difficulty import SamplingOption as SamplingOption
+from .test_time.difficulty import allocate_samples as allocate_samples
+from .test_time.difficulty import bins_by_difficulty as bins_by_difficulty
+from .test_time.exchange import exchange as exchange
 from .test_time.pass_at_k import pass_at_k as pass_at_k
 from .test_time.repeated_sampling import RepeatedSampling as RepeatedSampling
 from .test_time.repeated_sampling import repeated_sampling as repeated_sampling

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from isoflop.analysis.comparison.competition import Competition
     from isoflop.analysis.comparison.fits import Comparison
     from isoflop.analysis.design.next_runs import IdentifyingRuns, Proposal
+    from isoflop.analysis.downstream.two_step import TwoStep
     from isoflop.analysis.reporting.report import Report
     from isoflop.analysis.result import Coverage
     from isoflop.analysis.rolling_scores import Rolling
@@ -242,3 +243,22 @@ def report(
 
     table = as_table(runs, columns=columns, where=where, metric=metric)
     return reporting.report(table, out, fit_options(options, named, "report"), laws, rolling)
+
+
+def two_step(loss: LawFit | str | Path, score: LawFit | str | Path) -> TwoStep:
+    """A task's score from compute: a law of the loss, then a law of the score in that loss.
+
+    Args:
+        loss, score: fits, paths of a `fit.json` or of a folder with one, or published constants by name.
+
+    >>> import isoflop
+    >>> law = isoflop.analysis.two_step("chinchilla:besiroglu", "gadre_error:redpajama")
+    >>> round(law.predict(1e24).value, 2)
+    0.31
+
+    Raises:
+        UserError: the first is no law of the loss in N and D, or the second none of a score in the loss.
+    """
+    from isoflop.analysis.downstream.two_step import TwoStep
+
+    return TwoStep(as_fit(loss), as_fit(score))

@@ -22,6 +22,7 @@ COMMANDS = {
     "score": "registered forecasts against what came of them",
     "predict": "the best size, and its loss, at a budget",
     "forecast": "what a model costs to train and to serve: time, money, energy, memory",
+    "downstream": "a task's score at a budget, in two steps; what samples replace",
     "coverage": "repeated sampling: pass@k, its law in k, how far it goes",
     "compare": "two sweeps: how many times the compute one needs",
     "report": "figures and one self-contained page",

@@ -22,7 +22,7 @@ from isoflop.base.json_values import Serializable
 
 
 @dataclass(frozen=True)
-class Option:
+class SamplingOption:
     """What a problem can be given: a strategy (best of n, revisions, search) with a number of samples."""
 
     strategy: str
@@ -32,7 +32,7 @@ class Option:
     """Measured on the bin's problems, 0 to 1."""
 
 
-NOTHING = Option("none", 0.0, 0.0)
+NOTHING = SamplingOption("none", 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class DifficultyBin:
     name: str
     problems: float
     """How many, or what share of the queries."""
-    options: tuple[Option, ...]
+    options: tuple[SamplingOption, ...]
 
     def __post_init__(self) -> None:
         """Raises `UserError` for a bin without problems or options, and for rates and costs that are none."""
@@ -62,7 +62,7 @@ class DifficultyBin:
 class Share:
     """An option, and the share of a bin's problems that get it."""
 
-    option: Option
+    option: SamplingOption
     share: float
 
 
@@ -175,20 +175,21 @@ def bins_by_difficulty(
             name=f"{b + 1} of {bins}",
             problems=float(len(rows)),
             options=tuple(
-                Option(strategy, float(k), float(curves_PxK[rows, i].mean())) for i, k in enumerate(k_K)
+                SamplingOption(strategy, float(k), float(curves_PxK[rows, i].mean()))
+                for i, k in enumerate(k_K)
             ),
         )
         for b, rows in enumerate(np.array_split(order, bins))
     )
 
 
-def _hull(options: Sequence[Option]) -> list[Option]:
+def _hull(options: Sequence[SamplingOption]) -> list[SamplingOption]:
     """Corners of the upper concave envelope of pass rate over samples, from no samples on, rising."""
-    best: dict[float, Option] = {}
+    best: dict[float, SamplingOption] = {}
     for option in (NOTHING, *options):
         if option.samples not in best or option.pass_rate > best[option.samples].pass_rate:
             best[option.samples] = option
-    corners: list[Option] = []
+    corners: list[SamplingOption] = []
     for option in (best[samples] for samples in sorted(best)):
         if corners and option.pass_rate <= corners[-1].pass_rate:
             continue  # dearer, and no better
@@ -198,18 +199,18 @@ def _hull(options: Sequence[Option]) -> list[Option]:
     return corners
 
 
-def _slope(a: Option, b: Option) -> float:
+def _slope(a: SamplingOption, b: SamplingOption) -> float:
     return (b.pass_rate - a.pass_rate) / (b.samples - a.samples)
 
 
-def _steps(hulls: Sequence[Sequence[Option]]) -> Iterator[tuple[float, int, int]]:
+def _steps(hulls: Sequence[Sequence[SamplingOption]]) -> Iterator[tuple[float, int, int]]:
     """Pass rate a sample, bin and first corner of every step."""
     for b, hull in enumerate(hulls):
         for corner in range(len(hull) - 1):
             yield _slope(hull[corner], hull[corner + 1]), b, corner
 
 
-def _bin(name: str, hull: Sequence[Option], corner: int, taken: float) -> BinAllocation:
+def _bin(name: str, hull: Sequence[SamplingOption], corner: int, taken: float) -> BinAllocation:
     shares = [Share(hull[corner], 1.0 - taken)]
     if taken > 0:
         shares.append(Share(hull[corner + 1], taken))

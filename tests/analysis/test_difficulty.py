@@ -15,14 +15,17 @@ from isoflop.analysis.test_time.attempts import Attempts
 from isoflop.analysis.test_time.difficulty import (
     NOTHING,
     DifficultyBin,
-    Option,
     SampleAllocation,
+    SamplingOption,
     allocate_samples,
     bins_by_difficulty,
 )
 
 OPTIONS = st.builds(
-    Option, st.sampled_from(["parallel", "revisions"]), st.sampled_from([1.0, 2.0, 4.0, 9.0]), st.floats(0, 1)
+    SamplingOption,
+    st.sampled_from(["parallel", "revisions"]),
+    st.sampled_from([1.0, 2.0, 4.0, 9.0]),
+    st.floats(0, 1),
 )
 BINS = st.lists(
     st.tuples(st.floats(0.1, 5.0), st.lists(OPTIONS, min_size=1, max_size=5)), min_size=1, max_size=4
@@ -69,7 +72,7 @@ def test_easy_problems_get_little_and_hopeless_ones_nothing() -> None:
     k = (1.0, 4.0, 16.0, 64.0)
     rate = {"easy": 0.8, "middling": 0.1, "hopeless": 1e-4}
     bins = [
-        DifficultyBin(name, 1.0, tuple(Option("parallel", n, 1 - (1 - p) ** n) for n in k))
+        DifficultyBin(name, 1.0, tuple(SamplingOption("parallel", n, 1 - (1 - p) ** n) for n in k))
         for name, p in rate.items()
     ]
     found = allocate_samples(bins, 6.0)
@@ -97,15 +100,15 @@ def test_bins_are_judged_by_samples_that_did_not_rank_them() -> None:
     ("bins", "budget", "message"),
     [
         ([], 1.0, "no bins"),
-        ([DifficultyBin("a", 1.0, (Option("x", 1.0, 0.5),))], 0.0, "must be a positive number"),
+        ([DifficultyBin("a", 1.0, (SamplingOption("x", 1.0, 0.5),))], 0.0, "must be a positive number"),
     ],
 )
 def test_refuses(bins: list[DifficultyBin], budget: float, message: str) -> None:
     with pytest.raises(UserError, match=message):
         allocate_samples(bins, budget)
     with pytest.raises(UserError, match=r"bin a: x has pass rate 1\.5 at 1 samples"):
-        DifficultyBin("a", 1.0, (Option("x", 1.0, 1.5),))
+        DifficultyBin("a", 1.0, (SamplingOption("x", 1.0, 1.5),))
     with pytest.raises(UserError, match="a positive number of problems"):
-        DifficultyBin("a", 0.0, (Option("x", 1.0, 0.5),))
+        DifficultyBin("a", 0.0, (SamplingOption("x", 1.0, 0.5),))
     with pytest.raises(UserError, match="3 bins of 2 problems"):
         bins_by_difficulty(Attempts(("a", "b"), np.array([4, 4]), np.array([1, 2])), 3)

@@ -1,0 +1,1 @@
+"""From a law of the loss to what a task scores."""

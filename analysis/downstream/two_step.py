@@ -1,0 +1,161 @@
+"""The two-step law: a loss from N and D, then a task's accuracy from that loss.
+
+Gadre et al. (2024) with `gadre_error` as the second step, Bhagia et al. (2024) with `bhagia`, Chen et al.
+(2024) with `flp`, whose threshold is where a task emerges. Each step is a fit with draws of its own: the
+interval pairs them, so that both steps' uncertainty is in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from isoflop.analysis.columns.metrics import LOSS
+from isoflop.analysis.laws import find_law
+from isoflop.analysis.result import LawFit
+from isoflop.analysis.uncertainty.intervals import Interval, span_with
+from isoflop.base.display import Displayed, Summary
+from isoflop.base.errors import UserError
+from isoflop.base.formatting import brief, interval
+from isoflop.base.json_values import Serializable
+
+THRESHOLD = "L*"
+"""The parameter of `flp` that is the loss at which a task emerges."""
+MOST_DRAWS = 200
+FARTHEST, POINTS = 1e8, 400
+"""Budgets searched, as a factor beyond the fitted ones, and how many."""
+
+
+@dataclass(frozen=True, repr=False)
+class TaskForecast(Displayed, Serializable):
+    """What the compute-optimal model of a budget scores on a task."""
+
+    flops: float
+    n_params: float
+    n_tokens: float
+    loss: float
+    loss_interval: Interval | None
+    target: str
+    """`accuracy`, `error` and the like: what the second step predicts."""
+    value: float
+    value_interval: Interval | None
+    level: float | None
+
+    def summary(self) -> Summary:
+        """The loss and the score."""
+        rows = [
+            (LOSS, brief(self.loss), interval(self.loss_interval)),
+            (self.target, brief(self.value), interval(self.value_interval)),
+        ]
+        at = f"{brief(self.flops)} FLOPs, N {brief(self.n_params)}, D {brief(self.n_tokens)}"
+        return Summary(f"TaskForecast: {at}", ("", "value", f"{self.level:.0%}" if self.level else ""), rows)
+
+
+@dataclass(frozen=True)
+class TwoStep:
+    """A fit of the loss and a fit of a task's score on that loss, in the same unit and on the same text."""
+
+    loss: LawFit
+    score: LawFit
+
+    def __post_init__(self) -> None:
+        """Raises `UserError` for a first step that allocates no budget, and a second that takes no loss."""
+        if self.loss.law is None or not find_law(self.loss.law).allocates:
+            raise UserError(f"the first step is a law of the loss in N and D: {self.loss.law} is none")
+        law = None if self.score.law is None else find_law(self.score.law)
+        if law is None or [covariate.column for covariate in law.covariates] != [LOSS]:
+            raise UserError(
+                f"the second step is a law of a score in the loss alone, such as bhagia, flp or gadre_error: "
+                f"{self.score.law} is none"
+            )
+
+    @property
+    def target(self) -> str:
+        """What the second step predicts."""
+        return find_law(self.score.law or "").target
+
+    @property
+    def has_threshold(self) -> bool:
+        """Whether the second step says at which loss the task emerges."""
+        return THRESHOLD in find_law(self.score.law or "").parameters
+
+    @property
+    def level(self) -> float | None:
+        """The level of the intervals; None where a step has no draws."""
+        spans = self.loss.intervals, self.score.intervals
+        return spans[0].level if spans[0] and spans[1] else None
+
+    def losses(self, C_K: np.ndarray) -> np.ndarray:
+        """The compute-optimal loss at K budgets: by the fit in the first row, by its draws in the others."""
+        params_BxP = np.concatenate([self.loss.params_P[None], self.loss.draws_BxP[: self._draws]])
+        N_BxK = self.loss.optimum(C_K, params_BxP)
+        D_BxK = C_K / self.loss.cost(N_BxK)
+        rows = zip(params_BxP, N_BxK, D_BxK, strict=True)
+        return np.stack([self.loss.losses(*row) for row in rows])
+
+    def scores(self, C_K: np.ndarray) -> np.ndarray:
+        """The score of the compute-optimal model, (1 + draws)xK."""
+        return self._scored(self.losses(np.asarray(C_K, dtype=float)))
+
+    def predict(self, flops: float) -> TaskForecast:
+        """What the best model of a budget scores. Raises `UserError` for a budget that is not positive."""
+        if not (np.isfinite(flops) and flops > 0):
+            raise UserError(f"flops {flops:g}: must be a positive number")
+        C_1 = np.array([float(flops)])
+        loss_B = self.losses(C_1)[:, 0]
+        value_B = self._scored(loss_B[:, None])[:, 0]
+        N, D = self.loss.allocate(float(flops))
+        return TaskForecast(
+            flops=float(flops),
+            n_params=float(N),
+            n_tokens=float(D),
+            loss=float(loss_B[0]),
+            loss_interval=self._span(loss_B),
+            target=self.target,
+            value=float(value_B[0]),
+            value_interval=self._span(value_B),
+            level=self.level,
+        )
+
+    def emergence(self) -> tuple[float, Interval | None]:
+        """FLOPs at which the compute-optimal loss falls to the threshold L* of `flp`, and their interval.
+
+        NaN where it never does. Raises `UserError` where the second step has no threshold.
+        """
+        if not self.has_threshold:
+            raise UserError(f"{self.score.law} has no threshold: fit the second step with --law flp")
+        C_K = self.budgets()
+        at = find_law(self.score.law or "").parameters.index(THRESHOLD)
+        threshold_B = [self.score.params_P[at], *self.score.draws_BxP[: self._draws, at]]
+        found_B = np.array(
+            [first_budget(C_K, -loss_K, -x) for loss_K, x in zip(self.losses(C_K), threshold_B, strict=True)]
+        )
+        return float(found_B[0]), self._span(found_B)
+
+    def budgets(self) -> np.ndarray:
+        """Budgets that are searched: from the fitted ones to far beyond, FLOPs."""
+        low, high = self.loss.conventions.flops_range
+        high = high if np.isfinite(high) else 1e24
+        return np.geomspace(max(low, 1e-6 * high) / 100.0, high * FARTHEST, POINTS)
+
+    @property
+    def _draws(self) -> int:
+        return min(len(self.loss.draws_BxP), len(self.score.draws_BxP), MOST_DRAWS)
+
+    def _scored(self, loss_BxK: np.ndarray) -> np.ndarray:
+        params_BxP = [self.score.params_P, *self.score.draws_BxP[: self._draws]]
+        return np.stack(
+            [self.score.losses(p, 1.0, 1.0, x_K) for p, x_K in zip(params_BxP, loss_BxK, strict=True)]
+        )
+
+    def _span(self, values_B: np.ndarray) -> Interval | None:
+        return None if self.level is None else span_with(float(values_B[0]), values_B[1:], self.level)
+
+
+def first_budget(C_K: np.ndarray, rising_K: np.ndarray, wanted: float) -> float:
+    """The budget at which a quantity that rises with it reaches a value; NaN where it never does."""
+    if not np.isfinite(wanted) or not wanted <= rising_K[-1]:
+        return float("nan")
+    # Where it saturates rounding makes steps down: the running maximum has none.
+    return float(np.exp(np.interp(wanted, np.maximum.accumulate(rising_K), np.log(C_K))))
