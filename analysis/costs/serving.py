@@ -8,8 +8,10 @@ ideal; what is expected adds the sums over devices.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from isoflop.analysis.costs.architectures.model_shape import ForecastModel
 from isoflop.analysis.costs.estimate import (
@@ -26,6 +28,9 @@ from isoflop.analysis.costs.precision import BYTES, COMPUTED_IN, Computed
 from isoflop.analysis.costs.training import gigabytes
 from isoflop.base.errors import UserError
 from isoflop.base.json_values import Serializable
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LARGEST_BATCH = 1024
 """Of the table's own batches: no server schedules many more requests at a time."""
@@ -169,6 +174,13 @@ class Serving(Serializable):
     ridge: float
     """FLOPs over bytes at which the device is balanced."""
     points: tuple[ServingPoint, ...]
+
+    def to_frame(self) -> pd.DataFrame:
+        """The points, a row each: `prompt`, `batch`, `memory`, and of every estimate `NAME_roofline`,
+        `NAME_expected`, `NAME_low` and `NAME_high`."""
+        import pandas as pd
+
+        return pd.json_normalize([dataclasses.asdict(point) for point in self.points], sep="_")
 
 
 def forecast_serving(model: ForecastModel, device: Device, options: ForecastOptions) -> Serving:

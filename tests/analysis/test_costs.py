@@ -277,6 +277,20 @@ def test_throughput_is_near_what_servers_reach() -> None:
     assert min(ratios) > 0.55
 
 
+@pytest.mark.parametrize(
+    ("model", "hours", "kwh"), [("llama-2-7b", 184_320, 73_728), ("llama-2-13b", 368_640, 147_456)]
+)
+def test_hours_and_energy_that_were_reported_of_training(model: str, hours: float, kwh: float) -> None:
+    """Touvron et al. (2023), table 2: GPU hours on A100 of 400 W. 6ND is then .39 and .38 of peak, at the
+    slow end of what is expected."""
+    found = costs(model, device="a100", devices=1000, only="training").training
+    utilization = found.device_hours.roofline / hours
+    assert 0.37 < utilization < 0.40
+    assert hours < 1.1 * found.device_hours.high
+    again = costs(model, device="a100", devices=1000, only="training", utilization=utilization).training
+    assert again.kwh.expected == pytest.approx(kwh)
+
+
 # Devices.
 
 DEVICES = {
@@ -519,6 +533,19 @@ def test_the_fewest_devices_rise_with_demand_and_fall_with_patience(
     asked = devices(rate, tpot)
     assert devices(rate * factor, tpot) >= asked
     assert devices(rate, tpot * factor) <= asked
+
+
+def test_points_as_a_frame() -> None:
+    serving = costs("llama-3-8b", price=2.0, batch=[1, 8], prompt=[100, 1000], only="serving").serving
+    frame = serving.to_frame()
+    assert list(zip(frame["prompt"], frame["batch"], strict=True)) == [
+        (100, 1),
+        (100, 8),
+        (1000, 1),
+        (1000, 8),
+    ]
+    assert frame["tpot_low"].tolist() == [point.tpot.low for point in serving.points]
+    assert (frame["cost_per_million_roofline"] <= frame["cost_per_million_expected"]).all()
 
 
 def test_the_fewest_devices_are_those_of_a_search() -> None:
