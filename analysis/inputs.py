@@ -16,6 +16,7 @@ from isoflop.analysis.provenance import is_stale
 from isoflop.analysis.published import published_fit
 from isoflop.analysis.result import LawFit
 from isoflop.analysis.run_table import RunTable, load_runs
+from isoflop.analysis.sources.measured import place_of
 from isoflop.base.errors import UserError
 
 Options = TypeVar("Options")
@@ -26,7 +27,7 @@ READING = ("columns", "where", "metric")
 
 def read_fit(path: str | Path) -> LawFit:
     """The fit in a `fit.json`, or in the one of a folder. Raises `UserError` for what is none."""
-    path = Path(path)
+    path = place_of(path)
     path = path / "fit.json" if path.is_dir() else path
     try:
         return LawFit.from_json(json.loads(path.read_text()))
@@ -40,7 +41,8 @@ def read_fit(path: str | Path) -> LawFit:
 
 def stale(path: str | Path) -> tuple[str, ...]:
     """A warning where the run table beside a fit is another than the one that the fit was made of."""
-    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    path = place_of(path)
+    folder = path if path.is_dir() else path.parent
     if not is_stale(folder):
         return ()
     return (
@@ -50,7 +52,7 @@ def stale(path: str | Path) -> tuple[str, ...]:
 
 def holds_a_fit(path: str | Path) -> bool:
     """Whether a path stands for a fit: a `fit.json`, or a folder with one and no run table."""
-    path = Path(path)
+    path = place_of(path)
     return path.name.endswith("fit.json") or (
         (path / "fit.json").exists() and not (path / "runs.csv").exists()
     )

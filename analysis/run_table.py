@@ -186,7 +186,8 @@ def load_runs(
 
     Args:
         source: a CSV, TSV, JSON, JSON Lines or Parquet file, a sweep's folder, runs in Weights & Biases
-            (`wandb:entity/project[/group]`), a published table (`public:NAME`), or several of these.
+            (`wandb:entity/project[/group]`), a published table (`public:NAME`), one of
+            the project's own (`measured:NAME`), or several of these.
         columns: `{new: old}` or `"new=old,..."`, to rename a foreign table's columns. Such a table needs
             `loss` and two of `n_params`, `n_tokens`, `flops`; the third follows from C = 6ND. What is absent
             is read from the column whose name is a usual one for it; `conventions.columns` says which.

@@ -16,6 +16,7 @@ from isoflop.analysis.reporting.page import page
 from isoflop.analysis.reporting.report_data import RIVALS, ReportData, analyze
 from isoflop.analysis.result import LawFit
 from isoflop.analysis.run_table import RunTable
+from isoflop.analysis.sources.measured import SCHEME
 from isoflop.base.display import Displayed, Summary, counted
 from isoflop.base.errors import UserError
 
@@ -99,7 +100,9 @@ def unwritable(folder: Path, error: OSError) -> UserError:
 
 def _default_folder(table: RunTable) -> Path:
     name = Path(table.source.split(", ")[0]).stem
-    return table.folder or Path("outputs") / name.replace(":", "-")  # public:NAME is no folder's name
+    if table.folder is not None and not name.startswith(SCHEME):  # those come with the package
+        return table.folder
+    return Path("outputs") / name.removeprefix(SCHEME).replace(":", "-")  # public:NAME is no folder's name
 
 
 def save_figure(figure: Figure, stem: Path) -> tuple[Path, Path]:

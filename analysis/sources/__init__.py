@@ -1,6 +1,6 @@
-"""Where a run table comes from: a file, a sweep's folder, Weights & Biases, or a published table.
+"""Where a run table comes from: a file, a sweep's folder, Weights & Biases, a published or a measured table.
 
-`SCHEME:ADDRESS` names what is no file: `wandb:entity/project[/group]`, `public:NAME`.
+`SCHEME:ADDRESS` names what is no file: `wandb:entity/project[/group]`, `public:NAME`, `measured:NAME`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pandas as pd
 
 from isoflop.analysis.columns.aliases import Naming, name_columns
 from isoflop.analysis.provenance import hash_of_file, hash_of_rows
+from isoflop.analysis.sources.measured import place_of
 from isoflop.analysis.tables.places import Part
 from isoflop.analysis.tables.reading import locate, read_table, tidy
 
@@ -56,7 +57,7 @@ def open_source(
         rows, meanings = read_public(name.removeprefix("public:"))
         frame, naming = _read(rows, columns, name, takes_loss)
         return Source(name, frame, dataclasses.replace(naming, meanings=meanings), hash_of_rows(rows))
-    path, folder = locate(item)
+    path, folder = locate(place_of(name))
     frame, naming = name_columns(read_table(path), columns, str(path), takes_loss)
     naming = dataclasses.replace(naming, parts=(Part(name, frame.index, path),))
     return Source(name, frame, naming, hash_of_file(path), folder)

@@ -37,7 +37,8 @@ class Fit(TableOptions, FitOptions):
     """Fits a scaling law to a table of runs, and says how sure it is."""
 
     runs: tyro.conf.Positional[tuple[str, ...]]
-    """Tables (CSV, TSV, JSON, JSON Lines, Parquet), sweeps, wandb:entity/project, public:NAME; pooled."""
+    """Tables (CSV, TSV, JSON, JSON Lines, Parquet), sweeps, wandb:entity/project, public:NAME,
+    measured:NAME; pooled."""
     fix: Repeated = dataclasses.field(default=(), kw_only=True)
     """Hold parameters at values: --fix E=1.6; several with commas or by repeating the option."""
     tie: Repeated = dataclasses.field(default=(), kw_only=True)

@@ -36,7 +36,8 @@ class NextRuns(TableOptions, ObjectiveOptions):
     """Which runs to do next: what each costs, and what it would buy."""
 
     runs: tyro.conf.Positional[tuple[str, ...]]
-    """Tables (CSV, TSV, JSON, JSON Lines, Parquet), sweeps, wandb:entity/project, public:NAME; pooled."""
+    """Tables (CSV, TSV, JSON, JSON Lines, Parquet), sweeps, wandb:entity/project, public:NAME,
+    measured:NAME; pooled."""
     target: str | None = None
     """What to know better: a, b, n_opt@FLOPS or loss@FLOPS. Unless named: whatever the fit leaves open, and a
     where it leaves nothing open."""

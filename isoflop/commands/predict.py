@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from isoflop import analysis
 from isoflop.analysis.constraints import parse_values
-from isoflop.analysis.inputs import as_fit
 from isoflop.analysis.laws import find_law, known_laws
 from isoflop.arguments import Flag, JsonFlag, parse
 from isoflop.base.errors import UserError
@@ -42,7 +40,8 @@ class Predict:
     """
 
     fit: tyro.conf.Positional[str]
-    """A fit.json, a folder that holds one, or published constants by name: chinchilla:besiroglu."""
+    """A fit.json, a folder that holds one, measured:cpu-demo, or published constants by name:
+    chinchilla:besiroglu."""
     flops: float | None = None
     """Training FLOPs."""
     loss: float | None = None
@@ -102,6 +101,8 @@ class _Answer:
 def run(argv: list[str]) -> int:
     """Prints the prediction."""
     arguments = parse(Predict, argv, "predict")
+    from isoflop.analysis.inputs import as_fit  # here: --help needs no pandas
+
     fit = as_fit(arguments.fit)
     if fit.law not in known_laws():
         set_up_jax()  # a law of one's own may be written in JAX alone
@@ -155,11 +156,12 @@ def _rung(arguments: Predict, found: Prediction | PlannedRun) -> Rung | None:
     if not arguments.config:
         return None
     from isoflop.analysis.planning.planned_run import PlannedRun
+    from isoflop.analysis.sources.measured import place_of
     from isoflop.sweeps.forecasts.rung import rung_at
 
     if isinstance(found, PlannedRun):
         raise UserError("--config is of a compute-optimal run: give one quantity, such as --flops")
-    path = Path(arguments.fit)
+    path = place_of(arguments.fit)
     if not path.exists():
         raise UserError(f"--config: {arguments.fit} are published constants; give a fit in a sweep's folder")
     return rung_at(path if path.is_dir() else path.parent, found.flops, found.n_opt, found.conventions.count)

@@ -20,7 +20,8 @@ class Report(TableOptions):
     """Draws the figures (PNG and PDF) and one self-contained report.html."""
 
     runs: tyro.conf.Positional[tuple[str, ...]]
-    """Tables (CSV, TSV, JSON, JSON Lines, Parquet), sweep folders, wandb:entity/project, public:NAME."""
+    """Tables (CSV, TSV, JSON, JSON Lines, Parquet), sweep folders, wandb:entity/project, public:NAME,
+    measured:NAME."""
     out: Path | None = None
     """Folder to write to; the sweep's own, or outputs/NAME for NAME.csv, unless given."""
     every_law: Flag = False

@@ -67,7 +67,7 @@ def test_the_headline_of_the_readme_is_the_fits(committed: LawFit) -> None:
     assert f"misfit      p = {committed.misfit.p_value:.1g}:" in README
 
 
-@pytest.mark.parametrize("command", ["isoflop fit docs/results/", "isoflop predict docs/results/"])
+@pytest.mark.parametrize("command", ["isoflop fit measured:", "isoflop predict measured:"])
 def test_what_the_readme_shows_is_what_is_printed(
     command: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
