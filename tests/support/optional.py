@@ -13,6 +13,7 @@ NEEDS = {
         "the SLURM launcher: as root, after apt-get install --no-install-recommends slurmctld slurmd "
         "slurm-client slurm-wlm-basic-plugins munge"
     ),
+    "postgresql": "the lab on PostgreSQL: apt-get install postgresql",
     "browser": "the report in a browser: apt-get install chromium",
     "gpu": "cuDNN's attention: on a machine with an NVIDIA GPU, make EXTRAS=dev,slurm,cuda test",
     "torch": "the comparison with PyTorch: make EXTRAS=dev,slurm,torch test",

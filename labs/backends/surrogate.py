@@ -1,0 +1,112 @@
+"""Answers at once from the student's own law, with seeded noise: a reference machine's seconds are charged.
+
+A run's noise depends on what would change real training: not on the reservation, nor on when it is evaluated.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from isoflop.base.json_values import content_id
+from isoflop.labs.backends.backend import Outcome
+from isoflop.labs.backends.clock import outcome
+from isoflop.labs.contract.rules import Violation
+from isoflop.labs.contract.training_config import SGDConfig, TrainingConfig
+from isoflop.labs.lab import Lab
+from isoflop.labs.pricing import Price, price, too_large
+from isoflop.labs.settings import Settings
+from isoflop.labs.truth import Recipe, Truth, random_of, truth_of
+
+EVALUATION_NOISE = 0.3
+"""Of the seeds' standard deviation: how far an evaluation strays from its run's own curve."""
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """The lab's students' laws."""
+
+    lab: Lab
+
+    def violations(self, config: TrainingConfig) -> Iterator[Violation]:
+        settings = self.lab.settings
+        yield from too_large(config, settings.machine, settings.windows.context_length)
+
+    def price(self, config: TrainingConfig) -> Price:
+        settings = self.lab.settings
+        return price(config, settings.machine, settings.windows, settings.budget_unit)
+
+    def train(
+        self, student: str, config: TrainingConfig, report: Callable[[tuple[float, ...]], None]
+    ) -> Outcome:
+        truth, cost, grace = truth_of(self.lab.secret, student), self.price(config), self.lab.settings.grace
+        if diverges(truth, config, recipe_of(config, self.lab.settings)):
+            return outcome(config, cost, (), grace, "diverged: the loss became NaN")
+        return outcome(config, cost, self._losses(truth, student, config), grace)
+
+    def _losses(self, truth: Truth, student: str, config: TrainingConfig) -> tuple[float, ...]:
+        """The held-out loss at each evaluation."""
+        settings = self.lab.settings
+        done = np.arange(1, config.n_evals + 1) / config.n_evals
+        recipe = recipe_of(config, settings)
+        at = replace(recipe, tokens=recipe.tokens * done, rate_left=rate_left(config, done))
+        curve = np.minimum(truth.loss(at), untrained_loss(settings))
+        trained = config.model_copy(update={"max_runtime_seconds": 1.0, "n_evals": 1, "val_batch_size": 1})
+        run = content_id(trained)
+        tokens = config.total_train_tokens // config.n_evals * np.arange(1, config.n_evals)
+        noise = [random_of(self.lab.secret, student, "evaluation", run, str(t)).normal() for t in tokens]
+        of_run = random_of(self.lab.secret, student, "run", run).normal()
+        strayed = truth.seed_noise * (of_run + EVALUATION_NOISE * np.array([*noise, 0.0]))
+        return tuple(float(loss) for loss in curve + strayed)
+
+
+def diverges(truth: Truth, config: TrainingConfig, recipe: Recipe) -> bool:
+    """Whether the learning rate is anywhere so high that the loss becomes NaN."""
+    schedule = config.optimizer_config.lr_scheduler
+    highest = max(schedule.peak_value, schedule.init_value)
+    return bool(highest > truth.diverges_at * truth.best_rate_at(recipe))
+
+
+def untrained_loss(settings: Settings) -> float:
+    """Nats per token of a model that takes all of the data's tokens for equally likely."""
+    return math.log(settings.data_vocab_size)
+
+
+def recipe_of(config: TrainingConfig, settings: Settings) -> Recipe:
+    """What of a config moves its loss."""
+    a, optimizer = config.architecture_config, config.optimizer_config
+    known, text = math.log1p(a.vocab_size), math.log1p(settings.data_vocab_size)
+    return Recipe(
+        n_params=float(_price(config, settings).n_params_non_embedding),
+        tokens=float(config.total_train_tokens),
+        batch_tokens=float(config.train_batch_size * settings.windows.context_length),
+        rate=optimizer.lr_scheduler.peak_value,
+        rate_left=optimizer.lr_scheduler.final_lr_frac,
+        aspect=a.hidden_size / a.num_hidden_layers,
+        ff_ratio=a.intermediate_size / a.hidden_size,
+        unknown=max(0.0, 1 - known / text),  # frequencies after Zipf: harmonic numbers
+        sgd=isinstance(optimizer, SGDConfig),
+        bfloat16=a.dtype == "bfloat16",
+    )
+
+
+def rate_left(config: TrainingConfig, done: np.ndarray) -> np.ndarray:
+    """The learning rate over its peak, where a share `done` of the steps is done: linear, then a cosine."""
+    schedule = config.optimizer_config.lr_scheduler
+    warmup, end = schedule.warmup_frac, schedule.final_lr_frac
+    start = min(schedule.init_value, 100 * schedule.peak_value) / schedule.peak_value  # no overflow
+    rising = start + (1 - start) * done / warmup if warmup else np.ones_like(done)
+    cosine = (1 + np.cos(np.pi * np.clip((done - warmup) / (1 - warmup), 0, 1))) / 2
+    return np.where(done < warmup, rising, end + (1 - end) * cosine)
+
+
+def _price(config: TrainingConfig, settings: Settings) -> Price:
+    return price(config, settings.machine, settings.windows, settings.budget_unit)
+
+
+def open_backend(lab: Lab) -> Surrogate:
+    """The surrogate of a lab."""
+    return Surrogate(lab)

@@ -1,0 +1,46 @@
+"""A lab's rules, as `lab.json` holds them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from isoflop.base.fields import Count, NotNegative, Positive, check_fields
+from isoflop.base.json_values import Serializable
+from isoflop.labs.contract.rules import Windows
+from isoflop.labs.pricing import Machine
+
+Unit = Literal["seconds", "flops"]
+
+COURSE_BUDGET_SECONDS = 43_200.0
+TARGET_OVER_BUDGET = 4
+"""The final run's budget over the exploration's: 48 hours to 12 in the course."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Serializable):
+    """What holds for every student of a lab."""
+
+    lab_id: Annotated[str, Field(min_length=8)]
+    """Told apart by it: a database serves one lab."""
+    backend: str
+    """What answers: a file of labs/backends by name, or the path of a .py file of one's own."""
+    budget_seconds: Positive = COURSE_BUDGET_SECONDS
+    """What each student has."""
+    budget_unit: Unit = "seconds"
+    """What a reservation of one second buys: a second of the machine, or its `flops_per_second` FLOPs."""
+    target_seconds: Positive = TARGET_OVER_BUDGET * COURSE_BUDGET_SECONDS
+    """What the final submission's run may cost."""
+    grace: Annotated[NotNegative, Field(le=1)] = 0.02
+    """A run is stopped at its reservation and this share of it; it never pays more than the reservation."""
+    data_vocab_size: Count = 32_000
+    """Tokens that the data have: a smaller vocabulary leaves the others unknown."""
+    table: str | None = None
+    """The run table that the backend `table` replays."""
+    machine: Machine = field(default_factory=Machine)
+    windows: Windows = field(default_factory=Windows)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
