@@ -19,6 +19,7 @@ from scipy.optimize import minimize
 
 from benchmarks.fit import GRID, huber_sum, simulated
 from docs.draw_architecture import draw_experts, draw_precision
+from docs.draw_laws import draw_data, draw_hyperparameters, draw_reconciliation
 from docs.draw_serving import draw_serving
 from isoflop.analysis import (
     FitOptions,
@@ -75,6 +76,9 @@ def main() -> None:
     draw_experts(folder)
     draw_precision(folder)
     draw_serving(folder)
+    draw_reconciliation(folder)
+    draw_data(folder)
+    draw_hyperparameters(folder)
     print(f"the figures are in {folder}")
 
 
