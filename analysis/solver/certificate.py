@@ -57,7 +57,7 @@ def certify(
         gradient_norm=gradient,
         starts=starts,
         starts_at_optimum=found,
-        condition_number=_condition(jacobian_RxP),
+        condition_number=condition_number(jacobian_RxP),
         bounds=at_bounds(problem, theta_P, params_P, loss_R),
         others=_others(problem, loss_R, solutions, agree_S),
         why="; ".join(reasons) or None,
@@ -99,7 +99,7 @@ def _others(
     return fates
 
 
-def _condition(jacobian_RxP: np.ndarray) -> float | None:
+def condition_number(jacobian_RxP: np.ndarray) -> float | None:
     """Condition number of the Gauss-Newton Hessian; None where a parameter moves no prediction."""
     length_P = np.linalg.norm(jacobian_RxP, axis=0)
     if not np.all(np.isfinite(length_P)) or np.any(length_P == 0):

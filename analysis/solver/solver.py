@@ -245,7 +245,7 @@ def _by_newton(law, shared: _Shared, limit, first, theta, loss_R, weight_R, dire
             sided_R = jnp.where(left_R < 0, shared.overestimate_weight, 1.0)
             return jnp.sum(weight_R * sided_R * q_R * jnp.clip(left_R, -delta, delta)) + bend
 
-        return _least_along(slope, top, here)
+        return least_along(slope, top, here)
 
     lower, upper = bounds_of(law)
     end = minimize(by_autodiff(objective), line, theta, shared.deltas, first, limit, lower, upper)
@@ -271,7 +271,7 @@ def _by_projection(law, shared: _Shared, limit, first, theta, loss_R, weight_R, 
     return theta, params, end.value, end.gradient_norm, end.iteration, end.stage, end.done
 
 
-def _least_along(slope, top, here):
+def least_along(slope, top, here):
     """The zero in [0, top] of an increasing piecewise linear slope, `here` at 0; `top` where it ends below.
 
     With residuals linear in the step a Huber objective along it is a spline whose kinks a Newton step does

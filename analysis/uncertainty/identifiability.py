@@ -202,14 +202,14 @@ def _mirrored(
     if np.corrcoef(x, y)[0, 1] > ON_LINE:
         # Where the two terms happen to be each other's mirror nothing moves, yet nothing holds them apart.
         plain_P = np.arange(1.0, 1.0 + len(params_P))
-        exact = _differing(problem, plain_P, np.atleast_2d(problem.law.mirror(plain_P, 0.5, k * 1.1)))
+        exact = differing(problem.law.parameters, plain_P, np.atleast_2d(problem.law.mirror(plain_P, 0.5, k * 1.1)))
     if not np.all(np.isfinite(theta)):
         return exact, nothing
     # Near a line, not on it: the mirrored point is only close to an optimum, and is refined to one.
     end = solve(problem, theta[None], loss_R[None], np.ones((1, len(loss_R))))
     if not end.objective_S[0] - solutions.objective_S[solutions.best] <= allowance:
         return exact, nothing
-    return exact | _differing(problem, params_P, end.params_SxP), end.params_SxP
+    return exact | differing(problem.law.parameters, params_P, end.params_SxP), end.params_SxP
 
 
 def _disputed(problem: FitProblem, solutions: Solutions) -> tuple[set[str], np.ndarray]:
@@ -218,13 +218,14 @@ def _disputed(problem: FitProblem, solutions: Solutions) -> tuple[set[str], np.n
     best_P = solutions.params_SxP[solutions.best]
     distance_S = np.max(np.abs(agree_SxP - best_P) / np.maximum(np.abs(best_P), 1e-300), axis=1)
     furthest = agree_SxP[[int(np.argmax(distance_S))]]
-    names = _differing(problem, best_P, agree_SxP)
+    names = differing(problem.law.parameters, best_P, agree_SxP)
     return names, furthest if names else furthest[:0]
 
 
-def _differing(problem: FitProblem, params_P: np.ndarray, others_SxP: np.ndarray) -> set[str]:
+def differing(names: tuple[str, ...], params_P: np.ndarray, others_SxP: np.ndarray) -> set[str]:
+    """Parameters that any of S other vectors has elsewhere: two equally good ones are then two answers."""
     away = np.abs(np.atleast_2d(others_SxP) - params_P) > MOVED * np.abs(params_P)
-    return {name for name, moved in zip(problem.law.parameters, np.any(away, axis=0), strict=True) if moved}
+    return {name for name, moved in zip(names, np.any(away, axis=0), strict=True) if moved}
 
 
 def _negligible(loss_R: np.ndarray) -> float:
