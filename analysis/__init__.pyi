@@ -19,6 +19,16 @@ from .costs.hardware.device import Device as Device
 from .costs.hardware.device import find_device as find_device
 from .costs.hardware.device import known_devices as known_devices
 from .costs.options import ForecastOptions as ForecastOptions
+from .curves.api import fit_curves as fit_curves
+from .curves.api import forecast_schedule as forecast_schedule
+from .curves.api import load_curves as load_curves
+from .curves.api import read_curve_fit as read_curve_fit
+from .curves.curve import LossCurve as LossCurve
+from .curves.law import CurveLaw as CurveLaw
+from .curves.laws import find_curve_law as find_curve_law
+from .curves.laws import known_curve_laws as known_curve_laws
+from .curves.options import CurveOptions as CurveOptions
+from .curves.result import CurveFit as CurveFit
 from .design.next_runs import IdentifyingRuns as IdentifyingRuns
 from .design.next_runs import Proposal as Proposal
 from .downstream.two_step import TwoStep as TwoStep

@@ -3,6 +3,8 @@ __version__: str
 from .analysis import Comparison as Comparison
 from .analysis import Competition as Competition
 from .analysis import CostForecast as CostForecast
+from .analysis import CurveFit as CurveFit
+from .analysis import CurveOptions as CurveOptions
 from .analysis import FitOptions as FitOptions
 from .analysis import ForecastOptions as ForecastOptions
 from .analysis import LawFit as LawFit
@@ -19,7 +21,10 @@ from .analysis import compete as compete
 from .analysis import find_law as find_law
 from .analysis import fit as fit
 from .analysis import forecast as forecast
+from .analysis import fit_curves as fit_curves
+from .analysis import forecast_schedule as forecast_schedule
 from .analysis import known_laws as known_laws
+from .analysis import load_curves as load_curves
 from .analysis import load_runs as load_runs
 from .analysis import next_runs as next_runs
 from .analysis import planned_run as planned_run
@@ -34,6 +39,7 @@ from .analysis import plot_residuals as plot_residuals
 from .analysis import plot_surface as plot_surface
 from .analysis import plot_tuning as plot_tuning
 from .analysis import predict as predict
+from .analysis import read_curve_fit as read_curve_fit
 from .analysis import read_fit as read_fit
 from .analysis import report as report
 from .analysis import rolling as rolling

@@ -30,6 +30,15 @@ SHORTEST, LONGEST = 0.02, 1.0
 POWERS = (0.3, 5.0)
 
 
+def check_schedules(schedules: Sequence[str]) -> None:
+    """Raises `UserError` for a schedule that cannot be read, before a fit is made for it."""
+    for text in schedules:
+        if is_file(text):
+            _rates_of_file(text)
+        else:
+            _spec(FittedRange(1000, 1.0, 0, 1000.0, 1.0), text.replace(BEST, "wsd", 1))
+
+
 def forecast_schedules(
     fit: CurveFit, schedules: Sequence[str]
 ) -> tuple[tuple[ScheduleForecast, ...], tuple[str, ...]]:
@@ -72,7 +81,8 @@ def forecast_schedule(fit: CurveFit, schedule: str) -> tuple[ScheduleForecast, l
 
 def _spec(covered: FittedRange, text: str) -> ScheduleSpec:
     fell = covered.peak > 0 and covered.lowest_rate < FALLS * covered.peak
-    final = covered.lowest_rate / covered.peak if fell else USUAL_FINAL
+    # To six digits: it is printed, as a person would give it.
+    final = float(f"{covered.lowest_rate / covered.peak:.6g}") if fell else USUAL_FINAL
     return parse_schedule(text, covered.steps, covered.peak, covered.warmup_steps, final)
 
 
@@ -142,6 +152,6 @@ def _beyond(found: ScheduleForecast, rates_T: np.ndarray, covered: FittedRange) 
         )
     if covered.peak and abs(found.peak / covered.peak - 1) > OTHER_PEAK:
         doubts.append(
-            f"{found.schedule}: its peak is {brief(found.peak)}, that of the fitted curves {brief(covered.peak)}"
+            f"{found.schedule}: its peak is {brief(found.peak)}, the fitted curves' {brief(covered.peak)}"
         )
     return doubts

@@ -150,6 +150,8 @@ def _column(frame: pd.DataFrame, wanted: str, where: str, needed: bool = True) -
     raise UserError(f"{where}: {' or '.join(map(one_line, found))}? choose with --columns {wanted}=...")
 
 
+Readable = str | Path | pd.DataFrame
+
 WHAT = {"step": "step", "lr": "learning rate (lr)", "loss": "loss"}
 
 

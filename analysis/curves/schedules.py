@@ -81,6 +81,7 @@ def parse_schedule(text: str, steps: int, peak: float, warmup_steps: int, final:
         "warmup": float(warmup_steps),
         "final": final,
         "decay": DECAY,
+        "power": 1.0,
     }
     for item in filter(None, rest.split(",")):
         key, _, value = (part.strip() for part in item.partition("="))

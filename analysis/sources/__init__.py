@@ -17,6 +17,7 @@ from isoflop.analysis.provenance import hash_of_file, hash_of_rows
 from isoflop.analysis.sources.measured import place_of
 from isoflop.analysis.tables.places import Part
 from isoflop.analysis.tables.reading import locate, read_table, tidy
+from isoflop.base.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,10 @@ def open_source(
         frame, naming = _read(rows, columns, name, takes_loss)
         return Source(name, without_result(frame), naming, hash_of_rows(rows))
     if name.startswith("public:"):
-        from isoflop.analysis.sources.public import read_public
+        from isoflop.analysis.sources.public import holds_curves, read_public
 
+        if holds_curves(name.removeprefix("public:")):
+            raise UserError(f"{name} holds loss curves, not runs: isoflop fit --curves {name}")
         rows, meanings = read_public(name.removeprefix("public:"))
         frame, naming = _read(rows, columns, name, takes_loss)
         return Source(name, frame, dataclasses.replace(naming, meanings=meanings), hash_of_rows(rows))

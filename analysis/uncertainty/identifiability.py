@@ -202,7 +202,9 @@ def _mirrored(
     if np.corrcoef(x, y)[0, 1] > ON_LINE:
         # Where the two terms happen to be each other's mirror nothing moves, yet nothing holds them apart.
         plain_P = np.arange(1.0, 1.0 + len(params_P))
-        exact = differing(problem.law.parameters, plain_P, np.atleast_2d(problem.law.mirror(plain_P, 0.5, k * 1.1)))
+        exact = differing(
+            problem.law.parameters, plain_P, np.atleast_2d(problem.law.mirror(plain_P, 0.5, k * 1.1))
+        )
     if not np.all(np.isfinite(theta)):
         return exact, nothing
     # Near a line, not on it: the mirrored point is only close to an optimum, and is refined to one.

@@ -54,6 +54,8 @@ class Fit(TableOptions, FitOptions):
     """Fit every law below --holdout (else the largest budget) and score it above, beside baselines."""
     rolling: Flag = False
     """Fit below a growing cut in compute, predict what lies above: error and coverage against distance."""
+    curves: Flag = False
+    """The paths are whole loss curves: isoflop fit --curves --help has its options."""
     strict: Flag = False
     """Exit with status 3 where the fit is not certified or not identified."""
     as_json: JsonFlag = False
@@ -63,6 +65,10 @@ class Fit(TableOptions, FitOptions):
 
 def run(argv: list[str]) -> int:
     """Fits, prints, and marks a doubtful fit."""
+    if "--curves" in argv:
+        from isoflop.commands import fit_curves  # other options, and another result
+
+        return fit_curves.run(argv)
     arguments = parse(Fit, argv, "fit")
     set_up_jax()
     table = arguments.load(arguments.runs, arguments.law)

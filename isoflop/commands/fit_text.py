@@ -27,30 +27,30 @@ def fit_lines(fitted: LawFit) -> Iterator[str | Text]:
     """The fit, its intervals, verdicts and conventions, a line each."""
     law = f", law {fitted.law}" if fitted.law else ""
     yield Text(f"{APPROACHES[fitted.approach]}{law}: {fitted.n_runs} runs", style="bold")
-    yield from _values(fitted.parameter_estimates, fitted.constraints)
-    yield from _values(_told(fitted.exponent_estimates))
+    yield from value_lines(fitted.parameter_estimates, fitted.constraints)
+    yield from value_lines(_told(fitted.exponent_estimates))
     if intervals := fitted.intervals:
         yield f"  intervals   {intervals.level:.0%}, {intervals.method}, B = {intervals.B}"
     yield from _constraints(fitted.constraints)
     if fitted.objective and fitted.objective.overestimate_weight != 1:
         weight = brief(fitted.objective.overestimate_weight)
-        yield from _entry("objective", f"the runs' lower envelope: runs below the law weigh {weight} times")
+        yield from entry("objective", f"the runs' lower envelope: runs below the law weigh {weight} times")
     yield from _budgets(fitted)
     if fitted.certificate:
-        yield from _certificate(fitted.certificate)
+        yield from certificate_lines(fitted.certificate)
     if fitted.misfit:
         found = fitted.misfit
         evidence = "; ".join(filter(None, (found.verdict, found.set_aside)))
-        yield from _entry("misfit", f"{found.probability}: {evidence}")
+        yield from entry("misfit", f"{found.probability}: {evidence}")
     if fitted.noise:
-        yield from _entry("noise", fitted.noise.description)
+        yield from entry("noise", fitted.noise.description)
     yield from _coverage(fitted.coverage)
     yield from holdout_lines(fitted.holdout, fitted.conventions.short_unit)
     yield from competition_lines(fitted.competition)
     yield from rolling_lines(fitted.rolling)
     yield from _next_runs(fitted)
     for key, meaning in (("N counts", "count_meaning"), ("C counts", "flops_meaning"), ("loss", "loss")):
-        yield from _entry(key, getattr(fitted.conventions, meaning))
+        yield from entry(key, getattr(fitted.conventions, meaning))
 
 
 def _constraints(constraints: Constraints | None) -> Iterator[str]:
@@ -59,13 +59,13 @@ def _constraints(constraints: Constraints | None) -> Iterator[str]:
         return
     if constraints.shared:
         groups = ", ".join(f"{group.name} ({group.n_runs} runs)" for group in constraints.groups)
-        yield from _entry("shared", f"{', '.join(constraints.shared)} by {constraints.by}: {groups}")
+        yield from entry("shared", f"{', '.join(constraints.shared)} by {constraints.by}: {groups}")
     for moved in constraints.sensitivity:
         n_low, n, n_high = moved.n_opt
         low, loss, high = moved.loss
         of = f" of {moved.group}" if moved.group else ""
         step = "one standard error" if moved.step_is == "standard error" else moved.step_is
-        yield from _entry(
+        yield from entry(
             "fixed",
             f"{moved.parameter} = {brief(moved.value)}; {brief(moved.step)} ({step}) less or more moves N_opt"
             f"{of} at {brief(moved.flops)} FLOPs by {n_low / n - 1:+.1%} or {n_high / n - 1:+.1%}, the loss "
@@ -73,7 +73,7 @@ def _constraints(constraints: Constraints | None) -> Iterator[str]:
         )
 
 
-def _entry(label: str, text: str) -> Iterator[str]:
+def entry(label: str, text: str) -> Iterator[str]:
     """A labelled entry in lines of a terminal of 80 columns."""
     yield from textwrap.wrap(
         f"  {label:<11} {text}",
@@ -104,15 +104,15 @@ def _budgets(fitted: LawFit) -> Iterator[str]:
         ).rstrip()
     if fitted.approach == 2:
         unit = fitted.conventions.short_unit
-        yield from _entry("centre", "the curve's, among the sizes: -1 the smallest, 1 the largest")
-        yield from _entry("range", f"the factor of N within which the loss rises by 0.01{unit}")
-        yield from _entry("bias", "what the curve makes of the fitted surface's minimum, in N")
-        yield from _entry("curve", fitted.conventions.curve or "parabola")
+        yield from entry("centre", "the curve's, among the sizes: -1 the smallest, 1 the largest")
+        yield from entry("range", f"the factor of N within which the loss rises by 0.01{unit}")
+        yield from entry("bias", "what the curve makes of the fitted surface's minimum, in N")
+        yield from entry("curve", fitted.conventions.curve or "parabola")
 
 
-def _certificate(c: Certificate) -> Iterator[str]:
+def certificate_lines(c: Certificate) -> Iterator[str]:
     others = f"; others: {c.other_starts}" if c.other_starts else ""
-    yield from _entry(
+    yield from entry(
         "certificate",
         f"{c.verdict}: gradient norm {brief(c.gradient_norm)}, "
         f"{c.starts_at_optimum} of {c.starts} starts at the optimum{others}",
@@ -125,7 +125,7 @@ def _coverage(coverage: Coverage | None) -> Iterator[str]:
     shares = {**coverage.params, **coverage.exponents, **coverage.derived}
     held = ", ".join(f"{name} {share:.0%}" for name, share in shares.items() if share is not None)
     made = f"{coverage.level:.0%} intervals in {coverage.simulations} simulations"
-    yield from _entry("coverage", f"of {made}: {held}")
+    yield from entry("coverage", f"of {made}: {held}")
 
 
 def _next_runs(fitted: LawFit) -> Iterator[str]:
@@ -134,7 +134,7 @@ def _next_runs(fitted: LawFit) -> Iterator[str]:
         unit = fitted.conventions.short_unit
         why = "" if math.isnan(gap) else f": rival parameters differ by {brief(gap)}{unit} there"
         unique = f" ({brief(run['n_tokens_unique'])} distinct)" if "n_tokens_unique" in run else ""
-        yield from _entry("run next", f"N {brief(run['n_params'])}, D {brief(run['n_tokens'])}{unique}{why}")
+        yield from entry("run next", f"N {brief(run['n_params'])}, D {brief(run['n_tokens'])}{unique}{why}")
 
 
 def rolling_lines(rolling: Rolling | None) -> Iterator[str]:
@@ -142,7 +142,7 @@ def rolling_lines(rolling: Rolling | None) -> Iterator[str]:
     if rolling is None:
         return
     mixed = ", ".join(rolling.cuts[-1].laws)
-    yield from _entry(
+    yield from entry(
         "rolling",
         f"fitted below {len(rolling.cuts)} cuts, scored on all above each; distance: compute over the "
         f"largest fitted; inside: of {rolling.level:.0%} predictive intervals, which mix {mixed}",
@@ -159,7 +159,7 @@ def rolling_lines(rolling: Rolling | None) -> Iterator[str]:
             f"{percent(band.loss_coverage):>7} {percent(band.size_coverage):>5}"
         )
     for why in rolling.skipped:
-        yield from _entry("skipped", why)
+        yield from entry("skipped", why)
 
 
 def _fixed(value: float | None) -> str:
@@ -228,10 +228,10 @@ def holdout_lines(holdout: Holdout | None, unit: str) -> Iterator[str]:
     error, bias = brief(holdout.mean_abs_error), brief(holdout.bias)
     scored = f"; mean absolute error {error}{unit}, bias {bias}" if holdout.rows else ""
     runs = f"{holdout.n_held_out} runs from {brief(holdout.c_min)} FLOPs"
-    yield from _entry("held out", f"{runs}{scored}")
+    yield from entry("held out", f"{runs}{scored}")
     best = holdout.optimum
     if best and best.error is not None:
-        yield from _entry(
+        yield from entry(
             "",
             f"minimum at {brief(best.flops)} FLOPs: loss {brief(best.loss_opt)}, predicted "
             f"{brief(best.loss_opt_predicted)} {interval(best.loss_opt_interval)}, "
@@ -248,7 +248,7 @@ def _told(estimates: Mapping[str, Estimate]) -> dict[str, Estimate]:
     return {name: found for name, found in estimates.items() if name not in common}
 
 
-def _values(estimates: Mapping[str, Estimate], constraints: Constraints | None = None) -> Iterator[Text]:
+def value_lines(estimates: Mapping[str, Estimate], constraints: Constraints | None = None) -> Iterator[Text]:
     fixed, tied = (constraints.fixed, constraints.tied) if constraints else ({}, {})
     width = max((13, *map(len, estimates)))
     for name, found in estimates.items():

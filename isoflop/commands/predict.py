@@ -100,6 +100,10 @@ class _Answer:
 
 def run(argv: list[str]) -> int:
     """Prints the prediction."""
+    if any(word.partition("=")[0] == "--schedule" for word in argv):
+        from isoflop.commands import predict_schedule  # of a law of loss curves
+
+        return predict_schedule.run(argv)
     arguments = parse(Predict, argv, "predict")
     from isoflop.analysis.inputs import as_fit  # here: --help needs no pandas
 

@@ -56,8 +56,8 @@ def decode(theta: Array, s0: Array, eta0: Array) -> Array:
 SOURCE = "thu-yao-01-luo/MultiPowerLaw at 8da9f19, src/config.py; to three digits in its README"
 COVERED = FittedRange(steps=24_000, peak=3e-4, warmup_steps=2160, area=6.88, lowest_rate=3e-5)
 SHORT = (
-    "AdamW stopped after 80 steps, where its objective is ten times the optimum's; the curves were run anew for "
-    "the repository, so that the constants differ from the paper's"
+    "the search stopped after 80 steps, short of its objective's optimum (docs/curves.md); the curves were "
+    "run anew for the repository, and the constants differ from the paper's"
 )
 
 

@@ -33,13 +33,22 @@ def read_public(name: str) -> tuple[pd.DataFrame, dict[str, str]]:
     Raises `UserError` for an unknown name, for files that can't be fetched, and for files that are not those
     the table was written for.
     """
-    if name not in known_tables():
-        raise UserError(f"unknown table public:{name}: known are {', '.join(known_tables())}")
-    table: PublicTable = importlib.import_module(f"{__name__}.{name}").TABLE
+    table = _table(name)
     folder = _folder(name)
     files = [_fetch(table, path, sha256, folder) for path, sha256 in table.files]
     meanings = {**table.meanings, "data": f"{table.title}, {table.repository} at {table.commit[:7]}"}
     return table.convert(files), meanings
+
+
+def holds_curves(name: str) -> bool:
+    """Whether the published table `name` has loss curves in place of runs. Raises `UserError` as above."""
+    return _table(name).curves
+
+
+def _table(name: str) -> PublicTable:
+    if name not in known_tables():
+        raise UserError(f"unknown table public:{name}: known are {', '.join(known_tables())}")
+    return importlib.import_module(f"{__name__}.{name}").TABLE
 
 
 def _folder(name: str) -> Path:
@@ -50,7 +59,7 @@ def _folder(name: str) -> Path:
 def _fetch(table: PublicTable, path: str, sha256: str, folder: Path) -> Path:
     """The file on disk, downloaded unless it already lies there with the right hash."""
     pooch, url = _pooch(), f"{HOST}/{table.repository}/{table.commit}/{path}"
-    place = folder / Path(path).name
+    place = folder / table.file_name(path)
     try:
         kept = pooch.retrieve(
             url,

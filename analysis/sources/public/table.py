@@ -23,3 +23,11 @@ class PublicTable:
     files: tuple[tuple[str, str], ...]
     convert: Callable[[list[Path]], pd.DataFrame]
     meanings: dict[str, str]
+    curves: bool = False
+    """Its rows are those of loss curves, not runs."""
+
+    def file_name(self, path: str) -> str:
+        """What a file is called on disk: by its folder too, where several have its name."""
+        name = Path(path).name
+        several = sum(Path(other).name == name for other, _ in self.files) > 1
+        return f"{Path(path).parent.name}-{name}" if several else name
