@@ -23,7 +23,7 @@ from .curves.api import fit_curves as fit_curves
 from .curves.api import forecast_schedule as forecast_schedule
 from .curves.api import load_curves as load_curves
 from .curves.api import read_curve_fit as read_curve_fit
-from .curves.curve import LossCurve as LossCurve
+from .curves.data.curve import LossCurve as LossCurve
 from .curves.law import CurveLaw as CurveLaw
 from .curves.laws import find_curve_law as find_curve_law
 from .curves.laws import known_curve_laws as known_curve_laws

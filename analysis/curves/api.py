@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from isoflop.analysis.curves import forecast
-from isoflop.analysis.curves.curve import LossCurve
+from isoflop.analysis.curves.data.curve import LossCurve
+from isoflop.analysis.curves.data.reading import CurveReading, Readable, read_curves
 from isoflop.analysis.curves.options import CurveOptions
 from isoflop.analysis.curves.published import names_a_curve_law, published_curve_fit
-from isoflop.analysis.curves.reading import CurveReading, Readable, read_curves
 from isoflop.analysis.curves.result import CurveFit, ScheduleForecast
 from isoflop.analysis.inputs import options_of
 from isoflop.base.errors import UserError

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from isoflop.analysis.curves.curve import LossCurve, Shared
+from isoflop.analysis.curves.data.curve import LossCurve, Shared
 from isoflop.analysis.curves.fit import Prepared, fit_curves, prepare
 from isoflop.analysis.curves.laws import known_curve_laws
 from isoflop.analysis.curves.options import CurveOptions

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isoflop.analysis.curves.curve import LossCurve, Shared, without_repeats
+from isoflop.analysis.curves.data.curve import LossCurve, Shared, without_repeats
 from isoflop.analysis.curves.evaluate import losses, stacked
 from isoflop.analysis.curves.law import CurveLaw, FittedRange
 from isoflop.analysis.curves.laws import find_curve_law

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 
+from isoflop.analysis.curves.data.rates import rates_of
 from isoflop.analysis.curves.law import FittedRange
-from isoflop.analysis.curves.rates import rates_of
 from isoflop.analysis.curves.result import CurveFit, ScheduleForecast
 from isoflop.analysis.curves.schedules import ScheduleSpec, is_file, parse_schedule
 from isoflop.analysis.tables.cells import as_floats

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isoflop.analysis.curves.curve import LossCurve
+from isoflop.analysis.curves.data.curve import LossCurve
 from isoflop.analysis.uncertainty.intervals import Interval
 from isoflop.base.json_values import FloatOrNaN
 

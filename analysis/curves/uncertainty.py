@@ -25,6 +25,9 @@ STEPS_A_DRAW = 25
 """Newton steps of a refit: a draw needs fewer digits than an estimate, and one that runs off along an
 open valley has gone far enough to show it."""
 LINEAR_DRAWS = 400
+MOST_CORRELATED = 0.98
+"""Autocorrelation of neighbours beyond which a curve is one draw of its noise."""
+FAR_AWAY = 1e300
 FURTHEST_LAG = 0.25
 """Share of a curve's rows up to which autocorrelations are summed."""
 
@@ -42,6 +45,17 @@ class Blocks:
         """How many there are."""
         return int(self.member_R[-1]) + 1
 
+    @property
+    def missed(self) -> float:
+        """Variance of a mean over its variance where blocks are independent, at least 1.
+
+        Neighbours on both sides of a block's end are correlated, and their signs are not. For
+        autocorrelations phi^k, of correlation time (1 + phi) / (1 - phi), a block of b rows has all of it
+        but a share of 2 phi (1 - phi^b) / ((1 - phi^2) b).
+        """
+        phi, b = _phi(self.correlation_time), len(self.member_R) / self.count
+        return 1 / (1 - 2 * phi * (1 - phi**b) / ((1 - phi**2) * b))
+
 
 def blocks_of(residual_R: np.ndarray, curve_R: np.ndarray) -> Blocks:
     """Blocks of about two correlation times within each curve; `curve_R`: each row's curve, ascending."""
@@ -56,8 +70,11 @@ def blocks_of(residual_R: np.ndarray, curve_R: np.ndarray) -> Blocks:
 
 
 def correlation_time(parts: list[np.ndarray]) -> float:
-    """1 + 2 times the sum of the autocorrelations, up to the first that is not positive, pooled over
-    curves."""
+    """1 + 2 times the sum of the autocorrelations, up to the first that is not positive, pooled over curves.
+
+    What a fit leaves of n rows is less correlated than the noise was. Corrected as the autocorrelation of an
+    AR(1) process of as long a time is, by (1 + 3 phi) / n (Kendall 1954, Biometrika 41).
+    """
     square = sum(float((part**2).sum()) for part in parts)
     longest = max(1, int(FURTHEST_LAG * max(len(part) for part in parts)))
     time = 1.0
@@ -66,17 +83,25 @@ def correlation_time(parts: list[np.ndarray]) -> float:
         if product <= 0 or square == 0:
             break
         time += 2 * product / square
-    return time
+    n = float(np.mean([len(part) for part in parts]))
+    phi = _phi(time)
+    phi = min((n * phi + (1 if time > 1 else 0)) / max(n - 3, 1), MOST_CORRELATED)
+    return (1 + phi) / (1 - phi)
+
+
+def _phi(time: float) -> float:
+    """The autocorrelation of neighbours in an AR(1) process of this correlation time."""
+    return (time - 1) / (time + 1)
 
 
 def noise_draws(residual_R: np.ndarray, blocks: Blocks, parameters: int, B: int, seed: int) -> np.ndarray:
     """B draws of noise of the log loss, BxR: the residuals, each block with a random sign.
 
-    Inflated by sqrt(M / (M - P)) for M blocks and P parameters: residuals of a fit are smaller than the
-    noise.
+    Inflated by M / (M - P) in variance for M blocks and P parameters, since residuals of a fit are smaller
+    than the noise, and for what blocks miss of its correlation.
     """
     sign_BxM = np.random.default_rng(seed).choice([-1.0, 1.0], size=(B, blocks.count))
-    inflate = np.sqrt(blocks.count / max(blocks.count - parameters, 1))
+    inflate = np.sqrt(blocks.missed * blocks.count / max(blocks.count - parameters, 1))
     return inflate * residual_R * sign_BxM[:, blocks.member_R]
 
 
@@ -115,7 +140,9 @@ def identify(
     names = problem.law.parameters
     params_P = decoded(problem.law, theta_P[None], problem.centre)[0]
     drawn_BxP = decoded(problem.law, draws_BxP, problem.centre)
-    low_P, high_P = np.nanquantile(drawn_BxP, [0.025, 0.975], axis=0)
+    # A draw without a value, or beyond any, is one far away.
+    far_BxP = np.nan_to_num(drawn_BxP, nan=FAR_AWAY, posinf=FAR_AWAY, neginf=-FAR_AWAY)
+    low_P, high_P = np.quantile(far_BxP, [0.025, 0.975], axis=0)
     lower_P, upper_P = np.sort([params_P / WIDEST_FACTOR, params_P * WIDEST_FACTOR], axis=0)
     wide = {name for p, name in enumerate(names) if not (lower_P[p] < low_P[p] and high_P[p] < upper_P[p])}
     open_ = _open(problem, theta_P)

@@ -11,8 +11,8 @@ import math
 
 import numpy as np
 
-from isoflop.analysis.curves.drops import condensed_drops
 from isoflop.analysis.curves.law import CurveLaw, FittedRange, PublishedCurves
+from isoflop.analysis.curves.laws.drops import condensed_drops
 from isoflop.analysis.laws.law import FREE, Array, array_namespace
 
 LOG_TWO = math.log(2.0)

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from isoflop.analysis.columns.units import key_of
-from isoflop.analysis.curves.curve import FEWEST_ROWS, LossCurve
-from isoflop.analysis.curves.rates import rates_of
+from isoflop.analysis.curves.data.curve import FEWEST_ROWS, LossCurve
+from isoflop.analysis.curves.data.rates import rates_of
 from isoflop.analysis.tables.cells import as_floats, as_texts, listed, one_line
 from isoflop.analysis.tables.delimited import layout
 from isoflop.analysis.tables.places import Part
@@ -82,7 +82,7 @@ def _tables(
     source: str | Path | pd.DataFrame, reading: CurveReading
 ) -> Iterator[tuple[Part, str, pd.DataFrame]]:
     """Each curve's place, name and rows under the columns' standard names."""
-    from isoflop.analysis.curves.sweep_curves import is_sweep, sweep_tables
+    from isoflop.analysis.curves.data.sweep_curves import is_sweep, sweep_tables
 
     if isinstance(source, pd.DataFrame):
         frame = tidy(source, "a data frame")
@@ -181,7 +181,7 @@ def _curve(
     frame: pd.DataFrame, name: str, part: Part, warmup_steps: int | None
 ) -> tuple[LossCurve, list[str]]:
     """The curve of one run's rows, and what was assumed."""
-    where = part.name if part.name.endswith(name) or name in part.name else f"{part.name}, {name}"
+    where = part.name if Path(part.name).stem == name or part.path is None else f"{part.name}, {name}"
     step, rate, loss = (frame[column].to_numpy() for column in ("step", "lr", "loss"))
     if not np.isfinite(step).all() or (step < 0).any() or (step != np.rint(step)).any():
         raise UserError(f"{where}: a step must be a whole number from 0 up in every row")

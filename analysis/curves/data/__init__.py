@@ -1,0 +1,1 @@
+"""Loss curves as data: what a curve is, and how it is read."""
