@@ -20,8 +20,8 @@ from .analysis import compare_families as compare_families
 from .analysis import compete as compete
 from .analysis import find_law as find_law
 from .analysis import fit as fit
-from .analysis import forecast as forecast
 from .analysis import fit_curves as fit_curves
+from .analysis import forecast as forecast
 from .analysis import forecast_schedule as forecast_schedule
 from .analysis import known_laws as known_laws
 from .analysis import load_curves as load_curves
