@@ -14,6 +14,7 @@ from isoflop.analysis.costs.estimate import UTILIZATION
 from isoflop.analysis.costs.precision import Computed, Stored
 from isoflop.base.errors import UserError
 from isoflop.base.fields import Count, InvalidFieldError, NotNegative, Positive, check_fields
+from isoflop.base.formatting import compact
 
 Share = Annotated[float, Field(gt=0, le=1)]
 
@@ -102,7 +103,7 @@ class TrainingOptions:
 
     devices: Count | None = None
     """Devices to train on; the fewest that hold it unless given."""
-    utilization: Annotated[tuple[Share, ...], Field(min_length=1, max_length=2)] = UTILIZATION
+    utilization: tuple[Share, ...] = UTILIZATION
     """Share of peak FLOP/s that 6 N D comes to (MFU): one number, or a range."""
     recompute: Literal["auto", "always", "never"] = "auto"
     """Recompute activations in the backward pass: less memory, a third more FLOPs in the layers. auto: where
@@ -118,6 +119,9 @@ class TrainingOptions:
         """Raises `UserError` for a value that its field does not take, such as percent for a share."""
         _several(self, "utilization")
         check_fields(self)
+        if len(self.utilization) not in (1, 2):
+            given = " ".join(map(compact, self.utilization)) or "nothing"
+            raise InvalidFieldError("utilization", f"{given}: give one share of peak, or the ends of a range")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +140,7 @@ class ServingOptions:
     it."""
     max_tensor_parallel: Count | None = None
     """The most devices that one copy may be sharded over; those of a node unless given."""
-    prompt: Annotated[tuple[Count, ...], Field(min_length=1)] = (1024,)
+    prompt: tuple[Count, ...] = (1024,)
     """Tokens of a request's prompt; several: a table over them."""
     output: Annotated[int, Field(ge=2)] = 256
     """Tokens that a request generates."""
@@ -147,6 +151,8 @@ class ServingOptions:
         """Raises `UserError` for a value that its field does not take."""
         _several(self, "prompt", "batch")
         check_fields(self)
+        if not self.prompt:
+            raise InvalidFieldError("prompt", "nothing: give at least one number of tokens")
 
 
 @dataclass(frozen=True, kw_only=True)

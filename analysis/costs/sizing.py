@@ -10,7 +10,14 @@ from isoflop.analysis.costs.architectures.model_shape import ForecastModel
 from isoflop.analysis.costs.estimate import Estimate
 from isoflop.analysis.costs.hardware.device import Device
 from isoflop.analysis.costs.options import ForecastOptions
-from isoflop.analysis.costs.serving import Replica, ServingPoint, check_fits, most_devices, serving_point
+from isoflop.analysis.costs.serving import (
+    Replica,
+    ServingPoint,
+    check_fits,
+    cost_per_million,
+    most_devices,
+    serving_point,
+)
 from isoflop.analysis.costs.training import gigabytes
 from isoflop.base.errors import UserError
 from isoflop.base.json_values import Serializable
@@ -20,8 +27,8 @@ BASES: dict[str, Callable[[Estimate], float]] = {
     "expected": lambda time: time.expected,
     "safe": lambda time: time.high,
 }
-"""What a time is taken to be: no arrangement does with fewer devices than at the roofline; `safe` is the slow
-end of the range."""
+"""What a time is taken to be: at the roofline no sharding does with fewer devices; `safe` is the slow end of
+the range."""
 UNBOUND_BATCH = 65_536
 """The largest batch that is tried."""
 
@@ -35,7 +42,7 @@ class Fleet:
     replicas: int
     tensor_parallel: int
     batch: int
-    """Requests in flight in each replica."""
+    """Requests in flight in each replica: the fewest that have the rate, without one the most."""
     ttft: float
     tpot: float
     tokens_per_second: float
@@ -90,17 +97,16 @@ def size_fleet(model: ForecastModel, device: Device, options: ForecastOptions) -
 
 
 def _fewest(model: ForecastModel, device: Device, options: ForecastOptions, basis: str) -> Fleet:
-    """Of all shardings, the one with the fewest devices; of those the one of the highest rate."""
-    found = []
-    replica = None
-    for replica in _replicas(model, device, options):
-        batch = _largest_batch(replica, options, BASES[basis])
-        if batch:
-            found.append(_fleet(replica, batch, options, basis))
-    if found:
+    """Of all shardings, the one with the fewest devices; of those the fastest for a user, or without a rate
+    the one that gives most."""
+    replicas, of = list(_replicas(model, device, options)), BASES[basis]
+    batches = [_largest_batch(replica, options, of) for replica in replicas]
+    found = [_fleet(r, batch, options, basis) for r, batch in zip(replicas, batches, strict=True) if batch]
+    if not found:
+        raise UserError(_why_not(min(replicas, key=lambda r: _excess(r, options, of)), options, of))
+    if options.rate is None:
         return min(found, key=lambda fleet: (fleet.devices, -fleet.tokens_per_second))
-    assert replica is not None
-    raise UserError(_why_not(replica, options, BASES[basis]))
+    return min(found, key=lambda fleet: (fleet.devices, fleet.tpot))
 
 
 def _replicas(model: ForecastModel, device: Device, options: ForecastOptions) -> Iterator[Replica]:
@@ -114,55 +120,75 @@ def _replicas(model: ForecastModel, device: Device, options: ForecastOptions) ->
 
 
 def _largest_batch(replica: Replica, options: ForecastOptions, of: Callable[[Estimate], float]) -> int:
-    """The most requests in flight within memory and targets, by bisection; 0 where one alone is too many.
-
-    The rate rises with the batch, so that it is the one with the fewest replicas; of what is asked for,
-    --batch, only those count.
-    """
+    """The most requests in flight within memory and targets; 0 where one alone is too many. The rate rises
+    with the batch, so that it takes the fewest replicas. Of what is asked for, --batch, only those count."""
 
     def meets(batch: int) -> bool:
-        return batch == 0 or _meets(serving_point(replica, options.prompt[0], batch, options), options, of)
+        return _excess(replica, options, of, batch) <= 1
 
     held = min(replica.largest_batch(options.prompt[0] + options.output), UNBOUND_BATCH)
     if options.batch:
         return max((batch for batch in options.batch if batch <= held and meets(batch)), default=0)
-    low, high = 0, held + 1
-    while high - low > 1:
+    return _first(lambda batch: not meets(batch), 1, held + 1) - 1
+
+
+def _first(holds: Callable[[int], bool], low: int, high: int) -> int:
+    """The first number from `low` on for which something holds that holds from there on; `high` for none
+    below it."""
+    while low < high:
         middle = (low + high) // 2
-        low, high = (middle, high) if meets(middle) else (low, middle)
+        low, high = (low, middle) if holds(middle) else (middle + 1, high)
     return low
 
 
-def _meets(point: ServingPoint, options: ForecastOptions, of: Callable[[Estimate], float]) -> bool:
-    fast = options.max_ttft is None or of(point.ttft) <= options.max_ttft
-    return fast and (options.max_tpot is None or of(point.tpot) <= options.max_tpot)
-
-
-def _fleet(replica: Replica, batch: int, options: ForecastOptions, basis: str) -> Fleet:
-    of = BASES[basis]
+def _excess(
+    replica: Replica, options: ForecastOptions, of: Callable[[Estimate], float], batch: int | None = None
+) -> float:
+    """The times over their targets, the worse one; infinity for a batch that does not fit. The smallest
+    batch that may be asked for, unless it is said."""
+    batch = batch or min(options.batch, default=1)
+    if batch > replica.largest_batch(options.prompt[0] + options.output):
+        return math.inf
     point = serving_point(replica, options.prompt[0], batch, options)
-    rate = batch * options.output / of(point.turnover)
-    # The largest batch sets how many replicas there are; they then share the requests, each a smaller batch.
-    replicas = 1 if options.rate is None else math.ceil(options.rate / rate)
+    targets = ((point.ttft, options.max_ttft), (point.tpot, options.max_tpot))
+    return max((of(time) / most for time, most in targets if most is not None), default=0.0)
+
+
+def _fleet(replica: Replica, most: int, options: ForecastOptions, basis: str) -> Fleet:
+    """Replicas of at most so many requests each, as many as the rate takes; then each with as few as do."""
+    of = BASES[basis]
+
+    def point(batch: int) -> ServingPoint:
+        return serving_point(replica, options.prompt[0], batch, options)
+
+    def rate(batch: int) -> float:
+        return batch * options.output / of(point(batch).turnover)
+
+    replicas = 1 if options.rate is None else math.ceil(options.rate / rate(most))
+    batch = most
+    if options.rate is not None:
+        each = options.rate / replicas
+        asked = [size for size in options.batch if size <= most and rate(size) >= each]
+        batch = min(asked, default=_first(lambda size: rate(size) >= each, 1, most))
     cost = None
     if options.price is not None:
-        asked = options.rate or rate
-        cost = options.price * replica.devices * replicas / 3600 / asked * 1e6
+        tokens = options.rate or rate(batch)
+        cost = cost_per_million(options.price * replica.devices * replicas, tokens)
     return Fleet(
         basis=basis,
         devices=replicas * replica.devices,
         replicas=replicas,
         tensor_parallel=replica.devices,
         batch=batch,
-        ttft=of(point.ttft),
-        tpot=of(point.tpot),
-        tokens_per_second=rate * replicas,
+        ttft=of(point(batch).ttft),
+        tpot=of(point(batch).tpot),
+        tokens_per_second=rate(batch) * replicas,
         cost_per_million=cost,
     )
 
 
 def _why_not(replica: Replica, options: ForecastOptions, of: Callable[[Estimate], float]) -> str:
-    """Why even the largest sharding does not meet the targets, with the arithmetic."""
+    """Why a sharding does not meet the targets, with the arithmetic."""
     prompt = options.prompt[0]
     context, batch = prompt + options.output, min(options.batch, default=1)
     try:

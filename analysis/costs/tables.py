@@ -248,7 +248,10 @@ def _sizing(sizing: Sizing) -> Summary:
         "tokens/s",
         "money/1M tokens",
     )
-    notes = ["no arrangement does with fewer than at the roofline; safe: at the slow end of the range"]
+    notes = [
+        "copies on 1, 2, 4, ... devices: at the roofline none does with fewer; safe: at the slow end of the "
+        "range"
+    ]
     title = f"Fewest devices: {asked}, prompts of {sizing.prompt} tokens with {sizing.output} of output"
     return Summary(title, columns, rows, notes)
 

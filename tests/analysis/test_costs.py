@@ -414,6 +414,7 @@ def from_config(folder: Path, raw: dict[str, Any]) -> ForecastModel:
 def test_hugging_face_configs(tmp_path: Path) -> None:
     assert from_config(tmp_path, config()).shape == find_model("llama-3-8b").shape
     assert from_config(tmp_path, {"text_config": config()}).shape == find_model("llama-3-8b").shape
+    assert "sliding window is left out" in from_config(tmp_path, config(sliding_window=4096)).origin
     gpt2 = {"model_type": "gpt2", "n_embd": 768, "n_layer": 12, "n_head": 12, "vocab_size": 50257,
             "n_positions": 1024}  # fmt: skip
     # GPT-2 small has 124,439,808 with its biases, which don't count here.
@@ -429,6 +430,7 @@ def test_hugging_face_configs(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"kv_lora_rank": 512}, "MLA"),
+        ({"state_size": 16}, "state-space"),
         ({"moe_intermediate_size": 2048}, "experts"),
         ({"hidden_size": "wide"}, "hidden_size"),
         ({"vocab_size": None}, "vocab_size is missing"),
@@ -526,8 +528,6 @@ def test_the_fewest_devices_rise_with_demand_and_fall_with_patience(
             return float("inf")
         assert fleet.tpot <= tpot
         assert fleet.tokens_per_second >= rate * (1 - 1e-9)
-        # With one shard fewer of replicas it would not do.
-        assert fleet.tokens_per_second * (fleet.replicas - 1) / fleet.replicas < rate
         return fleet.devices
 
     asked = devices(rate, tpot)
@@ -552,15 +552,18 @@ def test_the_fewest_devices_are_those_of_a_search() -> None:
     """Every sharding, batch and number of replicas, one after the other."""
     options = ForecastOptions(rate=3000, max_tpot=0.012, max_ttft=0.05, only="serving", device="a100")
     model, device = find_model("llama-3-8b"), find_device("a100")
-    fewest = float("inf")
+    fewest, fastest = float("inf"), float("inf")
     for shards in (1, 2, 4, 8):
         server = Replica.of(model, device, shards, options)
         for batch in range(1, 400):
             point = serving_point(server, 1024, batch, options)
             if point.tpot.expected <= 0.012 and point.ttft.expected <= 0.05:
-                rate = point.tokens_per_second.expected
-                fewest = min(fewest, shards * -(-3000 // rate))
-    assert costs("llama-3-8b", options=options).sizing.fleets["expected"].devices == fewest
+                devices = shards * -(-3000 // point.tokens_per_second.expected)
+                if (devices, point.tpot.expected) < (fewest, fastest):
+                    fewest, fastest = devices, point.tpot.expected
+    found = costs("llama-3-8b", options=options).sizing.fleets["expected"]
+    assert found.devices == fewest
+    assert found.tpot == pytest.approx(fastest)
 
 
 # From a law to a price.
@@ -639,6 +642,8 @@ def test_a_law_answers_for_a_size_and_a_loss() -> None:
         ("chinchilla:besiroglu", {"flops": 5.0}, "PF-days"),
         (None, {"n_params": 8e9, "price": -1.0}, "price -1.0: must be at least 0"),
         (None, {"n_params": 8e9, "utilization": 40.0}, "utilization 40.0: must be at most 1"),
+        (None, {"n_params": 8e9, "utilization": (0.1, 0.2, 0.3)}, "utilization 0.1 0.2 0.3: give one share"),
+        (None, {"n_params": 8e9, "prompt": ()}, "prompt nothing: give at least one"),
         (None, {"n_params": 8e9, "weights": "int3"}, "int3"),
         (None, {"n_params": 8e9, "device": "h1000"}, "known are a10, a100"),
         (None, {"n_params": 8e9, "max_tpot": 30.0}, "0.03"),

@@ -23,6 +23,8 @@ NOT_FORECAST = {
     "moe_intermediate_size": "experts of a width of their own",
     "ssm_cfg": "state-space layers",
     "mamba_d_state": "state-space layers",
+    "state_size": "state-space layers",
+    "rescale_every": "a recurrent state (RWKV)",
     "linear_num_key_heads": "linear attention",
 }
 """Keys of a config.json that stand for what is not forecast."""
@@ -87,7 +89,11 @@ def _hugging_face(path: Path) -> ForecastModel:
         experts=size("num_local_experts", default=1),
         experts_per_token=size("num_experts_per_tok", default=1),
     )
-    return ForecastModel.of_shape(_title(raw, path), shape, f"{path}")
+    windowed = raw.get("sliding_window") and raw.get("use_sliding_window", True)
+    origin = (
+        f"{path}{'; its sliding window is left out: the KV cache is counted in full' if windowed else ''}"
+    )
+    return ForecastModel.of_shape(_title(raw, path), shape, origin)
 
 
 def _title(raw: dict[str, Any], path: Path) -> str:
