@@ -16,7 +16,14 @@ import pytest
 
 from isoflop.analysis import UserError, load_runs
 from isoflop.analysis.sources import public
-from isoflop.analysis.sources.public import chinchilla, datablations, gadre, known_tables, read_public
+from isoflop.analysis.sources.public import (
+    chinchilla,
+    datablations,
+    gadre,
+    known_tables,
+    olmo_ladder,
+    read_public,
+)
 from isoflop.analysis.sources.public.table import PublicTable
 
 
@@ -193,6 +200,28 @@ def test_runs_of_gadre_et_al(tmp_path: Path) -> None:
     )
     (row,) = gadre.convert([path]).to_dict("records")
     assert (row["n_params"], row["n_tokens"], row["loss"], row["loss_paloma_ptb"]) == (411, 2058, 3.5, 4.9)
+
+
+def test_runs_of_the_olmo_ladder(tmp_path: Path) -> None:
+    names = (
+        "_step,eval/c4_en-validation/CrossEntropyLoss,eval/downstream_bpb/arc_easy_test_rc_5shot_bpb,"
+        "eval/downstream/arc_easy_test_rc_5shot_len_norm,eval/downstream/boolq_val_rc_5shot_acc,"
+        "eval/downstream_soft/boolq_val_rc_5shot_soft,throughput/total_tokens,"
+        "throughput/total_training_Gflops,learning_rate_peak,batch_size_in_tokens"
+    )
+    path = tmp_path / "370M-2xC.csv"
+    path.write_text(f"{names}\n1,8.0,2,.25,.5,.5,1e6,1e3,1e-3,5e5\n9,3.5,1,.6,.7,.5,1.5e10,5e10,1e-3,5e5\n")
+    (row,) = olmo_ladder.convert([path]).to_dict("records")
+    assert (row["name"], row["n_params"], row["n_tokens"], row["flops"]) == (
+        "370M-2xC",
+        371262464,
+        1.5e10,
+        5e19,
+    )
+    assert (row["loss"], row["lr"], row["batch_tokens"]) == (3.5, 1e-3, 5e5)
+    assert (row["bits_per_byte_arc_easy_test"], row["accuracy_arc_easy_test"]) == (1, 0.6)
+    assert row["accuracy_boolq_val"] == 0.7
+    assert "accuracy_soft" not in row
 
 
 @pytest.fixture

@@ -8,10 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from isoflop.analysis.sources.public.table import PublicTable
-
-HASHES = Path(__file__).with_suffix(".txt")
-"""A line a run: the sha256 of its file, and the file's path in the repository."""
+from isoflop.analysis.sources.public.table import PublicTable, listed_files
 
 
 def convert(files: list[Path]) -> pd.DataFrame:
@@ -34,16 +31,11 @@ def _row(run: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _files() -> tuple[tuple[str, str], ...]:
-    lines = HASHES.read_text(encoding="utf-8").splitlines()
-    return tuple((path, sha256) for sha256, path in (line.split(maxsplit=1) for line in lines))
-
-
 TABLE = PublicTable(
     title="Gadre et al. (2024)",
     repository="mlfoundations/scaling",
     commit="a003c4913793ac2ae7ef87b28ecb562955d026d5",
-    files=_files(),
+    files=listed_files(Path(__file__).with_suffix(".txt")),
     convert=convert,
     meanings={
         "count_meaning": "all parameters, embeddings included, as the authors give them",

@@ -31,3 +31,9 @@ class PublicTable:
         name = Path(path).name
         several = sum(Path(other).name == name for other, _ in self.files) > 1
         return f"{Path(path).parent.name}-{name}" if several else name
+
+
+def listed_files(listing: Path) -> tuple[tuple[str, str], ...]:
+    """A table's files as a text lists them, a line each: sha256, and the path in the repository."""
+    lines = listing.read_text(encoding="utf-8").splitlines()
+    return tuple((path, sha256) for sha256, path in (line.split(maxsplit=1) for line in lines))
