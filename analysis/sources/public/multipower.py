@@ -6,18 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from isoflop.analysis.sources.public.table import PublicTable
+from isoflop.analysis.sources.public.table import PublicTable, listed_files
 
-HASHES = Path(__file__).with_suffix(".txt")
-"""A line a curve: the sha256 of its file, and the file's path in the repository."""
-
-
-def _files() -> tuple[tuple[str, str], ...]:
-    lines = HASHES.read_text(encoding="utf-8").splitlines()
-    return tuple((path, sha256) for sha256, path in (line.split(maxsplit=1) for line in lines))
-
-
-FILES = _files()
+FILES = listed_files(Path(__file__).with_suffix(".txt"))
 
 
 def convert(files: list[Path]) -> pd.DataFrame:
