@@ -344,7 +344,8 @@ def test_traps_of_hardware_tables() -> None:
 @pytest.mark.parametrize(
     ("name", "wanted", "computed"),
     [("a100", "fp8", "bf16"), ("h100", "fp4", "fp8"), ("h100", "int4", "int8"), ("b200", "fp4", "fp4"),
-     ("b300", "int8", "bf16"), ("rtx-4090", "int4", "int4"), ("mi300x", "fp32", "fp32")],
+     ("b300", "int8", "bf16"), ("rtx-4090", "int4", "int4"), ("l40s", "int4", "int8"),
+     ("mi300x", "fp32", "fp32")],
 )  # fmt: skip
 def test_a_format_that_a_device_lacks_is_computed_in_a_wider_one(
     name: str, wanted: Any, computed: str
