@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from isoflop.analysis import UserError, find_law, fit, known_laws, load_runs
+from isoflop.analysis import UserError, compete, find_law, fit, known_laws, load_runs
 from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.analysis.planning.hyperparameters import Hyperparameters, hyperparameters
 from isoflop.analysis.published import published_fit
@@ -46,6 +46,30 @@ def test_a_law_is_recovered_and_identified_by_what_it_needs(name: str) -> None:
     one = tuned(name, 0.2).assign(n_params=1e9, n_tokens=2e10, flops=1.2e20, loss=3.0)
     stuck = fit(one, law=name, bootstrap=0, starts=16, loss="mse")
     assert not any(stuck.identified[parameter] for parameter in law.parameters)
+
+
+def test_at_twenty_tokens_a_parameter_size_and_tokens_are_one_exponent() -> None:
+    law = "rate_by_size_and_tokens"
+    N = np.geomspace(1e8, 1e10, 30)
+    noise = np.exp(0.1 * np.random.default_rng(0).standard_normal(30))
+    rate = evaluate(find_law(law), np.array([1.79, -0.713, 0.307]), N, 20 * N) * noise
+    found = fit(
+        pd.DataFrame({"n_params": N, "n_tokens": 20 * N, "lr": rate}), law=law, bootstrap=0, starts=16
+    )
+    assert not found.identified["n"]
+    assert not found.identified["d"]
+    n, d = found.params["n"], found.params["d"]
+    assert n is not None
+    assert d is not None
+    assert n + d == pytest.approx(-0.406, abs=0.06)
+
+
+def test_laws_of_one_target_compete() -> None:
+    """The law that made the rates predicts those of the largest budgets best, of the laws of the rate."""
+    found = compete(tuned("rate_by_size_and_tokens", 0.1), law="rate_by_size_and_tokens", bootstrap=0)
+    laws = [row.name for row in found.rows if row.kind == "law"]
+    assert laws[0] == "rate_by_size_and_tokens"
+    assert set(laws) == {"rate_by_size_and_tokens", "rate_by_size", "rate_by_compute"}
 
 
 @pytest.mark.parametrize(
