@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from isoflop.analysis.costs.architectures.model_shape import ForecastModel
 from isoflop.analysis.costs.architectures.public_models import find_model, is_config, known_models
@@ -24,6 +24,8 @@ from isoflop.base.display import Displayed, Summary
 from isoflop.base.errors import UserError
 from isoflop.base.formatting import short
 from isoflop.base.json_values import Serializable
+
+T = TypeVar("T")
 
 MOST_UTILIZATION = 0.75
 """Share of peak, all FLOPs counted, beyond which no large run is known."""
@@ -209,7 +211,7 @@ def _forecast(
     )
 
 
-def _or_alone(part: Callable[[], Any], other: str, both: bool) -> Any:
+def _or_alone(part: Callable[[], T], other: str, both: bool) -> T:
     """A part of the forecast; where it is refused, the refusal says how to have the other alone."""
     try:
         return part()
