@@ -290,7 +290,9 @@ class LawFit(Displayed, Serializable):
 
     @property
     def exponent_estimates(self) -> dict[str, Estimate]:
-        """The exponents with intervals and verdicts, by name."""
+        """The exponents with intervals and verdicts, by name; none of a law that predicts no loss."""
+        if self.conventions.target != LOSS:
+            return {}
         return self._estimates(self.exponents, self.intervals.exponents if self.intervals else {})
 
     def _estimates(self, values: dict[str, float | None], spans: dict[str, Interval]) -> dict[str, Estimate]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from isoflop.analysis.laws.law import Array, Covariate, Law, Published, Slice, array_namespace
 
-MIDDLE = 3.0
-"""Loss, nats per token, at which theta has the error below epsilon: its amplitude at a loss of 0 and gamma
-move together along a valley."""
+MIDDLE = 2.5
+"""Loss, nats per token, at which theta has the error and its slope: both are well determined where gamma is
+not, over losses that span so little that the curve is all but a line."""
 
 
 def predict(params: Array, N: Array, D: Array, L: Array) -> Array:
@@ -22,16 +22,17 @@ def predict(params: Array, N: Array, D: Array, L: Array) -> Array:
 
 
 def encode(params: Array, n0: float, d0: float) -> Array:
-    """theta = (epsilon, log of k exp(-gamma MIDDLE), log of gamma)."""
+    """theta = (error at MIDDLE, log of its slope there, log of gamma)."""
     xp = array_namespace(params)
     epsilon, k, gamma = (params[i] for i in range(3))
-    return xp.stack([epsilon, xp.log(k) - gamma * MIDDLE, xp.log(gamma)])
+    log_term = xp.log(k) - gamma * MIDDLE
+    return xp.stack([epsilon - xp.exp(log_term), log_term + xp.log(gamma), xp.log(gamma)])
 
 
 def decode(theta: Array, n0: Array, d0: Array) -> Array:
     xp = array_namespace(theta)
-    gamma = xp.exp(theta[2])
-    return xp.stack([theta[0], xp.exp(theta[1] + gamma * MIDDLE), gamma])
+    gamma, log_term = xp.exp(theta[2]), theta[1] - theta[2]
+    return xp.stack([theta[0] + xp.exp(log_term), xp.exp(log_term + gamma * MIDDLE), gamma])
 
 
 PUBLISHED = (
@@ -70,8 +71,8 @@ LAW = Law(
     predict=predict,
     encode=encode,
     decode=decode,
-    start_box=((0.3, 1.0), (-5.0, -0.5), (-2.0, 1.5)),
-    bounds=((0.0, 2.0), (-20.0, 3.0), (-4.0, 4.0)),
+    start_box=((0.2, 0.9), (-4.0, 0.5), (-2.5, 1.5)),
+    bounds=((-2.0, 2.0), (-12.0, 4.0), (-6.0, 4.0)),
     covariates=(Covariate("L", "loss", "validation loss, nats per token", lambda N, D, C: MIDDLE + 0.0 * N),),
     competes=False,
 )

@@ -32,6 +32,8 @@ class SamplingOption:
     """Measured on the bin's problems, 0 to 1."""
 
 
+LEAST_SHOWN = 0.005
+"""Share of a bin below which an option is not shown."""
 NOTHING = SamplingOption("none", 0.0, 0.0)
 
 
@@ -238,7 +240,8 @@ def _uniform(
 
 
 def _words(shares: Sequence[Share]) -> str:
-    parts = [f"{each.option.strategy} {brief(each.option.samples)}" for each in shares]
-    if len(shares) == 1:
-        return parts[0]
-    return f"{parts[0]} ({shares[0].share:.0%}), {parts[1]} ({shares[1].share:.0%})"
+    parts = [each for each in shares if each.share >= LEAST_SHOWN]
+    names = [f"{each.option.strategy} {brief(each.option.samples)}" for each in parts]
+    if len(parts) == 1:
+        return names[0]
+    return ", ".join(f"{name} ({each.share:.0%})" for name, each in zip(names, parts, strict=True))

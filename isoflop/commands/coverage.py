@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 from pydantic import Field
@@ -20,6 +20,7 @@ from isoflop.printing import print_result
 
 if TYPE_CHECKING:
     from isoflop.analysis import RepeatedSampling
+    from isoflop.analysis.test_time.difficulty import SampleAllocation
 
 MOST_ROWS = 40
 """Of a table on a terminal."""
@@ -35,6 +36,9 @@ class Coverage:
     correct."""
     k: tuple[float, ...] = ()
     """Also coverage at these numbers of samples; beyond the samples there are, by the law and by the tail."""
+    budget: float | None = None
+    """Also the best split of this mean number of samples a problem over five bins of difficulty (Snell et al.
+    2024)."""
     columns: str | None = None
     """Rename columns: new=old,..."""
     where: str | None = None
@@ -64,15 +68,38 @@ def run(argv: list[str]) -> int:
     found = analysis.repeated_sampling(
         attempts, tuple(map(int, asked.k)), level=asked.level, bootstrap=asked.bootstrap, seed=asked.seed
     )
+    split = None
+    if asked.budget is not None:
+        split = analysis.allocate_samples(
+            analysis.bins_by_difficulty(attempts, seed=asked.seed), asked.budget
+        )
+    answer = _Answer(found, split)
     lines = [
         table.markdown() + "\n" if asked.markdown else table.text(MOST_ROWS) + "\n"
-        for table in _tables(found)
+        for table in _tables(answer)
     ]
-    print_result(found, asked.as_json, lines, soft_wrap=True)
+    print_result(answer, asked.as_json, lines, soft_wrap=True)
     return 0
 
 
-def _tables(found: RepeatedSampling) -> Iterator[Summary]:
+@dataclass(frozen=True)
+class _Answer:
+    """What was found, and the best split of a budget of samples."""
+
+    found: RepeatedSampling
+    split: SampleAllocation | None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return self.found.warnings
+
+    def to_json(self) -> dict[str, Any]:
+        """The finding's object; the split under `allocation`."""
+        return self.found.to_json() | {"allocation": None if self.split is None else self.split.to_json()}
+
+
+def _tables(answer: _Answer) -> Iterator[Summary]:
+    found = answer.found
     level = f"{found.level:.0%}, other problems"
     yield Summary(
         f"{found.problems} problems of {found.source}, {found.samples} samples each ({found.unsolved} "
@@ -95,6 +122,8 @@ def _tables(found: RepeatedSampling) -> Iterator[Summary]:
         ]
         headers = ("k", "by", "coverage", f"{found.level:.0%}", "within back-tests")
         yield Summary("beyond the samples", headers, rows)
+    if answer.split:
+        yield answer.split.summary()
 
 
 def _parameters(found: RepeatedSampling) -> Iterator[tuple[str, str, str, str]]:

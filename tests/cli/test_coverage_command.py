@@ -24,10 +24,12 @@ def table(tmp_path: Path) -> str:
 
 
 def test_prints_one_object(table: str, capsys: pytest.CaptureFixture[str]) -> None:
-    run([table, "--columns", "problem=task_id", "--k", "64", "--bootstrap", "50", "--json"])
+    run([table, "--columns", "problem=task_id", "--k", "64", "--budget", "4", "--bootstrap", "50", "--json"])
     found = json.loads(capsys.readouterr().out)
     assert [each["k"] for each in found["passes"]] == [1, 2, 5, 10, 16]
     assert found["extrapolated"][0]["k"] == 64
+    assert found["allocation"]["samples"] <= 4
+    assert len(found["allocation"]["bins"]) == 5
     assert found["passes"][-1]["standard_error"] is None
     assert {test["method"] for test in found["back_tests"]} == {"law", "tail"}
 
@@ -43,6 +45,7 @@ def test_prints_tables_that_paste(table: str, capsys: pytest.CaptureFixture[str]
     ("words", "message"),
     [
         ((), "is no table of attempts: it needs problem, n and c"),
+        (("--columns", "problem=task_id", "--budget", "0"), "a budget of 0 samples a problem"),
         (("--columns", "problem=task_id", "--k", "0"), "--k 0: the number of samples must be at least 1"),
         (("--columns", "problem=task_id", "--k", "2.5"), "--k 2.5: the number of samples must be whole"),
         (("--columns", "problem=task_id", "--level", "1"), "--level 1.0: must be below 1"),
