@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from isoflop.analysis.columns.metrics import LOSS
 from isoflop.analysis.compute import PerToken, allocate
 from isoflop.analysis.constraints import Constraints
 from isoflop.analysis.conventions import FitConventions

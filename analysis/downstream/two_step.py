@@ -23,8 +23,8 @@ from isoflop.base.json_values import Serializable
 THRESHOLD = "L*"
 """The parameter of `flp` that is the loss at which a task emerges."""
 MOST_DRAWS = 200
-FARTHEST, POINTS = 1e8, 400
-"""Budgets searched, as a factor beyond the fitted ones, and how many."""
+FARTHEST, SEARCHED, POINTS = 1e8, (1e6, 1e34), 600
+"""Budgets searched: a factor beyond the fitted ones, the least and the greatest of all in FLOPs, how many."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -134,10 +134,11 @@ class TwoStep:
         return float(found_B[0]), self._span(found_B)
 
     def budgets(self) -> np.ndarray:
-        """Budgets that are searched: from the fitted ones to far beyond, FLOPs."""
+        """Budgets that are searched: from below the fitted ones to far beyond, FLOPs."""
         low, high = self.loss.conventions.flops_range
-        high = high if np.isfinite(high) else 1e24
-        return np.geomspace(max(low, 1e-6 * high) / 100.0, high * FARTHEST, POINTS)
+        # Published constants without a range are good anywhere: from the smallest model to no model there is.
+        low, high = np.clip([low / 100.0, high * FARTHEST], *SEARCHED)
+        return np.geomspace(low, high, POINTS)
 
     @property
     def _draws(self) -> int:

@@ -160,6 +160,32 @@ class TestCaballero:
         assert {"d1", "c1"} & set(unidentified)
 
 
+def test_emergence_has_the_line_that_is_fitted_past_it() -> None:
+    """Chen et al. (2024), FLP: the line of models past emergence, chosen by hand, is the hinge's."""
+    loss = np.linspace(1.9, 4.0, 40)
+    noise = 0.003 * np.random.default_rng(2).standard_normal(40)
+    accuracy = 0.25 + 0.4 * np.maximum(3.1 - loss, 0.0) + noise
+    frame = pd.DataFrame({"loss": loss, "accuracy": accuracy})
+    found = fit(frame, law="flp", space="raw", **PLAIN)
+    past = accuracy > 0.25 + 0.02
+    slope, _ = np.polyfit(loss[past], accuracy[past], 1)
+    assert -found.params["slope"] == pytest.approx(slope, rel=0.03)
+    assert found.params["L*"] == pytest.approx(3.1, abs=0.05)
+    assert found.unidentified == ()
+    beyond = fit(pd.DataFrame({name: frame[name][loss < 3.0] for name in frame}), law="flp", space="raw", **PLAIN)
+    assert "chance" in beyond.unidentified
+
+
+def test_an_error_that_is_all_but_a_line_is_fitted_and_gamma_is_not_identified() -> None:
+    loss = np.linspace(1.6, 1.9, 30)
+    noise = 0.001 * np.random.default_rng(3).standard_normal(30)
+    found = fit(pd.DataFrame({"loss": loss, "error": 0.26 * loss + noise}), law="gadre_error", **PLAIN)
+    assert found.certificate is not None
+    assert found.certificate.status == "certified"
+    assert "gamma" in found.unidentified
+    assert float(found.predict(1.0, 1.0, 1.75)) == pytest.approx(0.26 * 1.75, abs=1e-3)
+
+
 class TestTables:
     def test_a_loss_stays_a_covariate_where_an_accuracy_is_fitted(self) -> None:
         frame = truth("flp", (0.25, 0.4, 3.13), {"loss": np.linspace(1.9, 5.2, 24)})

@@ -9,6 +9,7 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -16,7 +17,7 @@ from benchmarks.family import by_width, departures
 from benchmarks.multiplier import WORLDS
 from isoflop import LawFit, score
 from isoflop.__main__ import _run
-from isoflop.analysis import fit, load_runs
+from isoflop.analysis import fit, load_runs, two_step
 from isoflop.analysis.inputs import read_fit, stale
 from tests.docs.commands import ROOT
 
@@ -158,3 +159,22 @@ def _host(path: Path) -> str:
     made_by = read_fit(path).provenance
     assert made_by is not None
     return made_by.host
+
+
+def test_the_simulated_attempts_are_what_their_page_says() -> None:
+    table = pd.read_csv(ROOT / "docs" / "results" / "repeated-sampling" / "attempts.csv")
+    rng = np.random.default_rng(5)
+    rates = rng.beta(0.3, 1.5, 200)
+    np.testing.assert_array_equal(table["c"], rng.binomial(256, rates))
+    assert set(table["n"]) == {256}
+
+
+def test_the_page_on_downstream_says_what_the_ladder_did() -> None:
+    """Error of the next byte at 3e13 FLOPs: .410 from the runs below, .407 of the best run there."""
+    below = {"where": "budget<3e13", "bootstrap": 0, "starts": 64}
+    error = fit(LADDER, law="gadre_error", metric="accuracy", **below)
+    assert error.certificate is not None
+    assert error.certificate.status == "certified"
+    assert two_step(fit(LADDER, **below), error).predict(3e13).value == pytest.approx(0.410, abs=5e-4)
+    runs = load_runs(LADDER, where="budget=3e13", metric="accuracy")
+    assert float(runs.loss_R.min()) == pytest.approx(0.407, abs=5e-4)
