@@ -17,7 +17,7 @@ from isoflop.analysis.costs.serving import Serving, forecast_serving
 from isoflop.analysis.costs.sizing import Sizing, size_fleet
 from isoflop.analysis.costs.training import TrainingForecast, forecast_training
 from isoflop.analysis.inputs import as_fit, options_of, stale
-from isoflop.analysis.laws import known_laws
+from isoflop.analysis.laws import find_law, known_laws
 from isoflop.analysis.options import CountName
 from isoflop.analysis.result import LawFit
 from isoflop.base.display import Displayed, Summary
@@ -164,7 +164,9 @@ def _of_law(
     run = law_run(fit if options.group is None else fit.group(options.group), _name(what, fit), options)
     made = shape_at or (lambda n, count: given_model(n, options, count))
     found = _forecast(made(run.n, run.count), device, options, run.d, run.flops)
-    told = fit.warnings if fit.is_published else () if isinstance(what, LawFit) else stale(what)
+    told = list(fit.warnings if fit.is_published else () if isinstance(what, LawFit) else stale(what))
+    if fit.law is not None and find_law(fit.law).family == "architecture":
+        told.append(f"{fit.law} is a law of sparse models, and its model is forecast as a dense one")
     return replace(
         found,
         recommended=recommendation(run, made, found.training, found.serving, device, options),

@@ -169,6 +169,11 @@ def test_the_interval_of_n_is_carried_through() -> None:
     assert back["recommended"]["run"]["n_interval"] == pytest.approx([low, high])
 
 
+def test_a_law_of_sparse_models_is_no_law_of_dense_ones() -> None:
+    found = costs("krajewski", flops=1e18, only="serving", tensor_parallel=8)
+    assert any("forecast as a dense one" in warning for warning in found.warnings)
+
+
 def test_a_law_answers_for_a_size_and_a_loss() -> None:
     """The run that two quantities determine, with the law's tokens for them."""
     run = planned_run("chinchilla:besiroglu", n_params=8e9, loss=2.1)
