@@ -45,6 +45,7 @@ def loss_of(name: str, *inputs: float) -> float:
     return float(evaluate(find_published(name)[0], constants(name), *inputs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DESIGNS)
 def test_a_law_is_recovered_and_identified_by_what_it_needs(name: str) -> None:
     law, truth, design = find_law(name), truth_of(name), DESIGNS[name]

@@ -67,6 +67,7 @@ CASES = {
 """A law's true parameters, and runs as its `needs` describes them."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_law_is_recovered_and_identified_by_what_it_needs(name: str) -> None:
     law, (truth, design) = find_law(name), CASES[name]

@@ -29,6 +29,7 @@ def tuned(name: str, sd: float) -> pd.DataFrame:
     return frame.assign(**{law.target: truth * np.exp(sd * np.random.default_rng(1).standard_normal(60))})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILY)
 def test_a_law_is_recovered_and_identified_by_what_it_needs(name: str) -> None:
     """Rates and batches are found on grids of factors: 20% of noise is what a fine one leaves."""

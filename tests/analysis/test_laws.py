@@ -8,12 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from isoflop.analysis import UserError, find_law, known_laws
 from isoflop.analysis.compute import SixN, allocate
 from isoflop.analysis.laws.evaluate import evaluate, float64_on_cpu, numpy_alone
 from isoflop.analysis.laws.law import FAMILIES
+from isoflop.analysis.published import find_published, published_names
 from isoflop.analysis.solver.solver import bounds_of
+from tests.support.examples import examples
 from tests.support.law_points import D0, N0, inputs, inside
 
 
@@ -163,3 +167,27 @@ def test_besiroglu_exponent_and_allocation() -> None:
     n = float(law.allocate(params, np.array(5.76e23)))
     assert n == pytest.approx(72.3e9, rel=5e-3)
     assert 5.76e23 / (6 * n) == pytest.approx(1.33e12, rel=5e-3)
+
+
+SURFACES = [
+    name
+    for name in published_names()
+    if find_published(name)[0].target == "loss" and find_published(name)[0].sized
+]
+
+
+@settings(max_examples=examples(40))
+@given(
+    name=st.sampled_from(SURFACES),
+    log_N=st.floats(6, 12),
+    log_D=st.floats(8, 14),
+    factor=st.floats(1.001, 100),
+)
+def test_a_published_loss_falls_with_size_and_with_tokens(
+    name: str, log_N: float, log_D: float, factor: float
+) -> None:
+    law, published = find_published(name)
+    N, D = 10.0**log_N * np.array([1.0, factor, 1.0]), 10.0**log_D * np.array([1.0, 1.0, factor])
+    here, larger, longer = evaluate(law, np.array(published.params), N, D, *law.fill(N, D, 6 * N * D))
+    assert 0 < larger <= here * (1 + 1e-12)
+    assert 0 < longer <= here * (1 + 1e-12)
