@@ -26,6 +26,7 @@ COMMANDS = {
     "coverage": "repeated sampling: pass@k, its law in k, how far it goes",
     "compare": "two sweeps: how many times the compute one needs",
     "report": "figures and one self-contained page",
+    "lab": "a course's lab: serve it to students, price and grade what they submit",
 }
 
 INTERRUPTED = 130
@@ -44,7 +45,7 @@ def _run(argv: list[str]) -> int:
         print(_version())
         return 0
     command, rest = argv[0], argv[1:]
-    if command in ("demo", "plan", "sweep"):
+    if command in ("demo", "plan", "sweep", "lab"):
         for number in (signal.SIGTERM, signal.SIGHUP):  # a scheduler's, a closing terminal's
             if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
                 signal.signal(number, _stop)

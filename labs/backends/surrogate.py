@@ -24,6 +24,9 @@ from isoflop.labs.truth import Recipe, Truth, random_of, truth_of
 EVALUATION_NOISE = 0.3
 """Of the seeds' standard deviation: how far an evaluation strays from its run's own curve."""
 
+FREQUENCIES_GAIN, FREQUENCIES_TOKENS = 3.0, 1e6
+"""Nats that knowing how frequent each token is saves, and the tokens that this takes."""
+
 
 @dataclass(frozen=True)
 class Surrogate:
@@ -53,7 +56,7 @@ class Surrogate:
         done = np.arange(1, config.n_evals + 1) / config.n_evals
         recipe = recipe_of(config, settings)
         at = replace(recipe, tokens=recipe.tokens * done, rate_left=rate_left(config, done))
-        curve = np.minimum(truth.loss(at), untrained_loss(settings))
+        curve = np.minimum(truth.loss(at), beginners_loss(settings, at.tokens))
         trained = config.model_copy(update={"max_runtime_seconds": 1.0, "n_evals": 1, "val_batch_size": 1})
         run = content_id(trained)
         tokens = config.total_train_tokens // config.n_evals * np.arange(1, config.n_evals)
@@ -70,9 +73,11 @@ def diverges(truth: Truth, config: TrainingConfig, recipe: Recipe) -> bool:
     return bool(highest > truth.diverges_at * truth.best_rate_at(recipe))
 
 
-def untrained_loss(settings: Settings) -> float:
-    """Nats per token of a model that takes all of the data's tokens for equally likely."""
-    return math.log(settings.data_vocab_size)
+def beginners_loss(settings: Settings, tokens: float | np.ndarray) -> np.ndarray:
+    """The most that a run loses, in nats per token: before training all of the data's tokens are equally
+    likely, and their frequencies are learnt first of all."""
+    learnt = FREQUENCIES_GAIN * (1 - np.exp(-np.asarray(tokens) / FREQUENCIES_TOKENS))
+    return math.log(settings.data_vocab_size) - learnt
 
 
 def recipe_of(config: TrainingConfig, settings: Settings) -> Recipe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def training_config(architecture: dict[str, Any] | None = None, **fields: Any) -
     return TrainingConfig.model_validate(config_json(architecture, **fields))
 
 
-def make_lab(folder: Path, **settings: Any) -> Lab:
-    """A surrogate lab of three students with a budget of 1000 seconds each."""
+def make_lab(folder: Path, students: Sequence[str] = STUDENTS, **settings: Any) -> Lab:
+    """A surrogate lab with a budget of 1000 seconds for each of its students."""
     rules = {"lab_id": new_lab_id(), "backend": "surrogate", "budget_seconds": 1000.0, **settings}
-    return new_lab(folder, Settings(**rules), STUDENTS)
+    return new_lab(folder, Settings(**rules), students)

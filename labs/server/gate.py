@@ -1,0 +1,91 @@
+"""Who calls: keys, and how often a key or an address may be tried."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+from fastapi import Depends, HTTPException, Request, Response
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
+
+from isoflop.labs.contract.messages import INVALID_KEY, MISSING_KEY
+from isoflop.labs.lab import Lab
+from isoflop.labs.server.limits import SlidingWindow, network_of
+from isoflop.labs.store.database import Database
+from isoflop.labs.store.students import Student, student_of_key
+
+KEY_HEADER = "X-API-Key"
+CALLS_A_SECOND = 20
+WRONG_KEYS_A_MINUTE = 20
+MAX_KNOWN = 20_000
+
+
+class Gate:
+    """Lets students in by their keys."""
+
+    def __init__(self, lab: Lab, store: Database) -> None:
+        self._lab, self._store = lab, store
+        self._calls = SlidingWindow(CALLS_A_SECOND, 1.0)
+        self._wrong = SlidingWindow(WRONG_KEYS_A_MINUTE, 60.0)
+        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    def admit(self, address: str, key: str | None) -> Student:
+        """The student whose key this is. Raises `HTTPException` 401 or 429.
+
+        An address that tried too many wrong keys is not told whether another is right; keys that were
+        seen from it before still work, so that nobody shuts a whole classroom out.
+        """
+        if not key:
+            raise HTTPException(401, MISSING_KEY)
+        network, key_hash = network_of(address), self._lab.key_hash(key)
+        known = (network, key_hash) in self._known
+        if not known and (wait := self._wrong.wait(network, time.monotonic())):
+            raise too_many(wait)
+        with self._store.read() as connection:
+            student = student_of_key(connection, key_hash)
+        if student is None:
+            self._known.pop((network, key_hash), None)
+            raise HTTPException(401, INVALID_KEY)
+        if not known:
+            self._wrong.take_back(network)
+            self._known[network, key_hash] = None
+            if len(self._known) > MAX_KNOWN:
+                self._known.popitem(last=False)
+        if wait := self._calls.wait(str(student.id), time.monotonic()):
+            raise too_many(wait)
+        return student
+
+
+def too_many(wait: float) -> HTTPException:
+    """429, with the whole seconds to wait."""
+    seconds = str(max(1, math.ceil(wait)))
+    return HTTPException(429, f"too many requests: wait {seconds} s", {"Retry-After": seconds})
+
+
+class StudentRoute(APIRoute):
+    """A call that needs a key, which is looked at before anything else of the request is."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The usual handler, behind the gate."""
+        handle = super().get_route_handler()
+
+        async def admitted(request: Request) -> Response:
+            gate: Gate = request.app.state.gate
+            address = request.client.host if request.client else ""
+            key = request.headers.get(KEY_HEADER)
+            request.state.student = await run_in_threadpool(gate.admit, address, key)
+            return await handle(request)
+
+        return admitted
+
+
+def _caller(request: Request) -> Student:
+    return request.state.student
+
+
+Caller = Annotated[Student, Depends(_caller)]
+"""The student that the gate let in."""

@@ -1,0 +1,62 @@
+"""Serves a lab until it is stopped: the application, and the workers beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from isoflop.base.errors import UserError
+from isoflop.labs.backends import load_backend
+from isoflop.labs.lab import Lab
+from isoflop.labs.server.app import create_app
+from isoflop.labs.store.opening import open_store
+from isoflop.labs.workers.supervisor import Supervisor
+
+GRACEFUL_SECONDS = 5
+BACKLOG = 2048
+"""Connections that may wait to be accepted."""
+
+
+def serve(
+    lab: Lab, host: str, port: int, n_workers: int, url: str | None, announce: Callable[[str], None]
+) -> None:
+    """Serves until a signal stops it; `announce` is called with the address once it can be reached.
+
+    Port 0 is any that is free. Raises `UserError` for a port in use and for a database out of reach.
+    """
+    listening = _listen(host, port)
+    with contextlib.closing(listening):
+        url = url or lab.default_database
+        store, backend = open_store(lab, url), load_backend(lab)
+        app = create_app(lab, store, backend)
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACEFUL_SECONDS
+        )
+        with contextlib.closing(store), Supervisor(lab.folder, url, store, n_workers):
+            address = listening.getsockname()
+            shown = f"[{address[0]}]" if ":" in address[0] else address[0]
+            announce(f"http://{shown}:{address[1]}")
+            with contextlib.suppress(KeyboardInterrupt):
+                uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except socket.gaierror:
+        raise UserError(f"--host {host}: is no address that is known here") from None
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        if error.errno == errno.EADDRINUSE:
+            raise UserError(f"--port {port}: is in use: choose another, or 0 for any that is free") from None
+        raise UserError(f"--host {host} --port {port}: {error.strerror}") from None
+    return listening
