@@ -7,9 +7,9 @@ a core, against PyTorch one cell after the other, eager and by torch.compile, on
 the fused and the foreach AdamW: the best of these counts, as found at width 24. `sweep_vs_*` is the ratio of
 tokens per second over the whole grid, `width_*_vs_*` at one width, `batch32_*` the same at four widths with
 32 windows a step. Compilation is apart, summed over widths: ours of the training program, torch's its first
-step. What trunks save is not credited: both train the same tokens. Each batch takes a quarter of an hour;
-`--batch 2` takes that one instead of 1 and 32, and what is measured is printed to stderr as it comes. GPUs
-are `benchmarks.accelerator`'s.
+step. What trunks save is not credited: both train the same tokens. Each batch takes six minutes or more; the
+demo's, 2, unless `--batch` names others. What is measured is printed to stderr as it comes. GPUs are
+`benchmarks.accelerator`'s.
 
 Every measurement is a process of its own. Before any of them torch's loss and gradients are compared with
 JAX's on the same parameters. `--torch-python` names the interpreter that has torch where it is not this one;
@@ -68,7 +68,11 @@ def main() -> None:
 
 def _results() -> dict[str, Any]:
     results: dict[str, Any] = {"checked_to": check_peer(_torch_python())}
-    asked = [int(b) for a, b in itertools.pairwise(sys.argv) if a == "--batch"] or [1, 32]
+    words = [b for a, b in itertools.pairwise(sys.argv) if a == "--batch"] or ["2"]
+    if wrong := [word for word in words if not word.isdecimal() or int(word) == 0]:
+        print(f"--batch {wrong[0]}: give a whole number of windows a step, such as 2", file=sys.stderr)
+        sys.exit(2)
+    asked = [int(word) for word in words]
     for batch in asked:
         found = cpu(batch, SWEEP.ladder if batch < LARGE_BATCH else SOME_WIDTHS, small=is_small())
         results |= found if batch == 1 else {f"batch{batch}_{name}": value for name, value in found.items()}

@@ -51,7 +51,7 @@ SHORTER = {
         "simulates for minutes",
     ),
     "python -m benchmarks.accelerator --out outputs/accelerator": ("--part 0", "measures for half an hour"),
-    "python -m benchmarks.train --batch 2": ("--small", "trains for six minutes"),
+    "python -m benchmarks.train": ("--small", "trains for six minutes"),
     "isoflop plan h200-ladder": ("--data synthetic:markov", "its text is 245 MB by apt-get"),
     "isoflop sweep h200-ladder": (
         "--data synthetic:markov --out outputs/h200-ladder --trackers jsonl --no-report",
