@@ -40,8 +40,7 @@ class Predict:
     """
 
     fit: tyro.conf.Positional[str]
-    """A fit.json, a folder that holds one, measured:cpu-demo, or published constants by name:
-    chinchilla:besiroglu."""
+    """A fit.json or its folder, or constants such as chinchilla:besiroglu."""
     flops: float | None = None
     """Training FLOPs."""
     loss: float | None = None
