@@ -49,6 +49,9 @@ from .laws import Law as Law
 from .laws import find_law as find_law
 from .laws import known_laws as known_laws
 from .options import FitOptions as FitOptions
+from .planning.hyperparameters import Hyperparameters as Hyperparameters
+from .planning.hyperparameters import hyperparameters as hyperparameters
+from .planning.mixture import best_shares as best_shares
 from .planning.planned_run import PlannedRun as PlannedRun
 from .planning.predict import planned_run as planned_run
 from .planning.predict import predict as predict
