@@ -98,16 +98,29 @@ class TwoStep:
         """The score of the compute-optimal model, (1 + draws)xK."""
         return self._scored(self.losses(np.asarray(C_K, dtype=float)))
 
-    def predict(self, flops: float) -> TaskForecast:
-        """What the best model of a budget scores. Raises `UserError` for a budget that is not positive."""
-        if not (np.isfinite(flops) and flops > 0):
-            raise UserError(f"flops {flops:g}: must be a positive number")
-        C_1 = np.array([float(flops)])
-        loss_B = self.losses(C_1)[:, 0]
+    def predict(
+        self, flops: float | None = None, *, n_params: float | None = None, tokens: float | None = None
+    ) -> TaskForecast:
+        """What the best model of a budget scores, or a run of `n_params` and `tokens`.
+
+        Raises `UserError` for what is not the one or the other, and for numbers that are not positive.
+        """
+        given = {"flops": flops, "n_params": n_params, "tokens": tokens}
+        for name, value in given.items():
+            if value is not None and not (np.isfinite(value) and value > 0):
+                raise UserError(f"{name} {value:g}: must be a positive number")
+        if n_params is not None and tokens is not None and flops is None:
+            N, D = n_params, tokens
+        elif flops is not None and n_params is None and tokens is None:
+            N, D = map(float, self.loss.allocate(float(flops)))
+        else:
+            raise UserError("give flops, for the best split of them, or n_params and tokens, for a run")
+        params_BxP = np.concatenate([self.loss.params_P[None], self.loss.draws_BxP[: self._draws]])
+        # The best split is the fit's own: what the draws would choose in its place is another model.
+        loss_B = self.loss.losses(params_BxP, N, D).reshape(len(params_BxP))
         value_B = self._scored(loss_B[:, None])[:, 0]
-        N, D = self.loss.allocate(float(flops))
         return TaskForecast(
-            flops=float(flops),
+            flops=float(self.loss.cost(np.array(N)) * D) if flops is None else float(flops),
             n_params=float(N),
             n_tokens=float(D),
             loss=float(loss_B[0]),

@@ -32,8 +32,12 @@ class Downstream:
     score: tyro.conf.Positional[str]
     """The second: a fit of an accuracy or error in the same loss, by bhagia, flp or gadre_error, or published
     constants."""
-    flops: float
+    flops: float | None = None
     """Training FLOPs, split between size and tokens as the first step says."""
+    n_params: float | None = None
+    """Parameters of a run of one's own, with --tokens, in place of --flops."""
+    tokens: float | None = None
+    """Its training tokens."""
     samples: int | None = None
     """Samples of each query, of which a perfect verifier finds a right one."""
     beta: float | None = None
@@ -74,7 +78,7 @@ def run(argv: list[str]) -> int:
     if not {law.loss.law, law.score.law} <= {*known_laws()}:
         set_up_jax()  # a law of one's own may be written in JAX alone
     answer = _Answer(
-        forecast=law.predict(asked.flops),
+        forecast=law.predict(asked.flops, n_params=asked.n_params, tokens=asked.tokens),
         emergence=law.emergence() if law.has_threshold else None,
         exchange=_exchange(law, asked),
         warnings=(*law.loss.warnings, *law.score.warnings),
@@ -88,6 +92,8 @@ def run(argv: list[str]) -> int:
 def _exchange(law: TwoStep, asked: Downstream) -> Exchange | None:
     if asked.samples is None or asked.beta is None:
         return None
+    if asked.flops is None:
+        raise UserError("--samples is of a compute-optimal model: give --flops")
     from isoflop.analysis.test_time.exchange import exchange
 
     return exchange(
