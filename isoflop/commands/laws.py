@@ -6,8 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import tyro
 
+from isoflop.analysis.curves.laws import CurveLaw, find_curve_law, known_curve_laws
+from isoflop.analysis.curves.published import names_a_curve_law, published_curve_fit
+from isoflop.analysis.curves.schedules import parse_schedule
 from isoflop.analysis.laws import Law, find_law, known_laws
 from isoflop.analysis.laws.law import FAMILIES, SEEN, Published
 from isoflop.arguments import JsonFlag, parse
@@ -28,7 +32,10 @@ class Laws:
 def run(argv: list[str]) -> int:
     """Prints the list or the law."""
     arguments = parse(Laws, argv, "laws")
-    laws = [find_law(arguments.law)] if arguments.law else [find_law(name) for name in known_laws()]
+    if not arguments.law:
+        laws = [*map(find_law, known_laws()), *map(find_curve_law, known_curve_laws())]
+    else:
+        laws = [(find_curve_law if names_a_curve_law(arguments.law) else find_law)(arguments.law)]
     lines = _one(laws[0]) if arguments.law else _all(laws)
     print_result(_Described(tuple(laws)), arguments.as_json, lines, soft_wrap=True)
     return 0
@@ -36,7 +43,7 @@ def run(argv: list[str]) -> int:
 
 @dataclass(frozen=True)
 class _Described:
-    laws: tuple[Law, ...]
+    laws: tuple[Law | CurveLaw, ...]
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -44,18 +51,20 @@ class _Described:
         return {law.name: _described(law) for law in self.laws}
 
 
-def _described(law: Law) -> dict[str, Any]:
-    names = ("family", "summary", "equation", "target", "parameters", "source", "conventions", "needs")
-    covariates = {c.symbol: {"column": c.column, "meaning": c.meaning} for c in law.covariates}
+def _described(law: Law | CurveLaw) -> dict[str, Any]:
+    names = ("family", "summary", "equation", "parameters", "source", "conventions", "needs", "blind_to")
+    further = {}
+    if isinstance(law, Law):
+        covariates = {c.symbol: {"column": c.column, "meaning": c.meaning} for c in law.covariates}
+        further = {"target": law.target, "covariates": covariates}
     return {
         **{name: getattr(law, name) for name in names},
-        "blind_to": law.blind_to,
-        "covariates": covariates,
+        **further,
         "published": {each.name: _constants(law, each) for each in law.published},
     }
 
 
-def _constants(law: Law, published: Published) -> dict[str, Any]:
+def _constants(law: Law | CurveLaw, published: Published) -> dict[str, Any]:
     return {
         "params": dict(zip(law.parameters, published.params, strict=True)),
         "source": published.source,
@@ -64,7 +73,7 @@ def _constants(law: Law, published: Published) -> dict[str, Any]:
     }
 
 
-def _all(laws: list[Law]) -> Iterator[str]:
+def _all(laws: list[Law | CurveLaw]) -> Iterator[str]:
     width = max(len(law.name) for law in laws)
     for family, title in FAMILIES.items():
         members = [law for law in laws if law.family == family]
@@ -76,13 +85,14 @@ def _all(laws: list[Law]) -> Iterator[str]:
     yield "isoflop laws NAME shows one; a name with constants, such as chinchilla:besiroglu, predicts"
 
 
-def _one(law: Law) -> Iterator[str]:
+def _one(law: Law | CurveLaw) -> Iterator[str]:
     yield f"{law.name}: {law.equation}"
+    inputs = law.covariates if isinstance(law, Law) else ()
     told = {
         "what": law.summary,
         "source": law.source,
         "counted": law.conventions,
-        "inputs": "; ".join(f"{c.symbol} ({c.column}): {c.meaning}" for c in law.covariates),
+        "inputs": "; ".join(f"{c.symbol} ({c.column}): {c.meaning}" for c in inputs),
         "needs": law.needs,
         "misses": law.blind_to,
     }
@@ -91,10 +101,28 @@ def _one(law: Law) -> Iterator[str]:
             yield wrapped_under(f"  {title:<8}", text)
     for published in law.published:
         yield from _published_lines(law, published)
+    if isinstance(law, CurveLaw):
+        yield from _curves(law)
+        return
     yield from _drawing(law)
     yield f"  isoflop fit RUNS --law {law.name}"
     if law.published:
         yield f"  isoflop predict {law.full_name(law.published[0])} {_example(law)}"
+
+
+def _curves(law: CurveLaw) -> Iterator[str]:
+    """A curve law's drawing, the loss along a cosine schedule by its first constants, and its commands."""
+    for published in law.published[:1]:
+        fit = published_curve_fit(f"{law.name}:{published.name}")
+        if fit.fitted:
+            steps, warm = fit.fitted.steps, fit.fitted.warmup_steps
+            rates = parse_schedule("cosine", steps, fit.fitted.peak, warm, 0.1).rates()
+            at = np.linspace(warm, steps - 1, 61).astype(int)
+            yield f"  loss against steps, by {law.name}:{published.name} under a cosine schedule"
+            yield from (f"  {line}" for line in text_plot(at.astype(float), fit.predict(rates, at)))
+    yield f"  isoflop fit --curves PATHS --law {law.name}"
+    for published in law.published[:1]:
+        yield f"  isoflop predict {law.name}:{published.name} --schedule cosine"
 
 
 def _example(law: Law) -> str:
@@ -108,11 +136,11 @@ def _example(law: Law) -> str:
     return " ".join([*given, *(["--with", *others] if others else [])])
 
 
-def _published_lines(law: Law, published: Published) -> Iterator[str]:
+def _published_lines(law: Law | CurveLaw, published: Published) -> Iterator[str]:
     values = ", ".join(
         f"{name} {value:.6g}" for name, value in zip(law.parameters, published.params, strict=True)
     )
-    yield f"  {law.full_name(published)}"
+    yield f"  {law.name}:{published.name}"
     yield wrapped_under("    ", values)
     yield wrapped_under("    ", f"{published.source}; {SEEN[published.seen]}")
     if published.note:

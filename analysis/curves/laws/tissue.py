@@ -8,7 +8,6 @@ drops.
 from __future__ import annotations
 
 import numpy as np
-from scipy.signal import lfilter
 
 from isoflop.analysis.curves.law import CurveLaw
 from isoflop.analysis.laws.law import FREE, Array, array_namespace
@@ -19,6 +18,8 @@ MOMENTUM = 0.999
 
 def features(rates_T: np.ndarray, steps_R: np.ndarray) -> tuple[np.ndarray, ...]:
     """S1 and S2."""
+    from scipy.signal import lfilter  # here: who lists laws need not wait for it
+
     drop_T = np.concatenate([[0.0], -np.diff(rates_T)])
     momentum_T = lfilter([1.0], [1.0, -MOMENTUM], drop_T)
     return np.cumsum(rates_T)[steps_R], np.cumsum(momentum_T)[steps_R]
