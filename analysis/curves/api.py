@@ -11,8 +11,9 @@ from typing import Any
 from isoflop.analysis.curves import forecast
 from isoflop.analysis.curves.data.curve import LossCurve
 from isoflop.analysis.curves.data.reading import CurveReading, Readable, read_curves
+from isoflop.analysis.curves.laws import names_a_curve_law
 from isoflop.analysis.curves.options import CurveOptions
-from isoflop.analysis.curves.published import names_a_curve_law, published_curve_fit
+from isoflop.analysis.curves.published import published_curve_fit
 from isoflop.analysis.curves.result import CurveFit, ScheduleForecast
 from isoflop.analysis.inputs import options_of
 from isoflop.base.errors import UserError

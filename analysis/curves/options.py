@@ -27,7 +27,7 @@ class CurveOptions:
     """Longer curves are averaged into about so many bins."""
     keep_repeats: bool = False
     """Count rows that several curves share, as runs off one trunk do, once for each curve."""
-    starts: Annotated[int, Field(ge=2)] = 64
+    starts: Annotated[int, Field(ge=2)] = 32
     """Starting points, a fixed Latin hypercube over the law's box."""
     bootstrap: Annotated[int, Field(ge=0)] = 200
     """Resamples for the intervals; 0: none."""

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from isoflop.analysis.curves.laws import find_curve_law, known_curve_laws
+from isoflop.analysis.curves.laws import find_curve_law
 from isoflop.analysis.curves.result import CurveFit
 from isoflop.base.errors import UserError
-
-
-def names_a_curve_law(text: str) -> bool:
-    """Whether it is a curve law's name, alone or with a set of constants after a colon: no path."""
-    return text.partition(":")[0].replace("-", "_") in known_curve_laws()
 
 
 def published_curve_fit(name: str) -> CurveFit:

@@ -140,6 +140,7 @@ def solve(
     deltas = np.minimum(problem.delta * ZONES, LEAST_SQUARES)
     first = len(ZONES) - 1 if problem.delta >= LEAST_SQUARES else WARM if warm else 0
     chunk = int(np.clip(MAX_TERMS_A_CALL // max(each.size for each in features), 1, CHUNK))
+    chunk = min(chunk, 4) if S <= 4 else chunk
     parts = []
     with float64_on_cpu():
         for begin in range(0, S, chunk):

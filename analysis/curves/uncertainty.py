@@ -21,7 +21,7 @@ BLOCK = 2.0
 FEWEST_BLOCKS = 3
 """Blocks that a curve of enough rows is at least divided into: a curve that errs as a whole is no
 evidence."""
-STEPS_A_DRAW = 25
+STEPS_A_DRAW = 20
 """Newton steps of a refit: a draw needs fewer digits than an estimate, and one that runs off along an
 open valley has gone far enough to show it."""
 LINEAR_DRAWS = 400

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import tyro
 
-from isoflop.analysis.curves.laws import CurveLaw, find_curve_law, known_curve_laws
-from isoflop.analysis.curves.published import names_a_curve_law, published_curve_fit
+from isoflop.analysis.curves.laws import CurveLaw, find_curve_law, known_curve_laws, names_a_curve_law
 from isoflop.analysis.curves.schedules import parse_schedule
 from isoflop.analysis.laws import Law, find_law, known_laws
 from isoflop.analysis.laws.law import FAMILIES, SEEN, Published
@@ -112,6 +111,8 @@ def _one(law: Law | CurveLaw) -> Iterator[str]:
 
 def _curves(law: CurveLaw) -> Iterator[str]:
     """A curve law's drawing, the loss along a cosine schedule by its first constants, and its commands."""
+    from isoflop.analysis.curves.published import published_curve_fit  # here: --help needs no pandas
+
     for published in law.published[:1]:
         fit = published_curve_fit(f"{law.name}:{published.name}")
         if fit.fitted:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from isoflop import analysis
 from isoflop.analysis.constraints import parse_values
+from isoflop.analysis.curves.laws import names_a_curve_law
 from isoflop.analysis.laws import find_law, known_laws
 from isoflop.arguments import Flag, JsonFlag, parse
 from isoflop.base.errors import UserError
@@ -104,6 +106,10 @@ def run(argv: list[str]) -> int:
 
         return predict_schedule.run(argv)
     arguments = parse(Predict, argv, "predict")
+    if names_a_curve_law(arguments.fit) and not Path(arguments.fit).exists():
+        raise UserError(
+            f"{arguments.fit} is a law of loss curves, and predicts where a schedule ends: --schedule cosine"
+        )
     from isoflop.analysis.inputs import as_fit  # here: --help needs no pandas
 
     fit = as_fit(arguments.fit)

@@ -75,6 +75,7 @@ def test_published_constants_by_name(capfd: pytest.CaptureFixture[str]) -> None:
         (("fit", "--curves", "curves", "--flops", "exact"), "unknown option --flops"),
         (("fit", "--curves", "curves", "--columns", "lr"), "write new=old"),
         (("predict", "luo", "--schedule", "cosine"), "choose one of luo:25m, luo:100m, luo:400m"),
+        (("predict", "luo:100m", "--flops", "1e20"), "and predicts where a schedule ends: --schedule cosine"),
         (("predict", "tissue", "--schedule", "cosine"), "tissue has no published constants"),
         (("predict", "nosuch.json", "--schedule", "cosine"), "no fit nosuch.json"),
         (("predict", "curves/cosine.csv", "--schedule", "cosine"), "is no fit to loss curves"),

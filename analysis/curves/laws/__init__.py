@@ -11,12 +11,17 @@ from isoflop.analysis.curves.law import CurveLaw
 from isoflop.base import plugins
 from isoflop.base.errors import UserError
 
-__all__ = ["CurveLaw", "find_curve_law", "known_curve_laws"]
+__all__ = ["CurveLaw", "find_curve_law", "known_curve_laws", "names_a_curve_law"]
 
 
 def known_curve_laws() -> tuple[str, ...]:
     """Names of the curve laws in this package, sorted."""
     return tuple(plugins.names(__name__, "LAW"))
+
+
+def names_a_curve_law(text: str) -> bool:
+    """Whether it is a curve law's name, alone or with a set of constants after a colon: no path."""
+    return text.partition(":")[0].replace("-", "_") in known_curve_laws()
 
 
 @functools.cache
