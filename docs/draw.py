@@ -19,8 +19,8 @@ from scipy.optimize import minimize
 
 from benchmarks.fit import GRID, huber_sum, simulated
 from docs.draw_architecture import draw_experts, draw_precision
-from docs.draw_downstream import draw_downstream, draw_test_time
 from docs.draw_curves import draw_curves
+from docs.draw_downstream import draw_downstream, draw_test_time
 from docs.draw_laws import draw_data, draw_hyperparameters, draw_reconciliation
 from docs.draw_serving import draw_serving
 from isoflop.analysis import (

@@ -52,7 +52,7 @@ SCORED_POINTS = 1000
 """Bins into which a longer curve is averaged to be scored."""
 REFINED = 4
 """Optima that are refined."""
-SCREENING = 60
+SCREENING = 90
 """Iterations of the search on the sample."""
 POOR = 0.02
 """Mean relative error of a fitted curve above which the curves are doubted to be of one model."""

@@ -157,7 +157,7 @@ def identify(
         warnings.append(f"{_listed(disputed)} not identified: equally good optima disagree on it")
     if rest := wide - open_ - disputed:
         warnings.append(
-            f"{_listed(rest)} not identified: its interval reaches beyond a factor {WIDEST_FACTOR:g} of the "
+            f"{_listed(rest)} not identified: their 95% reach beyond a factor {WIDEST_FACTOR:g} of the "
             "estimate; add curves whose rate falls in other ways"
         )
     failed = open_ | disputed | wide

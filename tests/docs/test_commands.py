@@ -80,6 +80,7 @@ REFUSED = {
     "isoflop sweep h200-ladder --launcher ray": "Ray",
     "isoflop status /shared/sweeps/ladder": "/shared/sweeps/ladder",
     "isoflop fit public:": NO_NETWORK,
+    "isoflop fit --curves public:": NO_NETWORK,
     "isoflop fit wandb:me/scaling": "me/scaling",
     "python -m benchmarks.train": "needs torch",
 }

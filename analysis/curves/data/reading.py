@@ -15,6 +15,7 @@ import pandas as pd
 from isoflop.analysis.columns.units import key_of
 from isoflop.analysis.curves.data.curve import FEWEST_ROWS, LossCurve
 from isoflop.analysis.curves.data.rates import rates_of
+from isoflop.analysis.curves.data.sweep_curves import is_sweep, sweep_tables
 from isoflop.analysis.tables.cells import as_floats, as_texts, listed, one_line
 from isoflop.analysis.tables.delimited import layout
 from isoflop.analysis.tables.places import Part
@@ -70,6 +71,8 @@ def read_curves(
             if name in found:
                 raise UserError(f"two curves are called {name}: rename one, or leave it out with --select")
             found[name], told = _curve(frame, name, where, reading.warmup_steps)
+            if isinstance(source, str | Path) and is_sweep(Path(source)):
+                told = []  # its rows are arranged here: what some lack is no news
             for note in told:
                 notes.setdefault(note, []).append(name)
     if not found:
@@ -82,8 +85,6 @@ def _tables(
     source: str | Path | pd.DataFrame, reading: CurveReading
 ) -> Iterator[tuple[Part, str, pd.DataFrame]]:
     """Each curve's place, name and rows under the columns' standard names."""
-    from isoflop.analysis.curves.data.sweep_curves import is_sweep, sweep_tables
-
     if isinstance(source, pd.DataFrame):
         frame = tidy(source, "a data frame")
         yield from _split(frame, Part("a data frame", frame.index, labels=source.index), "curve", reading)
