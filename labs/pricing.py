@@ -69,23 +69,32 @@ def ledger(a: ArchitectureConfig, context_length: int) -> Ledger:
 def price(config: TrainingConfig, machine: Machine, windows: Windows, unit: str) -> Price:
     """The price in a unit: `seconds` of the machine, or `flops`, where training FLOPs alone are charged."""
     costs = ledger(config.architecture_config, windows.context_length)
-    n_steps = config.total_train_tokens // (windows.context_length * config.train_batch_size)
-    flops = costs.train_flops * config.total_train_tokens
-    step = flops / n_steps / machine.flops_per_second
-    evaluation = 0.0
-    if unit == "seconds":
-        step += machine.step_seconds
-        forward = costs.forward_flops * windows.n_val_tokens
-        evaluation = machine.evaluation_seconds + forward / machine.flops_per_second
+    batch_tokens = windows.context_length * config.train_batch_size
+    n_steps = config.total_train_tokens // batch_tokens
+    step = step_seconds(costs, batch_tokens, machine, unit)
+    evaluation = evaluation_seconds(costs, machine, windows, unit)
     return Price(
         n_params_total=costs.params("total"),
         n_params_non_embedding=costs.params("non_embedding"),
-        flops=float(flops),
+        flops=float(costs.train_flops * config.total_train_tokens),
         seconds=n_steps * step + config.n_evals * evaluation,
         n_steps=n_steps,
         step_seconds=step,
         evaluation_seconds=evaluation,
     )
+
+
+def step_seconds(costs: Ledger, batch_tokens: int, machine: Machine, unit: str) -> float:
+    """What an optimizer step is charged."""
+    overhead = machine.step_seconds if unit == "seconds" else 0.0
+    return overhead + costs.train_flops * batch_tokens / machine.flops_per_second
+
+
+def evaluation_seconds(costs: Ledger, machine: Machine, windows: Windows, unit: str) -> float:
+    """What an evaluation is charged; in FLOPs, nothing."""
+    if unit == "flops":
+        return 0.0
+    return machine.evaluation_seconds + costs.forward_flops * windows.n_val_tokens / machine.flops_per_second
 
 
 def too_large(config: TrainingConfig, machine: Machine, context_length: int) -> Iterator[Violation]:

@@ -19,6 +19,7 @@ Array = Any
 REFERENCE_FLOPS = 1e19
 """Where the drawn law's optimum and loss are set."""
 REFERENCE_PARAMS, REFERENCE_BATCH, REFERENCE_TOKENS = 1e8, 2.0**17, 1e10
+BEST_FF_RATIO = 8 / 3
 SGD_RATE = 100.0
 """Over AdamW's best peak rate."""
 SGD_PENALTY, BFLOAT16_PENALTY = 0.25, 0.01
@@ -39,7 +40,7 @@ class Recipe:
     rate: Array
     rate_left: Array = 0.0
     aspect: Array = 64.0
-    ff_ratio: Array = 8 / 3
+    ff_ratio: Array = BEST_FF_RATIO
     unknown: Array = 0.0
     sgd: Array = False
     bfloat16: Array = False
@@ -73,14 +74,24 @@ class Truth:
 
     def loss(self, recipe: Recipe) -> Array:
         """The loss to expect, in nats per token."""
+        return sum(self.terms(recipe).values())
+
+    def terms(self, recipe: Recipe) -> dict[str, Array]:
+        """What the loss is made of, in nats per token: the law of size and data, and what each other choice
+        adds to it, which is never negative."""
         used = recipe.tokens / (1 + recipe.batch_tokens / self.critical_batch_at(recipe.tokens))
-        loss = self.E + self.A * recipe.n_params**-self.alpha + self.B * used**-self.beta
-        loss = loss + self.rate_curvature * np.log(recipe.rate / self.best_rate_at(recipe)) ** 2
-        loss = loss + self.aspect_curvature * np.log(recipe.aspect / self.best_aspect) ** 2
-        loss = loss + self.aspect_curvature * np.log(recipe.ff_ratio / (8 / 3)) ** 2
-        loss = loss + self.annealing * recipe.rate_left
-        loss = loss + SGD_PENALTY * np.asarray(recipe.sgd) + BFLOAT16_PENALTY * np.asarray(recipe.bfloat16)
-        return loss + UNKNOWN_TOKEN * recipe.unknown
+        aspect, ff = np.log(recipe.aspect / self.best_aspect), np.log(recipe.ff_ratio / BEST_FF_RATIO)
+        return {
+            "size, data and batch": self.E
+            + self.A * recipe.n_params**-self.alpha
+            + self.B * used**-self.beta,
+            "learning rate": self.rate_curvature * np.log(recipe.rate / self.best_rate_at(recipe)) ** 2,
+            "schedule": self.annealing * recipe.rate_left,
+            "shape": self.aspect_curvature * (aspect**2 + ff**2),
+            "optimizer": SGD_PENALTY * np.asarray(recipe.sgd),
+            "precision": BFLOAT16_PENALTY * np.asarray(recipe.bfloat16),
+            "vocabulary": UNKNOWN_TOKEN * recipe.unknown,
+        }
 
     def best_rate_at(self, recipe: Recipe) -> Array:
         """The best peak learning rate: lower for larger models, higher for larger batches."""

@@ -52,11 +52,7 @@ class Surrogate:
 
     def _losses(self, truth: Truth, student: str, config: TrainingConfig) -> tuple[float, ...]:
         """The held-out loss at each evaluation."""
-        settings = self.lab.settings
-        done = np.arange(1, config.n_evals + 1) / config.n_evals
-        recipe = recipe_of(config, settings)
-        at = replace(recipe, tokens=recipe.tokens * done, rate_left=rate_left(config, done))
-        curve = np.minimum(truth.loss(at), beginners_loss(settings, at.tokens))
+        curve = expected_losses(truth, config, self.lab.settings)
         trained = config.model_copy(update={"max_runtime_seconds": 1.0, "n_evals": 1, "val_batch_size": 1})
         run = content_id(trained)
         tokens = config.total_train_tokens // config.n_evals * np.arange(1, config.n_evals)
@@ -64,6 +60,19 @@ class Surrogate:
         of_run = random_of(self.lab.secret, student, "run", run).normal()
         strayed = truth.seed_noise * (of_run + EVALUATION_NOISE * np.array([*noise, 0.0]))
         return tuple(float(loss) for loss in curve + strayed)
+
+
+def expected_losses(truth: Truth, config: TrainingConfig, settings: Settings) -> np.ndarray:
+    """The law's loss at each evaluation, without noise."""
+    at = recipe_at_evaluations(config, settings)
+    return np.minimum(truth.loss(at), beginners_loss(settings, at.tokens))
+
+
+def recipe_at_evaluations(config: TrainingConfig, settings: Settings) -> Recipe:
+    """What moves the loss, with the tokens and the learning rate of each evaluation."""
+    done = np.arange(1, config.n_evals + 1) / config.n_evals
+    recipe = recipe_of(config, settings)
+    return replace(recipe, tokens=recipe.tokens * done, rate_left=rate_left(config, done))
 
 
 def diverges(truth: Truth, config: TrainingConfig, recipe: Recipe) -> bool:

@@ -12,6 +12,7 @@ ACTIONS = {
     "serve": "serves it until it is stopped",
     "estimate": "what a training config costs",
     "data": "a student's runs as a run table, for isoflop fit",
+    "grade": "the final submissions against the truth: a table and a page of the class",
     "freeze": "sets the deadline",
     "refund": "gives seconds back, or more of them",
     "verify": "whether the ledger explains every second",
