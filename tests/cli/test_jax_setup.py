@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from isoflop.base.errors import UserError
+from isoflop.commands import predict
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,7 +27,7 @@ ROOT = Path(__file__).parents[2]
             ["report", "nowhere.csv"],
             ["score", "nowhere"],
         ),
-        *(["predict", "nowhere", "--flops", "1e15"], ["register", "nowhere", "--flops", "1e15"]),
+        ["register", "nowhere", "--flops", "1e15"],
         ["plan", "--next", "nowhere.csv"],
     ],
     ids=lambda line: line[0],
@@ -41,6 +42,22 @@ def test_a_command_that_computes_stays_off_it(line: list[str], monkeypatch: pyte
     with pytest.raises(UserError):
         importlib.import_module(f"isoflop.commands.{name}").run(rest)
     assert asked == [name]
+
+
+def test_a_prediction_by_a_law_of_ones_own_stays_off_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be written in JAX; the package's own laws answer without (tests/cli/test_light_imports.py)."""
+    asked = []
+    monkeypatch.setattr(predict, "set_up_jax", lambda: asked.append("predict"))
+    own = tmp_path / "fit.json"
+    fit = json.loads((ROOT / "docs" / "results" / "cpu-demo" / "fit.json").read_text())
+    own.write_text(json.dumps(fit | {"law": str(tmp_path / "gone.py")}))
+    with pytest.raises(UserError):
+        predict.run([str(own), "--flops", "1e12"])
+    assert asked == ["predict"]
+    assert predict.run(["measured:cpu-demo", "--flops", "1e12"]) == 0
+    assert asked == ["predict"]
 
 
 def fitted(runs: Path, cache: Path) -> dict[str, float]:

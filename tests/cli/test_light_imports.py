@@ -42,3 +42,16 @@ def test_help_and_refusals_load_nothing_slow(line: list[str], tmp_path: Path) ->
 def test_names_load_what_they_need(code: str, needed: set[str], tmp_path: Path) -> None:
     (tmp_path / "runs.csv").write_text("n_params,n_tokens,loss\n1e4,1e6,3.0\n2e4,1e6,2.9\n")
     assert loaded(code, tmp_path) <= needed
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["predict", "chinchilla:besiroglu", "--flops", "1e22", "--compare"],
+        ["predict", "measured:cpu-demo", "--flops", "1e13", "--inference-tokens", "1e9"],
+        ["laws", "kumar"],
+    ],
+    ids=lambda line: line[0],
+)
+def test_a_formula_is_evaluated_without_jax(line: list[str], tmp_path: Path) -> None:
+    assert not loaded(command(*line), tmp_path) & {"jax", "jaxlib", "matplotlib"}
