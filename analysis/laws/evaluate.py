@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from isoflop.analysis.laws import Law
+from isoflop.analysis.laws import Law, find_law, known_laws
 
 CHUNK = 64
 """Parameter vectors evaluated in one call."""
@@ -81,19 +81,45 @@ def _compiled(law: Law, params_BxP: np.ndarray, inputs: list[np.ndarray]) -> np.
 
 def decoded(law: Law, theta: np.ndarray, centre: tuple[float, float]) -> np.ndarray:
     """Natural parameters at one theta (shape P), or at each of B (BxP); `centre`: see `Law`."""
-    return _mapped(law.decode, theta, centre)
+    return _mapped(law, law.decode, theta, centre)
 
 
 def encoded(law: Law, params: np.ndarray, centre: tuple[float, float]) -> np.ndarray:
     """theta of one parameter vector (shape P), or of each of B (BxP): the inverse of `decoded`."""
-    return _mapped(law.encode, params, centre)
+    return _mapped(law, law.encode, params, centre)
 
 
-def _mapped(function: Callable, rows: np.ndarray, centre: tuple[float, float]) -> np.ndarray:
-    rows = np.asarray(rows, dtype=float)
-    with float64_on_cpu():
-        found = vectorized(function, (0, None, None))(np.atleast_2d(rows), *centre)
+def starting_params(law: Law, x_SxP: np.ndarray, centre: tuple[float, float]) -> np.ndarray:
+    """Natural parameters at S points of the law's box, SxP."""
+    if law.from_box is None:
+        return decoded(law, x_SxP, centre)
+    return _mapped(law, law.from_box, x_SxP)
+
+
+def _mapped(law: Law, function: Callable, rows: np.ndarray, *centre: tuple[float, float]) -> np.ndarray:
+    """`function` of each row: of a law in this package in numpy, where all rows are one call; of any other
+    law compiled, which costs a program.
+    """
+    rows, given = np.asarray(rows, dtype=float), [x for pair in centre for x in pair]
+    if in_package(law):
+        with np.errstate(all="ignore"):
+            found = function(np.atleast_2d(rows).T, *given).T
+    else:
+        with float64_on_cpu():
+            found = vectorized(function, (0, *(None for _ in given)))(np.atleast_2d(rows), *given)
     return np.asarray(found, dtype=float).reshape(rows.shape)
+
+
+def in_package(law: Law) -> bool:
+    """Whether the law is one of this package's, which keep its whole contract: not a file of the user's own,
+    nor one made of another by fixed, tied or shared parameters.
+    """
+    return law.name in _names() and find_law(law.name) is law
+
+
+@functools.cache
+def _names() -> frozenset[str]:
+    return frozenset(known_laws())
 
 
 @functools.cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import nnls
 
-from isoflop.analysis.laws.evaluate import evaluate, float64_on_cpu, vectorized
+from isoflop.analysis.laws.evaluate import encoded, evaluate, starting_params
 from isoflop.analysis.solver.solver import FitProblem, bounds_of
 
 PULL_TO_EQUAL_SHARES = 0.3
@@ -27,15 +27,10 @@ def box_starts(problem: FitProblem, loss_R: np.ndarray, count: int) -> np.ndarra
     strata_PxS = np.random.default_rng(0).permuted(np.tile(np.arange(count), (len(low), 1)), axis=1)
     share_SxP = (strata_PxS.T + 0.5) / count
     x_SxP = low + share_SxP * (high - low)
-    with float64_on_cpu():
-        if law.from_box is None:
-            params_SxP = np.asarray(vectorized(law.decode, (0, None, None))(x_SxP, *problem.centre))
-        else:
-            params_SxP = np.asarray(vectorized(law.from_box)(x_SxP))
+    params_SxP = starting_params(law, x_SxP, problem.centre)
     if law.linear:
         params_SxP = _with_fitted_amplitudes(problem, params_SxP, loss_R)
-    with float64_on_cpu():
-        theta_SxP = np.asarray(vectorized(law.encode, (0, None, None))(params_SxP, *problem.centre))
+    theta_SxP = encoded(law, params_SxP, problem.centre)
     # Onto the bounds: Newton's active sets hold what is on one, and would never see what began beyond it.
     return np.clip(theta_SxP, *bounds_of(law))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import fdtri
 
-from isoflop.analysis.laws.evaluate import float64_on_cpu, vectorized
+from isoflop.analysis.laws.evaluate import encoded, float64_on_cpu
 from isoflop.analysis.solver.certificate import NEGLIGIBLE_RESIDUAL, same_optimum
 from isoflop.analysis.solver.linearize import (
     influence,
@@ -161,9 +161,7 @@ def _coordinates(problem: FitProblem, solutions: Solutions, factor: float) -> np
     P = len(params_P)
     scaled = np.tile(params_P, (P, 1))
     scaled[np.arange(P), np.arange(P)] *= factor
-    with float64_on_cpu():
-        theta = np.asarray(vectorized(problem.law.encode, (0, None, None))(scaled, *problem.centre))
-    theta_P = np.diagonal(theta)
+    theta_P = np.diagonal(encoded(problem.law, scaled, problem.centre))
     held_P = np.where(np.isfinite(theta_P), theta_P, solutions.theta_SxP[solutions.best])
     return np.clip(held_P, *bounds_of(problem.law))
 

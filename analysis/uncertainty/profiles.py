@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isoflop.analysis.laws.evaluate import float64_on_cpu, vectorized
+from isoflop.analysis.laws.evaluate import decoded, float64_on_cpu
 from isoflop.analysis.result import Profile
 from isoflop.analysis.solver.linearize import jacobian, residuals
 from isoflop.analysis.solver.solver import FitProblem, Pull, Solutions, solve
@@ -152,9 +152,7 @@ def _linearized(problem, quantities, q_S, theta_SxP):
     # coordinate.
     moves = THETA_STEP * np.concatenate([np.zeros((1, P)), np.eye(P), -np.eye(P)])
     theta_MxSxP = theta_SxP[None] + moves[:, None]
-    with float64_on_cpu():
-        decode = vectorized(problem.law.decode, (0, None, None))
-        params = np.asarray(decode(theta_MxSxP.reshape(-1, P), *problem.centre)).reshape(-1, S, P)
+    params = decoded(problem.law, theta_MxSxP.reshape(-1, P), problem.centre).reshape(-1, S, P)
     values_MxS = np.empty(params.shape[:2])
     for q, quantity in enumerate(quantities):
         mine = q_S == q

@@ -40,6 +40,18 @@ class TestContract:
             back = np.asarray(law.decode(law.encode(params, N0, D0), N0, D0))
         np.testing.assert_allclose(back, params, rtol=1e-12)
 
+    def test_takes_many_vectors_as_columns(self, name: str) -> None:
+        law = find_law(name)
+        params_PxS = np.array([inside(law, seed) for seed in range(3)]).T
+        theta_PxS = np.array([law.encode(params, N0, D0) for params in params_PxS.T]).T
+        np.testing.assert_allclose(law.encode(params_PxS, N0, D0), theta_PxS, rtol=1e-13)
+        np.testing.assert_allclose(law.decode(theta_PxS, N0, D0), params_PxS, rtol=1e-12)
+        if law.from_box:
+            low, high = np.array(law.start_box).T[..., None]
+            x_PxS = low + (high - low) * np.random.default_rng(1).random((len(low), 3))
+            each = np.array([law.from_box(x) for x in x_PxS.T]).T
+            np.testing.assert_allclose(law.from_box(x_PxS), each, rtol=1e-13)
+
     def test_is_traceable_and_its_gradient_is_the_finite_difference(self, name: str) -> None:
         law = find_law(name)
         params = inside(law)
