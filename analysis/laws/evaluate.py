@@ -13,6 +13,8 @@ from isoflop.analysis.laws import Law, find_law, known_laws
 
 CHUNK = 64
 """Parameter vectors evaluated in one call."""
+VALUES = 1 << 16
+"""Values computed in one call by numpy: half a megabyte for each array of them."""
 POINTS = 64
 """Points are padded to a power of two times this: shapes of nearly one size share a program."""
 
@@ -60,9 +62,16 @@ def numpy_alone(law: Law) -> bool:
 
 
 def _in_numpy(law: Law, params_BxP: np.ndarray, inputs: list[np.ndarray]) -> np.ndarray:
+    R = inputs[0].size
+    found_BxR = np.empty((len(params_BxP), R))
+    # A law of this package takes many vectors at once; any other one by one.
+    step = max(1, VALUES // max(R, 1)) if in_package(law) else 1
     with np.errstate(all="ignore"):
-        rows = [np.broadcast_to(law.predict(row, *inputs), inputs[0].shape) for row in params_BxP]
-    return np.array(rows, dtype=float).reshape(len(params_BxP), inputs[0].size)
+        for first in range(0, len(params_BxP), step):
+            rows = params_BxP[first : first + step]
+            params = rows.T[..., None] if in_package(law) else rows[0]
+            found_BxR[first : first + step] = law.predict(params, *inputs)
+    return found_BxR
 
 
 def _compiled(law: Law, params_BxP: np.ndarray, inputs: list[np.ndarray]) -> np.ndarray:

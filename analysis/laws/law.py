@@ -130,8 +130,8 @@ class Law:
     predict: Callable[..., Array]
     """`predict(params_P, N, D, *covariates) -> loss`, nats per token; jax-traceable, inputs broadcast."""
     encode: Callable[[Array, float, float], Array]
-    """`encode(params_P, n0, d0) -> theta_P`. Coordinate p of theta stands for parameter p. It and `decode`
-    and `from_box` take many vectors at once, as the columns of an array of a further dimension."""
+    """`encode(params_P, n0, d0) -> theta_P`. Coordinate p of theta stands for parameter p. It and `decode`,
+    `from_box` and `predict` take many vectors at once, as columns of an array of further dimensions."""
     decode: Callable[[Array, Any, Any], Array]
     """`decode(theta_P, n0, d0) -> params_P`, the inverse of `encode`; jax-traceable."""
     start_box: tuple[tuple[float, float], ...]

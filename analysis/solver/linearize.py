@@ -11,6 +11,7 @@ import numpy as np
 from isoflop.analysis.laws import Law
 from isoflop.analysis.laws.evaluate import decoded, evaluate, float64_on_cpu
 from isoflop.analysis.solver.newton import AT_BOUND
+from isoflop.analysis.solver.programs import program_of
 from isoflop.analysis.solver.solver import ROWS, FitProblem, bounds_of
 
 
@@ -69,7 +70,7 @@ def _jacobian_of(law, space):
         loss_R = law.predict(law.decode(theta, *centre), *inputs)
         return jnp.log(loss_R) if space == "log" else loss_R
 
-    return jax.jit(jax.jacfwd(predicted))
+    return program_of(law, f"jacobian {space}", jax.jacfwd(predicted))
 
 
 def linearized(

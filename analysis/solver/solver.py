@@ -10,7 +10,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ from isoflop.analysis.laws import Law
 from isoflop.analysis.laws.evaluate import float64_on_cpu
 from isoflop.analysis.laws.law import Array
 from isoflop.analysis.solver.newton import by_autodiff, minimize
+from isoflop.analysis.solver.programs import program_of
 from isoflop.analysis.solver.projection import projected_problem
 
 CHUNK = 64
@@ -181,7 +182,7 @@ def solve(
         whitening = np.pad(trunk_R, (0, rows), constant_values=R), np.pad(part_R, (0, rows))
     raw, weight = problem.space == "raw", problem.overestimate_weight
     shared = _Shared(inputs, problem.centre, raw, scale_R, whitening, deltas, weight)
-    program = functools.partial(_solve_chunk, problem.law, projected, shared)
+    program = functools.partial(_chunk_program(problem.law, projected), shared)
     problems = [np.full(S, first), theta_SxP, loss_SxR, weight_SxR, *pulls]
     found = _in_chunks(functools.partial(program, FIRST_PASS), problems, np.arange(S))
     # In a batch all wait for the slowest: after a first pass the stragglers go on among themselves, from
@@ -210,7 +211,13 @@ def _in_chunks(program: Callable, problems: list[np.ndarray], rows: np.ndarray) 
     return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
+@functools.cache
+def _chunk_program(law: Law, projected: bool) -> Callable[..., Any]:
+    """`_solve_chunk` of a law, compiled."""
+    name = "projection" if projected else "newton"
+    return program_of(law, name, functools.partial(_solve_chunk, law, projected))
+
+
 def _solve_chunk(law, projected, shared: _Shared, limit, first_S, theta_SxP, loss_SxR, weight_SxR, *pulls):
     """Seven values of each problem: the fields of `Solutions`, the stage it is in, whether it is done."""
     one = functools.partial(_by_projection if projected else _by_newton, law, shared, limit)

@@ -46,6 +46,9 @@ class TestContract:
         theta_PxS = np.array([law.encode(params, N0, D0) for params in params_PxS.T]).T
         np.testing.assert_allclose(law.encode(params_PxS, N0, D0), theta_PxS, rtol=1e-13)
         np.testing.assert_allclose(law.decode(theta_PxS, N0, D0), params_PxS, rtol=1e-12)
+        at = inputs(law, np.array([1e8, 1e9]), np.array([1e10, 5e10]))
+        each = [np.broadcast_to(law.predict(params, *at), (2,)) for params in params_PxS.T]
+        np.testing.assert_allclose(evaluate(law, params_PxS.T, *at), np.array(each), rtol=1e-13)
         if law.from_box:
             low, high = np.array(law.start_box).T[..., None]
             x_PxS = low + (high - low) * np.random.default_rng(1).random((len(low), 3))
