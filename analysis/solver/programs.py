@@ -69,7 +69,7 @@ def program_of(law: Law, name: str, function: Callable[..., Any]) -> Callable[..
 
 def _folder() -> Path | None:
     """Where traces are kept; None where JAX keeps no programs, or elsewhere than in a folder."""
-    root = jax.config.read("jax_compilation_cache_dir")
+    root = jax.config.values["jax_compilation_cache_dir"]
     if not root or "://" in root or not _can_export():
         return None
     return Path(root) / TRACED

@@ -22,7 +22,7 @@ LAW = find_law("chinchilla")
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     """A folder in which JAX keeps its compiled programs."""
-    before = jax.config.read("jax_compilation_cache_dir")
+    before = jax.config.values["jax_compilation_cache_dir"]
     jax.config.update("jax_compilation_cache_dir", str(tmp_path))
     yield tmp_path / "traced"
     jax.config.update("jax_compilation_cache_dir", before)
@@ -91,7 +91,7 @@ def test_a_folder_that_cannot_be_written_costs_time_alone(folder: Path) -> None:
 
 @pytest.mark.parametrize("place", [None, "gs://bucket/programs"])
 def test_without_a_folder_nothing_is_kept(place: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = jax.config.read("jax_compilation_cache_dir")
+    before = jax.config.values["jax_compilation_cache_dir"]
     try:
         jax.config.update("jax_compilation_cache_dir", place)
         assert programs._folder() is None
