@@ -10,6 +10,9 @@ included. Peers on the same table, in CPU-seconds on the same machine in the sam
   bootstraps by BFGS from the optimum. A sample of each is run, and scaled.
 - `chinchilla_package`: the PyPI package of that name on the grid of its own example, 5^5 starts (a sample,
   scaled), without any bootstrap. Null where it is not installed: `make bench` installs it.
+- `vpnls_2_digits`, `vpnls_3_digits`: Open-Athena/vpnls, variable projection on a grid of the exponents to so
+  many digits, Huber's loss, without any bootstrap and without a verdict on the optimum. Null where it is not
+  installed: pip install it from its repository.
 
 `ratio_*`: the peer's CPU-seconds over ours.
 """
@@ -56,11 +59,16 @@ EXAMPLE = {
 """The grid of the `chinchilla` package's first example."""
 
 
+VPNLS = {"vpnls_2_digits": 0.01, "vpnls_3_digits": 0.001}
+"""Spacing of the grid of exponents."""
+
+
 def main() -> None:
-    """Times all three and prints the ratios; with `--package`, is the package's process."""
-    if "--package" in sys.argv:
-        _package(Path(sys.argv[-1]))
-        return
+    """Times all and prints the ratios; with `--package` or `--vpnls`, is that peer's process."""
+    for option, peer in (("--package", _package), ("--vpnls", _vpnls)):
+        if option in sys.argv:
+            peer(Path(sys.argv[-1]))
+            return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "runs.csv"
         frame = simulated()
@@ -68,8 +76,9 @@ def main() -> None:
         results = _ours(path)
         results |= _scipy(frame, results.pop("objective"))
         results |= _of_package(path)
+        results |= _of_vpnls(path)
     ours = results["cpu_seconds"]
-    for peer in ("scipy_recipe", "chinchilla_package"):
+    for peer in ("scipy_recipe", "chinchilla_package", *VPNLS):
         seconds = results[f"{peer}_cpu_seconds"]
         results[f"ratio_{peer}"] = None if seconds is None else seconds / ours
     print_results(results)
@@ -156,6 +165,30 @@ def _package(path: Path) -> None:
         began = time.process_time()
         peer.fit(parallel=False, simulation=True)
         print((time.process_time() - began) / 2 ** len(ends))
+
+
+def _of_vpnls(path: Path) -> dict[str, Any]:
+    if importlib.util.find_spec("vpnls") is None:
+        print("vpnls is not installed: pip install it from github.com/Open-Athena/vpnls", file=sys.stderr)
+        return {f"{name}_cpu_seconds": None for name in VPNLS}
+    output = _measured([sys.executable, "-m", "benchmarks.fit", "--vpnls", str(path)])[2]
+    return json.loads(output.splitlines()[-1])
+
+
+def _vpnls(path: Path) -> None:
+    """CPU-seconds of one fit at each spacing, printed; its import is not counted."""
+    from vpnls.api import fit_vpnls, huber  # pyright: ignore[reportMissingImports]  # from its repository
+
+    frame = pd.read_csv(path)
+    # In millions and billions, as its own example has them: in single units the amplitudes leave its bounds.
+    scales = {"n_params": 1e6, "n_tokens": 1e9, "loss": 1.0}
+    data = [frame[name].to_numpy() / scale for name, scale in scales.items()]
+    found = {}
+    for name, resolution in VPNLS.items():
+        began = time.process_time()
+        fit_vpnls(*data, resolution=resolution, loss=huber(1e-3))
+        found[f"{name}_cpu_seconds"] = time.process_time() - began
+    print(json.dumps(found))
 
 
 def _measured(command: list[str]) -> tuple[float, float, str]:
