@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from isoflop.__main__ import _run
+from isoflop.analysis import find_curve_law, known_curve_laws
 from tests.support.loss_curves import simulated, write
 
 
@@ -65,6 +66,22 @@ def test_published_constants_by_name(capfd: pytest.CaptureFixture[str]) -> None:
     assert status == 0
     assert json.loads(out)["schedules"][0]["steps"] == 72000
     assert "times the largest that was fitted" in err
+
+
+@pytest.mark.parametrize("name", known_curve_laws())
+def test_laws_shows_them(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    law = find_curve_law(name)
+    status, out, _ = said(capfd, "laws", name)
+    assert status == 0
+    assert law.equation in out
+    assert f"isoflop fit --curves PATHS --law {name}" in out
+    assert all(f"{name}:{each.name}" in out for each in law.published)
+    listed = said(capfd, "laws")[1]
+    assert f"  {name} " in listed
+    assert "schedules: whole loss curves" in listed
+    described = json.loads(said(capfd, "laws", name, "--json")[1])[name]
+    assert described["family"] == "schedules"
+    assert set(described["published"]) == {each.name for each in law.published}
 
 
 @pytest.mark.parametrize(
