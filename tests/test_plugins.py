@@ -44,6 +44,7 @@ KINDS = (
     Kind("isoflop.train.data.processes", "Process", "synthetic process"),
     Kind("isoflop.sweeps.launchers", "open_launcher", "launcher"),
     Kind("isoflop.sweeps.configs", "SWEEP", "sweep config"),
+    Kind("isoflop.labs.backends", "open_backend", "backend"),
 )
 kinds = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.package)
 every = pytest.mark.parametrize(

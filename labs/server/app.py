@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import FastAPI, Security
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.security import APIKeyHeader
@@ -18,6 +20,16 @@ from isoflop.labs.store.database import Database
 LOCALHOST = r"https?://(localhost|127\.0\.0\.1)(:\d+)?"
 """Where the course's own page may be opened from; as a file its origin is `null`."""
 
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"description": "The body is no JSON"},
+    401: {"description": "No key, or an unknown one"},
+    403: {"description": "The lab is frozen"},
+    413: {"description": "The body is too long"},
+    429: {"description": "Too many calls, or wrong keys: Retry-After says how long to wait"},
+    503: {"description": "The lab's database is out of reach"},
+}
+"""What any call may be answered with."""
+
 
 def create_app(lab: Lab, store: Database, backend: Backend) -> FastAPI:
     """The lab's application; what runs the jobs is beside it."""
@@ -25,8 +37,8 @@ def create_app(lab: Lab, store: Database, backend: Backend) -> FastAPI:
     app.state.service = Service(lab, store, backend)
     app.state.gate = Gate(lab, store)
     keyed = [Security(APIKeyHeader(name=KEY_HEADER, auto_error=False))]
-    app.include_router(contract_calls.router, dependencies=keyed, tags=["the contract"])
-    app.include_router(further_calls.router, dependencies=keyed, tags=["beyond it"])
+    for router, tag in ((contract_calls.router, "the contract"), (further_calls.router, "beyond it")):
+        app.include_router(router, dependencies=keyed, tags=[tag], responses=REFUSALS)
     app.include_router(pages.router)
     add_refusals(app)
     app.add_middleware(SecurityHeaders)

@@ -34,6 +34,10 @@ INSTEAD = {
     "make demo": ("isoflop demo", "its last line: .ci/run does all of it, in a fresh clone"),
     "make test": ("make -n test", "this is it"),
     "make chaos KILLS=30": ("make -n chaos KILLS=30", "tests/sweeps runs a few"),
+    "isoflop lab serve course": (
+        "timeout --preserve-status -s INT 20 isoflop lab serve course --port 0",
+        "it serves until it is stopped; tests/labs calls it",
+    ),
     "isoflop data prepare debian-docs": (
         "isoflop data prepare --help",
         "fetches 245 MB by apt-get; tests/train/test_debian_docs.py has its parts",

@@ -11,7 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
+from isoflop.labs.contract.fields import now
 from isoflop.labs.contract.messages import ExperimentResponse, FinalSubmissionResponse, SubmitResponse
+from isoflop.labs.store.freezing import freeze
+from isoflop.labs.store.opening import open_store
 from tests.support.lab_server import Server, finished, serving
 from tests.support.labs import config_json, make_lab
 
@@ -299,6 +302,30 @@ def test_pages_need_no_key_and_run_no_scripts_but_their_own(path: str, server: S
 def test_no_other_file_is_served(path: str, server: Server) -> None:
     with server.anyone(None) as nobody:
         assert nobody.get(path).status_code == 404
+
+
+def test_after_the_deadline_nothing_is_taken(server: Server, client: httpx.Client) -> None:
+    final = {"training_config": config_json(), "predicted_final_loss": 3.0}
+    interval = {"interval": {"low": 2.9, "high": 3.1}}
+    store = open_store(server.lab, None)
+    try:
+        with store.write() as connection:
+            freeze(connection, now())
+        for path, body in (
+            ("/submit", config_json()),
+            ("/final_submission", final),
+            ("/final_submission/interval", final | interval),
+        ):
+            answer = client.post(path, json=body)
+            assert answer.status_code == 403
+            assert "frozen since" in answer.json()["detail"]
+        assert client.get("/budget").json() == BUDGET
+        assert client.post("/estimate", json=config_json()).status_code == 200
+    finally:
+        with store.write() as connection:
+            freeze(connection, None)
+        store.close()
+    assert client.post("/final_submission", json=final).status_code == 200
 
 
 def test_no_key_is_logged(server: Server) -> None:

@@ -1,0 +1,99 @@
+"""The page for people, in a real browser: typed into, clicked, narrow and dark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.devtools import Tab, browser_tab
+from tests.support.lab_server import Server, finished, serving
+from tests.support.labs import config_json, make_lab
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(make_lab(tmp_path_factory.mktemp("page") / "lab"), workers=0) as server:
+        yield server
+
+
+@pytest.fixture
+def tab() -> Iterator[Tab]:
+    with browser_tab() as tab:
+        yield tab
+
+
+def test_key_budget_queue_and_cancelling_by_keyboard_and_mouse(server: Server, tab: Tab) -> None:
+    with server.client("ann") as client:
+        for seed in range(2):
+            client.post("/submit", json=config_json(model_seed=seed))
+        tab.open(f"{server.address}/dashboard")
+        tab.wait("document.activeElement?.id === 'key'")
+        tab.type("00000000")
+        tab.press("Enter")
+        tab.wait("document.querySelector('#problem:not([hidden])')?.textContent.includes('not known')")
+        tab.wait("document.activeElement?.id === 'key'")
+        tab.type(server.lab.keys()["ann"])
+        tab.press("Enter")
+        tab.wait("document.querySelectorAll('#runs tr').length === 2")
+        assert "760 of 1,000 seconds remain" in tab.value("document.querySelector('#budget').textContent")
+        assert tab.value("document.querySelector('#count').textContent") == "2 queued"
+        assert tab.value("document.querySelector('#problem').hidden")
+        tab.click("#runs tr:first-child button")
+        tab.wait("document.querySelectorAll('#runs tr').length === 1")
+        tab.wait("document.querySelector('#budget').textContent.includes('880')")
+        assert client.get("/budget").json()["used_seconds"] == 120
+        tab.value("document.querySelector('#runs button').focus()")
+        tab.press("Enter")
+        tab.wait("document.querySelector('#count').textContent === 'No runs yet.'")
+        assert client.get("/budget").json()["used_seconds"] == 0
+        tab.click("#leave")
+        tab.wait("document.querySelector('#lab').hidden && !sessionStorage.length")
+    # The refused key's 401 is the one thing that the browser itself notes.
+    assert all("401" in error for error in tab.errors), tab.errors
+
+
+def test_losses_come_without_a_reload_and_names_are_only_text(tmp_path: Path, tab: Tab) -> None:
+    lab = make_lab(tmp_path / "lab", ["<img src=x onerror=alert(1)>"])
+    (key,) = lab.keys().values()
+    with serving(lab) as server, server.anyone(key) as client:
+        tab.open(f"{server.address}/dashboard")
+        tab.wait("document.activeElement?.id === 'key'")
+        tab.type(key)
+        tab.press("Enter")
+        tab.wait("document.querySelector('#count')?.textContent === 'No runs yet.'")
+        number = client.post("/submit", json=config_json()).json()["experiment_id"]
+        losses = finished(client, number)["val_losses"]
+        tab.wait("document.querySelector('#runs svg.losses')")
+        text = tab.value("document.querySelector('#runs tr').textContent")
+        assert f"{losses[-1]:.4f}" in text
+        assert "completed" in text
+        assert f"to {losses[-1]:.3f}" in tab.value("document.querySelector('svg.losses').ariaLabel")
+    assert tab.errors == []
+
+
+@pytest.mark.parametrize("page", ["/dashboard", "/docs"])
+def test_it_fits_a_phone_and_the_dark(page: str, server: Server, tab: Tab) -> None:
+    tab.call("Emulation.setDeviceMetricsOverride", width=360, height=740, deviceScaleFactor=2, mobile=True)
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    tab.call("Emulation.setEmulatedMedia", features=dark)
+    with server.client("bob") as client:
+        client.post("/submit", json=config_json())
+    tab.open(f"{server.address}{page}")
+    tab.wait("document.readyState === 'complete' && document.querySelector('h1')")
+    if page == "/dashboard":
+        tab.value(f"sessionStorage.setItem('isoflop-lab-key', '{server.lab.keys()['bob']}')")
+        tab.open(f"{server.address}{page}")
+        tab.wait("document.querySelectorAll('#runs tr').length >= 1")
+        heights = tab.value("[...document.querySelectorAll('button')].map((e) => e.offsetHeight)")
+        assert all(height == 0 or height >= 44 for height in heights)  # a finger's width
+    assert tab.value("document.scrollingElement.scrollWidth") <= 360
+    background, ink = (
+        tab.value(f"getComputedStyle(document.body).{name}") for name in ("backgroundColor", "color")
+    )
+    assert background == "rgb(13, 17, 23)"
+    assert ink == "rgb(230, 237, 243)"
+    assert tab.errors == []
