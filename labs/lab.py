@@ -47,7 +47,7 @@ def new_lab(folder: Path, settings: Settings, students: Sequence[str]) -> Lab:
     if (folder / SETTINGS).exists():
         raise UserError(f"{folder}: holds a lab already: choose another folder, or delete it")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: {error.strerror}") from None
     lab = Lab(folder, settings, secrets.token_bytes(SECRET_BYTES))

@@ -13,6 +13,8 @@ import time
 import traceback
 from pathlib import Path
 
+from sqlalchemy.exc import OperationalError
+
 from isoflop.labs.backends import load_backend
 from isoflop.labs.backends.backend import Backend, Outcome
 from isoflop.labs.lab import open_lab
@@ -23,6 +25,7 @@ DATABASE_VARIABLE = "ISOFLOP_LAB_DATABASE"
 IDLE_SECONDS = 0.1
 """Between looks at an empty queue."""
 HEARTBEAT_SECONDS = LEASE_SECONDS / 5
+RETRY_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 class LeaseLostError(Exception):
@@ -59,8 +62,11 @@ class Heartbeats:
             self._send()
 
     def _send(self) -> None:
-        with self._store.write() as connection:
-            self._lost = self._lost or not heartbeat(connection, self._job, self._losses)
+        try:
+            with self._store.write() as connection:
+                self._lost = self._lost or not heartbeat(connection, self._job, self._losses)
+        except OperationalError as error:  # the next one says it all again
+            print(f"no heartbeat: {error.orig}", file=sys.stderr, flush=True)
 
 
 def run_jobs(store: Database, backend: Backend, name: str) -> None:
@@ -84,9 +90,21 @@ def run_next(store: Database, backend: Backend, name: str) -> bool:
             outcome = _outcome(backend, job, heartbeats)
         except LeaseLostError:
             return True
-    with store.write() as connection:
-        finish(connection, job, outcome)
+        _record(store, job, outcome)
     return True
+
+
+def _record(store: Database, job: Job, outcome: Outcome) -> None:
+    """Records how a job ended, again and again while the database is out of reach for a moment."""
+    for pause in (*RETRY_SECONDS, None):
+        try:
+            with store.write() as connection:
+                finish(connection, job, outcome)
+            return
+        except OperationalError:
+            if pause is None:
+                raise
+            time.sleep(pause)
 
 
 def _outcome(backend: Backend, job: Job, heartbeats: Heartbeats) -> Outcome:

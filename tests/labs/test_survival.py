@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -21,6 +23,7 @@ from isoflop.labs.store.database import Database, open_database
 from isoflop.labs.store.experiments import submit
 from isoflop.labs.store.opening import open_store
 from isoflop.labs.store.queue import claim, heartbeat
+from isoflop.labs.workers import worker
 from isoflop.labs.workers.worker import run_next
 from tests.support.lab_server import Server, finished, serving
 from tests.support.labs import config_json, make_lab, training_config
@@ -195,6 +198,55 @@ def test_a_worker_that_lost_its_job_drops_it(lab: Lab, store: Database) -> None:
     with store.read() as connection:
         row = connection.exec_driver_sql("SELECT state, run_id, val_losses FROM experiments").one()
     assert tuple(row) == ("running", "another", "[]")
+
+
+class Outage:
+    """A database that is out of reach for its next few transactions."""
+
+    def __init__(self, store: Database, failures: int) -> None:
+        self.store, self.failures = store, failures
+
+    def read(self) -> AbstractContextManager[Any]:
+        return self.store.read()
+
+    def write(self) -> AbstractContextManager[Any]:
+        self.failures -= 1
+        return self.store.write() if self.failures < 0 else self.fail()
+
+    @contextmanager
+    def fail(self) -> Iterator[Any]:
+        with self.store.read() as connection:
+            connection.exec_driver_sql("SELECT * FROM no_such_table")
+        yield connection
+
+
+class Reporting:
+    """A backend that reports a loss, while the database goes out of reach."""
+
+    def __init__(self, outage: Outage) -> None:
+        self.outage = outage
+
+    def train(self, student: str, config: TrainingConfig, report: Callable[..., None]) -> Outcome:
+        self.outage.failures = 3
+        report((3.0,))
+        return Outcome(5.0, (3.0,))
+
+
+def test_a_run_outlives_a_database_that_is_gone_for_a_moment(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(lab, None)  # SQLite calls a missing table an operational error, as it does a full disk
+    monkeypatch.setattr(worker, "RETRY_SECONDS", (0.01,) * 5)
+    with store.write() as connection:
+        submit(connection, 1, training_config())
+    outage: Any = Outage(store, 0)
+    backend: Any = Reporting(outage)
+    assert run_next(outage, backend, "w")
+    with store.read() as connection:
+        row = connection.exec_driver_sql("SELECT state, used_seconds FROM experiments").one()
+        assert tuple(row) == ("completed", 5.0)
+        assert audit(connection) == []
+    store.close()
 
 
 HELD = """
