@@ -25,6 +25,13 @@ class CancelResponse(Message):
     budget_summary: BudgetSummary
 
 
+class ReceiptResponse(Message):
+    """A completed run's receipt: see `isoflop.labs.receipts`."""
+
+    experiment_id: PositiveWhole
+    receipt: str
+
+
 class LabRules(Message):
     """What holds for every student."""
 

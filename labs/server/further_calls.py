@@ -5,15 +5,16 @@ from __future__ import annotations
 from fastapi import APIRouter, HTTPException
 
 from isoflop.labs.admission import final_violations, run_violations
-from isoflop.labs.contract.additions import CancelResponse, Estimate, LabRules
+from isoflop.labs.contract.additions import CancelResponse, Estimate, LabRules, ReceiptResponse
 from isoflop.labs.contract.interval import Interval, IntervalSubmissionRequest, IntervalSubmissionResponse
 from isoflop.labs.contract.messages import NOT_FOUND
 from isoflop.labs.contract.rules import Violation
 from isoflop.labs.contract.training_config import TrainingConfig
+from isoflop.labs.receipts import receipt
 from isoflop.labs.server.gate import Caller, StudentRoute
 from isoflop.labs.server.refusals import refuse_fields
 from isoflop.labs.server.service import Lent, refuse_if_frozen
-from isoflop.labs.store.experiments import NotQueuedError, cancel
+from isoflop.labs.store.experiments import NotQueuedError, cancel, get_experiment
 from isoflop.labs.store.finals import Final, last_final, save_final
 from isoflop.labs.store.freezing import deadline
 from isoflop.labs.store.ledger import budget_summary
@@ -74,6 +75,24 @@ def cancel_experiment(experiment_id: int, caller: Caller, service: Lent) -> Canc
     if summary is None:
         raise HTTPException(404, NOT_FOUND)
     return CancelResponse(experiment_id=experiment_id, budget_summary=summary)
+
+
+@router.get(
+    "/experiment/{experiment_id}/receipt",
+    responses={404: {"description": "Not yours, or none"}, 409: {"description": "Not completed"}},
+)
+def get_receipt(experiment_id: int, caller: Caller, service: Lent) -> ReceiptResponse:
+    """A line for your write-up that proves a completed run's result."""
+    with service.store.read() as connection:
+        run = get_experiment(connection, caller.id, experiment_id)
+    if run is None:
+        raise HTTPException(404, NOT_FOUND)
+    line = receipt(service.lab, caller.name, run)
+    if line is None:
+        raise HTTPException(
+            409, f"the experiment is {run.status.status_type}: only a completed one has a receipt"
+        )
+    return ReceiptResponse(experiment_id=experiment_id, receipt=line)
 
 
 @router.get("/final_submission/interval")

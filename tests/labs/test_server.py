@@ -67,6 +67,9 @@ def test_submit_wait_and_read_the_result(client: httpx.Client) -> None:
     assert len(losses) == 4
     assert losses == sorted(losses, reverse=True)
     assert 0 < status["used_runtime_seconds"] < 120
+    proof = client.get(f"/experiment/{number}/receipt").json()
+    assert f":{number}:" in proof["receipt"]
+    assert f":{losses[-1]!r}:" in proof["receipt"]
     listed = client.get("/experiments").json()
     assert listed == [client.get(f"/experiment/{number}").json()]
     assert listed[0]["training_config"]["optimizer_config"]["beta2"] == 0.95
@@ -145,6 +148,7 @@ def test_another_students_experiment_is_not_found(server: Server, client: httpx.
             answer = other.get(path)
             assert (answer.status_code, answer.json()) == (404, {"detail": "not found"})
         assert other.post(f"/experiment/{number}/cancel").status_code == 404
+        assert other.get(f"/experiment/{number}/receipt").status_code == 404
         assert other.get("/experiments").json() == []
         assert other.get("/budget").json() == BUDGET
         assert other.get("/experiment/x").status_code == 422
@@ -153,7 +157,7 @@ def test_another_students_experiment_is_not_found(server: Server, client: httpx.
 CALLS = [
     ("GET", "/budget"), ("POST", "/submit"), ("GET", "/experiments"), ("GET", "/experiment/1"),
     ("POST", "/final_submission"), ("GET", "/final_submission"), ("POST", "/estimate"), ("GET", "/lab"),
-    ("POST", "/experiment/1/cancel"), ("GET", "/final_submission/interval"),
+    ("POST", "/experiment/1/cancel"), ("GET", "/experiment/1/receipt"), ("GET", "/final_submission/interval"),
     ("POST", "/final_submission/interval"),
 ]  # fmt: skip
 
