@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 from pydantic import Field
 
 from isoflop.analysis.laws import find_law
@@ -29,7 +30,7 @@ class SixN:
     form: Literal["6N"] = "6N"
     six_n: ClassVar[bool] = True
 
-    def __call__(self, N: np.ndarray) -> np.ndarray:
+    def __call__(self, N: ArrayLike) -> np.ndarray:
         """FLOPs per token at N parameters; any shape."""
         return 6.0 * np.asarray(N, dtype=float)
 
@@ -47,7 +48,7 @@ class FamilyRule:
     s: float
     six_n: ClassVar[bool] = False
 
-    def __call__(self, N: np.ndarray) -> np.ndarray:
+    def __call__(self, N: ArrayLike) -> np.ndarray:
         """FLOPs per token at N parameters; any shape."""
         N = np.asarray(N, dtype=float)
         return 6.0 * N * np.maximum(1.0 + self.k * N**-self.s, LEAST_RATIO)
@@ -65,7 +66,7 @@ class SizeTable:
     flops_per_token: tuple[float, ...]
     six_n: ClassVar[bool] = False
 
-    def __call__(self, N: np.ndarray) -> np.ndarray:
+    def __call__(self, N: ArrayLike) -> np.ndarray:
         """FLOPs per token at N parameters; any shape."""
         N, sizes = np.asarray(N, dtype=float), np.array(self.n_params)
         ratios = np.array(self.flops_per_token) / (6.0 * sizes)
@@ -91,7 +92,7 @@ class LawRule:
     law: str
     six_n: ClassVar[bool] = False
 
-    def __call__(self, N: np.ndarray) -> np.ndarray:
+    def __call__(self, N: ArrayLike) -> np.ndarray:
         """FLOPs per token at N parameters; any shape."""
         law, N = find_law(self.law), np.asarray(N, dtype=float)
         assert law.flops_per_token is not None

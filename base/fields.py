@@ -91,7 +91,8 @@ def _reason(error: Any) -> str:
 
 @cache
 def _adapter(cls: type, name: str) -> TypeAdapter[dict[str, Any]]:
-    shape: Any = TypedDict(cls.__name__, {name: _hints(cls)[name]})
+    hints = {name: _hints(cls)[name]}
+    shape: Any = TypedDict(cls.__name__, hints)  # pyright: ignore[reportArgumentType]  # made as it runs
     return TypeAdapter(with_config(ConfigDict(strict=True, allow_inf_nan=False))(shape))
 
 

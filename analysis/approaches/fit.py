@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -135,9 +136,10 @@ def _mixes(options: FitOptions, result: ApproachResult) -> bool:
 
 def _conventions(table: RunTable, result: ApproachResult, noise: RunNoise | None) -> FitConventions:
     ranges = [(float(x.min()), float(x.max())) for x in (table.N_R, table.D_R, table.C_R)]
+    notes: dict[str, Any] = dict(result.notes)
     return FitConventions(
         **vars(table.conventions),
-        **result.notes,
+        **notes,
         flops_per_token=result.cost,
         flops_range=ranges[2],
         n_range=ranges[0],

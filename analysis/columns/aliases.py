@@ -172,7 +172,7 @@ def _spelled(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
         cells, texts = spelled_numbers(pd.Series(frame[name]), new != "loss")
         if texts:
             first = next(text for text in frame[name] if text in texts)
-            value = cells[frame[name] == first].iloc[0]
+            value = next(cell for cell, raw in zip(cells, frame[name], strict=True) if raw == first)
             changed[name] = cells
             notes.append(f"{one_line(name)}: text that spells a number is read as it, {first!r} as {value:g}")
     return frame.assign(**changed), tuple(notes)

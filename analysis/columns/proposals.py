@@ -29,7 +29,7 @@ def proposal(frame: pd.DataFrame, own: Sequence[str], missing: Sequence[str], ta
     free = [name for name in left if has_numbers(frame, name)]
     found = {new: guess for new in missing if (guess := _guess(free, new)) is not None}
     if "n_params" in missing and "n_params" not in found:
-        spelled = [name for name in left if _spells_counts(frame[name])]
+        spelled = [name for name in left if _spells_counts(pd.Series(frame[name]))]
         found |= {"n_params": spelled[0]} if spelled else {}
     absent = [new for new in missing if new != "loss"]
     needed = len(absent) - 1  # the third follows

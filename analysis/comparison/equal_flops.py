@@ -7,9 +7,10 @@ its own FLOPs per token, and the compute multiplier is what the other would have
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from scipy.optimize import brentq
@@ -138,8 +139,8 @@ class Architecture:
         def excess(log_n: float) -> float:
             return float(np.log(self.cost(np.exp(log_n)) / price))
 
-        low, high = np.log(SIZES)
-        return float(np.exp(brentq(excess, low, high))) if excess(low) < 0 < excess(high) else float("nan")
+        low, high = map(float, np.log(SIZES))
+        return float(np.exp(_root(excess, low, high))) if excess(low) < 0 < excess(high) else float("nan")
 
     def loss(self, params_P: np.ndarray, flops: float) -> float:
         """The least loss that a budget buys."""
@@ -235,11 +236,16 @@ def _multiplier(b: Architecture, params_P: np.ndarray, loss: float, flops: float
     def excess(log_factor: float) -> float:
         return b.loss(params_P, flops * float(np.exp(log_factor))) - loss
 
-    step = np.log(10.0) if excess(0.0) > 0 else -np.log(10.0)
+    step = float(np.log(10.0)) if excess(0.0) > 0 else -float(np.log(10.0))
     for k in range(1, DECADES + 1):
         beyond = excess(k * step)
         if not np.isfinite(beyond):
             break
         if beyond * step <= 0:  # the sign that was at 0 is gone
-            return float(np.exp(brentq(excess, (k - 1) * step, k * step, xtol=1e-10)))
+            return float(np.exp(_root(excess, (k - 1) * step, k * step, xtol=1e-10)))
     return float("nan")
+
+
+def _root(f: Callable[[float], float], low: float, high: float, xtol: float = 2e-12) -> float:
+    """Where f crosses zero between the two ends."""
+    return cast(float, brentq(f, low, high, xtol=xtol))  # its stub has the full output, too

@@ -161,12 +161,15 @@ def _of_law(
     what: LawFit | str | Path, device: Device, options: ForecastOptions, shape_at: ShapeAt | None
 ) -> CostForecast:
     fit = as_fit(what)
+    if fit.law is not None and find_law(fit.law).flops_per_token is not None:
+        raise UserError(
+            f"{fit.law}: a forecast is of a dense model, and its N counts otherwise; forecast a dense "
+            "model of that cost by --n-params and --tokens"
+        )
     run = law_run(fit if options.group is None else fit.group(options.group), _name(what, fit), options)
     made = shape_at or (lambda n, count: given_model(n, options, count))
     found = _forecast(made(run.n, run.count), device, options, run.d, run.flops)
     told = list(fit.warnings if fit.is_published else () if isinstance(what, LawFit) else stale(what))
-    if fit.law is not None and find_law(fit.law).family == "architecture":
-        told.append(f"{fit.law} is a law of sparse models, and its model is forecast as a dense one")
     return replace(
         found,
         recommended=recommendation(run, made, found.training, found.serving, device, options),

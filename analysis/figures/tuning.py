@@ -93,7 +93,7 @@ class Tuning(FigureData):
         learning_rate = learning_rate or {}
         tuned = learning_rate.get("tuned") or {}
         places = [
-            Place.of((int(width), float(tokens)), rows, tuned)
+            Place.of((int(str(width)), float(str(tokens))), pd.DataFrame(rows), tuned)
             for width, of_width in finished.groupby("d_model")
             for tokens, rows in of_width.groupby("n_tokens")
         ]  # pyright: ignore[reportArgumentType]  # pandas has no type for the keys of groups

@@ -53,7 +53,7 @@ def fitted_exponent(params: np.ndarray, flops: tuple[float, float] = KAPLAN_FLOP
     """The exponent of a straight line through log N_opt against log C over a range of budgets, FLOPs: what a
     study over that range would print."""
     N = np.geomspace(1.0, 1e15, 30001)
-    log_C = np.linspace(*np.log(flops), 100)
+    log_C = np.linspace(np.log(flops[0]), np.log(flops[1]), 100)
     log_N = np.interp(log_C, np.log(best_budget(params, N)), np.log(N))
     return float(np.polyfit(log_C, log_N, 1)[0])
 

@@ -90,7 +90,7 @@ def best_vocabulary(params: np.ndarray, body: float, C: float) -> float:
     for _ in range(100):
         middle = float(np.sqrt(low * high))
         low, high = (low, middle) if slope(middle) > 0 else (middle, high)
-    return middle
+    return float(np.sqrt(low * high))
 
 
 MILLION, BILLION = 1e6, 1e9

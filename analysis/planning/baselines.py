@@ -99,7 +99,7 @@ def _through_minima(table: RunTable, flops: float, options: FitOptions) -> tuple
     ]
     found = [by_fit(frontier, predict(frontier, flops, force=True))]
     if len(minima) > 1:
-        found.append(_log_linear(*minima[-2:], flops))
+        found.append(_log_linear(minima[-2], minima[-1], flops))
     if minima:
         at, n_opt, loss = minima[-1]
         form = f"the loss and N_opt of {at:.3g} FLOPs"

@@ -77,7 +77,7 @@ def _values(
 ) -> np.ndarray:
     """The law under the fit and each of its draws, with `unknown` for each of N, D and C that is NaN."""
     point = [np.array([unknown if np.isnan(x) else x]) for x in (N, D, C)]
-    defaults = zip(law.covariates, law.fill(*point), strict=True)
+    defaults = zip(law.covariates, law.fill(point[0], point[1], point[2]), strict=True)
     extra = [np.array([given[c.symbol]]) if c.symbol in given else default for c, default in defaults]
     return evaluate(law, parameter_rows(fit), *point[:2], *extra)[:, 0]
 
@@ -93,7 +93,7 @@ def _point(
     """N, D and C; NaN for what neither is given nor follows."""
     N, D, C = (np.nan if x is None else float(x) for x in (n_params, tokens, flops))
     if given and law.flops_per_token is not None:
-        defaults = law.fill(*(np.array(x) for x in (N, D, C)))
+        defaults = law.fill(np.array(N), np.array(D), np.array(C))
         extra = [given.get(c.symbol, x) for c, x in zip(law.covariates, defaults, strict=True)]
         cost = float(law.flops_per_token(np.array(N), *extra))
     else:

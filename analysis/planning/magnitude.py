@@ -32,7 +32,7 @@ PF_DAYS, EXA, ZETTA = _Unit("PF-days", PF_DAY), _Unit("exaFLOPs", 1e18), _Unit("
 def check_magnitudes(fit: LawFit, given: Mapping[Given, float]) -> None:
     """Raises `UserError` for a quantity that is far below the fit's runs, and among them in a usual unit."""
     stated = fit.conventions
-    checks = (
+    checks: tuple[tuple[Given, str, tuple[float, float] | None, tuple[_Unit, ...]], ...] = (
         ("flops", "FLOPs", stated.flops_range, (PF_DAYS, EXA, ZETTA)),
         ("n_params", "parameters", stated.n_range, (BILLIONS, MILLIONS)),
         ("tokens", "tokens", stated.d_range, (BILLIONS, _Unit("trillions", 1e12))),

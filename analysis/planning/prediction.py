@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from isoflop.analysis.conventions import FitConventions
 from isoflop.analysis.isoflops.power_laws import LOSS_CURVE
-from isoflop.analysis.planning.data_limit import DataLimit, data_limit
+from isoflop.analysis.laws import find_law
+from isoflop.analysis.planning.data_limit import COLUMN, DataLimit, data_limit
 from isoflop.analysis.planning.inference import Lifetime, lifetime
 from isoflop.analysis.planning.predictive import DRAWS, NO_FORMS, MinimumDraws, PredictedRun, predicted_run
 from isoflop.analysis.planning.question import Answers, Question, answer
@@ -18,7 +19,7 @@ from isoflop.analysis.uncertainty.intervals import span_with, spread_about
 from isoflop.base.display import Displayed, Summary
 from isoflop.base.errors import UserError
 from isoflop.base.formatting import brief, interval
-from isoflop.base.json_values import Serializable
+from isoflop.base.json_values import FloatOrNaN, Serializable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,6 +62,8 @@ class Prediction(Displayed, Serializable):
     """Of the budget, where a loss, a size or tokens were given."""
     data_limit: DataLimit | None = None
     """The best use of the budget where distinct tokens are limited."""
+    held: dict[str, FloatOrNaN] = field(default_factory=dict)
+    """Values of what the law needs besides N, D and FLOPs, by symbol: its defaults at the optimum."""
 
     def to_frame(self) -> pd.DataFrame:
         """`n_opt`, `d_opt` and `loss`: `value`, and `low` and `high` of the interval."""
@@ -138,7 +141,17 @@ def predict(
         warnings=warnings,
         flops_interval=None if flops is not None else ranges["flops"],
         data_limit=None if unique_tokens is None else data_limit(fit, budget, unique_tokens),
+        held=_held(fit, found.own("n"), found.own("d"), budget),
     )
+
+
+def _held(fit: LawFit, N: float, D: float, C: float) -> dict[str, float]:
+    if fit.law is None or (fit.constraints and fit.constraints.groups):
+        return {}
+    law = find_law(fit.law)
+    values = law.fill(np.array([N]), np.array([D]), np.array([C]))
+    pairs = zip(law.covariates, values, strict=True)
+    return {c.symbol: float(x[0]) for c, x in pairs if c.column not in ("flops", COLUMN)}
 
 
 def extrapolation(fit: LawFit, flops: float, force: bool) -> tuple[float, tuple[str, ...]]:

@@ -98,7 +98,7 @@ def predicted_run(
 
     def extra(law: Law) -> tuple[np.ndarray, ...]:
         given = tuple(np.array([float(x)]) for x in covariates) if law.name == fit.law else ()
-        return law.fill(*point, np.array([flops]), given)
+        return law.fill(point[0], point[1], np.array([flops]), given)
 
     losses = RunDraws(fit, point[0], point[1], np.array([flops]), extra, np.random.default_rng(seed))
     loss, interval = float(losses.predicted_R[0]), losses.intervals(level)[0]

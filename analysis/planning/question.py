@@ -222,7 +222,7 @@ def _no_answer(fit: LawFit, question: Question) -> str:
     if "loss" in given and floor is not None and given["loss"] <= floor:
         return (
             f"--loss {given['loss']:g}: at or below the fit's irreducible loss {floor:.4g}, which no budget "
-            "reaches; is it in bits (nats = .693 bits), or of another text?"
+            "reaches; is it in bits (a bit is .693 nats), or of another text?"
         )
     if "flops" in given and not question.fixes_a_run:
         return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from isoflop.analysis.laws import find_law
+from isoflop.analysis.planning.data_limit import COLUMN
 from isoflop.analysis.planning.prediction import FURTHER
 from isoflop.analysis.planning.question import Question, answer
 from isoflop.analysis.published import ANYWHERE, published_fit, published_names
@@ -35,18 +36,17 @@ class LawAnswer:
 def side_by_side(fit: LawFit, name: str, question: Question) -> tuple[LawAnswer, ...]:
     """The answer of `fit`, called `name`, and of every published law of the loss that allocates a budget.
 
-    Their losses are of unlike texts and tokenizers: sizes and tokens compare, losses do not.
+    Their losses are of unlike texts and tokenizers, and some count N without embeddings: `isoflop laws NAME`.
     """
-    others = [
-        each for each in published_names() if each != name and find_law(each.partition(":")[0]).allocates
-    ]
+    others = [each for each in published_names() if each != name and _allocates(each)]
     return (_answer(name, fit, question), *(_answer(each, published_fit(each), question) for each in others))
 
 
 def _allocates(name: str) -> bool:
     """Of dense models trained plainly: the others' N, or their cost, is another quantity."""
     law = find_law(name.partition(":")[0])
-    return law.allocates and law.family in ("compute", "data")
+    plain = all(covariate.column in ("flops", COLUMN) for covariate in law.covariates)
+    return law.allocates and law.family in ("compute", "data") and plain
 
 
 def _answer(name: str, fit: LawFit, question: Question) -> LawAnswer:

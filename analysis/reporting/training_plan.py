@@ -70,8 +70,8 @@ def _row(data: ReportData, answer: Prediction, rate: float | None) -> tuple[Cell
 
 
 def _sizes(answer: Prediction) -> str:
-    span = answer.n_interval
-    return NONE if span is None or None in span else f"[{short(span[0])}, {short(span[1])}]"
+    low, high = answer.n_interval or (None, None)
+    return NONE if low is None or high is None else f"[{short(low)}, {short(high)}]"
 
 
 def _device_hours(data: ReportData, answer: Prediction) -> str:

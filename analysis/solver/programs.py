@@ -13,11 +13,11 @@ import hashlib
 import importlib.util
 import os
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import jax
-import jaxlib
 from jax import export
 
 from isoflop.analysis.laws import Law
@@ -87,7 +87,7 @@ def _digest(parts: tuple[str, ...]) -> str:
 @functools.cache
 def _sources() -> str:
     """A hash of everything that a program is made of: JAX's version and the code of laws and solver."""
-    found = hashlib.sha256(f"{jax.__version__} {jaxlib.__version__}".encode())
+    found = hashlib.sha256(f"{jax.__version__} {version('jaxlib')}".encode())
     for folder in SOURCES:
         for path in sorted((Path(__file__).parents[1] / folder).glob("*.py")):
             found.update(path.read_bytes())

@@ -33,7 +33,8 @@ def read_delimited(path: Path, tabs: bool) -> pd.DataFrame:
     frame = _parse(found)
     if found.separator == ",":
         return frame
-    european = {name: cells for name in frame.columns if (cells := _european(frame[name])) is not None}
+    columns = {name: pd.Series(frame[name]) for name in frame.columns}
+    european = {name: cells for name, own in columns.items() if (cells := _european(own)) is not None}
     if not european:
         return frame
     raw = _parse(found, dtype=str)

@@ -67,7 +67,7 @@ def checkpoints(frame: pd.DataFrame, N_R: np.ndarray, D_R: np.ndarray) -> Checkp
     """The runs whose rows are checkpoints: the same N, rising D. None where each row is a run of its own, and
     where the table has trunks.
     """
-    if "trunk_id" in frame.columns and frame["trunk_id"].notna().any():
+    if "trunk_id" in frame.columns and pd.Series(frame["trunk_id"]).notna().any():
         return None
     sizes = pd.DataFrame({"N": N_R, "D": D_R}, index=frame.index)
     has_step = any(key_of(name) in STEP_KEYS for name in frame.columns)
@@ -130,14 +130,15 @@ def cells(frame: pd.DataFrame, N_R: np.ndarray, D_R: np.ndarray, kinds: Sequence
 def rate_search(cell_R: np.ndarray, loss_R: np.ndarray) -> str | None:
     """The warning for a table with many runs at one (N, D) whose losses lie far apart."""
     groups = pd.Series(loss_R).groupby(cell_R)
-    low, high, runs = groups.min(), groups.max(), groups.size()
+    low, high, runs = (np.asarray(x) for x in (groups.min(), groups.max(), groups.size()))
     several = runs >= 3
     wide = several & (high > (1 + WIDE) * low)
-    if runs[wide].sum() < SHARE * len(loss_R) or 2 * wide.sum() < several.sum():
+    searched = int(runs[wide].sum())
+    if searched < SHARE * len(loss_R) or 2 * wide.sum() < several.sum():
         return None
-    worst = (high / low)[wide].idxmax()
+    worst = int(np.argmax(np.where(wide, high / low, -np.inf)))
     return (
-        f"{int(runs[wide].sum())} of {len(loss_R)} rows share their N and D with others of very different "
+        f"{searched} of {len(loss_R)} rows share their N and D with others of very different "
         f"loss (at one, {low[worst]:.3g} to {high[worst]:.3g}): a search over learning rates or the like? To "
         "fit the best of each (N, D), --best-of-each"
     )

@@ -42,7 +42,7 @@ def expand(frame: pd.DataFrame) -> pd.DataFrame:
     """The table with each column of dictionaries, or of text that is one, as columns `column.key`."""
     parts = []
     for name in frame.columns:
-        rows = _dictionaries(frame[name])
+        rows = _dictionaries(pd.Series(frame[name]))
         if rows is None:
             parts.append(frame[[name]])
             continue

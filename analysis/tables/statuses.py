@@ -36,7 +36,7 @@ def words_of(frame: pd.DataFrame, name: str = "status") -> pd.Series:
 def finished_rows(status: pd.Series) -> tuple[np.ndarray, tuple[str, ...]]:
     """Which rows came to their end, and warnings on words that say neither."""
     keep = status.isin(FINISHED).to_numpy(dtype=bool)
-    strange = status[~keep & ~status.isin(UNFINISHED).to_numpy(dtype=bool)].value_counts()
+    strange = pd.Series(status[~keep & ~status.isin(UNFINISHED).to_numpy(dtype=bool)]).value_counts()
     if strange.empty:
         return keep, ()
     return keep, (

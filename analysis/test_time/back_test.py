@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,7 +48,7 @@ def back_tests(attempts: Attempts, level: float, seed: int) -> tuple[BackTest, .
     measured_B = weight_BxP @ pass_at_k(attempts.n_P, attempts.c_P, np.array([n]))[:, 0] / P
     found, factor = [], STEP
     while n // factor >= FEWEST_SAMPLES:
-        for method, predict in (("law", _by_law), ("tail", _by_tail)):
+        for method, predict in ROUTES:
             predicted_B = predict(attempts, weight_BxP, factor, rng)
             interval = span((predicted_B - measured_B)[1:], level)
             miss = float(predicted_B[0] - measured_B[0])
@@ -90,3 +91,7 @@ def _by_tail(attempts: Attempts, weight_BxP: np.ndarray, factor: int, rng: np.ra
         firsts.append(predicted[0])
         parts.append(predicted[1:])
     return np.concatenate([[np.mean(firsts)], *parts])
+
+
+ROUTES: tuple[tuple[Method, Callable[..., np.ndarray]], ...] = (("law", _by_law), ("tail", _by_tail))
+"""How coverage at a larger k is predicted."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from isoflop.analysis.result import Certificate
 from isoflop.analysis.test_time.attempts import Attempts
-from isoflop.analysis.test_time.back_test import FEWEST_SAMPLES, BackTest, back_tests, reach
+from isoflop.analysis.test_time.back_test import FEWEST_SAMPLES, BackTest, Method, back_tests, reach
 from isoflop.analysis.test_time.curve_law import CurveLaws, fit_curves
 from isoflop.analysis.test_time.pass_at_k import counts_of_samples, pass_at_k, standard_error
 from isoflop.analysis.test_time.success_tail import SuccessTail, fit_success_tail
@@ -103,7 +103,7 @@ class RepeatedSampling(Displayed, Serializable):
     extrapolated: tuple[Extrapolated, ...]
     warnings: tuple[str, ...]
 
-    def farthest(self, method: str) -> int:
+    def farthest(self, method: Method) -> int:
         """The largest k up to which no back-test refutes `law` or `tail`."""
         return self.samples * reach(tuple(t for t in self.back_tests if t.method == method), method)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -202,7 +203,8 @@ def _change(left_R: np.ndarray, size_R: np.ndarray) -> float:
         spread = float((np.abs(left_R) * np.exp(-change * away_R)).mean())
         return R * np.log(spread) + 0.5 * (change / CHANGE_SD) ** 2
 
-    return float(minimize_scalar(unlikely, bounds=(CHANGES[0], CHANGES[-1]), method="bounded").x)
+    found: Any = minimize_scalar(unlikely, bounds=(CHANGES[0], CHANGES[-1]), method="bounded")
+    return float(found.x)
 
 
 def _least_absolute(x_RxV: np.ndarray, y_R: np.ndarray, scale_R: np.ndarray) -> np.ndarray:

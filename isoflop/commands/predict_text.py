@@ -34,6 +34,7 @@ def predicted(answer: Prediction) -> Iterator[Summary]:
     if answer.n_predictive is not None:
         rows.append(("N_opt", "", interval(answer.n_predictive), "with the law's form"))
     notes = [parts_words(answer.run.parts)] if answer.run and answer.level else []
+    notes += held_inputs(answer)
     yield Summary(f"at {brief(answer.flops)} FLOPs{_beyond(answer)}:", _headers(answer.level), rows, notes)
     if answer.lifetime:
         yield from _lifetime(answer.lifetime, answer.level)
@@ -114,8 +115,14 @@ def comparison(laws: tuple[LawAnswer, ...]) -> Iterator[Summary]:
     ]
     notes = [f"{each.name}: {each.reason}" for each in laws if each.reason]
     headers = ("law", "N", "D", "FLOPs", "D/N", "loss", "beyond its runs")
-    notes.append("losses are each on the text of its own runs: sizes and tokens compare, losses do not")
+    notes.append("losses are each of its own text and do not compare; isoflop laws NAME says what N counts")
     yield Summary("the same question under every law:", headers, rows, notes)
+
+
+def held_inputs(answer: Prediction) -> list[str]:
+    """At which values of its further inputs the law was asked; nothing for a law of N and D."""
+    held = [f"{symbol} = {brief(value)}" for symbol, value in answer.held.items()]
+    return [f"at {', '.join(held)}; other values: --with, for a given run"] if held else []
 
 
 def _headers(level: float | None) -> tuple[str, ...]:
@@ -192,10 +199,13 @@ def _data_limit(limit: DataLimit, answer: Prediction) -> Iterator[Summary]:
             f"{limit.loss - limit.one_epoch.loss:+.4f} against one epoch of a model of "
             f"{brief(limit.one_epoch.n)} parameters"
         )
-    notes.append(
-        f"of a larger budget {limit.growth:.0%} (in logs) is best spent on parameters, the rest on epochs"
-    )
+    if limit.epochs <= 1:
+        notes = ["the text does not run out at this budget: each token is seen at most once"]
+    else:
+        notes.append(f"from here on the best N grows as C^{limit.growth:.2f}; the rest goes to epochs")
     yield Summary(f"over {brief(limit.unique_tokens)} distinct tokens:", _headers(answer.level), rows, notes)
+    if limit.epochs <= 1:
+        return
     by_epochs = [
         (brief(each.epochs), brief(each.n), f"{each.loss:.4f}") for each in limit.by_epochs if each.n >= 1
     ]

@@ -213,10 +213,9 @@ def _measured(cells: Sequence[CellScore]) -> MeasuredMinimum:
 
 def _minimum_score(forecast: MinimumForecast, measured: MeasuredMinimum, level: float) -> MinimumScore:
     loss, n_opt = measured.loss, measured.n_opt
-    known = loss is not None and forecast.loss is not None
     return MinimumScore(
         forecast=forecast,
-        loss_error=loss - forecast.loss if known else None,
+        loss_error=None if loss is None or forecast.loss is None else loss - forecast.loss,
         loss_inside=None if loss is None else _is_inside(loss, forecast.loss_interval),
         n_error=None if n_opt is None or forecast.n_opt is None else math.log(n_opt / forecast.n_opt),
         n_inside=None if n_opt is None else _is_inside(n_opt, forecast.n_interval),
@@ -233,9 +232,9 @@ def _is_inside(value: float, interval: Interval | None) -> bool | None:
 
 
 def _interval_score(value: float, interval: Interval | None, level: float) -> float | None:
-    if interval is None or interval[0] is None or interval[1] is None:
+    low, high = interval or (None, None)
+    if low is None or high is None:
         return None
-    low, high = interval
     return high - low + 2 / (1 - level) * max(low - value, value - high, 0.0)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -182,11 +183,11 @@ class _Curves:
 def _fit(curves: _Curves) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
     """The noise of a run (nats) and theta, each from the other until they agree; and theta's covariance."""
     noise, theta = FIRST_NOISE, curves.start()
+    found: Any = None
     freedom = max(len(curves.loss_R) - len(theta), 1)
     for _ in range(NOISE_ROUNDS):
-        found = least_squares(
-            curves.residuals, theta, curves.jacobian, args=(noise,), loss=curves.soft_errors
-        )
+        functions: dict[str, Any] = {"jac": curves.jacobian, "loss": curves.soft_errors}  # stubs: names alone
+        found = least_squares(curves.residuals, theta, args=(noise,), **functions)
         before, theta = noise, found.x
         # The median of absolute errors: a single bad run makes no noise of its own.
         spread = 1.4826 * float(np.median(np.abs(curves.errors(theta))))

@@ -191,10 +191,15 @@ def read(store: Store, name: str) -> PublishedBoard | None:
     except (FileNotFoundError, ValueError):
         return None
     recipes = [from_json(Recipe, recipe) for recipe in value["recipes"]]
-    tree = Tree({name: Segment(recipes[recipe], *rest) for name, recipe, *rest, _ in value["segments"]})
+    tree = Tree(
+        {
+            name: Segment(recipes[recipe], start, stop, total, parent)
+            for name, recipe, start, stop, total, parent, _ in value["segments"]
+        }
+    )
     cells = {
-        name: CellSpec(recipes[recipe], *rest, tuple(further))
-        for name, recipe, *rest, further, _ in value["cells"]
+        name: CellSpec(recipes[recipe], steps, split, windows, tuple(further))
+        for name, recipe, steps, split, windows, further, _ in value["cells"]
     }
     further = value["eval_corpora"]
     board = Board(value["stage"], tree, cells, value["keep"], value["corpus"], further)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -115,8 +117,8 @@ class TestKaplan:
         least = {}
         for loss in (2.4, 3.0):
             bottom = float(np.log(Nc) - np.log(loss) / alpha_N)  # the size that converges to it
-            found = minimize_scalar(log_compute, (bottom + 0.5, bottom + 5), args=(loss,), method="bounded",
-                                    bounds=(bottom, bottom + 12))  # fmt: skip
+            options: dict[str, Any] = {"method": "bounded", "bounds": (bottom, bottom + 12)}
+            found: Any = minimize_scalar(log_compute, (bottom + 0.5, bottom + 5), args=(loss,), **options)
             converged = (Nc / np.exp(found.x)) ** alpha_N
             assert loss / converged == pytest.approx(1 + alpha_N / alpha_S, rel=1e-4)
             assert loss_of("kaplan_steps:kaplan", np.exp(found.x), 1e10, 1e12) == pytest.approx(converged)

@@ -170,8 +170,9 @@ def test_the_interval_of_n_is_carried_through() -> None:
 
 
 def test_a_law_of_sparse_models_is_no_law_of_dense_ones() -> None:
-    found = costs("krajewski", flops=1e18, only="serving", tensor_parallel=8)
-    assert any("forecast as a dense one" in warning for warning in found.warnings)
+    """Its N counts experts that no token visits: the dense model of that size costs many times as much."""
+    with pytest.raises(UserError, match="krajewski: a forecast is of a dense model"):
+        costs("krajewski:krajewski", flops=1e21)
 
 
 def test_a_law_answers_for_a_size_and_a_loss() -> None:

@@ -15,7 +15,7 @@ def convert(files: list[Path]) -> pd.DataFrame:
     """27 curves of nine schedules and three sizes: `run` (`100M_cosine_24000`), `step`, `lr`, `loss`."""
     names = [f"{Path(path).parent.name.removeprefix('csv_')}M_{Path(path).stem}" for path, _ in FILES]
     tables = [pd.read_csv(file).assign(run=name) for file, name in zip(files, names, strict=True)]
-    return pd.concat(tables, ignore_index=True)[["run", "step", "lr", "loss"]]
+    return pd.DataFrame(pd.concat(tables, ignore_index=True)[["run", "step", "lr", "loss"]])
 
 
 TABLE = PublicTable(

@@ -50,7 +50,7 @@ def open_source(argument: str) -> TextSource:
     def gives_all_splits() -> bool:
         return all(_has_row(natural.split(split)) for split in ("heldout", "tune"))
 
-    return source(lambda: natural.documents() if gives_all_splits() else _pieces(paths, n_bytes))
+    return source(lambda: iter(natural.documents() if gives_all_splits() else _pieces(paths, n_bytes)))
 
 
 def _paths(argument: str) -> list[Path]:
