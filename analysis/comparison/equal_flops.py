@@ -16,7 +16,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from isoflop.analysis.compute import allocate
-from isoflop.analysis.inputs import as_fit
+from isoflop.analysis.inputs import as_fit, names_a_law
 from isoflop.analysis.laws import Law, find_law
 from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.analysis.result import LawFit
@@ -90,6 +90,8 @@ class Architecture:
     given: Mapping[str, float]
     tokens: float | None = None
     """D where it is held; None: the best."""
+    label: str = ""
+    """What stands for the law's name: that of its published constants."""
 
     def __post_init__(self) -> None:
         """Raises `UserError` for a value that is of no covariate or not positive, and for a law without a
@@ -116,7 +118,8 @@ class Architecture:
     def name(self) -> str:
         """`krajewski at G = 8`."""
         at = ", ".join(f"{symbol} = {brief(value)}" for symbol, value in self.given.items())
-        return f"{self.law.name} at {at}" if at else self.law.name
+        own = self.label or self.law.name
+        return f"{own} at {at}" if at else own
 
     @property
     def params_BxP(self) -> np.ndarray:
@@ -193,9 +196,19 @@ def compare_at_equal_flops(
     """
     first = as_fit(a)
     second = first if b is None else as_fit(b)
-    return equal_flops(
-        Architecture(first, given or {}, tokens), Architecture(second, given_b or {}, tokens), flops
+    labels = [
+        "" if isinstance(item, LawFit) or not names_a_law(str(item)) else str(item) for item in (a, b or a)
+    ]
+    pair = (
+        Architecture(first, given or {}, tokens, labels[0]),
+        Architecture(second, given_b or {}, tokens, labels[1]),
     )
+    found = equal_flops(*pair, flops)
+    if second is first and pair[0].given == pair[1].given:
+        raise UserError(
+            f"{pair[0].name} against itself: name another law, or values of its inputs with --with"
+        )
+    return found
 
 
 def equal_flops(a: Architecture, b: Architecture, flops: float) -> EqualFlops:
@@ -226,8 +239,16 @@ def equal_flops(a: Architecture, b: Architecture, flops: float) -> EqualFlops:
         multiplier=float(found[0]),
         interval=(None, None) if level is None else span_with(float(found[0]), found[1:], level),
         level=level,
-        warnings=tuple(dict.fromkeys((*a.fit.warnings, *b.fit.warnings))),
+        warnings=tuple(dict.fromkeys((*_unlike(a.fit, b.fit), *a.fit.warnings, *b.fit.warnings))),
     )
+
+
+def _unlike(a: LawFit, b: LawFit) -> tuple[str, ...]:
+    """A warning where the two losses are not of one text in one unit."""
+    texts = (a.conventions.data or "a text not named", b.conventions.data or "a text not named")
+    if a is b or (texts[0] == texts[1] and a.conventions.loss_unit == b.conventions.loss_unit):
+        return ()
+    return (f"the losses may not compare: of {texts[0]} and of {texts[1]}",)
 
 
 def _multiplier(b: Architecture, params_P: np.ndarray, loss: float, flops: float) -> float:

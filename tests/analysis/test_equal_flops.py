@@ -108,7 +108,8 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["krajewski", "chinchilla:krajewski-dense", "--budget", "1e20", "--with", "G=16"]
     assert compare.run(argv) == 0
     assert (
-        "chinchilla needs 21.3 times the FLOPs for the loss of krajewski at G = 16" in capsys.readouterr().out
+        "chinchilla:krajewski-dense needs 21.3 times the FLOPs for the loss of krajewski at G = 16"
+        in capsys.readouterr().out
     )
     for argv, says in (
         (["abnar", "--with", "density=0.5"], "give --budget"),
