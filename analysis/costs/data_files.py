@@ -47,7 +47,7 @@ def read(cls: type[T], folder: Path, name: str, kind: str) -> T:
 
 def parsed(cls: type[T], raw: dict[str, Any], where: str) -> T:
     """The dataclass with these fields. Raises `UserError`, with `where`, for unknown and for wrong ones."""
-    names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    names = [field.name for field in dataclasses.fields(cls)]  # pyright: ignore[reportArgumentType]  # a dataclass
     if unknown := [key for key in raw if key not in names]:
         raise UserError(f"{where}: unknown {', '.join(unknown)}: it may have {', '.join(names)}")
     try:

@@ -187,7 +187,7 @@ class ForecastOptions(TargetOptions, ServingOptions, TrainingOptions, DeviceOpti
         """Raises `UserError` for a value that its field does not take, or that is in another unit."""
         _several(self, "utilization", "prompt", "batch")  # each check is of all fields
         for group in GROUPS:
-            group.__post_init__(self)  # type: ignore[arg-type]
+            group.__post_init__(self)
 
     @property
     def targets(self) -> bool:

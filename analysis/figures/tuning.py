@@ -96,7 +96,7 @@ class Tuning(FigureData):
             Place.of((int(str(width)), float(str(tokens))), pd.DataFrame(rows), tuned)
             for width, of_width in finished.groupby("d_model")
             for tokens, rows in of_width.groupby("n_tokens")
-        ]  # pyright: ignore[reportArgumentType]  # pandas has no type for the keys of groups
+        ]
         edges = [
             f"width {anchor['d_model']} at {short(anchor['n_tokens'])} tokens"
             for anchor in tuned.get("anchors", ())

@@ -6,7 +6,8 @@ public copies read it as FLOPs). Here Cc is in FLOPs, and only runs that no chea
 
 from __future__ import annotations
 
-from isoflop.analysis.laws.law import FREE, Array, Covariate, Law, Published, array_namespace
+from isoflop.analysis.laws.law import Law, Published
+from isoflop.analysis.laws.power_law import COMPUTE, SCALE_BOUNDS, SCALE_START, ScaleLaw
 
 PF_DAY = 1e15 * 24 * 3600
 """FLOPs."""
@@ -15,25 +16,7 @@ COMPUTE_EFFICIENT = {"N": (1.3e9, 0.73), "B": (2.0e6, 0.24), "S": (5.4e3, 0.03),
 C_min in PF-days: Kaplan et al. (2020), table 6. 6 N B S is C_min at every budget."""
 
 
-def predict(params: Array, N: Array, D: Array, C: Array) -> Array:
-    xp = array_namespace(params)
-    Cc, alpha_C = params[0], params[1]
-    # N and D take part for their shape alone: every law's inputs broadcast.
-    return xp.exp(alpha_C * (xp.log(Cc) - xp.log(C))) + 0.0 * (N + D)
-
-
-def encode(params: Array, n0: float, d0: float) -> Array:
-    """theta = (log of the loss at 6 n0 d0 FLOPs, alpha_C)."""
-    xp = array_namespace(params)
-    Cc, alpha_C = params[0], params[1]
-    return xp.stack([alpha_C * (xp.log(Cc) - xp.log(6 * n0 * d0)), alpha_C])
-
-
-def decode(theta: Array, n0: Array, d0: Array) -> Array:
-    xp = array_namespace(theta)
-    level, alpha_C = theta[0], theta[1]
-    return xp.stack([6 * n0 * d0 * xp.exp(level / alpha_C), alpha_C])
-
+FORM = ScaleLaw("C")
 
 PUBLISHED = (
     Published(
@@ -65,11 +48,11 @@ LAW = Law(
     needs="runs on the envelope over two decades of C or more",
     blind_to="how a budget is split between N and D; an irreducible loss",
     published=PUBLISHED,
-    predict=predict,
-    encode=encode,
-    decode=decode,
-    start_box=((-1.0, 3.0), (0.005, 1.0)),
-    bounds=(FREE, (1e-3, 8.0)),
-    covariates=(Covariate("C", "flops", "training compute, FLOPs", lambda N, D, C: C),),
+    predict=FORM.predict,
+    encode=FORM.encode,
+    decode=FORM.decode,
+    start_box=SCALE_START,
+    bounds=SCALE_BOUNDS,
+    covariates=(COMPUTE,),
     envelope=True,
 )

@@ -6,27 +6,10 @@ Kaplan et al. (2020), Scaling Laws for Neural Language Models, equation 1.2 and 
 
 from __future__ import annotations
 
-from isoflop.analysis.laws.kaplan_size import EXPONENT, START
-from isoflop.analysis.laws.law import FREE, Array, Law, Published, Slice, array_namespace
+from isoflop.analysis.laws.law import Law, Published, Slice
+from isoflop.analysis.laws.power_law import SCALE_BOUNDS, SCALE_START, ScaleLaw
 
-
-def predict(params: Array, N: Array, D: Array) -> Array:
-    xp = array_namespace(params)
-    Dc, alpha_D = params[0], params[1]
-    # N takes part for its shape alone: every law's inputs broadcast.
-    return xp.exp(alpha_D * (xp.log(Dc) - xp.log(D))) + 0.0 * N
-
-
-def encode(params: Array, n0: Array, d0: Array) -> Array:
-    """theta = (log of the loss at d0, alpha_D)."""
-    xp = array_namespace(params)
-    return xp.stack([params[1] * (xp.log(params[0]) - xp.log(xp.asarray(d0))), params[1]])
-
-
-def decode(theta: Array, n0: Array, d0: Array) -> Array:
-    xp = array_namespace(theta)
-    return xp.stack([d0 * xp.exp(theta[0] / theta[1]), theta[1]])
-
+FORM = ScaleLaw("D")
 
 PUBLISHED = (
     Published(
@@ -53,11 +36,11 @@ LAW = Law(
     blind_to="size and compute; an irreducible loss",
     drawn=Slice("D", 1e7, 1e13),
     published=PUBLISHED,
-    predict=predict,
-    encode=encode,
-    decode=decode,
-    start_box=START,
-    bounds=(FREE, EXPONENT),
+    predict=FORM.predict,
+    encode=FORM.encode,
+    decode=FORM.decode,
+    start_box=SCALE_START,
+    bounds=SCALE_BOUNDS,
     has_optimum=False,
     competes=False,
 )

@@ -6,30 +6,10 @@ Kaplan et al. (2020), Scaling Laws for Neural Language Models, equation 1.1 and 
 
 from __future__ import annotations
 
-from isoflop.analysis.laws.law import FREE, Array, Law, Published, Slice, array_namespace
+from isoflop.analysis.laws.law import Law, Published, Slice
+from isoflop.analysis.laws.power_law import SCALE_BOUNDS, SCALE_START, ScaleLaw
 
-START = ((-1.0, 3.0), (0.005, 1.0))
-"""Log of the loss at the table's centre, and the exponent."""
-EXPONENT = (1e-3, 8.0)
-
-
-def predict(params: Array, N: Array, D: Array) -> Array:
-    xp = array_namespace(params)
-    Nc, alpha_N = params[0], params[1]
-    # D takes part for its shape alone: every law's inputs broadcast.
-    return xp.exp(alpha_N * (xp.log(Nc) - xp.log(N))) + 0.0 * D
-
-
-def encode(params: Array, n0: Array, d0: Array) -> Array:
-    """theta = (log of the loss at n0, alpha_N)."""
-    xp = array_namespace(params)
-    return xp.stack([params[1] * (xp.log(params[0]) - xp.log(xp.asarray(n0))), params[1]])
-
-
-def decode(theta: Array, n0: Array, d0: Array) -> Array:
-    xp = array_namespace(theta)
-    return xp.stack([n0 * xp.exp(theta[0] / theta[1]), theta[1]])
-
+FORM = ScaleLaw("N")
 
 PUBLISHED = (
     Published(
@@ -56,11 +36,11 @@ LAW = Law(
     blind_to="data and compute; an irreducible loss",
     drawn=Slice("N", 1e6, 1e12),
     published=PUBLISHED,
-    predict=predict,
-    encode=encode,
-    decode=decode,
-    start_box=START,
-    bounds=(FREE, EXPONENT),
+    predict=FORM.predict,
+    encode=FORM.encode,
+    decode=FORM.decode,
+    start_box=SCALE_START,
+    bounds=SCALE_BOUNDS,
     has_optimum=False,
     competes=False,
 )

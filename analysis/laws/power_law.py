@@ -1,4 +1,4 @@
-"""Laws that are one product of powers: y = K times powers of N, D and C."""
+"""Laws that are one product of powers: y = K times powers of N, D and C, or (scale / x)^exponent."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from isoflop.analysis.laws.coordinates import LOG_SIX
-from isoflop.analysis.laws.law import Array, Covariate, Law, array_namespace
+from isoflop.analysis.laws.law import FREE, Array, Covariate, Law, array_namespace
 
 EXPONENTS = (-3.0, 3.0)
+SCALE_START = ((-1.0, 3.0), (0.005, 1.0))
+"""Of a `ScaleLaw`: log of the loss at the table's centre, and the exponent."""
+SCALE_BOUNDS = (FREE, (1e-3, 8.0))
 COMPUTE = Covariate("C", "flops", "training compute, FLOPs", lambda N, D, C: C)
 
 
@@ -67,3 +70,28 @@ class PowerLaw:
         n, d = xp.log(xp.asarray(n0)), xp.log(xp.asarray(d0))
         at = {"N": n, "D": d, "C": n + d + LOG_SIX}
         return sum(values[p] * at[x] for p, x in enumerate(self.inputs, 1))
+
+
+@dataclass(frozen=True)
+class ScaleLaw:
+    """L = (scale / x)^exponent, and theta: the log of the loss at the table's centre, and the exponent."""
+
+    input: str
+    """x: `N`, `D` or `C`, which is then the law's covariate."""
+
+    def predict(self, params: Array, N: Array, D: Array, *compute: Array) -> Array:
+        xp = array_namespace(params)
+        x = dict(zip("NDC", (N, D, *compute), strict=False))[self.input]
+        # The others take part for their shape alone: every law's inputs broadcast.
+        return xp.exp(params[1] * (xp.log(params[0]) - xp.log(x))) + 0.0 * (N + D)
+
+    def encode(self, params: Array, n0: Array, d0: Array) -> Array:
+        xp = array_namespace(params)
+        return xp.stack([params[1] * (xp.log(params[0]) - xp.log(self._centre(n0, d0))), params[1]])
+
+    def decode(self, theta: Array, n0: Array, d0: Array) -> Array:
+        xp = array_namespace(theta)
+        return xp.stack([self._centre(n0, d0) * xp.exp(theta[0] / theta[1]), theta[1]])
+
+    def _centre(self, n0: Array, d0: Array) -> Array:
+        return {"N": n0, "D": d0, "C": 6 * n0 * d0}[self.input]

@@ -13,9 +13,9 @@ import numpy as np
 from isoflop.analysis.compute import allocate
 from isoflop.analysis.laws import find_law
 from isoflop.analysis.planning.magnitude import check_tokens
-from isoflop.analysis.planning.question import parameter_rows, size_of_cost
+from isoflop.analysis.planning.question import interval_of, parameter_rows, size_of_cost
 from isoflop.analysis.result import LawFit
-from isoflop.analysis.uncertainty.intervals import Interval, span_with
+from isoflop.analysis.uncertainty.intervals import Interval
 from isoflop.base.errors import UserError
 
 COLUMN = "n_tokens_unique"
@@ -80,9 +80,9 @@ def data_limit(fit: LawFit, flops: float, unique_tokens: float) -> DataLimit:
         d=float(d_B[0]),
         epochs=float(d_B[0] / unique_tokens),
         loss=float(loss_B[0]),
-        n_interval=_span(fit, n_B),
-        epochs_interval=_span(fit, d_B / unique_tokens),
-        loss_interval=_span(fit, loss_B),
+        n_interval=interval_of(fit, n_B),
+        epochs_interval=interval_of(fit, d_B / unique_tokens),
+        loss_interval=interval_of(fit, loss_B),
         fresh_loss=float(fit.predict(fresh, flops / fit.cost(fresh))),
         one_epoch=passes[0] if d_B[0] > unique_tokens else None,
         by_epochs=tuple(passes),
@@ -125,9 +125,3 @@ def _best_size(fit: LawFit, params_P: np.ndarray, flops: float, unique: float) -
 def _epochs(fit: LawFit, flops: float, unique: float, epochs: float) -> Epochs:
     n = size_of_cost(fit, flops / (epochs * unique))
     return Epochs(epochs, n, float(_loss(fit, fit.params_P, n, flops, unique)))
-
-
-def _span(fit: LawFit, values_B: np.ndarray) -> Interval | None:
-    if fit.intervals is None or len(values_B) < 2:
-        return None
-    return span_with(float(values_B[0]), values_B[1:], fit.intervals.level)

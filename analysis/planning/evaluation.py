@@ -10,9 +10,9 @@ import numpy as np
 from isoflop.analysis.laws import Law, find_law
 from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.analysis.planning.prediction import NO_TABLE
-from isoflop.analysis.planning.question import parameter_rows
+from isoflop.analysis.planning.question import interval_of, parameter_rows
 from isoflop.analysis.result import LawFit
-from isoflop.analysis.uncertainty.intervals import Interval, span_with
+from isoflop.analysis.uncertainty.intervals import Interval
 from isoflop.base.display import Displayed, Summary
 from isoflop.base.errors import UserError
 from isoflop.base.formatting import brief, interval
@@ -65,7 +65,7 @@ def evaluated(
         target=law.target,
         value=float(value_B[0]),
         level=level,
-        interval=None if level is None else span_with(float(value_B[0]), value_B[1:], level),
+        interval=interval_of(fit, value_B),
         unit=fit.conventions.loss_unit,
         inputs={symbol: float(x) for symbol, x in inputs.items() if np.isfinite(x)},
         warnings=(*fit.warnings, NO_TABLE) if fit.is_published else (),

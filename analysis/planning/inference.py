@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from isoflop.analysis.planning.magnitude import check_tokens
-from isoflop.analysis.planning.question import parameter_rows, tokens_at
+from isoflop.analysis.planning.question import interval_of, parameter_rows, tokens_at
 from isoflop.analysis.result import LawFit
-from isoflop.analysis.uncertainty.intervals import Interval, span_with
+from isoflop.analysis.uncertainty.intervals import Interval
 from isoflop.base.errors import UserError
 
 SIZES, DRAWN_SIZES = 4001, 301
@@ -78,7 +78,7 @@ def lifetime(fit: LawFit, flops: float, inference_tokens: float) -> Lifetime:
         for b, (p, n_opt) in enumerate(zip(rows_BxP, n_opt_B, strict=True))
     )
     n, d, training, total, optimal = own
-    spans = _spans(fit, np.array([own, *drawn]))
+    n_B, d_B, _, total_B, optimal_B = np.array([own, *drawn]).T
     return Lifetime(
         inference_tokens=float(inference_tokens),
         n=n,
@@ -87,20 +87,11 @@ def lifetime(fit: LawFit, flops: float, inference_tokens: float) -> Lifetime:
         total_flops=total,
         optimal_total_flops=optimal,
         saving=1 - total / optimal,
-        n_interval=spans[0],
-        d_interval=spans[1],
-        saving_interval=spans[2],
+        n_interval=interval_of(fit, n_B),
+        d_interval=interval_of(fit, d_B),
+        saving_interval=interval_of(fit, 1 - total_B / optimal_B),
         smaller=smaller_models(fit, flops),
     )
-
-
-def _spans(fit: LawFit, found_Bx5: np.ndarray) -> tuple[Interval | None, Interval | None, Interval | None]:
-    if fit.intervals is None or len(found_Bx5) < 2:
-        return None, None, None
-    n_B, d_B, _, total_B, optimal_B = found_Bx5.T
-    level = fit.intervals.level
-    of = [span_with(float(x_B[0]), x_B[1:], level) for x_B in (n_B, d_B, 1 - total_B / optimal_B)]
-    return of[0], of[1], of[2]
 
 
 def _cheapest(

@@ -11,9 +11,16 @@ from isoflop.analysis.conventions import FitConventions
 from isoflop.analysis.planning.inference import revealed_demand
 from isoflop.analysis.planning.prediction import extrapolation, intervals_of
 from isoflop.analysis.planning.predictive import PredictedRun, predicted_run
-from isoflop.analysis.planning.question import Question, answer, budgets_for, optimal_losses, parameter_rows
+from isoflop.analysis.planning.question import (
+    Question,
+    answer,
+    budgets_for,
+    interval_of,
+    optimal_losses,
+    parameter_rows,
+)
 from isoflop.analysis.result import LawFit
-from isoflop.analysis.uncertainty.intervals import Interval, span_with
+from isoflop.analysis.uncertainty.intervals import Interval
 from isoflop.base.display import Displayed, Summary
 from isoflop.base.errors import UserError
 from isoflop.base.formatting import brief, interval
@@ -105,7 +112,7 @@ def planned_run(fit: LawFit, question: Question, force: bool = False) -> Planned
         optimal_loss=least,
         optimal_flops=_least_flops(fit, found.own("loss"), least),
         revealed_demand=float(demand_B[0]),
-        revealed_demand_interval=None if level is None else span_with(demand_B[0], demand_B[1:], level),
+        revealed_demand_interval=interval_of(fit, demand_B),
         extrapolation=distance,
         conventions=fit.conventions,
         warnings=warnings,

@@ -154,13 +154,18 @@ def _held(fit: LawFit, N: float, D: float, C: float) -> dict[str, float]:
     return {c.symbol: float(x[0]) for c, x in pairs if c.column not in ("flops", COLUMN)}
 
 
+def times_beyond(fit: LawFit, flops: float) -> float:
+    """A budget over the nearest end of the fitted ones; 1 among them."""
+    low, high = fit.conventions.flops_range
+    return float(max(flops / high, low / flops, 1.0))
+
+
 def extrapolation(fit: LawFit, flops: float, force: bool) -> tuple[float, tuple[str, ...]]:
     """How many times a budget lies beyond the fitted ones, and the warnings on a prediction there.
 
     Raises `UserError` for what a fit does not carry, unless forced.
     """
-    low, high = fit.conventions.flops_range
-    beyond = float(max(flops / high, low / flops, 1.0))
+    beyond = times_beyond(fit, flops)
     warnings = _doubts(fit, beyond, force)
     if beyond > FURTHEST and not (force or fit.is_published):
         raise UserError(

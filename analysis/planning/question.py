@@ -9,6 +9,7 @@ import numpy as np
 
 from isoflop.analysis.planning.magnitude import Given, check_magnitudes
 from isoflop.analysis.result import LawFit
+from isoflop.analysis.uncertainty.intervals import Interval, span_with
 from isoflop.base.errors import UserError
 
 OPTIONS: dict[Given, str] = {
@@ -95,6 +96,13 @@ class Answers:
 def parameter_rows(fit: LawFit) -> np.ndarray:
     """The fit's parameters and those of its draws, (1 + B)xP."""
     return np.vstack([fit.params_P, fit.draws_BxP]) if len(fit.draws_BxP) else fit.params_P[None]
+
+
+def interval_of(fit: LawFit, values_B: np.ndarray) -> Interval | None:
+    """The interval of a quantity at the fit's level, from its own value and the draws'; None without any."""
+    if fit.intervals is None or len(values_B) < 2:
+        return None
+    return span_with(float(values_B[0]), values_B[1:], fit.intervals.level)
 
 
 def answer(fit: LawFit, question: Question) -> Answers:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from isoflop.analysis.laws import find_law
 from isoflop.analysis.planning.data_limit import COLUMN
-from isoflop.analysis.planning.prediction import FURTHER
+from isoflop.analysis.planning.prediction import FURTHER, times_beyond
 from isoflop.analysis.planning.question import Question, answer
 from isoflop.analysis.published import ANYWHERE, published_fit, published_names
 from isoflop.analysis.result import LawFit
@@ -54,7 +54,6 @@ def _answer(name: str, fit: LawFit, question: Question) -> LawAnswer:
         found = answer(fit, question)
     except UserError as error:
         return LawAnswer(name, None, None, None, None, None, str(error))
-    low, high = fit.conventions.flops_range
     flops = found.own("flops")
-    beyond = None if (low, high) == ANYWHERE else max(flops / high, low / flops, 1.0)
+    beyond = None if fit.conventions.flops_range == ANYWHERE else times_beyond(fit, flops)
     return LawAnswer(name, found.own("n"), found.own("d"), flops, found.own("loss"), beyond)

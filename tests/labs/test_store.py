@@ -207,7 +207,9 @@ def test_a_silent_workers_job_is_queued_again_and_paid_once(
     ann: Desk, store: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     number = ann.submit()
-    queued_at = ann.status(number).queued_at  # pyright: ignore[reportAttributeAccessIssue]
+    queued = ann.status(number)
+    assert isinstance(queued, Queued)
+    queued_at = queued.queued_at
     first = claimed(store)
     with store.read() as connection:
         assert not has_work(connection)

@@ -71,11 +71,11 @@ class Device(Serializable):
     def computes(self, wanted: Computed) -> Computed:
         """The format that numbers in `wanted` are multiplied in: the fastest of those that hold them."""
         # Not always its own: the integer units of a B300 are slower than its units for bf16.
-        able = [name for name in WIDER[wanted] if name in self.dense_teraflops]
+        able: list[Computed] = [name for name in WIDER[wanted] if name in self.dense_teraflops]
         if not able:
             has = ", ".join(self.dense_teraflops)
             raise UserError(f"{self.title} has no known peak for {wanted}: choose a format it has: {has}")
-        return max(able, key=lambda name: self.dense_teraflops[name])  # type: ignore[return-value]
+        return max(able, key=lambda name: self.dense_teraflops[name])
 
     def peak(self, wanted: Computed) -> float:
         """FLOPs a second, dense, at which numbers in `wanted` are multiplied."""
