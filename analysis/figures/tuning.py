@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 
 from isoflop.analysis.figures.figure_data import FigureData, Hover, Size
 from isoflop.analysis.figures.style import budget_colours, log_axis, spread
 from isoflop.base.formatting import short
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 BARS = 1.96
 """Standard deviations of a fitted best rate's bar, 95% of a normal."""
