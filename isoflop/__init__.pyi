@@ -45,6 +45,7 @@ from .analysis import report as report
 from .analysis import rolling as rolling
 from .base.errors import UserError as UserError
 from .models.config import ModelOptions as ModelOptions
+from .running import evaluate as evaluate
 from .running import plan as plan
 from .running import prepare as prepare
 from .running import register as register

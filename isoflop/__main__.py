@@ -15,6 +15,7 @@ COMMANDS = {
     "plan": "a sweep's grid and its price; trains nothing",
     "sweep": "trains a sweep; run it again to go on",
     "status": "what of a sweep is done, failed or missing",
+    "evaluate": "measures the models that a sweep kept: quantization, pruning, context",
     "sync": "sends a sweep to Weights & Biases",
     "fit": "fits a scaling law to a table of runs",
     "laws": "every scaling law: formula, source, constants, what it needs",
@@ -45,7 +46,7 @@ def _run(argv: list[str]) -> int:
         print(_version())
         return 0
     command, rest = argv[0], argv[1:]
-    if command in ("demo", "plan", "sweep", "lab"):
+    if command in ("demo", "plan", "sweep", "evaluate", "lab"):
         for number in (signal.SIGTERM, signal.SIGHUP):  # a scheduler's, a closing terminal's
             if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
                 signal.signal(number, _stop)

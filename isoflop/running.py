@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isoflop.base.errors import UserError
 
 if TYPE_CHECKING:
+    from isoflop.evals.run import Evaluated
     from isoflop.sweeps.caps import Caps
     from isoflop.sweeps.forecasts.scoring import Score
     from isoflop.sweeps.grids.adaptive import Adaptive
@@ -122,6 +124,43 @@ def status(folder: str | Path) -> SweepStatus:
     from isoflop.sweeps.progress.status import read_status
 
     return read_status(Path(folder))
+
+
+def evaluate(
+    folder: str | Path,
+    measurement: str,
+    options: Any = None,
+    *,
+    table: str = "",
+    on_model: Callable[[int, int], None] = lambda done, total: None,
+    **named: Any,
+) -> Evaluated:
+    """Measures the models that a sweep's folder kept, by a measurement's name or file, into `evals/NAME.csv`.
+
+    `options`: the measurement's `Options`, or its fields by name: `evaluate(folder, "quantization", bits=(8,
+    4))`. `table`: another NAME. `on_model` takes how many models of how many are done. See `isoflop.evals`.
+    """
+    from isoflop.evals.measurement import load_measurement
+    from isoflop.evals.run import evaluate_models
+    from isoflop.evals.table import EvalTable
+    from isoflop.sweeps.kept_models import kept_models
+
+    found = load_measurement(measurement)
+    chosen = found.options(**named) if options is None else options
+    models, missing = kept_models(Path(folder))
+    done = evaluate_models(
+        models,
+        found,
+        chosen,
+        EvalTable(Path(folder), table or found.name),
+        lambda count: on_model(count, len(models)),
+    )
+    if not missing:
+        return done
+    warning = (
+        f"{missing} finished models were not kept, and are not in the table: a sweep keeps all by --keep all"
+    )
+    return replace(done, warnings=(warning,))
 
 
 def _config(config: str | Path | SweepConfig) -> SweepConfig:

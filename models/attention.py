@@ -13,8 +13,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from isoflop.models.config import Dtype, ModelConfig
+from isoflop.models.kv_cache import LayerCache, NewTokens, write
 from isoflop.models.layers import CausalConvolution, Linear, RMSNorm
-from isoflop.models.plain_attention import plain_attention
+from isoflop.models.plain_attention import MASKED, plain_attention
 
 Kernel = Literal["plain", "cudnn", "xla"]
 
@@ -25,9 +26,12 @@ def rotary_angles(length: int, head_dim: int, base: float) -> jax.Array:
     return jnp.arange(length)[:, None] * inverse_frequency[None, :]
 
 
-def rotate(x_BxTxHxC: jax.Array, angles_TxC2: jax.Array) -> jax.Array:
-    """Turn each pair of features (i, i + C/2) by its position's angle, computed in float32."""
-    cos, sin = jnp.cos(angles_TxC2)[:, None, :], jnp.sin(angles_TxC2)[:, None, :]
+def rotate(x_BxTxHxC: jax.Array, angles_xTxC2: jax.Array) -> jax.Array:
+    """Turn each pair of features (i, i + C/2) by its position's angle, computed in float32.
+
+    The angles are those of all sequences, or of each (B, T, C/2).
+    """
+    cos, sin = jnp.cos(angles_xTxC2)[..., None, :], jnp.sin(angles_xTxC2)[..., None, :]
     a, b = jnp.split(x_BxTxHxC.astype(jnp.float32), 2, axis=-1)
     return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1).astype(x_BxTxHxC.dtype)
 
@@ -82,6 +86,30 @@ def attend(
     )
 
 
+def attend_cached(
+    q_BxTxHxC: jax.Array,
+    k_BxSxKxC: jax.Array,
+    v_BxSxKxC: jax.Array,
+    visible_BxTxS: jax.Array,
+    *,
+    scale: float,
+) -> jax.Array:
+    """softmax(scale * Q K^T) V (B, T, H, C) over the slots that are visible to each query.
+
+    Softmax in float32. A cache is read where it lies: key-value heads aren't repeated for their query heads.
+    """
+    batch, new, heads, features = q_BxTxHxC.shape
+    kv_heads = k_BxSxKxC.shape[2]
+    q_BxTxKxGxC = (q_BxTxHxC * jnp.asarray(scale, q_BxTxHxC.dtype)).reshape(
+        batch, new, kv_heads, heads // kv_heads, features
+    )
+    scores = jnp.einsum("btkgc,bskc->bkgts", q_BxTxKxGxC, k_BxSxKxC, preferred_element_type=jnp.float32)
+    scores = jnp.where(visible_BxTxS[:, None, None], scores, MASKED)
+    weights = jax.nn.softmax(scores, axis=-1).astype(q_BxTxHxC.dtype)
+    mixed = jnp.einsum("bkgts,bskc->btkgc", weights, v_BxSxKxC, preferred_element_type=jnp.float32)
+    return mixed.reshape(q_BxTxHxC.shape).astype(q_BxTxHxC.dtype)
+
+
 class Attention(nnx.Module):
     """Keys and values take in the tokens just before; queries and keys are normalized with learned scales
     (Henry et al. 2020), then rotated.
@@ -102,9 +130,41 @@ class Attention(nnx.Module):
         batch, length, _ = x_BxTxD.shape
         queries, keys_values = jnp.split(self.qkv(x_BxTxD), [c.attention_width], axis=-1)
         keys_values = self.convolution(keys_values, documents_BxT)
-        q = queries.reshape(batch, length, c.heads, c.head_dim)
-        k, v = jnp.split(keys_values.reshape(batch, length, 2 * c.kv_heads, c.head_dim), 2, axis=2)
-        angles = rotary_angles(length, c.head_dim, c.rope_base)
-        q, k = rotate(self.query_norm(q), angles), rotate(self.key_norm(k), angles)
+        q, k, v = self._heads(queries, keys_values, rotary_angles(length, c.head_dim, c.rope_base))
         mixed = attend(q, k, v, documents_BxT, scale=c.max_attention_logit / c.head_dim)
         return self.out(mixed.reshape(batch, length, c.attention_width))
+
+    def extend(self, x_BxTxD: jax.Array, cache: LayerCache, new: NewTokens) -> tuple[jax.Array, LayerCache]:
+        """The same for tokens that go on from a cache, and the cache with theirs."""
+        c = self.config
+        batch, length, _ = x_BxTxD.shape
+        queries, keys_values = jnp.split(self.qkv(x_BxTxD), [c.attention_width], axis=-1)
+        before = c.kv_convolution - 1
+        read_BxLTxF = jnp.concatenate([cache.recent_BxLxF, keys_values], axis=1)
+        keys_values = self.convolution(read_BxLTxF, new.documents_BxLT)[:, before:]
+        angles = rotary_angles(cache.keys_BxSxKxC.shape[1], c.head_dim, c.rope_base)
+        q, k, v = self._heads(queries, keys_values, angles[new.positions_BxT])
+        last_BxL = new.count_B[:, None] + jnp.arange(before)
+        cache = cache._replace(
+            keys_BxSxKxC=write(cache.keys_BxSxKxC, k, new.positions_BxT),
+            values_BxSxKxC=write(cache.values_BxSxKxC, v, new.positions_BxT),
+            recent_BxLxF=jnp.take_along_axis(read_BxLTxF, last_BxL[..., None], axis=1),
+        )
+        mixed = attend_cached(
+            q,
+            cache.keys_BxSxKxC,
+            cache.values_BxSxKxC,
+            new.visible_BxTxS,
+            scale=c.max_attention_logit / c.head_dim,
+        )
+        return self.out(mixed.reshape(batch, length, c.attention_width)), cache
+
+    def _heads(
+        self, queries_BxTx: jax.Array, keys_values_BxTxF: jax.Array, angles_xTxC2: jax.Array
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Queries, keys and values by head, the first two normalized and rotated."""
+        c = self.config
+        batch, length, _ = queries_BxTx.shape
+        q = queries_BxTx.reshape(batch, length, c.heads, c.head_dim)
+        k, v = jnp.split(keys_values_BxTxF.reshape(batch, length, 2 * c.kv_heads, c.head_dim), 2, axis=2)
+        return rotate(self.query_norm(q), angles_xTxC2), rotate(self.key_norm(k), angles_xTxC2), v

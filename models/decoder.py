@@ -17,6 +17,7 @@ from jax.typing import ArrayLike
 from isoflop.models.attention import Attention, documents
 from isoflop.models.config import Dtype, ModelConfig, Remat
 from isoflop.models.experts import Experts
+from isoflop.models.kv_cache import Cache, LayerCache, NewTokens, empty_cache, place
 from isoflop.models.layers import FeedForward, Linear, RMSNorm
 from isoflop.models.ledger import Ledger
 from isoflop.models.roles import Embedding, Readout, TiedEmbedding
@@ -43,6 +44,19 @@ class Block(nnx.Module):
         )
         return x_BxTxD + self._scaled(branch), aux
 
+    def extend(self, x_BxTxD: jax.Array, cache: LayerCache, new: NewTokens) -> tuple[jax.Array, LayerCache]:
+        """The same for tokens that go on from a cache, and the cache with theirs."""
+        branch, cache = self.attention.extend(self.attention_norm(x_BxTxD), cache, new)
+        x_BxTxD = x_BxTxD + self._scaled(branch)
+        normed_BxTxD = self.mlp_norm(x_BxTxD)
+        if isinstance(self.mlp, Experts):
+            assert cache.assigned_BxE is not None, "a layer of experts counts its assignments"
+            branch, assigned_BxE = self.mlp.extend(normed_BxTxD, cache.assigned_BxE, new.count_B)
+            cache = cache._replace(assigned_BxE=assigned_BxE)
+        else:
+            branch = self.mlp(normed_BxTxD)
+        return x_BxTxD + self._scaled(branch), cache
+
     def _scaled(self, branch_BxTxD: jax.Array) -> jax.Array:
         return branch_BxTxD if self.branch_scale == 1.0 else branch_BxTxD * self.branch_scale
 
@@ -54,7 +68,7 @@ class Model(nnx.Module):
         self, config: ModelConfig, *, dtype: Dtype = "float32", remat: Remat = "none", rngs: nnx.Rngs
     ) -> None:
         self.config = config
-        self.dtype = dtype
+        self.dtype: Dtype = dtype
         self.remat: Remat = remat
         shape = (config.vocab_size, config.width)
         role, scale = (TiedEmbedding, config.width**-0.5) if config.tie_embeddings else (Embedding, 1.0)
@@ -77,6 +91,24 @@ class Model(nnx.Module):
             x_BxTxD, aux = run(block, x_BxTxD, documents_BxT)
             layers.append(aux)
         return self.final_norm(x_BxTxD), jax.tree.map(lambda *scalars: sum(scalars) / len(scalars), *layers)
+
+    def empty_cache(self, batch: int, slots: int) -> Cache:
+        """The cache of `batch` sequences of at most `slots` tokens, before their first."""
+        return empty_cache(self.config, batch=batch, slots=slots, dtype=self.dtype)
+
+    def extend(self, tokens_BxT: jax.Array, count_B: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:
+        """Final-normed features (B, T, D) of tokens that go on from a cache, and the cache with theirs.
+
+        Of each sequence's T tokens the first `count_B` are its own, and the features of the others mean
+        nothing. They equal those of `features` over the whole sequence but for rounding; with experts, over
+        a window of the model's context length, which has room for as many tokens as decoding has.
+        """
+        new, cache = place(self.config, cache, tokens_BxT, count_B)
+        x_BxTxD, layers = self.embedding[...][tokens_BxT].astype(self.dtype), []
+        for block, layer in zip(self.blocks, cache.layers, strict=True):
+            x_BxTxD, layer = block.extend(x_BxTxD, layer, new)
+            layers.append(layer)
+        return self.final_norm(x_BxTxD), cache._replace(layers=tuple(layers))
 
     def unembedding(self) -> jax.Array:
         """The matrix (D, V), in the compute dtype, that turns features into logits."""

@@ -39,11 +39,17 @@ def choose(probabilities_xE: jax.Array, count: int) -> tuple[jax.Array, jax.Arra
     return weights_xK, experts_xK
 
 
-def slots(experts_TxK: jax.Array, experts: int, capacity: int) -> jax.Array:
+def slots(
+    experts_TxK: jax.Array,
+    experts: int,
+    capacity: int,
+    left_E: jax.Array | None = None,
+) -> jax.Array:
     """The row (T, K) of each assignment among all E S slots of one window; E S or more where none is left.
 
     First come, first served, in the order of tokens and all of one token's before the next one's: a later
-    token never displaces an earlier one, which would let the past see the future.
+    token never displaces an earlier one, which would let the past see the future. `left_E`: how many of its
+    slots each expert may still fill, where that is not all `capacity`.
     """
     chosen_A = experts_TxK.reshape(-1)
     # An assignment's place among its expert's is its rank in a stable sort by expert, less that of the first.
@@ -53,7 +59,8 @@ def slots(experts_TxK: jax.Array, experts: int, capacity: int) -> jax.Array:
     place_A = jnp.argsort(order_A) - first_E[chosen_A]
     # Rows beyond the end differ from each other: scatters and gathers are promised unique ones.
     beyond_A = experts * capacity + jnp.arange(chosen_A.size)
-    row_A = jnp.where(place_A < capacity, chosen_A * capacity + place_A, beyond_A)
+    free_A = capacity if left_E is None else jnp.minimum(left_E[chosen_A], capacity)
+    row_A = jnp.where(place_A < free_A, chosen_A * capacity + place_A, beyond_A)
     return row_A.reshape(experts_TxK.shape)
 
 
@@ -100,20 +107,53 @@ class Experts(nnx.Module):
 
     def __call__(self, x_BxTxD: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
         c = self.config
-        batch, length, width = x_BxTxD.shape
-        # Rounded logits change who is chosen: full float32, where a GPU would take TF32 and a TPU bfloat16.
-        with jax.default_matmul_precision("highest"):
-            logits_BxTxE = self.router(x_BxTxD.astype(jnp.float32))
-        probabilities_BxTxE = jax.nn.softmax(logits_BxTxE)
+        logits_BxTxE, probabilities_BxTxE = self._probabilities(x_BxTxD)
         weights_BxTxK, experts_BxTxK = choose(probabilities_BxTxE, c.experts_per_token)
-        each = capacity(c, length)
-        rows = c.experts * each
+        each = capacity(c, x_BxTxD.shape[1])
         row_BxTxK = jax.vmap(lambda chosen: slots(chosen, c.experts, each))(experts_BxTxK)
-        filled = jax.vmap(lambda x, row: dispatch(x, row, rows))(x_BxTxD, row_BxTxK)
-        made = self.experts(filled.reshape(batch, c.experts, each, width)).reshape(batch, rows, width)
         auxiliary = {
             "balance_loss": balance_loss(probabilities_BxTxE, experts_BxTxK),
             "router_z": jnp.mean(jax.nn.logsumexp(logits_BxTxE, axis=-1) ** 2),
-            "dropped": jnp.mean(row_BxTxK >= rows, dtype=jnp.float32),
+            "dropped": jnp.mean(row_BxTxK >= c.experts * each, dtype=jnp.float32),
         }
-        return jax.vmap(combine)(made, row_BxTxK, weights_BxTxK), auxiliary
+        return self._apply(x_BxTxD, row_BxTxK, weights_BxTxK, each), auxiliary
+
+    def extend(
+        self, x_BxTxD: jax.Array, assigned_BxE: jax.Array, count_B: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """The same for tokens that go on from `assigned_BxE` assignments, and the assignments with theirs.
+
+        An expert has the slots of a window of the model's context length, as in training, and a token is
+        dropped where those before it have filled them: what a token gives doesn't depend on how many are
+        decoded at a time, nor on how many will follow. Of a sequence's tokens the first `count_B` are its
+        own.
+        """
+        c = self.config
+        _, probabilities_BxTxE = self._probabilities(x_BxTxD)
+        weights_BxTxK, experts_BxTxK = choose(probabilities_BxTxE, c.experts_per_token)
+        in_all, new = capacity(c, c.context_length), x_BxTxD.shape[1]
+        each = min(in_all, new)
+        row_BxTxK = jax.vmap(lambda chosen, left: slots(chosen, c.experts, each, left))(
+            experts_BxTxK, jnp.maximum(in_all - assigned_BxE, 0)
+        )
+        own_BxT = jnp.arange(new) < count_B[:, None]
+        chosen_BxTxKxE = jax.nn.one_hot(experts_BxTxK, c.experts, dtype=jnp.int32)
+        assigned_BxE = assigned_BxE + jnp.sum(chosen_BxTxKxE * own_BxT[..., None, None], axis=(1, 2))
+        return self._apply(x_BxTxD, row_BxTxK, weights_BxTxK, each), assigned_BxE
+
+    def _probabilities(self, x_BxTxD: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The router's logits and their softmax, (B, T, E) each, float32."""
+        # Rounded logits change who is chosen: full float32, where a GPU would take TF32 and a TPU bfloat16.
+        with jax.default_matmul_precision("highest"):
+            logits_BxTxE = self.router(x_BxTxD.astype(jnp.float32))
+        return logits_BxTxE, jax.nn.softmax(logits_BxTxE)
+
+    def _apply(
+        self, x_BxTxD: jax.Array, row_BxTxK: jax.Array, weights_BxTxK: jax.Array, each: int
+    ) -> jax.Array:
+        """What experts of `each` slots a window make of the tokens in their rows, summed by weight."""
+        batch, _, width = x_BxTxD.shape
+        rows = self.config.experts * each
+        filled = jax.vmap(lambda x, row: dispatch(x, row, rows))(x_BxTxD, row_BxTxK)
+        made = self.experts(filled.reshape(batch, self.config.experts, each, width))
+        return jax.vmap(combine)(made.reshape(batch, rows, width), row_BxTxK, weights_BxTxK)

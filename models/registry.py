@@ -31,7 +31,8 @@ def build(
     An architecture's `Model(config, *, dtype, remat, rngs)` has three methods. `features(tokens_BxT)`: final
     normed features (B, T, D) in `dtype`, and a dict of float32 scalars by name for the trainer to watch or to
     add to its loss (empty in a dense model). `unembedding()`: the matrix (D, V) in `dtype` that makes logits
-    of them. `__call__(tokens_BxT)`: their product in float32 (B, T, V).
+    of them. `__call__(tokens_BxT)`: their product in float32 (B, T, V). Two more, if it is to decode, are
+    those of `isoflop.models.decoding.Decoder`.
 
     Raises `UserError` for an unknown architecture, `dtype` or `remat`.
     """

@@ -18,10 +18,11 @@ MAY_IMPORT = {
     "base": set[str](),
     "models": {"base"},
     "train": {"models", "base"},
-    "sweeps": {"train", "models", "analysis", "base"},
+    "evals": {"train", "models", "base"},
+    "sweeps": {"evals", "train", "models", "analysis", "base"},
     "analysis": {"base"},
-    "labs": {"sweeps", "train", "models", "analysis", "base"},
-    "isoflop": {"labs", "sweeps", "train", "models", "analysis", "base"},
+    "labs": {"sweeps", "evals", "train", "models", "analysis", "base"},
+    "isoflop": {"labs", "sweeps", "evals", "train", "models", "analysis", "base"},
 }
 PACKAGES = sorted(name for name in MAY_IMPORT if (ROOT / name / "__init__.py").exists())
 SOURCES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
@@ -44,7 +45,7 @@ def imported(path: Path) -> Iterator[str]:
 
 
 def test_the_packages_are_those_of_the_design() -> None:
-    assert {"base", "models", "train", "sweeps", "analysis", "isoflop"} <= set(PACKAGES)
+    assert {"base", "models", "train", "evals", "sweeps", "analysis", "isoflop"} <= set(PACKAGES)
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -40,6 +40,7 @@ class Kind(NamedTuple):
 KINDS = (
     Kind("isoflop.models", "Model", "architecture"),
     Kind("isoflop.train.data.sources", "open_source", "dataset"),
+    Kind("isoflop.evals", "measure", "measurement"),
     Kind("isoflop.sweeps.trackers", "open_tracker", "tracker"),
     Kind("isoflop.train.data.processes", "Process", "synthetic process"),
     Kind("isoflop.sweeps.launchers", "open_launcher", "launcher"),

@@ -42,6 +42,15 @@ def restore(recipe: Recipe, path: Path, execution: Execution = Execution()) -> T
     return jax.tree.map(_put, state, sharded(program.mesh, shapes))
 
 
+def restore_params(recipe: Recipe, path: Path) -> Any:
+    """The parameters alone of the state in `path`, on the default device."""
+    shapes = jax.eval_shape(programs(recipe).init, 0).params
+    with np.load(path / FILE) as file:
+        # Named as within a state, which is what the file holds.
+        arrays = [jnp.asarray(file[name]) for name, _ in _named(TrainState(shapes, ()))]
+    return jax.tree.unflatten(jax.tree.structure(shapes), arrays)
+
+
 def _put(array: NDArray[Any], sharding: Any) -> jax.Array:
     return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 

@@ -31,6 +31,7 @@ HERE = Path(__file__).parent
 MakesTable = Callable[["ReportData"], tables.TextTable]
 SECTIONS: dict[str, tuple[str | MakesTable, ...]] = {
     "": ("isoflop", "allocation", "heldout", "surface", "residuals", "curves", "tuning"),
+    "What the kept models can do": ("positions", "quantization", "pruning"),
     "The adaptive rounds": (rounds.rounds_table, rounds.methods_table),
     "Which law?": ("competition", comparison_tables.competition_table),
     "How sure?": ("rolling", "profiles", comparison_tables.agreement_table, comparison_tables.minima_table),

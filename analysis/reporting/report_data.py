@@ -16,6 +16,7 @@ from isoflop.analysis.comparison.rolling import rolling
 from isoflop.analysis.figures.allocation import Allocation
 from isoflop.analysis.figures.competition import HeldOutErrors
 from isoflop.analysis.figures.curves import TrainingCurves
+from isoflop.analysis.figures.evaluations import LossByPosition, PruningLoss, QuantizationLoss
 from isoflop.analysis.figures.figure_data import FigureData
 from isoflop.analysis.figures.heldout import HeldOutBudget
 from isoflop.analysis.figures.isoflop import IsoflopCurves
@@ -188,6 +189,9 @@ FIGURES: dict[str, Callable[[ReportData], FigureData | None]] = {
     "residuals": lambda data: Residuals.of(data.table, data.fit),
     "curves": lambda data: TrainingCurves.of(data.table, data.sweep.curves),
     "tuning": lambda data: Tuning.of(data.sweep.tuning, data.sweep.summary.get("learning_rate")),
+    "positions": lambda data: LossByPosition.of(data.sweep.evals.get("positions")),
+    "quantization": lambda data: QuantizationLoss.of(data.sweep.evals.get("quantization")),
+    "pruning": lambda data: PruningLoss.of(data.sweep.evals.get("pruning")),
     "competition": lambda data: HeldOutErrors.of(data.competition, data.table.conventions.short_unit),
     "rolling": lambda data: RollingHoldouts.of(data.rolling, data.table.conventions.short_unit),
     "profiles": lambda data: ObjectiveProfiles.of(data.profiles, data.fit),

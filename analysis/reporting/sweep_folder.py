@@ -19,7 +19,7 @@ from isoflop.base.errors import UserError
 @dataclass(frozen=True)
 class SweepFolder:
     """A sweep's extras. `curves`: by cell, tokens and training loss (nats per token), rows of 2xT, as far
-    as kept.
+    as kept. `evals`: what was measured of its kept models, by the measurement's name.
     """
 
     title: str | None = None
@@ -27,6 +27,7 @@ class SweepFolder:
     checks: pd.DataFrame | None = None
     summary: dict[str, Any] = field(default_factory=dict)
     curves: dict[str, np.ndarray] = field(default_factory=dict)
+    evals: dict[str, pd.DataFrame] = field(default_factory=dict)
 
 
 def read_sweep(table: RunTable) -> SweepFolder:
@@ -41,6 +42,7 @@ def read_sweep(table: RunTable) -> SweepFolder:
         checks=_table(folder / "checks.csv", table.metric),
         summary=_json(folder / "summary.json"),
         curves=_curves(table, folder / "cells"),
+        evals={path.stem: read_table(path) for path in sorted((folder / "evals").glob("*.csv"))},
     )
 
 

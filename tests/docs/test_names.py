@@ -10,7 +10,7 @@ import pytest
 
 from tests.docs.commands import PAGES, ROOT
 
-PACKAGES = "base|models|train|sweeps|analysis|labs|isoflop|benchmarks|tests|docs"
+PACKAGES = "base|models|train|evals|sweeps|analysis|labs|isoflop|benchmarks|tests|docs"
 FILE = re.compile(rf"(?<![\w./])((?:{PACKAGES})/[\w./-]+\.(?:py|md|png|csv|json))(?:: (\w+))?")
 FOLDER = re.compile(rf"`((?:{PACKAGES})/(?:[\w-]+/)*)`")
 LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)")

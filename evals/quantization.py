@@ -1,0 +1,79 @@
+"""Loss after rounding the trained matrices to few bits: what post-training quantization costs.
+
+Each output channel of a matrix is rounded to the nearest of 2^bits - 1 evenly spaced values, symmetric about
+zero, of which the outermost is its largest weight. Kumar et al. (2024, Scaling Laws for Precision, section 3)
+find that the loss rises with the tokens that a model was trained on and falls with its size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from isoflop.base.errors import UserError
+from isoflop.base.fields import Count, check_fields
+from isoflop.evals.degradation import change_matrices, degradation
+from isoflop.evals.measurement import Row
+from isoflop.evals.trained_model import TrainedModel
+
+FIT_OPTIONS = ("--metric", "loss_increase", "--law", "kumar_post_training")
+
+BITS = (2, 16)
+"""At 1 bit symmetric rounding leaves nothing but zero; beyond 16 it changes nothing that float32 shows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Post-training quantization of the matrices, by rounding to nearest in each output channel."""
+
+    bits: tuple[int, ...] = (8, 6, 4, 3)
+    """Bits of a weight, 2 to 16 each."""
+    windows: Count = 256
+    """Held-out windows on which the loss is compared, before and after."""
+    embeddings: bool = False
+    """Round the embedding too."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        low, high = BITS
+        wrong = [bits for bits in self.bits if not low <= bits <= high]
+        if wrong or not self.bits:
+            what = wrong[0] if wrong else "none"
+            raise UserError(f"bits {what}: weights are rounded to {low} to {high} bits")
+        if len(set(self.bits)) < len(self.bits):
+            raise UserError(f"bits {', '.join(map(str, self.bits))}: give each once")
+
+
+def quantize(matrix_xIxO: jax.Array, levels: ArrayLike) -> jax.Array:
+    """The matrix (..., in, out) with each output's weights rounded to zero or `levels` values on each side of
+    it."""
+    step_xO = jnp.max(jnp.abs(matrix_xIxO), axis=-2, keepdims=True) / levels
+    step_xO = jnp.where(step_xO > 0, step_xO, 1.0)  # a channel of zeros stays one
+    return jnp.round(matrix_xIxO / step_xO) * step_xO
+
+
+def levels_of(bits: int) -> float:
+    """Values on each side of zero: one of the 2^bits is left out, so that both sides are alike."""
+    return float(2 ** (bits - 1) - 1)
+
+
+def measure(model: TrainedModel, options: Options) -> list[Row]:
+    """One row a number of bits."""
+    windows = model.windows(options.windows)
+    before_ExT = model.losses(windows)
+    rows: list[Row] = []
+    for bits in options.bits:
+        rounded = _quantized(model.params, levels_of(bits), embeddings=options.embeddings)
+        rows.append({"bits_post": bits} | degradation(before_ExT, model.losses(windows, rounded)))
+    return rows
+
+
+@partial(jax.jit, static_argnames="embeddings")
+def _quantized(params: Any, levels: jax.Array, *, embeddings: bool) -> Any:
+    # The levels are data: one program for all bits of a shape.
+    return change_matrices(params, partial(quantize, levels=levels), embeddings=embeddings)

@@ -1,0 +1,97 @@
+"""A model that was trained and kept, as measurements see it.
+
+Shape suffixes: E windows, T targets of a window.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from numpy.typing import NDArray
+
+from isoflop.base.errors import UserError
+from isoflop.models import build
+from isoflop.train import checkpoint
+from isoflop.train.data.corpus import Corpus, load
+from isoflop.train.loss import token_losses
+from isoflop.train.spec import CellSpec, Recipe
+from isoflop.train.step import EVAL_BATCH, shape_of
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A cell's recipe and length, the folder of its parameters and that of its corpus."""
+
+    cell: CellSpec
+    checkpoint: Path
+    corpus_folder: Path
+
+    @property
+    def recipe(self) -> Recipe:
+        """How it was trained."""
+        return self.cell.recipe
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        """What it was trained on. Raises `UserError` if it is in the cache no more."""
+        if not self.corpus_folder.is_dir():
+            data = self.recipe.data
+            raise UserError(
+                f"{self.corpus_folder}, the prepared text of {data.source}, is gone: isoflop data prepare "
+                f"{data.source} --tokenizer {data.tokenizer}"
+            )
+        return load(self.corpus_folder, self.recipe.data)
+
+    @cached_property
+    def params(self) -> Any:
+        """Its parameters, a tree as `nnx.split` gives it; float32."""
+        return checkpoint.restore_params(self.recipe, self.checkpoint)
+
+    @property
+    def graph(self) -> nnx.GraphDef[Any]:
+        """The model without its parameters: `nnx.merge(graph, params)` is it."""
+        return _graph(shape_of(self.recipe))
+
+    def windows(self, count: int) -> NDArray[Any]:
+        """`count` windows (count, T + 1) of the split that the run table's loss is of.
+
+        Raises `UserError` for a text that has fewer.
+        """
+        return self.corpus.evaluation_windows(self.cell.split, self.recipe.model.context_length, count)
+
+    def losses(self, windows_ExT1: NDArray[Any], params: Any = None) -> NDArray[np.float32]:
+        """Cross-entropy (E, T) of each target, nats, under its own parameters or others of their shapes."""
+        chosen = self.params if params is None else params
+        # The compiled program takes whole batches: the last is filled up with windows from the beginning.
+        order = np.arange(len(windows_ExT1) + -len(windows_ExT1) % EVAL_BATCH) % len(windows_ExT1)
+        run = _compiled(shape_of(self.recipe))
+        return np.asarray(run(chosen, windows_ExT1[order]))[: len(windows_ExT1)]
+
+
+@lru_cache(maxsize=64)
+def _graph(recipe: Recipe) -> nnx.GraphDef[Any]:
+    return nnx.graphdef(nnx.eval_shape(lambda: build(recipe.model, seed=0, dtype=recipe.dtype)))
+
+
+@lru_cache(maxsize=64)
+def _compiled(recipe: Recipe) -> Any:
+    """One program for all models of a shape, whatever their seed, rate and length."""
+    return jax.jit(partial(_losses, _graph(recipe)))
+
+
+def _losses(graph: nnx.GraphDef[Any], params: Any, windows_ExT1: jax.Array) -> jax.Array:
+    model: Any = nnx.merge(graph, params)
+
+    def one_batch(windows_BxT1: jax.Array) -> jax.Array:
+        features, _ = model.features(windows_BxT1[:, :-1])
+        return token_losses(features, model.unembedding(), windows_BxT1[:, 1:].astype(jnp.int32))
+
+    batches = windows_ExT1.reshape(-1, EVAL_BATCH, windows_ExT1.shape[-1])
+    return jax.lax.map(one_batch, batches).reshape(len(windows_ExT1), -1)
