@@ -44,6 +44,7 @@ from .analysis import read_fit as read_fit
 from .analysis import report as report
 from .analysis import rolling as rolling
 from .base.errors import UserError as UserError
+from .labs.exercises import exercises as exercises
 from .models.config import ModelOptions as ModelOptions
 from .running import evaluate as evaluate
 from .running import plan as plan

@@ -25,7 +25,11 @@ MAY_IMPORT = {
     "isoflop": {"labs", "sweeps", "evals", "train", "models", "analysis", "base"},
 }
 PACKAGES = sorted(name for name in MAY_IMPORT if (ROOT / name / "__init__.py").exists())
-SOURCES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
+NOTEBOOKS = ROOT / "labs" / "notebooks"
+"""A user's code, which imports isoflop as users do."""
+SOURCES = sorted(
+    path for name in PACKAGES for path in (ROOT / name).rglob("*.py") if not path.is_relative_to(NOTEBOOKS)
+)
 
 
 def imported(path: Path) -> Iterator[str]:

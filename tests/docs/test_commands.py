@@ -38,6 +38,11 @@ INSTEAD = {
         "timeout --preserve-status -s INT 20 isoflop lab serve course --port 0",
         "it serves until it is stopped; tests/labs calls it",
     ),
+    "isoflop lab build --out notebooks": (
+        "isoflop lab build --help",
+        "tests/labs/test_notebooks.py builds it",
+    ),
+    "isoflop lab build --out ada --student Ada": ("isoflop lab build --help", "it takes as long again"),
     "isoflop data prepare debian-docs": (
         "isoflop data prepare --help",
         "fetches 245 MB by apt-get; tests/train/test_debian_docs.py has its parts",

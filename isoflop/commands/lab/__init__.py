@@ -13,11 +13,14 @@ ACTIONS = {
     "estimate": "what a training config costs",
     "data": "a student's runs as a run table, for isoflop fit",
     "grade": "the final submissions against the truth: a table and a page of the class",
+    "build": "the course's notebooks, executed, and without answers",
     "freeze": "sets the deadline",
     "refund": "gives seconds back, or more of them",
     "verify": "whether the ledger explains every second",
 }
 NEEDED = ("fastapi", "uvicorn", "sqlalchemy")
+NEEDED_BY_ACTION = {"build": ("jupytext", "nbformat", "nbclient", "ipykernel")}
+"""Where an action needs others than the server does."""
 
 
 def run(argv: list[str]) -> int:
@@ -28,7 +31,8 @@ def run(argv: list[str]) -> int:
     action, rest = argv[0], argv[1:]
     if action not in ACTIONS:
         raise UserError(f"unknown action {action!r}: known are {', '.join(ACTIONS)}; see isoflop lab --help")
-    if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
+    needed = NEEDED_BY_ACTION.get(action, NEEDED)
+    if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
         raise UserError(
             f"isoflop lab needs {', '.join(missing)}: pip install 'isoflop[lab]' (a clone: '.[lab]')"
         )

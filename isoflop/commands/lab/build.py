@@ -1,0 +1,29 @@
+"""isoflop lab build"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from isoflop.arguments import parse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    """Executes the course's notebooks, and writes an instructor's and a student's edition of each."""
+
+    out: Path
+    """The new folder for instructor/ and student/."""
+    student: str = "instructor"
+    """Whose tables and answers the instructor's edition shows: a student's name as they give it."""
+
+
+def run(argv: list[str]) -> int:
+    """Writes both editions."""
+    from isoflop.labs.editions import build
+
+    given = parse(Build, argv, "lab build")
+    build(given.out, given.student, lambda line: print(line, flush=True))
+    print(f"with answers, to keep:  {given.out / 'instructor'}")
+    print(f"to hand out:            {given.out / 'student'}")
+    return 0
