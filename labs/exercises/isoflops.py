@@ -34,7 +34,7 @@ def make(student: str) -> Exercises:
 
 def _solve(runs: pd.DataFrame, asked: float, further: float) -> tuple[Exercise, ...]:
     curve = runs[runs["budget"] == asked]
-    N, loss = curve["n_params"].to_numpy(), curve["loss"].to_numpy()
+    N, loss = np.asarray(curve["n_params"]), np.asarray(curve["loss"])
     best = float(N[loss.argmin()])
     minima = [
         np.exp(vertex(np.log(each["n_params"]), each["loss"]))

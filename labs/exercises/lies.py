@@ -121,7 +121,8 @@ def _solve_perplexity(runs: pd.DataFrame) -> Exercise:
 def _solve_trunks(runs: pd.DataFrame) -> Exercise:
     over_mean = runs["loss"] - runs.groupby("n_tokens")["loss"].transform("mean")
     by_run = over_mean.groupby(runs["recipe"])
-    by_trunk = over_mean.groupby([runs["recipe"], runs["trunk"]]).mean().groupby("recipe")
+    trunks = pd.Series(over_mean.groupby([runs["recipe"], runs["trunk"]]).mean())
+    by_trunk = trunks.groupby("recipe")
     right = float(np.sqrt((by_trunk.var() / by_trunk.count()).sum()))
     naive = float(np.sqrt((by_run.var() / by_run.count()).sum()))
     return Exercise(
