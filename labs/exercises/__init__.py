@@ -13,7 +13,12 @@ from isoflop.labs.exercises.exercise import Exercises as Exercises
 from isoflop.labs.exercises.exercise import Mistake as Mistake
 from isoflop.labs.exercises.exercise import Verdict as Verdict
 
-NOTEBOOKS = {"isoflops": isoflops, "counting": counting, "lies": lies, "inference": inference}
+NOTEBOOKS = {
+    "isoflops": isoflops,
+    "counting": counting,
+    "lies": lies,
+    "inference": inference,
+}
 
 
 def exercises(notebook: str, student: str) -> Exercises:

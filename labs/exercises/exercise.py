@@ -43,6 +43,9 @@ class Exercise:
     mistakes: tuple[Mistake, ...]
     tolerance: float = 0.02
 
+    def __repr__(self) -> str:
+        return f"{self.expected:.6g} is expected, within {self.tolerance:.0%}."
+
     def judge(self, answer: Any) -> Verdict:
         """Right; or the hints of the mistakes that give this answer, or that no known one does."""
         if answer is None:
