@@ -1,23 +1,27 @@
-"""One student's final submission, judged by the student's own law."""
+"""One student's final submission, judged by the student's own law, or among the class where none is known."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from isoflop.base.errors import UserError
 from isoflop.labs.backends import load_backend
-from isoflop.labs.backends.backend import TIMEOUT
+from isoflop.labs.backends.backend import TIMEOUT, Backend, Outcome
 from isoflop.labs.backends.surrogate import Surrogate, expected_losses, recipe_at_evaluations
 from isoflop.labs.contract.interval import Interval
 from isoflop.labs.contract.messages import BudgetSummary
 from isoflop.labs.contract.training_config import TrainingConfig
 from isoflop.labs.grading.best_config import Best, best_config
+from isoflop.labs.grading.finals import at_target, runs_of
+from isoflop.labs.grading.standings import Standing, standings
 from isoflop.labs.lab import Lab
 from isoflop.labs.pricing import Price
+from isoflop.labs.settings import Settings
 from isoflop.labs.store.database import Database
 from isoflop.labs.store.experiments import list_experiments
+from isoflop.labs.store.final_runs import all_final_runs
 from isoflop.labs.store.finals import Final, all_finals
 from isoflop.labs.store.ledger import budget_summary
 from isoflop.labs.store.students import all_students
@@ -30,8 +34,9 @@ class FinalRun:
 
     `loss`: of the run, its seed's noise included, in nats per token; None where it diverged or was stopped
     before its first evaluation. `regret`: how much more loss is to be expected of it than of the best config,
-    without noise. `losses_by_choice`: the regret, divided among the choices that made it. `note`: why it was
-    not run to its end.
+    without noise; where no law is known, its mean over the seeds less the class's least. `losses_by_choice`:
+    the regret, divided among the choices that made it; empty where no law is known. `note`: why it was not
+    run to its end.
     """
 
     config: TrainingConfig
@@ -44,18 +49,23 @@ class FinalRun:
 
 @dataclass(frozen=True)
 class Grade:
-    """A student's result. `best` is None where the target budget pays for no config at all."""
+    """A student's result. `truth` is None where the lab's backend knows no law. `best` is None there, and
+    where the target budget pays for no config at all."""
 
     student: str
     n_runs: int
     budget: BudgetSummary
-    truth: Truth
+    truth: Truth | None
     best: Best | None
     final: Final | None = None
     run: FinalRun | None = None
     interval: Interval | None = None
     interval_loss: float | None = None
     """What came of the interval submission's config."""
+    final_losses: tuple[float, ...] = ()
+    """Of each seed that `isoflop lab finals` ran at the target, the submitted one first."""
+    standing: Standing | None = None
+    """The place among the class, ties included; None before `isoflop lab finals`, or without a loss."""
 
     @property
     def prediction_error(self) -> float | None:
@@ -79,31 +89,53 @@ class Grade:
         return self.interval.score(self.interval_loss)
 
 
+@dataclass(frozen=True)
+class _Work:
+    """What a student handed in, and the runs that `isoflop lab finals` made of it."""
+
+    student: str
+    n_runs: int
+    budget: BudgetSummary
+    final: Final | None
+    interval: Final | None
+    runs: list[Outcome]
+    interval_runs: list[Outcome]
+
+
 def grade_class(lab: Lab, store: Database) -> list[Grade]:
     """Every student's grade: the least regret first, then those without a result.
 
-    Raises `UserError` for a backend without a truth to grade by.
+    Raises `UserError` for a lab without known laws whose final submissions are not all run.
     """
     backend = load_backend(lab)
-    if not isinstance(backend, Surrogate):
-        raise UserError(
-            f"backend {lab.settings.backend}: has no known truth to grade by; isoflop lab data has each "
-            "student's runs"
-        )
+    work = _handed_in(lab.settings, store)
+    if isinstance(backend, Surrogate):
+        grades = _with_standings([_grade_by_law(backend, one) for one in work])
+    else:
+        grades = _grade_by_class(backend, work)
+    return sorted(grades, key=_order)
+
+
+def _handed_in(settings: Settings, store: Database) -> list[_Work]:
     with store.read() as connection:
         finals, intervals = all_finals(connection), all_finals(connection, with_interval=True)
-        grades = [
-            _grade(
-                backend,
+        runs = all_final_runs(connection)
+
+        def runs_made(student: int, final: Final | None) -> list[Outcome]:
+            return [] if final is None else runs_of(runs, student, final.config, settings)
+
+        return [
+            _Work(
                 student.name,
                 len(list_experiments(connection, student.id)),
                 budget_summary(connection, student.id),
-                finals.get(student.id),
-                intervals.get(student.id),
+                final := finals.get(student.id),
+                interval := intervals.get(student.id),
+                runs_made(student.id, final),
+                runs_made(student.id, interval),
             )
             for student in all_students(connection)
         ]
-    return sorted(grades, key=_order)
 
 
 def _order(grade: Grade) -> tuple[bool, float, str]:
@@ -111,26 +143,97 @@ def _order(grade: Grade) -> tuple[bool, float, str]:
     return regret is None, regret or 0.0, grade.student
 
 
-def _grade(
-    backend: Surrogate,
-    student: str,
-    n_runs: int,
-    budget: BudgetSummary,
-    final: Final | None,
-    interval: Final | None,
-) -> Grade:
+def _grade_by_law(backend: Surrogate, work: _Work) -> Grade:
+    """The grade by the student's own law, which needs no run that `isoflop lab finals` made."""
+    student = work.student
     truth = truth_of(backend.lab.secret, student)
     best = best_config(truth, backend.lab.settings)
     run = None
-    if final is not None:
-        best = _no_worse_than(best, backend, truth, final.config)
-        run = final_run(backend, student, truth, final.config, best)
+    if work.final is not None:
+        best = _no_worse_than(best, backend, truth, work.final.config)
+        run = final_run(backend, student, truth, work.final.config, best)
     of_interval = None
-    if interval is not None:
-        of_interval = final_run(backend, student, truth, interval.config, best).loss
+    if work.interval is not None:
+        of_interval = final_run(backend, student, truth, work.interval.config, best).loss
     return Grade(
-        student, n_runs, budget, truth, best, final, run, interval and interval.interval, of_interval
+        student=student,
+        n_runs=work.n_runs,
+        budget=work.budget,
+        truth=truth,
+        best=best,
+        final=work.final,
+        run=run,
+        interval=work.interval and work.interval.interval,
+        interval_loss=of_interval,
+        final_losses=_losses(work.runs),
     )
+
+
+def _with_standings(grades: list[Grade]) -> list[Grade]:
+    """With ranks by each seed's loss over that of the best config of the student's own law."""
+    over_best = {
+        grade.student: tuple(loss - grade.best.loss for loss in grade.final_losses)
+        for grade in grades
+        if grade.best is not None and grade.final_losses
+    }
+    places = standings(over_best)
+    return [replace(grade, standing=places.get(grade.student)) for grade in grades]
+
+
+def _grade_by_class(backend: Backend, work: list[_Work]) -> list[Grade]:
+    """Grades by what was trained, where no law is known: regret is over the best final of the class."""
+    missing = sum(
+        (one.final is not None and not one.runs) + (one.interval is not None and not one.interval_runs)
+        for one in work
+    )
+    if missing:
+        raise UserError(
+            f"{missing} of the class's submissions are not run at the target yet: isoflop lab finals DIR"
+        )
+    losses = {one.student: _losses(one.runs) for one in work}
+    places = standings({student: values for student, values in losses.items() if values})
+    best = min((place.mean for place in places.values()), default=0.0)
+    return [
+        Grade(
+            student=one.student,
+            n_runs=one.n_runs,
+            budget=one.budget,
+            truth=None,
+            best=None,
+            final=one.final,
+            run=one.final and _run_made(backend, one.final.config, one.runs, best),
+            interval=one.interval and one.interval.interval,
+            interval_loss=_last_loss(one.interval_runs[0]) if one.interval_runs else None,
+            final_losses=losses[one.student],
+            standing=places.get(one.student),
+        )
+        for one in work
+    ]
+
+
+def _run_made(backend: Backend, config: TrainingConfig, runs: list[Outcome], best: float) -> FinalRun:
+    """What came of a final submission; `best`: the class's least mean loss."""
+    price, own, losses = backend.price(config), runs[0], _losses(runs)
+    bad = next((run.failure for run in runs if _last_loss(run) is None), None)
+    note = bad or (_stopped(len(own.val_losses), config, price) if own.failure == TIMEOUT else "")
+    regret = float(np.mean(losses)) - best if losses else None
+    return FinalRun(config, price, _last_loss(own), regret, {}, note)
+
+
+def _losses(runs: list[Outcome]) -> tuple[float, ...]:
+    """The last loss of each seed; empty where one of them has none: a config that some seeds diverge of has
+    no mean loss."""
+    losses = [_last_loss(run) for run in runs]
+    return tuple(loss for loss in losses if loss is not None) if None not in losses else ()
+
+
+def _last_loss(run: Outcome) -> float | None:
+    """The last loss before the target's end; None for a run that failed."""
+    return run.val_losses[-1] if run.failure in (None, TIMEOUT) and run.val_losses else None
+
+
+def _stopped(n_evals: int, config: TrainingConfig, price: Price) -> str:
+    return f"stopped at evaluation {n_evals} of {config.n_evals}: costs {price.seconds:.6g} seconds"
 
 
 def _no_worse_than(
@@ -150,21 +253,15 @@ def final_run(
     """Runs a final submission with the target budget as its reservation, without grace."""
     settings = backend.lab.settings
     price = backend.price(config)
-    outcome = backend.train(student, config.model_copy(update=_at_target(settings.target_seconds)), _ignore)
-    if outcome.failure not in (None, TIMEOUT) or not outcome.val_losses:
+    outcome = backend.train(student, at_target(config, settings), _ignore)
+    if _last_loss(outcome) is None:
         return FinalRun(config, price, None, None, {}, outcome.failure or "no evaluation")
     last = len(outcome.val_losses) - 1
-    note = ""
-    if outcome.failure == TIMEOUT:
-        note = f"stopped at evaluation {last + 1} of {config.n_evals}: costs {price.seconds:.6g} seconds"
+    note = _stopped(last + 1, config, price) if outcome.failure == TIMEOUT else ""
     expected = float(expected_losses(truth, config, settings)[last])
     regret = None if best is None else expected - best.loss
     parts = {} if best is None else _by_choice(backend, truth, config, last, best)
     return FinalRun(config, price, outcome.val_losses[-1], regret, parts, note)
-
-
-def _at_target(seconds: float) -> dict[str, float]:
-    return {"max_runtime_seconds": seconds}
 
 
 def _by_choice(

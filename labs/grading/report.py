@@ -104,8 +104,9 @@ def _row(grade: Grade, settings: Settings) -> dict[str, Any]:
         "n_runs": grade.n_runs,
         "used_seconds": grade.budget.used_seconds,
         **{f"best_{key}": value for key, value in best.items()},
-        **{f"true_{key}": getattr(truth, key) for key in ("E", "A", "alpha", "B", "beta")},
-        "true_a": truth.beta / (truth.alpha + truth.beta),
+        "rank": grade.standing and grade.standing.rank,
+        **{f"true_{key}": truth and getattr(truth, key) for key in ("E", "A", "alpha", "B", "beta")},
+        "true_a": truth and truth.beta / (truth.alpha + truth.beta),
     }
 
 
@@ -129,5 +130,5 @@ def _json(grade: Grade) -> dict[str, Any]:
     return {
         "submitted": grade.run and grade.run.config.model_dump(mode="json"),
         "best": grade.best and grade.best.config.model_dump(mode="json"),
-        "law": asdict(grade.truth),
+        "law": grade.truth and asdict(grade.truth),
     }

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 SCHEMA = 1
-"""Raised when the tables change."""
+"""Raised when a table changes; a new one is made in the databases that lack it."""
 STATES = ("queued", "running", "completed", "failed", "cancelled")
 KINDS = ("grant", "reserve", "release", "charge", "refund")
 
@@ -104,6 +104,22 @@ final_submissions = Table(
     Column("level", Float),
     Column("submitted_at", BigInteger, nullable=False),
     Index("final_submissions_by_student", "student_id"),
+    sqlite_autoincrement=True,
+)
+
+final_runs = Table(
+    "final_runs",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("student_id", Id, ForeignKey("students.id"), nullable=False),
+    Column(
+        "config_id", Text, nullable=False
+    ),  # of the config as it is run: the target reserved, its own seed
+    Column("used_seconds", Float, nullable=False),
+    Column("val_losses", Text, nullable=False),
+    Column("failure", Text),
+    Column("ended_at", BigInteger, nullable=False),
+    Index("one_run_a_config", "student_id", "config_id", unique=True),
     sqlite_autoincrement=True,
 )
 

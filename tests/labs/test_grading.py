@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 from isoflop.__main__ import _run
-from isoflop.base.errors import UserError
 from isoflop.labs.admission import run_violations
 from isoflop.labs.backends import load_backend
 from isoflop.labs.backends.surrogate import expected_losses
@@ -202,14 +201,3 @@ def test_a_class_without_submissions_and_a_target_too_small(tmp_path: Path) -> N
     assert [grade.best for grade in grades] == [None, None, None]
     assert "no config at all" in class_html(grades, lab.settings)
     assert class_csv(grades, lab.settings).count("no final submission") == 3
-
-
-def test_a_table_has_no_truth_to_grade_by(tmp_path: Path) -> None:
-    (tmp_path / "runs.csv").write_text(
-        "n_params,n_tokens,loss\n4.2e6,65536,5.5\n4.2e6,32768,6.0\n1e8,1e9,3.0\n"
-    )
-    lab = make_lab(tmp_path / "lab", backend="table", table="../runs.csv")
-    store = open_store(lab, None)
-    with pytest.raises(UserError, match="no known truth"):
-        grade_class(lab, store)
-    store.close()

@@ -12,6 +12,7 @@ ACTIONS = {
     "serve": "serves it until it is stopped",
     "estimate": "what a training config costs",
     "data": "a student's runs as a run table, for isoflop fit",
+    "finals": "runs the final submissions at the target, after the freeze",
     "grade": "the final submissions against the truth: a table and a page of the class",
     "build": "the course's notebooks, executed, and without answers",
     "freeze": "sets the deadline",
