@@ -60,7 +60,7 @@ def _text(folder: Path) -> Path:
 def _chunks(corpus: Corpus, context: int) -> Callable[[int], Iterator[Chunk]]:
     """The chunks of so many steps as a training loop gets them."""
     recipe = _recipe(context)
-    return lambda steps: chunks(corpus, recipe, 0, steps)
+    return lambda steps: chunks(corpus, recipe.data_order, 0, steps)
 
 
 def _recipe(context: int) -> Recipe:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from isoflop.labs.backends.backend import Backend
 from isoflop.labs.contract.rules import Violation, violations
 from isoflop.labs.contract.training_config import TrainingConfig
-from isoflop.labs.pricing import too_large
 from isoflop.labs.settings import Settings
 
 
@@ -20,11 +19,9 @@ def run_violations(config: TrainingConfig, settings: Settings, backend: Backend)
     )
 
 
-def final_violations(config: TrainingConfig, settings: Settings) -> list[Violation]:
-    """Why a config can be no final submission: its reservation is ignored, and it need not be in a table."""
-    return [*violations(config, settings.windows)] or [
-        *too_large(config, settings.machine, settings.windows.context_length)
-    ]
+def final_violations(config: TrainingConfig, settings: Settings, backend: Backend) -> list[Violation]:
+    """Why a config can be no final submission: its reservation is ignored."""
+    return [*violations(config, settings.windows)] or [*backend.final_violations(config)]
 
 
 def _below_its_price(config: TrainingConfig, settings: Settings, backend: Backend) -> Iterator[Violation]:

@@ -44,8 +44,7 @@ class Lab:
 
 def new_lab(folder: Path, settings: Settings, students: Sequence[str]) -> Lab:
     """Makes the folder of a lab. Raises `UserError` where there is one already."""
-    if (folder / SETTINGS).exists():
-        raise UserError(f"{folder}: holds a lab already: choose another folder, or delete it")
+    refuse_lab(folder)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -55,6 +54,12 @@ def new_lab(folder: Path, settings: Settings, students: Sequence[str]) -> Lab:
     _write_private(folder / KEYS, roster.keys_text(roster.new_keys(students)))
     durable.write(folder / SETTINGS, json.dumps(settings.to_json(), indent=2) + "\n")
     return lab
+
+
+def refuse_lab(folder: Path) -> None:
+    """Raises `UserError` for a folder that holds a lab."""
+    if (folder / SETTINGS).exists():
+        raise UserError(f"{folder}: holds a lab already: choose another folder, or delete it")
 
 
 def open_lab(folder: Path) -> Lab:

@@ -20,6 +20,18 @@ TARGET_OVER_BUDGET = 4
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """The text that the backend `train` trains on, as `isoflop data` names it, and how much there is."""
+
+    source: str
+    tokenizer: str
+    digest: str
+    """Of the tokens: another text under the same names is refused."""
+    n_train_tokens: Count
+    """Tokens that training may take: none comes twice."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings(Serializable):
     """What holds for every student of a lab."""
 
@@ -39,6 +51,8 @@ class Settings(Serializable):
     """Tokens that the data have: a smaller vocabulary leaves the others unknown."""
     table: str | None = None
     """The run table that the backend `table` replays."""
+    data: TrainingData | None = None
+    """What the backend `train` trains on."""
     machine: Machine = field(default_factory=Machine)
     windows: Windows = field(default_factory=Windows)
 

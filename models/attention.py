@@ -119,9 +119,10 @@ class Attention(nnx.Module):
 
     def __init__(self, config: ModelConfig, *, dtype: Dtype, rngs: nnx.Rngs) -> None:
         self.config = config
-        self.qkv = Linear(config.width, config.qkv_width, gain=1.0, dtype=dtype, rngs=rngs)
+        bias = config.attention_bias
+        self.qkv = Linear(config.width, config.qkv_width, gain=1.0, dtype=dtype, rngs=rngs, bias=bias)
         self.convolution = CausalConvolution(config.kv_convolution, config.kv_width)
-        self.out = Linear(config.attention_width, config.width, gain=0.0, dtype=dtype, rngs=rngs)
+        self.out = Linear(config.attention_width, config.width, gain=0.0, dtype=dtype, rngs=rngs, bias=bias)
         self.query_norm = RMSNorm(config.head_dim, config.norm_eps)
         self.key_norm = RMSNorm(config.head_dim, config.norm_eps)
 

@@ -77,6 +77,8 @@ class ModelConfig(ModelOptions):
     branch_scale: Positive = 1.0
     """What each residual branch's output is multiplied by (CompleteP, Dey et al. 2025, table 1, asks for base
     depth / depth)."""
+    attention_bias: Annotated[bool, Field(exclude_if=lambda used: not used)] = False
+    """Whether attention's linear maps add biases; where they don't, it is no part of a cell's name."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

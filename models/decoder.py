@@ -147,6 +147,7 @@ def ledger(config: ModelConfig) -> Ledger:
     parameters = {name: c.depth * n + idle.get(name, 0) for name, n in visited.items()}
     parameters |= {
         "norms": c.depth * (2 * c.width + 2 * c.head_dim),
+        "biases": c.depth * (c.qkv_width + c.width) * c.attention_bias,
         "final_norm": c.width,
         "head": c.width * c.vocab_size,
         "embedding": 0 if c.tie_embeddings else c.width * c.vocab_size,

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from isoflop.models.config import Dtype, ModelConfig
-from isoflop.models.roles import Convolution, HiddenMatrix, Scale
+from isoflop.models.roles import Bias, Convolution, HiddenMatrix, Scale
 
 
 class RMSNorm(nnx.Module):
@@ -29,7 +29,8 @@ class RMSNorm(nnx.Module):
 
 
 class Linear(nnx.Module):
-    """y = x W without bias; W is (*stack, in, out), normal with standard deviation `gain` / sqrt(in).
+    """y = x W; W is (*stack, in, out), normal with standard deviation `gain` / sqrt(in). With `bias`, b is
+    added.
 
     With a `stack` of n maps, x is (..., n, rows, in), and each map meets its own rows. `role`: what W is for.
     """
@@ -44,14 +45,17 @@ class Linear(nnx.Module):
         rngs: nnx.Rngs,
         stack: tuple[int, ...] = (),
         role: type[nnx.Param[Any]] = HiddenMatrix,
+        bias: bool = False,
     ) -> None:
         noise = jax.random.normal(rngs.params(), (*stack, fan_in, fan_out))
         self.kernel = role(noise * (gain * fan_in**-0.5))
+        self.bias = Bias(jnp.zeros(fan_out)) if bias else None
         self.dtype = dtype
 
     def __call__(self, x: jax.Array) -> jax.Array:
         kernel = self.kernel[...]
-        return linear(x.astype(self.dtype), kernel) if kernel.ndim == 2 else x @ kernel.astype(self.dtype)
+        y = linear(x.astype(self.dtype), kernel) if kernel.ndim == 2 else x @ kernel.astype(self.dtype)
+        return y if self.bias is None else y + self.bias[...].astype(self.dtype)
 
 
 @jax.custom_vjp

@@ -10,6 +10,7 @@ role               initial deviation     rate under mup          decay  optimize
 `Router`           gain / sqrt(fan-in)   base width / width      yes    Adam       yes
 `Scale`            (all ones)            the recipe's            no     Adam       no
 `Convolution`      (all zero)            the recipe's            no     Adam       no
+`Bias`             (all zero)            the recipe's            no     Adam       no
 =================  ====================  ======================  =====  =========  =======
 
 Muon acts where the recipe's optimizer is Muon; else Adam moves all. Every parameter of an architecture has
@@ -62,6 +63,10 @@ class Convolution(Scale):
     as no convolution at all, and follow the rules of scales otherwise."""
 
 
+class Bias(Scale):
+    """What a linear map adds to each feature (D,). It starts at zero and follows the rules of scales."""
+
+
 ROLES = (Embedding, HiddenMatrix, Readout, Router, Scale)
 
 
@@ -80,7 +85,7 @@ def map_roles(rule: Callable[[type[nnx.Param[Any]]], Any], params: Any) -> Any:
         role = type(parameter)
         if not issubclass(role, ROLES):
             name = jax.tree_util.keystr(path, simple=True, separator=".")
-            known = ", ".join(each.__name__ for each in (*ROLES, TiedEmbedding, Convolution))
+            known = ", ".join(each.__name__ for each in (*ROLES, TiedEmbedding, Convolution, Bias))
             raise UserError(
                 f"parameter {name} is of type {role.__name__}, which doesn't say what it is for: make it one "
                 f"of {known}, of isoflop.models.roles"

@@ -313,13 +313,13 @@ def _joined_chunks(segments: Sequence[Segment], corpus: Corpus, start: int) -> I
     Members of one data seed share their windows, and of a resident corpus all do.
     """
     if len(segments) == 1:
-        yield from chunks(corpus, segments[0].recipe, start, segments[0].stop)
+        yield from chunks(corpus, segments[0].recipe.data_order, start, segments[0].stop)
         return
     seeds = [segment.recipe.data_seed for segment in segments]
     distinct = list(dict.fromkeys(seeds))
     first = [segments[seeds.index(seed)] for seed in distinct]
     reader = [distinct.index(seed) for seed in seeds]
-    for parts in zip(*(chunks(corpus, s.recipe, start, s.stop) for s in first), strict=True):
+    for parts in zip(*(chunks(corpus, s.recipe.data_order, start, s.stop) for s in first), strict=True):
         shared = all(part.windows is parts[0].windows for part in parts)
         windows = parts[0].windows if shared else jnp.concatenate([part.windows for part in parts])
         offset = 0 if shared else len(parts[0].windows)

@@ -13,6 +13,7 @@ from isoflop.base.fields import Fraction, InvalidFieldError, NotNegative, Positi
 from isoflop.base.json_values import canonical_json, content_id
 from isoflop.models import Ledger, ModelConfig, ledger
 from isoflop.models.config import Dtype
+from isoflop.train.data.order import DataOrder
 
 RESULTS_VERSION = 3
 """Part of every hash. Raised by any change of this code that changes the numbers a recipe gives."""
@@ -156,6 +157,11 @@ class Recipe:
     def batch_tokens(self) -> int:
         """Tokens in one step."""
         return self.batch_size * self.model.context_length
+
+    @property
+    def data_order(self) -> DataOrder:
+        """In which order it takes its training windows."""
+        return DataOrder(self.batch_size, self.model.context_length, self.data_seed)
 
     @cached_property
     def ledger(self) -> Ledger:

@@ -13,7 +13,8 @@ import optax
 from flax import nnx
 from jax.sharding import Mesh
 
-from isoflop.models import build
+from isoflop.models import ModelConfig, build
+from isoflop.models.config import Dtype
 from isoflop.train.execution import Execution, Remat
 from isoflop.train.loss import TokenScores, mean_loss, token_scores
 from isoflop.train.mesh import divided, mesh_over, replicated, sharded
@@ -82,34 +83,55 @@ def shape_of(recipe: Recipe) -> Recipe:
 
 @lru_cache(maxsize=64)
 def _programs(recipe: Recipe, remat: Remat, devices: int, packing: Packing) -> Programs:
-    graph, params = nnx.split(
-        nnx.eval_shape(lambda: build(recipe.model, seed=0, dtype=recipe.dtype, remat=remat))
+    return programs_of(
+        recipe.model,
+        directions(recipe.optimizer),
+        partial(multipliers, recipe),
+        recipe.optimizer.clip,
+        dtype=recipe.dtype,
+        remat=remat,
+        mesh=mesh_over(devices) if devices > 1 else None,
+        packing=packing,
     )
+
+
+def programs_of(
+    model: ModelConfig,
+    transform: optax.GradientTransformation,
+    multipliers_of: Callable[[Any], Multipliers],
+    clip: float,
+    *,
+    dtype: Dtype,
+    param_dtype: Dtype = "float32",
+    remat: Remat = "none",
+    mesh: Mesh | None = None,
+    packing: Packing = "map",
+) -> Programs:
+    """The programs of a model under an optimizer of one's own; `transform` and `clip` as in `train_step`.
+
+    `multipliers_of`: of a tree of parameters. `dtype`: of the products; `param_dtype`: of the parameters and
+    moments between steps.
+    """
+    graph, params = nnx.split(nnx.eval_shape(lambda: build(model, seed=0, dtype=dtype, remat=remat)))
     # An evaluation has no backward pass that could recompute anything.
-    plain = nnx.graphdef(nnx.eval_shape(lambda: build(recipe.model, seed=0, dtype=recipe.dtype)))
-    transform = directions(recipe.optimizer)
-    mesh = mesh_over(devices) if devices > 1 else None
+    plain = nnx.graphdef(nnx.eval_shape(lambda: build(model, seed=0, dtype=dtype)))
+
+    def init(seed: Any) -> TrainState:
+        params = nnx.state(build(model, seed=seed, dtype=dtype), nnx.Param)
+        params = jax.tree.map(lambda x: x.astype(param_dtype), params)
+        return TrainState(params, transform.init(params))
+
     step = partial(
         train_step,
         graph=graph,
         transform=transform,
-        multipliers=multipliers(recipe, params),
-        clip=recipe.optimizer.clip,
+        multipliers=multipliers_of(params),
+        clip=clip,
         mesh=mesh,
     )
     return _jitted(
-        partial(init_state, recipe=recipe, transform=transform),
-        partial(train_steps, step=step),
-        partial(window_scores, graph=plain, mesh=mesh),
-        packing,
-        mesh,
+        init, partial(train_steps, step=step), partial(window_scores, graph=plain, mesh=mesh), packing, mesh
     )
-
-
-def init_state(seed: Any, *, recipe: Recipe, transform: optax.GradientTransformation) -> TrainState:
-    """The state before the first step."""
-    params = nnx.state(build(recipe.model, seed=seed, dtype=recipe.dtype), nnx.Param)
-    return TrainState(params, transform.init(params))
 
 
 def train_step(
@@ -142,7 +164,7 @@ def train_step(
         return rate * rate_multiplier * decayed
 
     update = jax.tree.map(move, state.params, direction, *multipliers)
-    params = jax.tree.map(jnp.subtract, state.params, update)
+    params = jax.tree.map(lambda p, u: (p - u).astype(p.dtype), state.params, update)
     norms = {"grad_norm": norm, "update_norm": optax.tree.norm(update)}
     return TrainState(params, moments), metrics | norms
 

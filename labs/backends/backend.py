@@ -30,6 +30,10 @@ class Backend(Protocol):
         """Why this backend does not take a config, beyond the contract's rules."""
         ...
 
+    def final_violations(self, config: TrainingConfig) -> Iterator[Violation]:
+        """Why it does not take one as a final submission, which may be larger than what it runs before."""
+        ...
+
     def price(self, config: TrainingConfig) -> Price:
         """What a config costs. Called only for one without violations."""
         ...

@@ -38,6 +38,9 @@ class Surrogate:
         settings = self.lab.settings
         yield from too_large(config, settings.machine, settings.windows.context_length)
 
+    def final_violations(self, config: TrainingConfig) -> Iterator[Violation]:
+        return self.violations(config)
+
     def price(self, config: TrainingConfig) -> Price:
         settings = self.lab.settings
         return price(config, settings.machine, settings.windows, settings.budget_unit)

@@ -48,6 +48,11 @@ class Table:
                 f"embedding) and {D:.4g} tokens: the nearest has {self.N_R[run]:.4g} and {self.D_R[run]:.4g}",
             )
 
+    def final_violations(self, config: TrainingConfig) -> Iterator[Violation]:
+        """It need not be in the table."""
+        settings = self.lab.settings
+        yield from too_large(config, settings.machine, settings.windows.context_length)
+
     def price(self, config: TrainingConfig) -> Price:
         settings = self.lab.settings
         return price(config, settings.machine, settings.windows, settings.budget_unit)

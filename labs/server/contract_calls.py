@@ -85,7 +85,7 @@ def save_final_submission(
 ) -> FinalSubmissionResponse:
     """Say what you would train at the target budget, and the loss it will have. The last one counts."""
     config = submission.training_config
-    refuse_fields(final_violations(config, service.lab.settings), "training_config")
+    refuse_fields(final_violations(config, service.lab.settings, service.backend), "training_config")
     with service.store.write() as connection:
         refuse_if_frozen(connection)
         return _response(save_final(connection, caller.id, config, submission.predicted_final_loss))

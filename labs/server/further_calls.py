@@ -109,7 +109,7 @@ def save_interval_submission(
 ) -> IntervalSubmissionResponse:
     """A final submission with an interval for the loss, scored by the interval score. The last one counts."""
     config, interval = submission.training_config, submission.interval
-    refuse_fields(final_violations(config, service.lab.settings), "training_config")
+    refuse_fields(final_violations(config, service.lab.settings, service.backend), "training_config")
     loss = submission.predicted_final_loss
     if not interval.low <= loss <= interval.high:
         message = f"low <= predicted_final_loss <= high must hold: {interval.low}, {loss}, {interval.high}"

@@ -74,6 +74,10 @@ SHORTER = {
         "--data synthetic:markov --out outputs/cpu-ladder --trackers jsonl --no-report",
         f"its text is 245 MB by apt-get; {REPORTED}",
     ),
+    "isoflop lab init hands-on --students 5 --backend train --data wiki-intro --budget 3600": (
+        "--val-tokens 4096",
+        "measures this machine for a minute",
+    ),
     "isoflop sweep h200-synthetic": ("--no-report", REPORTED),
     "isoflop sweep cpu-demo --axes dtype=float32,bfloat16": ("--no-report", REPORTED),
     "isoflop sweep cpu-demo --out outputs/again": ("--no-report", REPORTED),

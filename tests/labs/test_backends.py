@@ -45,7 +45,7 @@ def trained(lab: Lab, config: TrainingConfig, student: str = "ann") -> Outcome:
 
 
 def test_the_backends_are_these() -> None:
-    assert {"surrogate", "table"} <= set(known_backends())
+    assert {"surrogate", "table", "train"} <= set(known_backends())
 
 
 def test_four_million_parameters_on_65_thousand_tokens_fit_120_seconds(lab: Lab) -> None:
@@ -158,7 +158,7 @@ def test_a_model_too_large_is_refused_with_the_arithmetic(lab: Lab) -> None:
     huge = training_config({"num_hidden_layers": 10**200})
     for found in (
         run_violations(huge, lab.settings, load_backend(lab)),
-        final_violations(huge, lab.settings),
+        final_violations(huge, lab.settings, load_backend(lab)),
     ):
         assert [violation.fields[-2] for violation in found] == ["num_hidden_layers"]
         assert "* 4 bytes of float32 * 4" in found[0].message
@@ -187,11 +187,11 @@ def test_a_table_replays_the_nearest_run_or_refuses(tmp_path: Path) -> None:
     found = run_violations(far, lab.settings, load_backend(lab))
     assert found[0].fields == ("total_train_tokens", "architecture_config")
     assert "the nearest has 4.2e+06 and 6.554e+04" in found[0].message
-    assert final_violations(far, lab.settings) == []
+    assert final_violations(far, lab.settings, load_backend(lab)) == []
 
 
 def test_backends_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="unknown backend 'magic': known are surrogate, table"):
+    with pytest.raises(UserError, match="unknown backend 'magic': known are surrogate, table, train"):
         load_backend(make_lab(tmp_path / "magic", backend="magic"))
     with pytest.raises(UserError, match="--table FILE"):
         load_backend(make_lab(tmp_path / "table", backend="table"))

@@ -112,6 +112,7 @@ def test_the_answer_key_has_no_regret_and_its_loss_is_predictable(lab: Lab, stor
     assert grade.run.regret == 0
     assert set(grade.run.losses_by_choice.values()) == {0.0}
     assert grade.prediction_error is not None
+    assert grade.truth is not None
     assert 0 < abs(grade.prediction_error) < 5 * grade.truth.seed_noise
 
 

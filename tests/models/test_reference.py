@@ -42,6 +42,7 @@ def configs(draw: st.DrawFn, most_experts: int = 4) -> ModelConfig:
         max_attention_logit=draw(st.sampled_from([8.0, 3.0])),
         kv_convolution=draw(st.sampled_from([1, 2, 4])),
         tie_embeddings=draw(st.booleans()),
+        attention_bias=draw(st.booleans()),
         document_separator=draw(st.sampled_from([None, 0, 3])),
         branch_scale=draw(st.sampled_from([1.0, 0.5])),
         experts=experts,

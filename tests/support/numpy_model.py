@@ -70,6 +70,8 @@ def attention(config: ModelConfig, block: Parameters, x: Array, tokens_T: NDArra
         document.append(number)
         number += int(token == config.document_separator)
     mixed_in = x @ block["attention.qkv.kernel"]
+    if config.attention_bias:
+        mixed_in += block["attention.qkv.bias"]
     if config.kv_convolution > 1:
         taps = block["attention.convolution.taps"]
         mixed_in[:, config.heads * size :] += previous(mixed_in[:, config.heads * size :], taps, document)
@@ -86,7 +88,8 @@ def attention(config: ModelConfig, block: Parameters, x: Array, tokens_T: NDArra
             scores = np.array([q[t] @ k[s] for s in seen]) * config.max_attention_logit / size
             weights = np.exp(scores - scores.max())
             mixed[t, h * size : (h + 1) * size] = weights / weights.sum() @ values[own][seen]
-    return mixed @ block["attention.out.kernel"]
+    out = mixed @ block["attention.out.kernel"]
+    return out + block["attention.out.bias"] if config.attention_bias else out
 
 
 def previous(x_TxC: Array, taps_KxC: Array, document: list[int]) -> Array:

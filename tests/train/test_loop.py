@@ -124,7 +124,10 @@ def test_chunks_hold_each_steps_own_windows(
     stop = start + length
     index = corpus.order(recipe.data_seed, start, stop, batch_size=4, context=32)
     expected = corpus.windows("train", 32, index.ravel()).reshape(length, 4, 33)
-    found = [np.asarray(c.windows)[c.rows[: c.stop - c.start]] for c in chunks(corpus, recipe, start, stop)]
+    found = [
+        np.asarray(c.windows)[c.rows[: c.stop - c.start]]
+        for c in chunks(corpus, recipe.data_order, start, stop)
+    ]
     np.testing.assert_array_equal(np.concatenate(found), expected)
 
 
@@ -135,7 +138,7 @@ def test_a_corpus_is_resident_by_its_size_in_bytes(
     size = corpus.n_windows("train", 32) * 33 * np.dtype(corpus.dtype).itemsize
     for limit, is_whole in ((size, True), (size - 1, False)):
         monkeypatch.setattr(batches, "RESIDENT_BYTES", limit)
-        chunk = next(iter(chunks(corpus, recipe, 0, 3)))
+        chunk = next(iter(chunks(corpus, recipe.data_order, 0, 3)))
         assert (len(chunk.windows) == corpus.n_windows("train", 32)) is is_whole
 
 

@@ -35,7 +35,7 @@ def corpora(corpus: Corpus, source_name: str) -> dict[str, Corpus]:
 
 def taken(corpus: Corpus, recipe: Recipe, start: int, stop: int) -> np.ndarray:
     """Windows (stop - start, B, T+1) that the steps take out of the chunks."""
-    found = list(chunks(corpus, recipe, start, stop))
+    found = list(chunks(corpus, recipe.data_order, start, stop))
     assert [c.start for c in found] == [start, *(c.stop for c in found[:-1])]
     assert all(c.rows.shape == (CHUNK, BATCH) and c.rows.dtype == np.int32 for c in found)
     return np.concatenate([np.asarray(c.windows)[c.rows[: c.stop - c.start]] for c in found])
@@ -67,15 +67,15 @@ def test_a_resumed_run_takes_the_same_chunks(
 ) -> None:
     monkeypatch.setattr(batches, "RESIDENT_BYTES", 0)
     recipe = small_recipe()
-    whole = list(chunks(corpora[kind], recipe, 0, 3 * CHUNK))
-    resumed = list(chunks(corpora[kind], recipe, 2 * CHUNK, 3 * CHUNK))
+    whole = list(chunks(corpora[kind], recipe.data_order, 0, 3 * CHUNK))
+    resumed = list(chunks(corpora[kind], recipe.data_order, 2 * CHUNK, 3 * CHUNK))
     assert resumed[0][:2] == whole[2][:2]
     np.testing.assert_array_equal(np.asarray(resumed[0].windows), np.asarray(whole[2].windows))
 
 
 def test_members_share_a_resident_corpus(corpus: Corpus) -> None:
     assert is_resident(corpus, CONTEXT)
-    first, second = (next(chunks(corpus, small_recipe(data_seed=seed), 0, 3)) for seed in range(2))
+    first, second = (next(chunks(corpus, small_recipe(data_seed=seed).data_order, 0, 3)) for seed in range(2))
     assert first.windows is second.windows
     assert (first.rows[:3] != second.rows[:3]).any()
 

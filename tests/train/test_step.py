@@ -34,7 +34,7 @@ Take = Callable[[TrainState, int, float, float], tuple[TrainState, np.ndarray]]
 @pytest.fixture(scope="module")
 def take(recipe: Recipe, corpus: Corpus) -> Take:
     """Takes `n` steps at a rate and a weight decay, all on one and the same batch."""
-    windows = next(iter(chunks(corpus, recipe, 0, 1))).windows
+    windows = next(iter(chunks(corpus, recipe.data_order, 0, 1))).windows
     return lambda state, n, rate, decay: take_steps(recipe, windows, state, n, rate, decay)
 
 
@@ -87,7 +87,7 @@ def test_steps_past_the_last_are_not_taken(take: Take, fresh: TrainState) -> Non
 
 
 def test_a_clip_of_zero_is_no_clipping(recipe: Recipe, corpus: Corpus, fresh: TrainState) -> None:
-    windows = next(iter(chunks(corpus, recipe, 0, 1))).windows
+    windows = next(iter(chunks(corpus, recipe.data_order, 0, 1))).windows
     by_clip = {
         clip: replace(recipe, optimizer=replace(recipe.optimizer, clip=clip)) for clip in (0.0, 1e9, 1e-9)
     }

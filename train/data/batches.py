@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoflop.train.data.corpus import Corpus
+from isoflop.train.data.order import DataOrder
 from isoflop.train.data.read_ahead import read_ahead
-from isoflop.train.spec import Recipe
 
 RESIDENT_BYTES = 1 << 30
 """A corpus up to this size is kept on the device whole."""
@@ -31,17 +31,17 @@ class Chunk(NamedTuple):
     rows: NDArray[np.int32]
 
 
-def chunks(corpus: Corpus, recipe: Recipe, start: int, stop: int) -> Iterator[Chunk]:
+def chunks(corpus: Corpus, data_order: DataOrder, start: int, stop: int) -> Iterator[Chunk]:
     """The batches of steps `start` to `stop`, in stretches of at most CHUNK steps.
 
     Stretches end at multiples of CHUNK, so that a resumed run takes the same ones.
     """
     edges = [start, *range((start // CHUNK + 1) * CHUNK, stop, CHUNK), stop]
     stretches = list(itertools.pairwise(edges))
-    context = recipe.model.context_length
+    context = data_order.context_length
 
     def order(stretch: tuple[int, int]) -> NDArray[np.int64]:
-        return corpus.order(recipe.data_seed, *stretch, batch_size=recipe.batch_size, context=context)
+        return corpus.order(data_order.seed, *stretch, batch_size=data_order.batch_size, context=context)
 
     if is_resident(corpus, context):
         windows = _resident(corpus, context)

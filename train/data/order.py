@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class DataOrder:
+    """In which order training takes which windows: `batch_size` of `context_length` tokens a step."""
+
+    batch_size: int
+    context_length: int
+    seed: int
+
 
 ARRANGEMENT = 2**64 - 1
 """Where a pass' number would stand in Philox's key: no run makes so many passes."""
