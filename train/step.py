@@ -52,7 +52,7 @@ class Programs:
     `update_norm`, and the model's auxiliary scalars.
     """
 
-    init: Callable[[int], TrainState]
+    init: Callable[[Any], TrainState]
     train: Callable[..., tuple[TrainState, Metrics]]
     evaluate: Callable[[Any, Any], TokenScores]
     traced: Callable[..., tuple[TrainState, Metrics]]

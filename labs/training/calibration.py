@@ -37,7 +37,7 @@ def measured_machine(corpus: Corpus, windows: Windows) -> Machine:
 
     Float32 on a CPU and bfloat16 on an accelerator. A tenth of a minute to a minute, compilation included.
     """
-    tiny = _timing(corpus, windows, width=32, layers=1, batch=1)
+    large = tiny = _timing(corpus, windows, width=32, layers=1, batch=1)
     for width in WIDTHS:
         large = _timing(corpus, windows, width=width, layers=LAYERS, batch=BATCH)
         if large.step_seconds > ENOUGH_SECONDS:

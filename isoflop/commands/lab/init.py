@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -62,16 +62,18 @@ def run(argv: list[str]) -> int:
 
     given = parse(Init, argv, "lab init")
     names = _names(given)
-    trained = _trained(given) if given.backend == "train" else {}
     settings = Settings(
         lab_id=new_lab_id(),
         backend=given.backend,
         budget_seconds=given.budget,
         budget_unit=given.budget_unit,
         target_seconds=TARGET_OVER_BUDGET * given.budget if given.target is None else given.target,
-        **({"windows": _windows(given)} | trained),
         table=None if given.table is None else str(given.table.absolute()),
     )
+    if given.backend == "train":
+        settings = replace(settings, **_trained(given))
+    else:
+        settings = replace(settings, windows=_windows(given))
     check_backend(given.folder, settings)
     new_lab(given.folder, settings, names)
     print(f"a lab of {len(names)} student{'s' if len(names) > 1 else ''} in {given.folder}")
