@@ -47,10 +47,10 @@ def measured_machine(corpus: Corpus, windows: Windows) -> Machine:
 
 def machine_of(tiny: Timing, large: Timing, memory_bytes: float) -> Machine:
     """The machine whose step takes `step_seconds` and its FLOPs' time, by two timings of it."""
-    seconds = large.step_seconds - tiny.step_seconds
-    if seconds <= 0:  # a machine that something else keeps busy
-        seconds = large.step_seconds
-    speed = (large.step_flops - tiny.step_flops) / seconds
+    seconds, flops = large.step_seconds - tiny.step_seconds, large.step_flops - tiny.step_flops
+    if seconds <= 0 or flops <= 0:  # something else keeps the machine busy: what one of them shows alone
+        seconds, flops = large.step_seconds, large.step_flops
+    speed = flops / seconds
     return Machine(
         flops_per_second=speed,
         step_seconds=max(0.0, tiny.step_seconds - tiny.step_flops / speed),

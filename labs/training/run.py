@@ -109,7 +109,7 @@ class Run:
         """Steps until the limit at the latest pace, so that a run is stopped at the step that passes it."""
         if self.step_seconds is None:
             return 1
-        return max(1, min(CHUNK, int((self.limit - self.clock.used) / max(self.step_seconds, 1e-9))))
+        return max(1, int(min(CHUNK, (self.limit - self.clock.used) / max(self.step_seconds, 1e-9))))
 
     def _steps(self, chunk: Chunk, start: int, steps: int) -> float:
         """The largest loss of `steps` steps of a chunk from step `start` on; NaN where one of them was."""
