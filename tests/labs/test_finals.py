@@ -132,7 +132,7 @@ def test_a_worker_that_dies_loses_no_run_that_ended(tmp_path: Path) -> None:
         run_all(lab, store, n_workers=2)
     with store.read() as connection:
         ended = len(all_final_runs(connection))
-    assert ended <= 3
+    assert ended < 6  # the other worker may have ended all but one before it was seen
     assert len(run_all(lab, store)) == 6 - ended
     store.close()
 
