@@ -49,6 +49,8 @@ class Settings(Serializable):
     """A run is stopped at its reservation and this share of it; it never pays more than the reservation."""
     data_vocab_size: Count = 32_000
     """Tokens that the data have: a smaller vocabulary leaves the others unknown."""
+    show_fits: bool = True
+    """Whether students see curves through their own runs, and may ask what the fitter warns of."""
     table: str | None = None
     """The run table that the backend `table` replays."""
     data: TrainingData | None = None

@@ -17,7 +17,7 @@ from isoflop.analysis.isoflops.groups import IsoflopGroup, isoflop_groups
 from isoflop.analysis.isoflops.minima import CURVES, Minima, open_interval
 from isoflop.analysis.isoflops.power_laws import FRONTIER, frontier_params, identified_loss, loss_doubts
 from isoflop.analysis.isoflops.sizes_to_add import doubts, no_groups, sizes_to_add
-from isoflop.analysis.options import FitOptions
+from isoflop.analysis.options import Curve, FitOptions
 from isoflop.analysis.result import Budget
 from isoflop.analysis.run_table import RunTable
 from isoflop.analysis.uncertainty.resampling import batches
@@ -75,6 +75,17 @@ def approach2(table: RunTable, options: FitOptions) -> ApproachResult:
             "curve": options.curve,
             "minima_weights": options.minima_weights,
         },
+    )
+
+
+def isoflop_budgets(table: RunTable, curve: Curve = "parabola") -> tuple[Budget, ...]:
+    """Each budget's minimum, for as few as one budget: without intervals, and without power laws."""
+    groups, cost = isoflop_groups(table), per_token(table)
+    first = group_minima(table.N_R, groups, curve, table.loss_R[None])
+    options = FitOptions(approach=2, curve=curve, bootstrap=0)
+    return tuple(
+        _budget(table, group, minima, None, None, cost, options)
+        for group, minima in zip(groups, first, strict=True)
     )
 
 

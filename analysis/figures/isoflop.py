@@ -85,10 +85,13 @@ class IsoflopCurves(FigureData):
         """Make it from a table and approach 2's fit of it; None without IsoFLOP budgets."""
         if parabolas is None or not parabolas.budgets:
             return None
-        kind, curves = parabolas.conventions.curve or "parabola", []
-        for series, budget in zip(
-            run_series(table), parabolas.budgets, strict=False
-        ):  # the rest: of no budget
+        return cls.through(table, parabolas.budgets, parabolas.conventions.curve or "parabola")
+
+    @classmethod
+    def through(cls, table: RunTable, budgets: Sequence[Budget], kind: str = "parabola") -> IsoflopCurves:
+        """Make it from a table and its budgets, one or more, as `isoflop_budgets` finds them."""
+        curves = []
+        for series, budget in zip(run_series(table), budgets, strict=False):  # the rest: of no budget
             N_R, loss_R = table.N_R[series.rows], table.loss_R[series.rows]
             N_M = np.geomspace(N_R.min(), N_R.max(), POINTS)
             loss_M = curve_through(kind, N_R, loss_R, N_M)

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from isoflop.labs.contract.fields import Flag, Message, Moment, PositiveReal, PositiveWhole, Real
+from isoflop.labs.contract.fields import (
+    Flag,
+    Message,
+    Moment,
+    NotNegativeWhole,
+    PositiveReal,
+    PositiveWhole,
+    Real,
+)
 from isoflop.labs.contract.messages import BudgetSummary
 
 
@@ -45,3 +53,47 @@ class LabRules(Message):
     n_val_tokens: PositiveWhole
     vocab_size: PositiveWhole
     deadline: Moment | None
+
+
+class MeasuredRun(Message):
+    """A completed run as a point of the IsoFLOP figure."""
+
+    experiment_id: PositiveWhole
+    n_params_non_embedding: PositiveWhole
+    n_tokens: PositiveWhole
+    flops: PositiveReal
+    loss: Real
+    budget: NotNegativeWhole | None
+    """The place of its curve in `budgets`; null for a run on none, or with a better one of its N and D."""
+
+
+class CurvePoint(Message):
+    """A size, parameters without the embedding, and a loss."""
+
+    n_params: PositiveReal
+    loss: Real
+
+
+class IsoflopBudget(Message):
+    """One IsoFLOP curve. `curve` is empty where the lab keeps fits to itself; `minimum`: null where the runs
+    bracket none."""
+
+    flops: PositiveReal
+    curve: tuple[CurvePoint, ...]
+    minimum: CurvePoint | None
+
+
+class IsoflopResponse(Message):
+    """The caller's completed runs, and the parabola through each budget's."""
+
+    runs: tuple[MeasuredRun, ...]
+    budgets: tuple[IsoflopBudget, ...]
+
+
+class FitWarnings(Message):
+    """What a fitter says of the caller's completed runs. `identified`: whether they determine the exponents
+    of the parametric law; null where there are too few for it."""
+
+    n_runs: NotNegativeWhole
+    identified: Flag | None
+    warnings: tuple[str, ...]

@@ -1,21 +1,22 @@
-"""The class report: `class.csv`, a row a student, and `class.html`, which is one file and needs no other."""
+"""The class report: `class.csv`, a row a student; `class.html`; a page for each student in `students/`."""
 
 from __future__ import annotations
 
 import csv
 import io
-from dataclasses import asdict
-from importlib.resources import files
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from jinja2 import Environment, select_autoescape
-
 from isoflop.base import durable
 from isoflop.base.display import Summary
 from isoflop.labs.grading.grade import Grade
+from isoflop.labs.grading.student_page import file_name, student_html
+from isoflop.labs.grading.templates import render
 from isoflop.labs.lab import Lab
+from isoflop.labs.own_fits import METHODS, OwnFits
 from isoflop.labs.pricing import price
 from isoflop.labs.settings import Settings
 
@@ -23,16 +24,31 @@ FORMULA_SIGNS = ("=", "+", "-", "@")
 """A spreadsheet takes a cell that begins so for a formula: such names get an apostrophe."""
 
 
-def write_report(folder: Path, grades: list[Grade], lab: Lab) -> None:
-    """Writes both files into a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    durable.write(folder / "class.csv", class_csv(grades, lab.settings))
-    durable.write(folder / "class.html", class_html(grades, lab.settings))
+@dataclass(frozen=True)
+class Part:
+    """A student's row: the grade, the fits of the own runs, the true exponent, if known, and the page's
+    file."""
+
+    grade: Grade
+    fits: OwnFits
+    true_a: float | None
+    file: str
 
 
-def class_csv(grades: list[Grade], settings: Settings) -> str:
+def write_report(folder: Path, grades: list[Grade], fits: Mapping[str, OwnFits], lab: Lab) -> None:
+    """Writes all files into a folder. `fits`: by student, of the own runs."""
+    pages = folder / "students"
+    pages.mkdir(parents=True, exist_ok=True)
+    durable.write(folder / "class.csv", class_csv(grades, fits, lab.settings))
+    durable.write(folder / "class.html", class_html(grades, fits, lab.settings))
+    for grade in grades:
+        page = student_html(grade, fits[grade.student], lab.settings)
+        durable.write(pages / file_name(grade.student), page)
+
+
+def class_csv(grades: list[Grade], fits: Mapping[str, OwnFits], settings: Settings) -> str:
     """A row a student; numbers that there are none of are empty."""
-    rows = [_row(grade, settings) for grade in grades]
+    rows = [_row(grade, fits[grade.student], settings) for grade in grades]
     out = io.StringIO()
     writer = csv.DictWriter(out, list(rows[0]) if rows else [], lineterminator="\n")
     writer.writeheader()
@@ -40,15 +56,21 @@ def class_csv(grades: list[Grade], settings: Settings) -> str:
     return out.getvalue()
 
 
-def class_html(grades: list[Grade], settings: Settings) -> str:
-    """The class's table, and each student's part below it."""
-    template = (files("isoflop.labs.grading") / "class.html.jinja").read_text(encoding="utf-8")
-    environment = Environment(
-        autoescape=select_autoescape(default=True), trim_blocks=True, lstrip_blocks=True
-    )
-    parts = [(grade, _best_row(grade, settings), _json(grade)) for grade in grades]
-    return environment.from_string(template).render(
-        parts=parts, settings=settings, overview=class_summary(grades)
+def class_html(grades: list[Grade], fits: Mapping[str, OwnFits], settings: Settings) -> str:
+    """The class's table, with a link to each student's page."""
+    parts = [
+        Part(grade, own, grade.truth and own.true_a(grade.truth), file_name(grade.student))
+        for grade in grades
+        if (own := fits[grade.student])
+    ]
+    return render(
+        "class.html.jinja",
+        parts=parts,
+        settings=settings,
+        overview=class_summary(grades),
+        methods=[*METHODS],
+        ranked=any(grade.standing for grade in grades),
+        by_law=any(grade.truth for grade in grades),
     )
 
 
@@ -80,7 +102,7 @@ def class_summary(grades: list[Grade]) -> Summary:
     return Summary("class", rows=rows)
 
 
-def _row(grade: Grade, settings: Settings) -> dict[str, Any]:
+def _row(grade: Grade, fits: OwnFits, settings: Settings) -> dict[str, Any]:
     final, run, interval, truth = grade.final, grade.run, grade.interval, grade.truth
     name = f"'{grade.student}" if grade.student.startswith(FORMULA_SIGNS) else grade.student
     best = _best_row(grade, settings)
@@ -106,7 +128,9 @@ def _row(grade: Grade, settings: Settings) -> dict[str, Any]:
         **{f"best_{key}": value for key, value in best.items()},
         "rank": grade.standing and grade.standing.rank,
         **{f"true_{key}": truth and getattr(truth, key) for key in ("E", "A", "alpha", "B", "beta")},
-        "true_a": truth and truth.beta / (truth.alpha + truth.beta),
+        "true_a": truth and fits.true_a(truth),
+        **{f"a_{one.method.replace(' ', '_')}": one.a for one in fits.exponents},
+        **{f"a_{one.method.replace(' ', '_')}_identified": one.identified for one in fits.exponents},
     }
 
 
@@ -122,13 +146,4 @@ def _best_row(grade: Grade, settings: Settings) -> dict[str, Any]:
         "n_tokens": config.total_train_tokens,
         "lr": config.optimizer_config.lr_scheduler.peak_value,
         "batch_windows": config.train_batch_size,
-    }
-
-
-def _json(grade: Grade) -> dict[str, Any]:
-    """The configs in full, and the law."""
-    return {
-        "submitted": grade.run and grade.run.config.model_dump(mode="json"),
-        "best": grade.best and grade.best.config.model_dump(mode="json"),
-        "law": grade.truth and asdict(grade.truth),
     }

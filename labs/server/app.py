@@ -10,7 +10,7 @@ from fastapi.security import APIKeyHeader
 
 from isoflop.labs.backends.backend import Backend
 from isoflop.labs.lab import Lab
-from isoflop.labs.server import contract_calls, further_calls, pages
+from isoflop.labs.server import contract_calls, fit_calls, further_calls, pages
 from isoflop.labs.server.gate import KEY_HEADER, Gate
 from isoflop.labs.server.headers import SecurityHeaders
 from isoflop.labs.server.refusals import add_refusals
@@ -37,7 +37,8 @@ def create_app(lab: Lab, store: Database, backend: Backend) -> FastAPI:
     app.state.service = Service(lab, store, backend)
     app.state.gate = Gate(lab, store)
     keyed = [Security(APIKeyHeader(name=KEY_HEADER, auto_error=False))]
-    for router, tag in ((contract_calls.router, "the contract"), (further_calls.router, "beyond it")):
+    beyond = ((module.router, "beyond it") for module in (further_calls, fit_calls))
+    for router, tag in ((contract_calls.router, "the contract"), *beyond):
         app.include_router(router, dependencies=keyed, tags=[tag], responses=REFUSALS)
     app.include_router(pages.router)
     add_refusals(app)

@@ -13,7 +13,7 @@ from jinja2 import Environment, select_autoescape
 router = APIRouter(include_in_schema=False)
 
 TYPES = {"css": "text/css", "js": "text/javascript"}
-STATIC = ("dashboard.js", "page.css")
+STATIC = ("dashboard.js", "isoflop.js", "page.css")
 
 
 @router.get("/")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 
 import uvicorn
 
@@ -28,20 +29,48 @@ def serve(
 
     Port 0 is any that is free. Raises `UserError` for a port in use and for a database out of reach.
     """
+    with _opened(lab, host, port, n_workers, url) as (address, run, _):
+        announce(address)
+        with contextlib.suppress(KeyboardInterrupt):
+            run()
+
+
+@contextlib.contextmanager
+def serving(lab: Lab, host: str, port: int, n_workers: int, url: str | None) -> Iterator[str]:
+    """Serves from a thread while the context lasts, at the address that it gives; errors as of `serve`."""
+    with _opened(lab, host, port, n_workers, url) as (address, run, stop):
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        try:
+            yield address
+        finally:
+            stop()
+            thread.join()
+
+
+@contextlib.contextmanager
+def _opened(
+    lab: Lab, host: str, port: int, n_workers: int, url: str | None
+) -> Iterator[tuple[str, Callable[[], None], Callable[[], None]]]:
+    """The address, what serves until it is stopped, and what stops it; workers run meanwhile."""
     listening = _listen(host, port)
     with contextlib.closing(listening):
         url = url or lab.default_database
         store, backend = open_store(lab, url), load_backend(lab)
         app = create_app(lab, store, backend)
-        config = uvicorn.Config(
-            app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACEFUL_SECONDS
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACEFUL_SECONDS
+            )
         )
         with contextlib.closing(store), Supervisor(lab.folder, url, store, n_workers):
             address = listening.getsockname()
             shown = f"[{address[0]}]" if ":" in address[0] else address[0]
-            announce(f"http://{shown}:{address[1]}")
-            with contextlib.suppress(KeyboardInterrupt):
-                uvicorn.Server(config).run(sockets=[listening])
+            yield (
+                f"http://{shown}:{address[1]}",
+                lambda: server.run(sockets=[listening]),
+                lambda: setattr(server, "should_exit", True),
+            )
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.devtools import Tab, browser_tab
 from tests.support.lab_server import Server, finished, serving
-from tests.support.labs import config_json, make_lab
+from tests.support.labs import config_json, isoflop_configs, make_lab
 
 pytestmark = pytest.mark.slow
 
@@ -96,4 +96,33 @@ def test_it_fits_a_phone_and_the_dark(page: str, server: Server, tab: Tab) -> No
     )
     assert background == "rgb(13, 17, 23)"
     assert ink == "rgb(230, 237, 243)"
+    assert tab.errors == []
+
+
+def test_the_isoflop_figure_and_what_a_fitter_warns_of(tmp_path: Path, tab: Tab) -> None:
+    lab = make_lab(tmp_path / "lab", ["ann"], budget_seconds=43_200.0)
+    (key,) = lab.keys().values()
+    with serving(lab) as server, server.anyone(key) as client:
+        numbers = [
+            client.post("/submit", json=config).json()["experiment_id"]
+            for flops in (1e17, 4e17)
+            for config in isoflop_configs(flops, (14, 16, 18))
+        ]
+        for number in numbers:
+            finished(client, number)
+        found = client.get("/isoflop").json()
+        assert [budget["minimum"] for budget in found["budgets"]] == [None, None]
+        assert [run["budget"] for run in found["runs"]] == [0, 0, 0, 1, 1, 1]
+        tab.open(f"{server.address}/dashboard")
+        tab.wait("document.activeElement?.id === 'key'")
+        tab.type(key)
+        tab.press("Enter")
+        tab.wait("document.querySelectorAll('svg.isoflop circle').length === 6")
+        assert tab.value("document.querySelectorAll('svg.isoflop polyline.open').length") == 2
+        assert "10¹⁷" in tab.value("document.querySelector('#budgets').textContent")
+        tab.value("document.querySelector('#ask-fit').focus()")
+        tab.press("Enter")
+        tab.wait("document.querySelector('#warnings').textContent.includes('beyond the smallest size')")
+        said = tab.value("document.querySelector('#warnings').textContent")
+        assert "exponents" in said
     assert tab.errors == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from isoflop.labs.contract.training_config import AdamWConfig, LrScheduler, Trai
 from isoflop.labs.grading.best_config import best_config
 from isoflop.labs.grading.grade import Grade, grade_class
 from isoflop.labs.grading.report import class_csv, class_html
+from isoflop.labs.grading.student_page import file_name, student_html
 from isoflop.labs.lab import Lab, new_lab, new_lab_id
+from isoflop.labs.own_fits import fit_runs
 from isoflop.labs.settings import Settings
 from isoflop.labs.store.database import Database
 from isoflop.labs.store.finals import save_final
@@ -188,10 +191,38 @@ def test_the_class_report(
     assert frame["note"].iloc[2] == "no final submission"
     for name in ("E", "A", "alpha", "B", "beta"):
         assert frame[f"true_{name}"].iloc[0] == pytest.approx(getattr(truth_of(lab.secret, "ann"), name))
+    assert frame["a_approach_3"].isna().all()
     page = (tmp_path / "grades" / "class.html").read_text()
     assert "&lt;b&gt;x&lt;/b&gt;" in page
     assert "<b>x" not in page
-    assert "size, data and batch" in page
+    for name in NAMES:
+        assert f'href="students/{file_name(name)}"' in page
+        own = (tmp_path / "grades" / "students" / file_name(name)).read_text()
+        assert "<b>x" not in own
+        assert "no completed runs" in own
+    assert "size, data and batch" in (tmp_path / "grades" / "students" / file_name("bob")).read_text()
+
+
+def test_page_files_are_plain_and_no_two_meet() -> None:
+    names = [
+        "ann",
+        "Ann",
+        "ANN",
+        "a/../b",
+        "../ann",
+        ".ann",
+        "",
+        "a" * 200,
+        "Æneas",
+        "é",
+        "ë",
+        "con ",
+        "x\u202ey",
+    ]
+    files = [file_name(name) for name in names]
+    assert files[0] == "ann.html"
+    assert len({file.casefold() for file in files}) == len(names)
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,59}\.html", file) for file in files)
 
 
 def test_a_class_without_submissions_and_a_target_too_small(tmp_path: Path) -> None:
@@ -200,5 +231,7 @@ def test_a_class_without_submissions_and_a_target_too_small(tmp_path: Path) -> N
     grades = grade_class(lab, store)
     store.close()
     assert [grade.best for grade in grades] == [None, None, None]
-    assert "no config at all" in class_html(grades, lab.settings)
-    assert class_csv(grades, lab.settings).count("no final submission") == 3
+    fits = {grade.student: fit_runs([], lab.settings) for grade in grades}
+    assert "no config at all" in student_html(grades[0], fits[grades[0].student], lab.settings)
+    assert class_html(grades, fits, lab.settings).count("no final submission") == 3
+    assert class_csv(grades, fits, lab.settings).count("no final submission") == 3

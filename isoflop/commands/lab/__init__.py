@@ -9,6 +9,7 @@ from isoflop.base.errors import UserError
 
 ACTIONS = {
     "init": "makes a lab: its rules, its students, their keys",
+    "demo": "a class of ten scripted students, from the first run to the grades",
     "serve": "serves it until it is stopped",
     "estimate": "what a training config costs",
     "data": "a student's runs as a run table, for isoflop fit",

@@ -4,6 +4,7 @@
 const REFRESH_MILLISECONDS = 2000;
 const STORED = "isoflop-lab-key";
 const LABELS = ["Run", "State", "Model", "Tokens", "Loss", "Losses so far", "Seconds", ""];
+const BUDGET_LABELS = ["Budget, FLOPs", "Runs", "Minimum"];
 const $ = (id) => document.getElementById(id);
 let timer = null;
 
@@ -12,7 +13,8 @@ class Refused extends Error {
 }
 
 async function call(path, method = "GET") {
-  const answer = await fetch(path, { method, headers: { "X-API-Key": sessionStorage.getItem(STORED) } });
+  // Paths are relative: a practice lab's page stands below its own address.
+  const answer = await fetch(path.slice(1), { method, headers: { "X-API-Key": sessionStorage.getItem(STORED) } });
   const body = await answer.json().catch(() => null);
   if (!answer.ok) throw new Refused(answer.status, String(body?.detail ?? answer.statusText));
   return body;
@@ -98,6 +100,41 @@ function showRuns(runs) {
     : "No runs yet.";
 }
 
+// Asks for the figure only when another run has completed.
+async function showFigure(runs) {
+  const completed = String(runs.filter((run) => run.status.status_type === "completed").map((run) => run.experiment_id));
+  if ($("figure").dataset.shown === completed) return;
+  const found = completed ? await call("/isoflop") : { runs: [], budgets: [] };
+  const figure = isoflopFigure(found);
+  $("figure").replaceChildren(...(figure ? [figure] : []));
+  $("figure").dataset.shown = completed;
+  $("figure-note").hidden = found.budgets.length > 0;
+  $("budgets").hidden = !found.budgets.length;
+  $("budgets").tBodies[0].replaceChildren(...isoflopRows(found).map(([k, ...values]) => {
+    const made = document.createElement("tr");
+    made.append(...values.map((value, i) => cell(BUDGET_LABELS[i], value, "")));
+    made.firstChild.className = `swatch c${k % COLOURS}`;
+    return made;
+  }));
+  $("warnings").replaceChildren();
+}
+
+async function askFit() {
+  $("ask-fit").disabled = true;
+  try {
+    const { n_runs, identified, warnings } = await call("/fit");
+    const verdict = identified ? `${n_runs} runs identify the exponents of the parametric law.`
+      : `${n_runs} runs leave the exponents of the parametric law open.`;
+    $("warnings").replaceChildren(...[verdict, ...warnings].map((line) => {
+      const made = document.createElement("li");
+      made.textContent = line;
+      return made;
+    }));
+  } finally {
+    $("ask-fit").disabled = false;
+  }
+}
+
 function showBudget(budget, rules) {
   $("meter").max = budget.total_budget_seconds;
   $("meter").value = budget.used_seconds;
@@ -110,7 +147,7 @@ function showBudget(budget, rules) {
 
 function showFinal(final) {
   $("final").textContent = final
-    ? `Predicted loss ${final.predicted_final_loss} with ${short(final.training_config.total_train_tokens)} ` +
+    ? `Predicted loss ${Number(final.predicted_final_loss.toFixed(4))} with ${short(final.training_config.total_train_tokens)} ` +
       `tokens, submitted ${new Date(final.submitted_at).toLocaleString()}.`
     : "None yet: POST /final_submission.";
 }
@@ -126,6 +163,7 @@ async function refresh() {
     ["/lab", "/budget", "/experiments", "/final_submission"].map((path) => call(path)));
   showBudget(budget, rules);
   showRuns(runs);
+  await showFigure(runs);
   showFinal(final);
   $("problem").hidden = true;
   $("login").hidden = true;
@@ -157,6 +195,7 @@ $("login").addEventListener("submit", (event) => {
   sessionStorage.setItem(STORED, $("key").value.trim());
   act(() => {});
 });
+$("ask-fit").addEventListener("click", () => act(askFit));
 $("leave").addEventListener("click", () => { clearTimeout(timer); leave(); });
 if (sessionStorage.getItem(STORED)) act(() => {});
 else $("key").focus();
