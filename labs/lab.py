@@ -7,7 +7,7 @@ import hmac
 import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from isoflop.base import durable
@@ -15,6 +15,7 @@ from isoflop.base.errors import UserError
 from isoflop.labs import roster
 from isoflop.labs.settings import Settings
 
+PRACTICE = "practice"
 SETTINGS, KEYS, SECRET, DATABASE = "lab.json", "keys.csv", "secret", "lab.sqlite"
 SECRET_BYTES = 32
 
@@ -41,6 +42,16 @@ class Lab:
         which the database has not."""
         return hmac.new(self.secret, b"key:" + key.encode(), hashlib.sha256).hexdigest()
 
+    def pseudonym(self, student: str) -> str:
+        """What a student is called on the leaderboard: without the secret it tells nothing of the name."""
+        digest = hmac.new(self.secret, b"pseudonym:" + student.encode(), hashlib.sha256).hexdigest()
+        return f"student {digest[:8]}"
+
+    def practice(self) -> Lab | None:
+        """The practice lab in this one's folder: the same keys, another secret; None where there is none."""
+        folder = self.folder / PRACTICE
+        return open_lab(folder) if (folder / SETTINGS).exists() else None
+
 
 def new_lab(folder: Path, settings: Settings, students: Sequence[str]) -> Lab:
     """Makes the folder of a lab. Raises `UserError` where there is one already."""
@@ -60,6 +71,25 @@ def refuse_lab(folder: Path) -> None:
     """Raises `UserError` for a folder that holds a lab."""
     if (folder / SETTINGS).exists():
         raise UserError(f"{folder}: holds a lab already: choose another folder, or delete it")
+
+
+def add_practice(lab: Lab) -> Lab:
+    """Makes a lab's practice lab: a surrogate of other laws, with a budget of its own and the same keys."""
+    folder = lab.folder / PRACTICE
+    folder.mkdir(mode=0o700)
+    practice = Lab(folder, practice_settings(lab.settings), secrets.token_bytes(SECRET_BYTES))
+    _write_private(folder / SECRET, practice.secret.hex() + "\n")
+    (folder / KEYS).symlink_to(Path("..") / KEYS)  # one list: who is replaced or withdrawn is so in both
+    durable.write(folder / SETTINGS, json.dumps(practice.settings.to_json(), indent=2) + "\n")
+    return practice
+
+
+def practice_settings(settings: Settings) -> Settings:
+    """A practice lab's rules: those of the lab, where it is a surrogate too; else the windows alone, since
+    its machine's seconds are not a surrogate's."""
+    if settings.backend == "surrogate":
+        return replace(settings, lab_id=new_lab_id(), leaderboard="off")
+    return Settings(lab_id=new_lab_id(), backend="surrogate", windows=settings.windows, leaderboard="off")
 
 
 def open_lab(folder: Path) -> Lab:

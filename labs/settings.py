@@ -51,6 +51,8 @@ class Settings(Serializable):
     """Tokens that the data have: a smaller vocabulary leaves the others unknown."""
     show_fits: bool = True
     """Whether students see curves through their own runs, and may ask what the fitter warns of."""
+    leaderboard: Literal["off", "pseudonyms", "names"] = "pseudonyms"
+    """Whether students see the ranks after the deadline, and under which names."""
     table: str | None = None
     """The run table that the backend `table` replays."""
     data: TrainingData | None = None

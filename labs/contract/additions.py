@@ -97,3 +97,20 @@ class FitWarnings(Message):
     n_runs: NotNegativeWhole
     identified: Flag | None
     warnings: tuple[str, ...]
+
+
+class LeaderboardPlace(Message):
+    """One student's rank, shared with who cannot be told apart at the noise between seeds. `value`: nats per
+    token that it goes by, the mean over `n_seeds` runs."""
+
+    rank: PositiveWhole
+    name: str
+    value: Real
+    n_seeds: PositiveWhole
+    is_you: Flag
+
+
+class LeaderboardResponse(Message):
+    """The ranks, the best first."""
+
+    places: tuple[LeaderboardPlace, ...]

@@ -8,14 +8,11 @@ from fastapi import FastAPI, Security
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.security import APIKeyHeader
 
-from isoflop.labs.backends.backend import Backend
-from isoflop.labs.lab import Lab
-from isoflop.labs.server import contract_calls, fit_calls, further_calls, pages
-from isoflop.labs.server.gate import KEY_HEADER, Gate
+from isoflop.labs.server import contract_calls, fit_calls, further_calls, instructor_calls, pages
+from isoflop.labs.server.gate import KEY_HEADER, Gate, Limits
 from isoflop.labs.server.headers import SecurityHeaders
 from isoflop.labs.server.refusals import add_refusals
 from isoflop.labs.server.service import Service
-from isoflop.labs.store.database import Database
 
 LOCALHOST = r"https?://(localhost|127\.0\.0\.1)(:\d+)?"
 """Where the course's own page may be opened from; as a file its origin is `null`."""
@@ -31,17 +28,17 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 """What any call may be answered with."""
 
 
-def create_app(lab: Lab, store: Database, backend: Backend) -> FastAPI:
-    """The lab's application; what runs the jobs is beside it."""
-    app = FastAPI(title="isoflop lab", docs_url=None, redoc_url=None)
-    app.state.service = Service(lab, store, backend)
-    app.state.gate = Gate(lab, store)
-    keyed = [Security(APIKeyHeader(name=KEY_HEADER, auto_error=False))]
-    beyond = ((module.router, "beyond it") for module in (further_calls, fit_calls))
-    for router, tag in ((contract_calls.router, "the contract"), *beyond):
-        app.include_router(router, dependencies=keyed, tags=[tag], responses=REFUSALS)
-    app.include_router(pages.router)
-    add_refusals(app)
+def create_app(served: Service, practice: Service | None = None, token: str | None = None) -> FastAPI:
+    """The lab's application, with the practice lab's below /practice; what runs the jobs is beside it.
+
+    `token`: opens the instructor's calls; None: nothing does.
+    """
+    limits = Limits()
+    app = _calls(served, Gate(served.lab, served.store, limits, token))
+    app.include_router(instructor_calls.router, tags=["the instructor's"], responses=REFUSALS)
+    app.include_router(pages.instructor)
+    if practice is not None:
+        app.mount("/practice", _calls(practice, Gate(practice.lab, practice.store, limits)))
     app.add_middleware(SecurityHeaders)
     app.add_middleware(
         CORSMiddleware,
@@ -52,4 +49,18 @@ def create_app(lab: Lab, store: Database, backend: Backend) -> FastAPI:
         expose_headers=["Location", "Retry-After"],
         allow_private_network=True,
     )
+    return app
+
+
+def _calls(served: Service, gate: Gate) -> FastAPI:
+    """One lab's calls and pages."""
+    app = FastAPI(title="isoflop lab", docs_url=None, redoc_url=None)
+    app.state.service = served
+    app.state.gate = gate
+    keyed = [Security(APIKeyHeader(name=KEY_HEADER, auto_error=False))]
+    beyond = ((module.router, "beyond it") for module in (further_calls, fit_calls))
+    for router, tag in ((contract_calls.router, "the contract"), *beyond):
+        app.include_router(router, dependencies=keyed, tags=[tag], responses=REFUSALS)
+    app.include_router(pages.router)
+    add_refusals(app)
     return app

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
 
 from isoflop.labs.admission import final_violations, run_violations
@@ -39,7 +39,9 @@ def get_budget(caller: Caller, service: Lent) -> BudgetSummary:
     response_model=SubmitResponse,
     responses={400: {"description": "Insufficient budget"}, 409: {"description": "Submitted before"}},
 )
-def submit(config: TrainingConfig, caller: Caller, service: Lent) -> SubmitResponse | Response:
+def submit(
+    config: TrainingConfig, caller: Caller, service: Lent, request: Request
+) -> SubmitResponse | Response:
     """Queue a run, and reserve its max_runtime_seconds."""
     refuse_fields(run_violations(config, service.lab.settings, service.backend))
     with service.store.write() as connection:
@@ -50,7 +52,7 @@ def submit(config: TrainingConfig, caller: Caller, service: Lent) -> SubmitRespo
             detail = InsufficientBudget(budget_summary=refused.summary).model_dump()
             return JSONResponse({"detail": detail}, 400)
         except experiments.AlreadyExistsError as refused:
-            where = {"Location": f"/experiment/{refused.experiment_id}"}
+            where = {"Location": f"{request.scope['root_path']}/experiment/{refused.experiment_id}"}
             return JSONResponse({"detail": ALREADY_EXISTS}, 409, where)
 
 

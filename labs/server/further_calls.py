@@ -5,7 +5,14 @@ from __future__ import annotations
 from fastapi import APIRouter, HTTPException
 
 from isoflop.labs.admission import final_violations, run_violations
-from isoflop.labs.contract.additions import CancelResponse, Estimate, LabRules, ReceiptResponse
+from isoflop.labs.contract.additions import (
+    CancelResponse,
+    Estimate,
+    LabRules,
+    LeaderboardPlace,
+    LeaderboardResponse,
+    ReceiptResponse,
+)
 from isoflop.labs.contract.interval import Interval, IntervalSubmissionRequest, IntervalSubmissionResponse
 from isoflop.labs.contract.messages import NOT_FOUND
 from isoflop.labs.contract.rules import Violation
@@ -16,7 +23,8 @@ from isoflop.labs.server.refusals import refuse_fields
 from isoflop.labs.server.service import Lent, refuse_if_frozen
 from isoflop.labs.store.experiments import NotQueuedError, cancel, get_experiment
 from isoflop.labs.store.finals import Final, last_final, save_final
-from isoflop.labs.store.freezing import deadline
+from isoflop.labs.store.freezing import deadline, frozen_since
+from isoflop.labs.store.leaderboard import published
 from isoflop.labs.store.ledger import budget_summary
 
 router = APIRouter(route_class=StudentRoute)
@@ -93,6 +101,38 @@ def get_receipt(experiment_id: int, caller: Caller, service: Lent) -> ReceiptRes
             409, f"the experiment is {run.status.status_type}: only a completed one has a receipt"
         )
     return ReceiptResponse(experiment_id=experiment_id, receipt=line)
+
+
+@router.get(
+    "/leaderboard",
+    responses={
+        403: {"description": "Before the deadline, or a lab without one"},
+        404: {"description": "Nothing is ranked yet"},
+    },
+)
+def get_leaderboard(caller: Caller, service: Lent) -> LeaderboardResponse:
+    """The ranks of the final submissions, once the deadline is past and they are graded."""
+    shown = service.lab.settings.leaderboard
+    if shown == "off":
+        raise HTTPException(403, "this lab has no leaderboard")
+    with service.store.read() as connection:
+        since, places = frozen_since(connection), published(connection)
+    if since is None:
+        raise HTTPException(403, "the leaderboard opens after the deadline")
+    if not places:
+        raise HTTPException(404, "the final submissions are not ranked yet")
+    return LeaderboardResponse(
+        places=tuple(
+            LeaderboardPlace(
+                rank=place.rank,
+                name=place.student if shown == "names" else service.lab.pseudonym(place.student),
+                value=place.value,
+                n_seeds=place.n_seeds,
+                is_you=place.student == caller.name,
+            )
+            for place in places
+        )
+    )
 
 
 @router.get("/final_submission/interval")

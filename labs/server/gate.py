@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import math
 import time
 from collections import OrderedDict
@@ -19,18 +20,25 @@ from isoflop.labs.store.database import Database
 from isoflop.labs.store.students import Student, student_of_key
 
 KEY_HEADER = "X-API-Key"
+TOKEN_HEADER = "X-Instructor-Token"
 CALLS_A_SECOND = 20
 WRONG_KEYS_A_MINUTE = 20
 MAX_KNOWN = 20_000
 
 
-class Gate:
-    """Lets students in by their keys."""
+class Limits:
+    """How often is called and guessed: shared by all labs that a server has, which know the same keys."""
 
-    def __init__(self, lab: Lab, store: Database) -> None:
-        self._lab, self._store = lab, store
-        self._calls = SlidingWindow(CALLS_A_SECOND, 1.0)
-        self._wrong = SlidingWindow(WRONG_KEYS_A_MINUTE, 60.0)
+    def __init__(self) -> None:
+        self.calls = SlidingWindow(CALLS_A_SECOND, 1.0)
+        self.wrong = SlidingWindow(WRONG_KEYS_A_MINUTE, 60.0)
+
+
+class Gate:
+    """Lets students in by their keys, and the instructor by a token (nobody, where there is none)."""
+
+    def __init__(self, lab: Lab, store: Database, limits: Limits, token: str | None = None) -> None:
+        self._lab, self._store, self._limits, self._token = lab, store, limits, token
         self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def admit(self, address: str, key: str | None) -> Student:
@@ -43,7 +51,7 @@ class Gate:
             raise HTTPException(401, MISSING_KEY)
         network, key_hash = network_of(address), self._lab.key_hash(key)
         known = (network, key_hash) in self._known
-        if not known and (wait := self._wrong.wait(network, time.monotonic())):
+        if not known and (wait := self._limits.wrong.wait(network, time.monotonic())):
             raise too_many(wait)
         with self._store.read() as connection:
             student = student_of_key(connection, key_hash)
@@ -51,13 +59,27 @@ class Gate:
             self._known.pop((network, key_hash), None)
             raise HTTPException(401, INVALID_KEY)
         if not known:
-            self._wrong.take_back(network)
+            self._limits.wrong.take_back(network)
             self._known[network, key_hash] = None
             if len(self._known) > MAX_KNOWN:
                 self._known.popitem(last=False)
-        if wait := self._calls.wait(str(student.id), time.monotonic()):
+        if wait := self._limits.calls.wait(student.name, time.monotonic()):
             raise too_many(wait)
         return student
+
+    def admit_instructor(self, address: str, token: str | None) -> None:
+        """Raises `HTTPException` 401 or 429 unless this is the server's token.
+
+        A wrong one counts as a wrong key of its address. The right one always works: 256 random bits are not
+        guessed, so that nothing is told by it.
+        """
+        if not token:
+            raise HTTPException(401, f"missing {TOKEN_HEADER}")
+        if self._token is not None and hmac.compare_digest(token.encode(), self._token.encode()):
+            return
+        if wait := self._limits.wrong.wait(network_of(address), time.monotonic()):
+            raise too_many(wait)
+        raise HTTPException(401, "invalid instructor token")
 
 
 def too_many(wait: float) -> HTTPException:

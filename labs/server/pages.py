@@ -12,8 +12,10 @@ from jinja2 import Environment, select_autoescape
 
 router = APIRouter(include_in_schema=False)
 
+instructor = APIRouter(include_in_schema=False)
+
 TYPES = {"css": "text/css", "js": "text/javascript"}
-STATIC = ("dashboard.js", "isoflop.js", "page.css")
+STATIC = ("dashboard.js", "instructor.js", "isoflop.js", "page.css")
 
 
 @router.get("/")
@@ -21,6 +23,12 @@ STATIC = ("dashboard.js", "isoflop.js", "page.css")
 def dashboard() -> HTMLResponse:
     """The page that asks for a key and shows queue, budget and losses."""
     return HTMLResponse(_text("dashboard.html"))
+
+
+@instructor.get("/instructor")
+def instructor_page() -> HTMLResponse:
+    """The page that shows the class; its token stands behind the #, which no browser sends or logs."""
+    return HTMLResponse(_text("instructor.html"))
 
 
 @router.get("/docs")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import secrets
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -14,23 +15,27 @@ from isoflop.base.errors import UserError
 from isoflop.labs.backends import load_backend
 from isoflop.labs.lab import Lab
 from isoflop.labs.server.app import create_app
+from isoflop.labs.server.service import Service
 from isoflop.labs.store.opening import open_store
 from isoflop.labs.workers.supervisor import Supervisor
 
 GRACEFUL_SECONDS = 5
+TOKEN_BYTES = 32
 BACKLOG = 2048
 """Connections that may wait to be accepted."""
 
 
 def serve(
-    lab: Lab, host: str, port: int, n_workers: int, url: str | None, announce: Callable[[str], None]
+    lab: Lab, host: str, port: int, n_workers: int, url: str | None, announce: Callable[[str, str], None]
 ) -> None:
-    """Serves until a signal stops it; `announce` is called with the address once it can be reached.
+    """Serves until a signal stops it; `announce` is called with the address, once it can be reached, and with
+    the token of the instructor's page.
 
     Port 0 is any that is free. Raises `UserError` for a port in use and for a database out of reach.
     """
-    with _opened(lab, host, port, n_workers, url) as (address, run, _):
-        announce(address)
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    with _opened(lab, host, port, n_workers, url, token) as (address, run, _):
+        announce(address, token)
         with contextlib.suppress(KeyboardInterrupt):
             run()
 
@@ -50,27 +55,36 @@ def serving(lab: Lab, host: str, port: int, n_workers: int, url: str | None) -> 
 
 @contextlib.contextmanager
 def _opened(
-    lab: Lab, host: str, port: int, n_workers: int, url: str | None
+    lab: Lab, host: str, port: int, n_workers: int, url: str | None, token: str | None = None
 ) -> Iterator[tuple[str, Callable[[], None], Callable[[], None]]]:
     """The address, what serves until it is stopped, and what stops it; workers run meanwhile."""
-    listening = _listen(host, port)
-    with contextlib.closing(listening):
-        url = url or lab.default_database
-        store, backend = open_store(lab, url), load_backend(lab)
-        app = create_app(lab, store, backend)
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(contextlib.closing(_listen(host, port)))
+        served = _with_workers(stack, lab, url, n_workers)
+        own = lab.practice()
+        practice = None if own is None else _with_workers(stack, own, None, min(n_workers, 1))
+        app = create_app(served, practice, token)
         server = uvicorn.Server(
             uvicorn.Config(
                 app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACEFUL_SECONDS
             )
         )
-        with contextlib.closing(store), Supervisor(lab.folder, url, store, n_workers):
-            address = listening.getsockname()
-            shown = f"[{address[0]}]" if ":" in address[0] else address[0]
-            yield (
-                f"http://{shown}:{address[1]}",
-                lambda: server.run(sockets=[listening]),
-                lambda: setattr(server, "should_exit", True),
-            )
+        address = listening.getsockname()
+        shown = f"[{address[0]}]" if ":" in address[0] else address[0]
+        yield (
+            f"http://{shown}:{address[1]}",
+            lambda: server.run(sockets=[listening]),
+            lambda: setattr(server, "should_exit", True),
+        )
+
+
+def _with_workers(stack: contextlib.ExitStack, lab: Lab, url: str | None, n_workers: int) -> Service:
+    """A lab opened, and its workers started; the stack ends both."""
+    url = url or lab.default_database
+    store = stack.enter_context(contextlib.closing(open_store(lab, url)))
+    backend = load_backend(lab)
+    stack.enter_context(Supervisor(lab.folder, url, store, n_workers))
+    return Service(lab, store, backend)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -9,7 +9,8 @@ from isoflop.labs.store.tables import nanos
 
 
 def open_store(lab: Lab, url: str | None) -> Database:
-    """The database at `url`, or the one in the lab's folder, its students those of `keys.csv` as it is now.
+    """The database at `url`, or the one in the lab's folder, its students those of `keys.csv` as it is now;
+    so are those of its practice lab, if it has one.
 
     Raises `UserError` for a database that cannot be reached or is another lab's, and for a wrong `keys.csv`.
     """
@@ -17,4 +18,6 @@ def open_store(lab: Lab, url: str | None) -> Database:
     database = open_database(url or lab.default_database, lab.settings.lab_id)
     with database.write() as connection:
         enrol(connection, hashes, nanos(lab.settings.budget_seconds))
+    if (practice := lab.practice()) is not None:
+        open_store(practice, None).close()
     return database

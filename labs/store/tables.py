@@ -123,6 +123,15 @@ final_runs = Table(
     sqlite_autoincrement=True,
 )
 
+leaderboard = Table(
+    "leaderboard",
+    metadata,
+    Column("student_id", Id, ForeignKey("students.id"), primary_key=True),
+    Column("rank", Integer, nullable=False),
+    Column("value", Float, nullable=False),  # nats per token: what the rank goes by
+    Column("n_seeds", Integer, nullable=False),
+)
+
 REFUSAL = "the ledger is append-only"
 for change in ("UPDATE", "DELETE"):
     on_sqlite = DDL(

@@ -39,14 +39,22 @@ def run(argv: list[str]) -> int:
 
 
 def grade_and_report(lab: Lab, store: Database, out: Path) -> None:
-    """Grades a class, writes its report into a folder, and prints it in a few numbers."""
+    """Grades a class, writes its report into a folder, publishes the ranks, and prints a few numbers."""
     from isoflop.labs.grading.grade import grade_class
     from isoflop.labs.grading.report import class_summary, write_report
     from isoflop.labs.own_fits import fit_class
+    from isoflop.labs.store.leaderboard import Place, publish
 
     grades = grade_class(lab, store)
     try:
         write_report(out, grades, fit_class(lab, store), lab)
     except OSError as error:
         raise UserError(f"--out {out}: {error.strerror}") from None
+    places = [
+        Place(grade.student, grade.standing.rank, grade.standing.mean, len(grade.standing.values))
+        for grade in grades
+        if grade.standing is not None
+    ]
+    with store.write() as connection:
+        publish(connection, places)
     print(class_summary(grades).text())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 from pydantic import Field
 
-from isoflop.arguments import parse
+from isoflop.arguments import Flag, parse
 from isoflop.base.errors import UserError
 from isoflop.base.fields import check_fields
 
@@ -49,6 +49,8 @@ class Init:
     """Seconds that the final submission's run may cost; four budgets if not given."""
     budget_unit: Literal["seconds", "flops"] = "seconds"
     """What a second is: the machine's, or its FLOPs per second, in which the price is exact."""
+    practice: Flag = False
+    """Also a practice lab of other laws, at /practice, with the same keys and a budget of its own."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -57,7 +59,7 @@ class Init:
 def run(argv: list[str]) -> int:
     """Makes the lab, and says what to do next."""
     from isoflop.labs.backends import check_backend
-    from isoflop.labs.lab import KEYS, new_lab, new_lab_id
+    from isoflop.labs.lab import KEYS, PRACTICE, add_practice, new_lab, new_lab_id
     from isoflop.labs.settings import TARGET_OVER_BUDGET, Settings
 
     given = parse(Init, argv, "lab init")
@@ -75,13 +77,17 @@ def run(argv: list[str]) -> int:
     else:
         settings = replace(settings, windows=_windows(given))
     check_backend(given.folder, settings)
-    new_lab(given.folder, settings, names)
+    lab = new_lab(given.folder, settings, names)
+    if given.practice:
+        add_practice(lab)
     print(f"a lab of {len(names)} student{'s' if len(names) > 1 else ''} in {given.folder}")
     if settings.data is not None:
         _say_what_was_measured(settings, settings.data)
     print(f"  give each their key:  {given.folder / KEYS}")
     print(f"  serve it:             isoflop lab serve {given.folder}")
     print(f"  after the deadline:   isoflop lab grade {given.folder} --out {given.folder / 'grades'}")
+    if given.practice:
+        print(f"  practice:             students add /practice to the address; {given.folder / PRACTICE}")
     print("  keep a backup of the folder: keys and answer keys depend on the file `secret` in it")
     return 0
 

@@ -33,8 +33,13 @@ def run(argv: list[str]) -> int:
 
     given = parse(Serve, argv, "lab serve")
 
-    def announce(address: str) -> None:
-        print(f"the lab is at {address}; its page is {address}/dashboard; Ctrl-C stops it", flush=True)
+    lab = given.lab()
 
-    serve(given.lab(), given.host, given.port, given.workers, given.url(), announce)
+    def announce(address: str, token: str) -> None:
+        print(f"the lab is at {address}; its page is {address}/dashboard; Ctrl-C stops it")
+        if lab.practice() is not None:
+            print(f"the practice lab is at {address}/practice")
+        print(f"yours alone, until it stops: {address}/instructor#{token}", flush=True)
+
+    serve(lab, given.host, given.port, given.workers, given.url(), announce)
     return 0
