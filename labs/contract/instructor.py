@@ -49,7 +49,7 @@ class RunOverview(Message):
 
 
 class ClassOverview(Message):
-    """The class as it is now. `ended`: the latest fifty."""
+    """The class as it is now. `ended`: the latest twenty."""
 
     deadline: Moment | None
     students: tuple[StudentOverview, ...]

@@ -15,7 +15,7 @@ from isoflop.labs.store.finals import all_finals
 from isoflop.labs.store.queue import LEASE_SECONDS
 from isoflop.labs.store.tables import STATES, experiments, ledger, micros, moment, seconds, students
 
-RECENT = 50
+RECENT = 20
 """Ended runs that are listed."""
 
 

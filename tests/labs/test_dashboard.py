@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,4 +126,34 @@ def test_the_isoflop_figure_and_what_a_fitter_warns_of(tmp_path: Path, tab: Tab)
         tab.wait("document.querySelector('#warnings').textContent.includes('beyond the smallest size')")
         said = tab.value("document.querySelector('#warnings').textContent")
         assert "exponents" in said
+    assert tab.errors == []
+
+
+def test_the_instructors_page_refunds_by_keyboard(tmp_path: Path, tab: Tab) -> None:
+    with serving(make_lab(tmp_path / "lab", ["<b>ann</b>"])) as server:
+        (key,) = server.lab.keys().values()
+        with server.anyone(key) as client:
+            finished(client, client.post("/submit", json=config_json()).json()["experiment_id"])
+            found = re.search(r"http://\S+/instructor#\S+", server.log.read_text())
+            assert found is not None
+            tab.call(
+                "Emulation.setDeviceMetricsOverride", width=360, height=740, deviceScaleFactor=2, mobile=True
+            )
+            tab.open(found[0].partition("#")[0])
+            tab.wait(
+                "document.querySelector('#problem:not([hidden])')?.textContent.includes('lacks the token')"
+            )
+            tab.errors.clear()  # the browser notes the refusal
+            tab.open(found[0])
+            tab.wait("document.querySelectorAll('#ended tr').length === 1")
+            assert "<b>ann</b>" in tab.value("document.querySelector('#students').textContent")
+            assert tab.value("document.scrollingElement.scrollWidth") <= 360
+            tab.value("document.querySelector('#ended button').focus()")
+            tab.press("Enter")
+            tab.wait("document.querySelector('dialog').open && document.activeElement.id === 'reason'")
+            tab.type("a node failed")
+            tab.press("Enter")
+            tab.wait("!document.querySelector('dialog').open && !document.querySelector('#ended button')")
+            assert client.get("/budget").json()["used_seconds"] == 0
+        assert found[0].partition("#")[2] not in (tmp_path / "lab" / "lab.json").read_text()
     assert tab.errors == []

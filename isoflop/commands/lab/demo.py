@@ -12,6 +12,7 @@ from isoflop.arguments import parse
 from isoflop.base.errors import UserError
 from isoflop.printing import wrapped
 
+SEEDS = 2
 INTERRUPTED = 130
 DEFAULT_OUT = Path("outputs") / "lab-demo"
 
@@ -52,12 +53,17 @@ def _play_and_grade(out: Path) -> Path:
     from isoflop.commands.jax_setup import set_up_jax
     from isoflop.commands.lab.grade import grade_and_report
     from isoflop.labs.demo.play import play_class
+    from isoflop.labs.grading.finals import jobs_to_run, run_finals
     from isoflop.labs.store.opening import open_store
 
     set_up_jax()
     lab = play_class(out, lambda line: print(line, flush=True))
-    print("grading, and fitting each student's runs by three methods ...", flush=True)
     store = open_store(lab, None)
+    print(f"the finals: {SEEDS} seeds of each submission at the target", flush=True)
+    with store.read() as connection:
+        jobs = jobs_to_run(connection, lab.settings, SEEDS)
+    run_finals(lab, store, jobs, 1, lambda job, outcome: None)
+    print("grading, and fitting each student's runs by three methods ...", flush=True)
     grade_and_report(lab, store, out / "grades")
     store.close()
     return out / "grades" / "class.html"

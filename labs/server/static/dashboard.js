@@ -4,9 +4,11 @@
 const REFRESH_MILLISECONDS = 2000;
 const STORED = "isoflop-lab-key";
 const LABELS = ["Run", "State", "Model", "Tokens", "Loss", "Losses so far", "Seconds", ""];
+const BOARD_MILLISECONDS = 60000;
+const BOARD_LABELS = ["Rank", "Name", "Nats a token"];
 const BUDGET_LABELS = ["Budget, FLOPs", "Runs", "Minimum"];
 const $ = (id) => document.getElementById(id);
-let timer = null;
+let timer = null, boardAt = 0;
 
 class Refused extends Error {
   constructor(status, message) { super(message); this.status = status; }
@@ -152,6 +154,26 @@ function showFinal(final) {
     : "None yet: POST /final_submission.";
 }
 
+// Looked for after the deadline, until it is there.
+async function showBoard(rules) {
+  if (!$("board").hidden || !rules.deadline || new Date(rules.deadline) > new Date()) return;
+  if (Date.now() < boardAt) return;
+  boardAt = Date.now() + BOARD_MILLISECONDS;
+  const found = await call("/leaderboard").catch((error) => {
+    if (error.status === 403 || error.status === 404) return null;
+    throw error;
+  });
+  if (!found) return;
+  $("places").replaceChildren(...found.places.map((place) => {
+    const made = document.createElement("tr");
+    const values = [String(place.rank), place.is_you ? `${place.name} (you)` : place.name, place.value.toFixed(4)];
+    made.append(...values.map((value, i) => cell(BOARD_LABELS[i], value, "")));
+    if (place.is_you) made.className = "you";
+    return made;
+  }));
+  $("board").hidden = false;
+}
+
 function complain(error) {
   $("problem").textContent = error.status === 401 ? "This key is not known: check its eight digits."
     : error.status ? error.message : "The lab cannot be reached; this page goes on trying.";
@@ -165,6 +187,7 @@ async function refresh() {
   showRuns(runs);
   await showFigure(runs);
   showFinal(final);
+  await showBoard(rules);
   $("problem").hidden = true;
   $("login").hidden = true;
   $("lab").hidden = false;
@@ -173,6 +196,8 @@ async function refresh() {
 function leave() {
   sessionStorage.removeItem(STORED);
   $("lab").hidden = true;
+  $("board").hidden = true;
+  boardAt = 0;
   $("login").hidden = false;
   $("key").value = "";
   $("key").focus();

@@ -86,7 +86,7 @@ function show({ deadline, students, unfinished, ended }) {
   const finals = students.filter((one) => one.has_final).length;
   const until = deadline ? ` Deadline: ${new Date(deadline).toLocaleString()}.` : "";
   $("summary").textContent = `${students.length} students, ${seconds(used)} seconds used; ${finals} final submissions; ` +
-    `${unfinished.length} runs running or queued, ${stuck ? `${stuck} of them stuck: is a worker running?` : "none stuck."}${until}`;
+    `${unfinished.length} ${unfinished.length === 1 ? "run" : "runs"} running or queued, ${stuck ? `${stuck} of them stuck: is a worker running?` : "none stuck."}${until}`;
   fill("unfinished", unfinished.map(runRow));
   fill("students", students.map(studentRow));
   fill("ended", ended.map(endedRow));
