@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from isoflop.analysis.options import FitOptions
 from isoflop.base.errors import UserError
 from isoflop.labs.contract.messages import ExperimentResponse
 from isoflop.labs.contract.statuses import Completed
@@ -30,12 +31,12 @@ LAW = "chinchilla"
 NO_EXPONENT = "the fit has no exponent: see its warnings"
 UNIT = "nats per token"
 LOSS = f"held-out cross-entropy, {UNIT}"
-METHODS: dict[str, dict[str, object]] = {
-    "argmin": {"approach": 2, "curve": "argmin"},
-    "parabola": {"approach": 2, "curve": "parabola"},
-    "approach 3": {"approach": 3, "law": LAW},
+METHODS: dict[str, FitOptions] = {
+    "argmin": FitOptions(approach=2, curve="argmin", bootstrap=0),
+    "parabola": FitOptions(approach=2, curve="parabola", bootstrap=0),
+    "approach 3": FitOptions(approach=3, law=LAW, bootstrap=0),
 }
-"""By name, the options of a fit: the run of least loss at each budget, a parabola's vertex (both of approach
+"""By name, how a fit is made: the run of least loss at each budget, a parabola's vertex (both of approach
 2 of Hoffmann et al. 2022), and the parametric law."""
 
 
@@ -95,8 +96,8 @@ def own_table(
     from isoflop.analysis import load_runs
 
     frame = pd.read_csv(io.StringIO(run_table(list(runs), settings)))
-    repeated = frame[frame["status"] == "finished"].duplicated(["n_params_non_embedding", "n_tokens"]).any()
-    table = load_runs(frame, best_of_each=best_of_each and bool(repeated))
+    repeated = any(frame.query("status == 'finished'").duplicated(["n_params_non_embedding", "n_tokens"]))
+    table = load_runs(frame, best_of_each=best_of_each and repeated)
     conventions = dataclasses.replace(table.conventions, loss=LOSS, loss_unit=UNIT)
     return dataclasses.replace(table, source=name, conventions=conventions)
 
@@ -123,7 +124,7 @@ def _fit(table: RunTable, method: str) -> tuple[Exponent, tuple[str, ...]]:
     from isoflop import analysis
 
     try:
-        fit = analysis.fit(table, bootstrap=0, **METHODS[method])
+        fit = analysis.fit(table, METHODS[method])
     except UserError as error:
         return Exponent(method, None, False, str(error)), ()
     a = fit.exponents["a"]

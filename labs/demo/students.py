@@ -130,7 +130,11 @@ def random_runs(client: Client) -> HandIn:
             for h, c, r in zip(sizes, budgets, rates, strict=True)
         ]
     )
-    return HandIn(int(rng.integers(4, 40)), float(rng.choice(runs["lr"])), float(runs["loss"].min()) - 0.1)
+    return HandIn(
+        int(rng.integers(4, 40)),
+        float(rng.choice(runs["lr"].to_numpy())),
+        float(runs["loss"].to_numpy().min()) - 0.1,
+    )
 
 
 def overspender(client: Client) -> HandIn:
@@ -166,10 +170,10 @@ def _tuned_rate(client: Client) -> TunedRate:
     best = []
     for heads in sizes:
         wanted = [at_flops(client, heads, flops, rate=float(rate), rate_left=0.0) for rate in rates]
-        runs = client.run(wanted)
-        runs = runs[runs["heads"] == heads]
-        c2, c1, _ = np.polyfit(np.log(runs["lr"]), runs["loss"], 2)
-        middle = -c1 / (2 * c2) if c2 > 0 else np.log(runs["lr"][runs["loss"].idxmin()])
+        runs = client.run(wanted).query("heads == @heads")
+        log_rate_R, loss_R = np.log(runs["lr"].to_numpy(float)), runs["loss"].to_numpy(float)
+        c2, c1, _ = np.polyfit(log_rate_R, loss_R, 2)
+        middle = -c1 / (2 * c2) if c2 > 0 else log_rate_R[np.argmin(loss_R)]
         best.append(float(np.clip(middle, *np.log(rates[[0, -1]]))))
     slope = (best[1] - best[0]) / np.log(sizes[1] / sizes[0])
     return TunedRate(best[0] - slope * np.log(sizes[0]), slope)
@@ -177,8 +181,8 @@ def _tuned_rate(client: Client) -> TunedRate:
 
 def _at_rate(runs: pd.DataFrame, rate: TunedRate) -> pd.DataFrame:
     """The runs that were trained at their size's best rate."""
-    best = np.array([rate(heads) for heads in runs["heads"]])
-    return runs[np.isclose(runs["lr"], best, rtol=1e-6)]
+    best = [rate(heads) for heads in runs["heads"]]
+    return runs.assign(best=best).query("abs(lr / best - 1) < 1e-6").drop(columns="best")
 
 
 def _target_flops(client: Client) -> float:

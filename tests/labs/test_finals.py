@@ -19,7 +19,9 @@ from isoflop.labs.grading.finals import jobs_to_run, run_finals
 from isoflop.labs.grading.grade import Grade, grade_class
 from isoflop.labs.grading.report import class_csv, class_html
 from isoflop.labs.grading.standings import pooled_deviation, standings
+from isoflop.labs.grading.student_page import student_html
 from isoflop.labs.lab import Lab
+from isoflop.labs.own_fits import fit_runs
 from isoflop.labs.store.database import Database
 from isoflop.labs.store.final_runs import all_final_runs
 from isoflop.labs.store.finals import save_final
@@ -166,8 +168,11 @@ def test_grades_of_a_table_are_over_the_best_of_the_class(tmp_path: Path) -> Non
     assert eve.run
     assert "no run within 10%" in eve.run.note
     assert (bob.truth, bob.best) == (None, None)
-    for text in (class_csv(list(grades.values()), lab.settings), class_html([bob, eve], lab.settings)):
-        assert "no run within 10%" in text
+    fits = {name: fit_runs([], lab.settings) for name in grades}
+    assert "no run within 10%" in class_csv(list(grades.values()), fits, lab.settings)
+    assert "no run within 10%" in class_html([bob, eve], fits, lab.settings)
+    page = student_html(bob, fits["bob"], lab.settings)  # which knows no law and no best config
+    assert "Rank 1. Regret 0.0000 nats" in page
 
 
 def test_a_surrogates_finals_are_ranked_by_regret_and_need_no_run(tmp_path: Path) -> None:

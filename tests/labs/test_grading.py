@@ -191,7 +191,7 @@ def test_the_class_report(
     assert frame["note"].iloc[2] == "no final submission"
     for name in ("E", "A", "alpha", "B", "beta"):
         assert frame[f"true_{name}"].iloc[0] == pytest.approx(getattr(truth_of(lab.secret, "ann"), name))
-    assert frame["a_approach_3"].isna().all()
+    assert all(frame["a_approach_3"].isna())
     page = (tmp_path / "grades" / "class.html").read_text()
     assert "&lt;b&gt;x&lt;/b&gt;" in page
     assert "<b>x" not in page
