@@ -31,6 +31,9 @@ class Conventions:
     """What the fitted quantity is."""
     loss_unit: str | None = None
     """`nats per token` and the like; None where neither the source nor a column's name says so."""
+    input_loss: str | None = None
+    """The source's column of the loss where another quantity is fitted; `input_loss_unit`: its unit."""
+    input_loss_unit: str | None = None
     data: str | None = None
     """What the runs were trained on, where the source says so."""
     columns: dict[str, str] = field(default_factory=dict)
@@ -67,6 +70,8 @@ class FitConventions(Conventions):
     """Least and largest training FLOPs of the fitted runs; `n_range`, `d_range`: their N and D."""
     n_range: tuple[float, float] | None = None
     d_range: tuple[float, float] | None = None
+    input_loss_range: tuple[float, float] | None = None
+    """Of the loss that a law takes as an input, over the fitted runs."""
     residual_log_sd: FloatOrNaN
     """Standard deviation of the log loss about the fit, over its degrees of freedom."""
     seed_sd_nats: float | None = None

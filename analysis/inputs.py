@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from isoflop.analysis.published import published_fit
 from isoflop.analysis.result import LawFit
 from isoflop.analysis.run_table import RunTable, load_runs
 from isoflop.analysis.sources.measured import place_of
-from isoflop.base.errors import UserError
+from isoflop.base.errors import UserError, perhaps
 
 Options = TypeVar("Options")
 
@@ -32,11 +31,22 @@ def read_fit(path: str | Path) -> LawFit:
     try:
         return LawFit.from_json(json.loads(path.read_text()))
     except FileNotFoundError as error:
-        raise UserError(f"no fit {path}: make one with isoflop fit RUNS --out DIR") from error
+        raise UserError(
+            f"no fit {path}{_law_meant(path)}: make one with isoflop fit RUNS --out DIR"
+        ) from error
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is not a fit: make one with isoflop fit RUNS --out DIR") from error
+
+
+def _law_meant(path: Path) -> str:
+    """The published law that a path stands for by mistake: ` (perhaps chinchilla:besiroglu)`."""
+    law, colon, name = path.name.partition(":")
+    if len(path.parts) > 1:
+        return ""
+    meant = perhaps(law.replace("-", "_"), known_laws())
+    return meant.replace(")", f":{name})") if colon and meant else meant
 
 
 def stale(path: str | Path) -> tuple[str, ...]:
@@ -108,8 +118,7 @@ def options_of(
     fields = [field.name for field in dataclasses.fields(cls)]  # pyright: ignore[reportArgumentType]  # a dataclass
     for name in named:
         if name not in fields:
-            near = difflib.get_close_matches(name, [*fields, *further], n=1)
-            meant = f" (perhaps {near[0]})" if near else ""
+            meant = perhaps(name, (*fields, *further))
             function = call.partition("(")[0]
             raise UserError(f"{function} has no option {name!r}{meant}: known are {', '.join(fields)}")
     return dataclasses.replace(cls() if options is None else options, **named)  # pyright: ignore[reportArgumentType,reportCallIssue]  # a dataclass

@@ -13,6 +13,13 @@ from isoflop.base.errors import UserError
 from isoflop.base.fields import InvalidFieldError, Positive, check_fields
 
 CountName = Literal["total", "non_embedding", "body", "active"]
+COUNTS: dict[CountName, str] = {
+    "total": "all parameters",
+    "non_embedding": "transformer blocks, output head and final norm",
+    "body": "transformer blocks alone",
+    "active": "parameters that a token uses: of a mixture's experts those that it visits",
+}
+"""What N counts, by the name for it."""
 FlopsName = Literal["exact", "6nd"]
 Approach = Literal[1, 2, 3]
 Curve = Literal["parabola", "akima", "argmin"]

@@ -8,9 +8,11 @@ from isoflop.analysis.compute import LawRule, PerToken, SixN
 from isoflop.analysis.conventions import FitConventions
 from isoflop.analysis.laws import Law, find_law, known_laws
 from isoflop.analysis.laws.law import SEEN, Published
+from isoflop.analysis.options import COUNTS
 from isoflop.analysis.result import LawFit
-from isoflop.base.errors import UserError
+from isoflop.base.errors import UserError, perhaps
 
+NO_INTERVALS = "published constants have no intervals: their covariance is not printed with them"
 ANYWHERE = (1.0, 1e40)
 """The range of budgets, FLOPs, of a set whose source names none: nothing is beyond it."""
 
@@ -35,7 +37,9 @@ def find_published(name: str) -> tuple[Law, Published]:
     if not set_name and len(sets) == 1:
         return law, law.published[0]
     known = ", ".join(law.full_name(each) for each in law.published)
-    what = f"no constants {name!r}" if set_name else f"{law.name} has several sets of constants"
+    what = f"{law.name} has several sets of constants"
+    if set_name:
+        what = f"no constants {name!r}{perhaps(set_name, sets)}"
     raise UserError(f"{what}: choose one of {known}")
 
 
@@ -53,13 +57,14 @@ def published_fit(name: str) -> LawFit:
         objective=None,
         intervals=None,
         certificate=None,
-        identified={},
+        identified=dict.fromkeys(published.unidentified, False),
         budgets=None,
         holdout=None,
         n_runs=0,
         excluded=(),
         conventions=_conventions(law, published),
-        warnings=_warnings(law.full_name(published), published),
+        warnings=_doubts(law, published),
+        notes=(*([f"{law.full_name(published)}: {published.note}"] if published.note else []), NO_INTERVALS),
     )
 
 
@@ -72,11 +77,13 @@ def _conventions(law: Law, published: Published) -> FitConventions:
     cost = SixN() if law.flops_per_token is None else LawRule(law=law.name)
     return FitConventions(
         count=published.count,
-        count_meaning=f"{published.count.replace('_', '-')} parameters, as in the source",
+        count_meaning=f"{COUNTS[published.count]}, as in the source",
         flops="6nd",
         flops_meaning="6 N D" if cost.six_n else f"training FLOPs as {law.source} counts them",
         loss=law.target if published.data is None else f"{law.target} on {published.data}",
         loss_unit=published.loss_unit if law.target == "loss" else None,
+        input_loss_unit=published.input_loss_unit,
+        input_loss_range=published.input_loss_range,
         data=published.data,
         flops_per_token=cost,
         flops_range=published.flops_range or _product(published, cost) or ANYWHERE,
@@ -94,8 +101,5 @@ def _product(published: Published, cost: PerToken) -> tuple[float, float] | None
     return low, high
 
 
-def _warnings(name: str, published: Published) -> tuple[str, ...]:
-    doubts = [f"{name}: {published.note}"] if published.note else []
-    if published.seen == "memory":
-        doubts.append(f"{name}: {SEEN['memory']}")
-    return tuple(doubts)
+def _doubts(law: Law, published: Published) -> tuple[str, ...]:
+    return (f"{law.full_name(published)}: {SEEN['memory']}",) if published.seen == "memory" else ()

@@ -12,6 +12,7 @@ from isoflop.analysis.columns.metrics import LOSS
 from isoflop.analysis.compute import PerToken, allocate
 from isoflop.analysis.constraints import Constraints
 from isoflop.analysis.conventions import FitConventions
+from isoflop.analysis.isoflops.budget import Budget
 from isoflop.analysis.laws import Law, find_law
 from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.analysis.provenance import FitProvenance
@@ -156,47 +157,6 @@ class Misfit:
 
 
 @dataclass(frozen=True)
-class Budget:
-    """One IsoFLOP curve (approach 2) or one point of the envelope (approach 1).
-
-    `flops`: FLOPs; `n_opt`: parameters, `d_opt`: tokens, `loss_opt`: nats per token at the minimum, None
-    where the runs do not bracket one; `runs`: how many made the curve. The fields below are approach 2's, and
-    None for approach 1; logarithms are natural.
-    """
-
-    flops: float
-    n_opt: float | None
-    d_opt: float | None
-    loss_opt: float | None
-    interior: bool | None
-    """The minimum lies strictly between the smallest and the largest size (approach 1: sizes on both sides
-    were run at nearly this compute)."""
-    convex: bool | None
-    """The least-squares parabola in log N bends upwards, whichever curve gave the minimum."""
-    runs: int
-    n_interval: Interval | None = None
-    """Bootstrap interval of `n_opt`, parameters. None at an end that the runs leave open: too many redraws
-    had their minimum at or beyond that end, or none at all."""
-    curve: tuple[float, float, float] | None = None
-    """The parabola c0 + c1 x + c2 x^2, nats, in x = log N."""
-    n_log_sd: float | None = None
-    """Standard deviation of log n_opt over the redraws that have a minimum within the runs, times one over
-    their share (Porian et al. 2024, `n_star_std`); None where under half have one."""
-    centring: float | None = None
-    """Where the parabola's vertex lies in the runs' range of log N: 0 in the middle, -1 and 1 at the smallest
-    and the largest size, further outside. None without a vertex."""
-    width: float | None = None
-    """log of the largest over the smallest size."""
-    half_width: float | None = None
-    """How far log N may move from the vertex before the parabola rises by 0.01 nats per token."""
-    bias: float | None = None
-    """What the same curve makes of the fitted surface L(N, D) at these N and D, without noise: log N at its
-    minimum less log N_opt of the surface. None where no surface could be fitted, or the curve misses."""
-    bias_percent: float | None = None
-    """The same in percent of N."""
-
-
-@dataclass(frozen=True)
 class Profile:
     """How the objective rises as one quantity is held away from its estimate."""
 
@@ -262,6 +222,8 @@ class LawFit(Displayed, Serializable):
     excluded: tuple[Excluded, ...]
     conventions: FitConventions
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    """What to know of published constants."""
     misfit: Misfit | None = None
     """Whether the law follows the runs (approach 3); None where no run is left to judge by."""
     next_runs: tuple[dict[str, FloatOrNaN], ...] = ()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-from isoflop.base.errors import UserError
+from isoflop.base.errors import UserError, perhaps
 from isoflop.base.plugin_files import PINNED, load_file, load_pinned
 
 
@@ -19,11 +20,13 @@ def names(package: str, attribute: str) -> list[str]:
     return sorted(n for n in found if hasattr(importlib.import_module(f"{package}.{n}"), attribute))
 
 
-def load(package: str, attribute: str, name: str, kind: str) -> ModuleType:
+def load(
+    package: str, attribute: str, name: str, kind: str, unknown: Callable[[str], UserError] | None = None
+) -> ModuleType:
     """The plug-in `name` (dashes read as underscores), or the one in the file that a `.py` path names, or
     that was pinned (`isoflop.base.plugin_files.pin`).
 
-    Raises `UserError` with the known names for an unknown one.
+    Raises `UserError` with the known names for an unknown one, or what `unknown` makes of it.
     """
     if pinned := PINNED.fullmatch(name):
         return load_pinned(*pinned.groups(), attribute=attribute, kind=kind)
@@ -34,5 +37,10 @@ def load(package: str, attribute: str, name: str, kind: str) -> ModuleType:
         plugin = importlib.import_module(f"{package}.{module}")
         if hasattr(plugin, attribute):
             return plugin
-    known = ", ".join(n.replace("_", "-") for n in names(package, attribute))
-    raise UserError(f"unknown {kind} {name!r}: known are {known}; or name a .py file of your own")
+    if unknown is not None:
+        raise unknown(name)
+    known = [each.replace("_", "-") for each in names(package, attribute)]
+    meant = perhaps(module.replace("_", "-"), known)
+    raise UserError(
+        f"unknown {kind} {name!r}{meant}: known are {', '.join(known)}; or name a .py file of your own"
+    )

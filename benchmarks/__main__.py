@@ -8,6 +8,7 @@ import sys
 
 NAMES = (
     "fit",
+    "first_fit",
     "step",
     "workers",
     "data",

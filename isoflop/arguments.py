@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
@@ -12,7 +11,7 @@ import tyro
 from tyro import _errors as tyro_errors  # its one way to say what was wrong; pyproject.toml holds its version
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-from isoflop.base.errors import UserError
+from isoflop.base.errors import UserError, perhaps
 from isoflop.base.formatting import compact
 
 T = TypeVar("T")
@@ -118,8 +117,7 @@ def _unknown(words: Sequence[str], options: Sequence[str]) -> str:
     unknown = [word.partition("=")[0] for word in words if word.startswith("-")]
     if not unknown:
         return f"unexpected {words[0]!r}"
-    near = difflib.get_close_matches(unknown[0], options, n=1)
-    return f"unknown option {', '.join(unknown)}{f' (perhaps {near[0]})' if near else ''}"
+    return f"unknown option {', '.join(unknown)}{perhaps(unknown[0], options)}"
 
 
 def _described(argument: Any) -> str:

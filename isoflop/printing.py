@@ -27,7 +27,9 @@ class Result(Protocol):
 def print_result(
     found: Result, as_json: bool, lines: Iterable[RenderableType], soft_wrap: bool = False
 ) -> None:
-    """Print a result as JSON or as `lines`, and its warnings on stderr. `soft_wrap`: lines fit already.
+    """Print a result as JSON or as `lines`, and its warnings and notes, if it has any, on stderr.
+
+    `soft_wrap`: lines fit already.
 
     Lines are no rich markup: an interval such as `[open, 3]` would be taken for a tag, and left out.
     """
@@ -39,6 +41,8 @@ def print_result(
             console.print(line, soft_wrap=soft_wrap)
     for warning in found.warnings:
         warn(warning)
+    for note in getattr(found, "notes", ()):
+        print(f"note: {note}", file=sys.stderr)
 
 
 def warn(text: str) -> None:

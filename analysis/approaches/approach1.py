@@ -13,10 +13,10 @@ from isoflop.analysis.approaches.approach2 import ENOUGH_MINIMA
 from isoflop.analysis.approaches.approach_result import ApproachResult
 from isoflop.analysis.approaches.envelope import Contenders, contenders, resampled
 from isoflop.analysis.compute import per_token
+from isoflop.analysis.isoflops.budget import Budget
 from isoflop.analysis.isoflops.groups import NEARLY_EQUAL
 from isoflop.analysis.isoflops.power_laws import FRONTIER, identified_loss, loss_doubts
 from isoflop.analysis.options import FitOptions
-from isoflop.analysis.result import Budget
 from isoflop.analysis.run_table import RunTable
 from isoflop.base.errors import UserError
 

@@ -13,12 +13,12 @@ from isoflop.analysis.approaches.approach_result import ApproachResult
 from isoflop.analysis.approaches.curve_noise import CurveNoise, curve_noise
 from isoflop.analysis.approaches.diagnostics import shape, surface_bias, surface_of
 from isoflop.analysis.compute import PerToken, per_token
+from isoflop.analysis.isoflops.budget import Budget
 from isoflop.analysis.isoflops.groups import IsoflopGroup, isoflop_groups
 from isoflop.analysis.isoflops.minima import CURVES, Minima, open_interval
 from isoflop.analysis.isoflops.power_laws import FRONTIER, frontier_params, identified_loss, loss_doubts
 from isoflop.analysis.isoflops.sizes_to_add import doubts, no_groups, sizes_to_add
 from isoflop.analysis.options import Curve, FitOptions
-from isoflop.analysis.result import Budget
 from isoflop.analysis.run_table import RunTable
 from isoflop.analysis.uncertainty.resampling import batches
 from isoflop.base.errors import UserError

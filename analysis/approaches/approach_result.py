@@ -8,8 +8,9 @@ import numpy as np
 
 from isoflop.analysis.compute import PerToken
 from isoflop.analysis.constraints import Constraints
+from isoflop.analysis.isoflops.budget import Budget
 from isoflop.analysis.options import FitOptions
-from isoflop.analysis.result import Budget, Certificate, Intervals, Misfit, Objective, Profiles
+from isoflop.analysis.result import Certificate, Intervals, Misfit, Objective, Profiles
 from isoflop.analysis.solver.fitted_law import FittedLaw
 from isoflop.analysis.uncertainty.intervals import Interval, span_with, spread_about
 

@@ -13,6 +13,7 @@ from isoflop.analysis.approaches.approach3 import approach3
 from isoflop.analysis.approaches.approach_result import ApproachResult
 from isoflop.analysis.approaches.forms import fit_forms
 from isoflop.analysis.approaches.holdout import score, split
+from isoflop.analysis.columns.metrics import OWN_LOSS
 from isoflop.analysis.constraints import Constraints
 from isoflop.analysis.conventions import FitConventions
 from isoflop.analysis.laws import find_law
@@ -144,7 +145,13 @@ def _conventions(table: RunTable, result: ApproachResult, noise: RunNoise | None
         flops_range=ranges[2],
         n_range=ranges[0],
         d_range=ranges[1],
+        input_loss_range=_input_loss_range(table),
         residual_log_sd=result.noise,
         seed_sd_nats=noise.nats if noise else None,
         seed_groups=noise.cells_repeated if noise else 0,
     )
+
+
+def _input_loss_range(table: RunTable) -> tuple[float, float] | None:
+    loss_R = table.column(OWN_LOSS)
+    return None if loss_R is None else (float(loss_R.min()), float(loss_R.max()))

@@ -12,19 +12,14 @@ import numpy as np
 import pandas as pd
 
 from isoflop.analysis.columns.aliases import Naming, has_counts
-from isoflop.analysis.columns.metrics import LOSS, Metric
+from isoflop.analysis.columns.metrics import LOSS, OWN_LOSS, Metric
 from isoflop.analysis.columns.proposals import proposal
 from isoflop.analysis.conventions import Conventions
+from isoflop.analysis.options import COUNTS
 from isoflop.analysis.tables.cells import as_floats, listed, one_line
 from isoflop.analysis.tables.plausible import doubts
 from isoflop.base.errors import UserError
 
-COUNTS = {
-    "total": "all parameters",
-    "non_embedding": "transformer blocks, output head and final norm",
-    "body": "transformer blocks alone",
-    "active": "parameters that a token uses: of a mixture's experts those that it visits",
-}
 OWN = ("cell_id", "n_params_non_embedding", "n_params_body", "flops_6nd", "loss_stderr")
 """Columns by which a table is one of `isoflop`'s own sweeps: its loss is in nats per token."""
 FLOPS = {"exact": "the table's own training FLOPs", "6nd": "6 N D"}
@@ -76,6 +71,7 @@ def count_rows(
     if own not in frame.columns and (count != "non_embedding" or has_counts(frame)):
         _refuse_count(frame, count, where)
     _need(frame, own, where, naming)
+    input_loss = _input_loss(naming, frame, metric, target)
     if metric != LOSS:
         naming = dataclasses.replace(naming, columns=naming.columns | {"loss": metric})
     loss_R = numbers(frame, "loss", where, naming)
@@ -107,6 +103,8 @@ def count_rows(
         target=target,
         loss=loss,
         loss_unit=unit,
+        input_loss=input_loss[0],
+        input_loss_unit=input_loss[1],
         data=naming.meanings.get("data"),
         columns=dict(naming.columns),
     )
@@ -138,6 +136,15 @@ def _loss_meaning(naming: Naming, frame: pd.DataFrame, metric: str, target: str)
     return "the loss as the table gives it", None
 
 
+def _input_loss(
+    naming: Naming, frame: pd.DataFrame, metric: str, target: str
+) -> tuple[str, str | None] | tuple[None, None]:
+    """The source's column of the loss, and its unit, where a metric is fitted in its place."""
+    if metric == LOSS or OWN_LOSS not in frame.columns:
+        return None, None
+    return naming.columns.get("loss", "loss"), _loss_meaning(naming, frame, LOSS, target)[1]
+
+
 def _sizes_absent(frame: pd.DataFrame) -> bool:
     """Whether N and D are neither there nor follow from two of N, D and C."""
     sizes = any(name in frame.columns for name in ("n_params", *(f"n_params_{count}" for count in COUNTS)))
@@ -148,6 +155,7 @@ def _unsized(
     frame: pd.DataFrame, count: str, flops: str, where: str, naming: Naming, metric: str, target: str
 ) -> Counted:
     """The rows of a table without N and D, for a law that takes neither."""
+    input_loss = _input_loss(naming, frame, metric, target)
     if metric != LOSS:
         naming = dataclasses.replace(naming, columns=naming.columns | {"loss": metric})
     loss_R = numbers(frame, "loss", where, naming)
@@ -164,6 +172,8 @@ def _unsized(
         target=target,
         loss=loss,
         loss_unit=unit,
+        input_loss=input_loss[0],
+        input_loss_unit=input_loss[1],
         data=naming.meanings.get("data"),
         columns=dict(naming.columns),
     )

@@ -61,6 +61,8 @@ class EqualFlops(Displayed, Serializable):
     level: float | None
     """None without draws."""
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    """What to know of published constants."""
 
     @property
     def verdict(self) -> str:
@@ -94,16 +96,10 @@ class Architecture:
     """What stands for the law's name: that of its published constants."""
 
     def __post_init__(self) -> None:
-        """Raises `UserError` for a value that is of no covariate or not positive, and for a law without a
-        best D where none is held.
+        """Raises `UserError` for a value that is of no covariate or cannot be, and for a law without a best D
+        where none is held.
         """
-        known = [covariate.symbol for covariate in self.law.covariates]
-        for symbol, value in self.given.items():
-            if symbol not in known:
-                has = f"it has {', '.join(known)}" if known else "it has none besides N and D"
-                raise UserError(f"--with {symbol}: {self.law.name} has no such input; {has}")
-            if not (np.isfinite(value) and value > 0):
-                raise UserError(f"--with {symbol}={value:g}: give a positive number")
+        self.law.check_inputs(self.given)
         if self.tokens is None and not self.law.allocates:
             raise UserError(f"{self.law.name} has no best D for a budget: hold it, --tokens 1.3e11")
 
@@ -240,6 +236,7 @@ def equal_flops(a: Architecture, b: Architecture, flops: float) -> EqualFlops:
         interval=(None, None) if level is None else span_with(float(found[0]), found[1:], level),
         level=level,
         warnings=tuple(dict.fromkeys((*_unlike(a.fit, b.fit), *a.fit.warnings, *b.fit.warnings))),
+        notes=tuple(dict.fromkeys((*a.fit.notes, *b.fit.notes))),
     )
 
 

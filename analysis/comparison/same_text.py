@@ -34,9 +34,17 @@ def refuse_unlike(a: LawFit, b: LawFit) -> tuple[str, ...]:
             f"FLOPs are counted otherwise: {here.flops_meaning} in A, {there.flops_meaning} in B: count both "
             "by --flops 6nd"
         )
+    return same_tokens(a, b, here.unit)
+
+
+def same_tokens(a: LawFit, b: LawFit, unit: str) -> tuple[str, ...]:
+    """Warnings on what is not known of the texts that two fits' losses, in `unit`, are measured on.
+
+    Raises `UserError` where they are not the same, and says in what.
+    """
     measured = [fit.provenance.table.measured if fit.provenance else {} for fit in (a, b)]
     unknown = []
-    for column in _columns(here.unit, *(each.get("data_digest") for each in measured)):
+    for column in _columns(unit, *(each.get("data_digest") for each in measured)):
         first, second = (each.get(column) or () for each in measured)
         if not (first and second):
             unknown.append(column)

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, TypeVar
 
-from isoflop.base.errors import UserError
+from isoflop.base.errors import UserError, perhaps
 from isoflop.base.json_values import from_json
 
 T = TypeVar("T")
@@ -36,7 +36,8 @@ def read(cls: type[T], folder: Path, name: str, kind: str) -> T:
         if name.endswith(".toml"):
             raise UserError(f"no {kind} file {name}: check the path")
         raise UserError(
-            f"unknown {kind} {name!r}: known are {', '.join(known(folder))}; or name a .toml file of your own"
+            f"unknown {kind} {name!r}{perhaps(_plain(name), known(folder))}: known are "
+            f"{', '.join(known(folder))}; or name a .toml file of your own"
         )
     try:
         raw = tomllib.loads(path.read_text())

@@ -21,7 +21,7 @@ from isoflop.analysis.laws import find_law, known_laws
 from isoflop.analysis.options import CountName
 from isoflop.analysis.result import LawFit
 from isoflop.base.display import Displayed, Summary
-from isoflop.base.errors import UserError
+from isoflop.base.errors import UserError, perhaps
 from isoflop.base.formatting import short
 from isoflop.base.json_values import Serializable
 
@@ -45,6 +45,11 @@ class CostForecast(Displayed, Serializable):
     sizing: Sizing | None
     recommended: Recommended | None
     warnings: tuple[str, ...]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know of the published constants that recommend the model."""
+        return self.recommended.run.notes if self.recommended else ()
 
     def summary(self) -> Summary:
         """The first numbers of each part."""
@@ -100,11 +105,12 @@ def is_law(what: LawFit | str | Path | None) -> bool:
     if ":" in str(what) or str(what).endswith(".py"):
         return True
     name = str(what).lower().replace("_", "-")
-    if name not in known_models() and name not in {law.replace("_", "-") for law in known_laws()}:
+    laws = {law.replace("_", "-") for law in known_laws()}
+    if name not in known_models() and name not in laws:
         raise UserError(
-            f"unknown {str(what)!r}: give a fit.json or its folder, published constants such as "
-            f"chinchilla:besiroglu, a model ({', '.join(known_models())}), a config.json or .toml of your "
-            "own, or --n-params"
+            f"unknown {str(what)!r}{perhaps(name, (*known_models(), *laws))}: give a fit.json or its folder, "
+            f"published constants such as chinchilla:besiroglu, a model ({', '.join(known_models())}), a "
+            "config.json or .toml of your own, or --n-params"
         )
     return name not in known_models()
 
@@ -169,7 +175,7 @@ def _of_law(
     run = law_run(fit if options.group is None else fit.group(options.group), _name(what, fit), options)
     made = shape_at or (lambda n, count: given_model(n, options, count))
     found = _forecast(made(run.n, run.count), device, options, run.d, run.flops)
-    told = list(fit.warnings if fit.is_published else () if isinstance(what, LawFit) else stale(what))
+    told = () if fit.is_published or isinstance(what, LawFit) else stale(what)
     return replace(
         found,
         recommended=recommendation(run, made, found.training, found.serving, device, options),

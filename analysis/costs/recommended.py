@@ -40,6 +40,8 @@ class LawRun:
     form_included: bool
     """Whether the interval of N takes in the law's form, or its parameters alone."""
     warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+    """What to know of published constants."""
 
 
 def law_run(fit: LawFit, law: str, options: ForecastOptions) -> LawRun:
@@ -57,7 +59,9 @@ def law_run(fit: LawFit, law: str, options: ForecastOptions) -> LawRun:
     if question.fixes_a_run:
         run = planned_run(fit, question, options.force)
         intervals = (run.n_interval, run.d_interval, run.flops_interval)
-        return LawRun(law, run.n, run.d, run.flops, count, *intervals, run.level, False, run.warnings)
+        return LawRun(
+            law, run.n, run.d, run.flops, count, *intervals, run.level, False, run.warnings, run.notes
+        )
     best = predict(fit, force=options.force, **given)
     of_form = options.flops is not None and best.n_predictive is not None and fit.forms is not None
     return LawRun(
@@ -72,6 +76,7 @@ def law_run(fit: LawFit, law: str, options: ForecastOptions) -> LawRun:
         level=best.level,
         form_included=of_form,
         warnings=best.warnings,
+        notes=best.notes,
     )
 
 

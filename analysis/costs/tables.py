@@ -12,6 +12,7 @@ from isoflop.analysis.costs.recommended import Recommended
 from isoflop.analysis.costs.serving import Serving, ServingPoint
 from isoflop.analysis.costs.sizing import Sizing
 from isoflop.analysis.costs.training import TrainingForecast
+from isoflop.analysis.options import COUNTS
 from isoflop.base.display import Summary
 from isoflop.base.formatting import brief, interval, short
 
@@ -66,8 +67,8 @@ def _model(found: CostForecast) -> Summary:
     ]
     if law is not None:
         run = law.run
-        at = f"{brief(run.n)} {run.count.replace('_', '-')} parameters {interval(run.n_interval)}"
-        rows.insert(0, ("law", f"{run.law} at {brief(run.flops)} FLOPs: {at}".rstrip()))
+        at = f"{brief(run.n)} parameters {interval(run.n_interval)}".rstrip() + f" ({COUNTS[run.count]})"
+        rows.insert(0, ("law", f"{run.law} at {brief(run.flops)} FLOPs: {at}"))
     return Summary(f"{model.name} on {device.title}", ("what", "value"), rows)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from isoflop.analysis.curves.laws import find_curve_law
 from isoflop.analysis.curves.result import CurveFit
-from isoflop.base.errors import UserError
+from isoflop.base.errors import UserError, perhaps
 
 
 def published_curve_fit(name: str) -> CurveFit:
@@ -20,7 +20,9 @@ def published_curve_fit(name: str) -> CurveFit:
             f"{law.name} has no published constants: fit it, isoflop fit --curves PATHS --law {law.name}"
         )
     if set_name not in sets:
-        raise UserError(f"choose one of {', '.join(f'{law.name}:{each}' for each in sets)}")
+        known = ", ".join(f"{law.name}:{each}" for each in sets)
+        wrong = f"no constants {name!r}{perhaps(set_name, sets)}: " if set_name else ""
+        raise UserError(f"{wrong}choose one of {known}")
     found = sets[set_name]
     return CurveFit(
         law=law.name,
@@ -33,5 +35,5 @@ def published_curve_fit(name: str) -> CurveFit:
         holdout=(),
         n_rows=0,
         fitted=found.fitted,
-        warnings=(f"{name}: {found.note}",) if found.note else (),
+        notes=(f"{name}: {found.note}",) if found.note else (),
     )

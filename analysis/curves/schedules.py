@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from isoflop.base.errors import UserError
+from isoflop.base.errors import UserError, perhaps
 from isoflop.base.formatting import compact
 
 SHAPES: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
@@ -73,7 +73,8 @@ def parse_schedule(text: str, steps: int, peak: float, warmup_steps: int, final:
     name, _, rest = text.partition(":")
     if name not in SHAPES:
         raise UserError(
-            f"unknown schedule {name!r}: known are {', '.join(SHAPES)}; or name a table of step, lr"
+            f"unknown schedule {name!r}{perhaps(name, SHAPES)}: known are {', '.join(SHAPES)}; or name a "
+            "table of step, lr"
         )
     given = {
         "steps": float(steps),

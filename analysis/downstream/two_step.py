@@ -7,11 +7,13 @@ interval pairs them, so that both steps' uncertainty is in it.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 
 from isoflop.analysis.columns.metrics import LOSS
+from isoflop.analysis.comparison.same_text import same_tokens
 from isoflop.analysis.laws import find_law
 from isoflop.analysis.result import LawFit
 from isoflop.analysis.uncertainty.intervals import Interval, span_with
@@ -41,6 +43,9 @@ class TaskForecast(Displayed, Serializable):
     value: float
     value_interval: Interval | None
     level: float | None
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What to know of published constants."""
 
     def summary(self) -> Summary:
         """The loss and the score."""
@@ -48,8 +53,9 @@ class TaskForecast(Displayed, Serializable):
             (LOSS, brief(self.loss), interval(self.loss_interval)),
             (self.target, brief(self.value), interval(self.value_interval)),
         ]
-        at = f"{brief(self.flops)} FLOPs, N {brief(self.n_params)}, D {brief(self.n_tokens)}"
-        return Summary(f"TaskForecast: {at}", ("", "value", f"{self.level:.0%}" if self.level else ""), rows)
+        at = f"at {brief(self.flops)} FLOPs, N {brief(self.n_params)}, D {brief(self.n_tokens)}"
+        headers = ("", "value", f"{self.level:.0%}" if self.level else "")
+        return Summary(f"{at}:", headers, rows, (*self.warnings, *self.notes))
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,9 @@ class TwoStep:
     score: LawFit
 
     def __post_init__(self) -> None:
-        """Raises `UserError` for a first step that allocates no budget, and a second that takes no loss."""
+        """Raises `UserError` for a first step that allocates no budget, a second that takes no loss, and for
+        two losses that are known to be unlike.
+        """
         if self.loss.law is None or not find_law(self.loss.law).allocates:
             raise UserError(f"the first step is a law of the loss in N and D: {self.loss.law} is none")
         law = None if self.score.law is None else find_law(self.score.law)
@@ -69,6 +77,46 @@ class TwoStep:
                 f"the second step is a law of a score in the loss alone, such as bhagia, flp or gadre_error: "
                 f"{self.score.law} is none"
             )
+        _ = self.doubts
+
+    @functools.cached_property
+    def doubts(self) -> tuple[str, ...]:
+        """Warnings on whether the second step takes the loss that the first predicts.
+
+        Raises `UserError` where their units or texts differ.
+        """
+        first, second = self.loss.conventions, self.score.conventions
+        units = first.loss_unit, second.input_loss_unit
+        if None not in units and units[0] != units[1]:
+            raise UserError(
+                f"the first step predicts a loss in {units[0]}, and the second takes one in {units[1]}: fit "
+                "both to the same column"
+            )
+        tables = [fit.provenance.table if fit.provenance else None for fit in (self.loss, self.score)]
+        if tables[0] and tables[1]:
+            if tables[0].sha256 is None or tables[0].sha256 != tables[1].sha256:
+                return same_tokens(self.loss, self.score, first.unit)
+            columns = first.columns.get("loss", "loss"), second.input_loss or "loss"
+            if columns[0] != columns[1]:
+                raise UserError(
+                    f"the first step predicts the table's {columns[0]!r}, and the second takes its "
+                    f"{columns[1]!r}: fit both to one, with --columns loss={columns[0]}"
+                )
+            return ()
+        texts = [each.data or "a text not named" for each in (first, second)]
+        if texts[0] == texts[1]:
+            return ()
+        return (f"the losses may not be the same: of {texts[0]}, and of {texts[1]}",)
+
+    def _beyond(self, loss: float) -> tuple[str, ...]:
+        """A warning on a loss beyond those that the second step was fitted on."""
+        low, high = self.score.conventions.input_loss_range or (-np.inf, np.inf)
+        if low <= loss <= high:
+            return ()
+        return (
+            f"a loss of {brief(loss)} lies beyond those of the second step's runs, {brief(low)} to "
+            f"{brief(high)}: the {self.target} assumes that its law holds there",
+        )
 
     @property
     def target(self) -> str:
@@ -129,6 +177,12 @@ class TwoStep:
             value=float(value_B[0]),
             value_interval=self._span(value_B),
             level=self.level,
+            warnings=tuple(
+                dict.fromkeys(
+                    (*self.doubts, *self._beyond(float(loss_B[0])), *self.loss.warnings, *self.score.warnings)
+                )
+            ),
+            notes=tuple(dict.fromkeys((*self.loss.notes, *self.score.notes))),
         )
 
     def emergence(self) -> tuple[float, Interval | None]:

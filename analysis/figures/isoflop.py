@@ -15,7 +15,8 @@ from isoflop.analysis.isoflops.minima import curve_through
 from isoflop.base.formatting import power, short
 
 if TYPE_CHECKING:
-    from isoflop.analysis.result import Budget, LawFit
+    from isoflop.analysis.isoflops.budget import Budget
+    from isoflop.analysis.result import LawFit
     from isoflop.analysis.run_table import RunTable
 
 POINTS = 120

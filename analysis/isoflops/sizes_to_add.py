@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from isoflop.analysis.isoflops.budget import Budget
 from isoflop.analysis.isoflops.groups import IsoflopGroup
 from isoflop.analysis.isoflops.minima import FLAT, Minima
-from isoflop.analysis.result import Budget
 from isoflop.analysis.run_table import RunTable
 
 BIAS = 0.1

@@ -10,10 +10,10 @@ import re
 
 from isoflop.analysis.laws.law import Law
 from isoflop.base import plugins
-from isoflop.base.errors import UserError
+from isoflop.base.errors import UserError, perhaps
 
 WITH_ARGUMENTS = re.compile(r"([\w-]+)\(([^()]*)\)")
-__all__ = ["Law", "find_law", "known_laws"]
+__all__ = ["Law", "find_law", "known_laws", "unknown_law"]
 
 
 def known_laws() -> tuple[str, ...]:
@@ -31,10 +31,30 @@ def find_law(name: str) -> Law:
     Raises `UserError` for a name nobody knows, a file that isn't there, and a file without a `LAW`.
     """
     called = WITH_ARGUMENTS.fullmatch(name)
-    plugin = plugins.load(__name__, "LAW", called[1] if called else name, "law")
+    plugin = plugins.load(__name__, "LAW", called[1] if called else name, "law", unknown_law)
     if called and not hasattr(plugin, "law_of"):
         raise UserError(f"{name}: {called[1]} takes nothing in parentheses")
     law = plugin.law_of(*(part.strip() for part in called[2].split(","))) if called else plugin.LAW
     if not isinstance(law, Law):
         raise UserError(f"{name} defines no Law: set LAW = Law(...) as analysis/laws/chinchilla.py does")
     return law
+
+
+def unknown_law(name: str) -> UserError:
+    """What a name is answered with that no law of a table of runs has: the nearest one, and all there are."""
+    from isoflop.analysis.curves.laws import known_curve_laws  # here: it imports this package
+
+    of_tables, of_curves = known_laws(), known_curve_laws()
+    plain = name.replace("-", "_")
+    if plain in of_curves:
+        return UserError(
+            f"{name} is a law of loss curves: isoflop fit --curves PATHS --law {plain}, isoflop predict FIT "
+            "--schedule cosine"
+        )
+    if plain in of_tables:
+        return UserError(f"{name} is a law of tables of runs: isoflop fit RUNS --law {plain}")
+    meant = perhaps(plain, (*of_tables, *of_curves))
+    return UserError(
+        f"unknown law {name!r}{meant}: known are {', '.join(of_tables)}; of loss curves "
+        f"{', '.join(of_curves)}; or name a .py file of your own"
+    )

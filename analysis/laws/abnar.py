@@ -102,6 +102,7 @@ LAW = Law(
             symbol="density",
             column="density",
             meaning="1 - S, the share of experts that a token visits; 1 is a dense model",
+            most=1.0,
             default=lambda N, D, C: 1.0 + 0.0 * N,
             choices=(1.0, 1 / 4, 1 / 16),
             derived=(

@@ -12,7 +12,11 @@ from isoflop.analysis.laws.law import EXPONENT, FREE, Array, Covariate, Law, Sli
 
 COORDINATES = Coordinates(("E", "B", "beta", "alpha"), {"B": {"D": "beta"}})
 SHARE = Covariate(
-    "r", "share", "the domain's share of the training tokens, 0 to 1", lambda N, D, C: 0.5 + 0.0 * N
+    "r",
+    "share",
+    "the domain's share of the training tokens, 0 to 1",
+    lambda N, D, C: 0.5 + 0.0 * N,
+    most=1.0,
 )
 
 

@@ -64,7 +64,7 @@ LAW = Law(
     needs="runs on both sides of the break, or noise so small that its approach shows",
     blind_to="a break beyond the runs; the split of a budget between N and D",
     has_optimum=False,
-    drawn=Slice("C", 1.0, 4e3),
+    drawn=Slice("x", 1.0, 4e3),
     published=PUBLISHED,
     predict=predict,
     encode=encode,
@@ -72,6 +72,8 @@ LAW = Law(
     start_box=((0.0, 1.0), (-3.0, 2.0), (0.0, 0.6), (-0.5, 6.0), (-3.0, 3.0), (-3.5, 1.0)),
     bounds=((0.0, float("inf")), FREE, (-8.0, 8.0), (-20.0, 20.0), (-12.0, 12.0), (-7.0, 4.0)),
     linear=(0, 1),
-    covariates=(Covariate("C", "flops", "x: the training compute", lambda N, D, C: C),),
+    covariates=(
+        Covariate("x", "flops", "the training compute, or whatever stands in its column", lambda N, D, C: C),
+    ),
     competes=False,
 )

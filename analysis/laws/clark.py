@@ -112,6 +112,7 @@ LAW = Law(
             meaning="experts in a routed layer, of which a token visits one; 1 is a dense model",
             default=lambda N, D, C: 1.0 + 0.0 * N,
             choices=(1.0, 8.0, 64.0),
+            least=1.0,
         ),
     ),
 )

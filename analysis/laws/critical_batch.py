@@ -40,6 +40,7 @@ PUBLISHED = (
         seen="quoted",
         count="body",
         data="WebText2",
+        input_loss_unit="nats per token",
         note="B* 2.1e8 in table 5",
     ),
 )

@@ -42,6 +42,7 @@ PUBLISHED = (
         source="mlfoundations/scaling at a003c49: the fit of its notebook to exp_data, mean of 17 tasks",
         seen="code",
         data="RedPajama; loss on C4's validation text",
+        input_loss_unit="nats per token",
         note="after a loss that gadre predicts: .4925 for 1.4B at 640 tokens a parameter, which has .4752, "
         "and .4719 for 6.9B at 20, which has .4716",
     ),
@@ -51,6 +52,7 @@ PUBLISHED = (
         source="mlfoundations/scaling at a003c49: the fit of its notebook to exp_data, mean of 46 tasks",
         seen="code",
         data="RedPajama; loss on C4's validation text",
+        input_loss_unit="nats per token",
     ),
 )
 

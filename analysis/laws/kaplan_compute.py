@@ -6,7 +6,7 @@ public copies read it as FLOPs). Here Cc is in FLOPs, and only runs that no chea
 
 from __future__ import annotations
 
-from isoflop.analysis.laws.law import Law, Published
+from isoflop.analysis.laws.law import Law, Published, Slice
 from isoflop.analysis.laws.power_law import COMPUTE, SCALE_BOUNDS, SCALE_START, ScaleLaw
 
 PF_DAY = 1e15 * 24 * 3600
@@ -47,6 +47,7 @@ LAW = Law(
     conventions="Cc in FLOPs (the paper prints PF-days: 8.64e19 FLOPs); nats per token",
     needs="runs on the envelope over two decades of C or more",
     blind_to="how a budget is split between N and D; an irreducible loss",
+    drawn=Slice("C", 1e17, 1e24),
     published=PUBLISHED,
     predict=FORM.predict,
     encode=FORM.encode,

@@ -99,6 +99,7 @@ PUBLISHED = (
         (2.7648, 4299.0, 0.4965, 18060.0, 0.4965, 2.6745, 2.2102, 0.9578),
         source="Kumar et al. (2024), appendix, fitted constants",
         seen="memory",
+        count="non_embedding",
         data="Dolma",
         note="A, alpha = beta and gamma_w are quoted by others, gamma_kv to two digits (.96); B, E and "
         "gamma_a are from memory. The paper's optimum of 7 to 8 bits does not follow from these",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
+
+from isoflop.base.errors import UserError, perhaps
 
 Array = Any
 """A numpy or a JAX array: a law's functions are traced by JAX and also called on numpy arrays."""
@@ -65,6 +67,18 @@ class Covariate:
     """Where a table lacks the column: the first of these whose columns it has gives the values."""
     signed: bool = False
     """Whether it may be zero or negative."""
+    least: float = float("-inf")
+    """The smallest and the largest value (`most`) that it may have: 0 and 1 of a share."""
+    most: float = float("inf")
+
+    def check(self, value: float) -> None:
+        """Raises `UserError` for a value that it cannot have."""
+        if np.isfinite(value) and (self.signed or value > 0) and self.least <= value <= self.most:
+            return
+        ends = {"at least": self.least, "at most": self.most}
+        bounded = [f"{word} {end:g}" for word, end in ends.items() if np.isfinite(end)]
+        wanted = ", ".join(["a number" if self.signed else "a positive number", *bounded])
+        raise UserError(f"--with {self.symbol}={value:g}: give {wanted}; {self.symbol}: {self.meaning}")
 
 
 @dataclass(frozen=True)
@@ -80,6 +94,8 @@ class Published:
     seen: Literal["code", "quoted", "memory"]
     standard_errors: tuple[float, ...] | None = None
     """Of `params`, as printed; no covariance is printed with them."""
+    unidentified: tuple[str, ...] = ()
+    """Parameters that the runs of the source leave open, whatever is printed."""
     n_range: tuple[float, float] | None = None
     """Parameters, `d_range`: tokens, `flops_range`: FLOPs, of the runs that were fitted; None: not known."""
     d_range: tuple[float, float] | None = None
@@ -87,6 +103,9 @@ class Published:
     count: Literal["total", "non_embedding", "body", "active"] = "total"
     """Which parameters its N counts."""
     loss_unit: str = "nats per token"
+    input_loss_unit: str | None = None
+    """Of the loss that the law takes as an input; `input_loss_range`: over the runs that were fitted."""
+    input_loss_range: tuple[float, float] | None = None
     data: str | None = None
     """What the runs were trained on, and the tokenizer where it is known."""
     note: str = ""
@@ -192,6 +211,17 @@ class Law:
     def allocates(self) -> bool:
         """Whether a budget has a best N and D under it: it is a surface of the loss."""
         return self.target == "loss" and not self.envelope and self.has_optimum
+
+    def check_inputs(self, given: Mapping[str, float]) -> None:
+        """Raises `UserError` for values of further inputs, by symbol, that it has not or cannot have."""
+        inputs = {covariate.symbol: covariate for covariate in self.covariates}
+        for symbol, value in given.items():
+            if symbol not in inputs:
+                has = f"it has {', '.join(inputs)}" if inputs else "it has none besides N and D"
+                raise UserError(
+                    f"--with {symbol}{perhaps(symbol, inputs)}: {self.name} has no such input; {has}"
+                )
+            inputs[symbol].check(value)
 
     def full_name(self, published: Published) -> str:
         """What a set of its constants is called: `chinchilla:besiroglu`."""

@@ -57,6 +57,8 @@ def law_of(*domains: str) -> Law:
             f"share of the training tokens that is {name}, 0 to 1",
             lambda N, D, C: equal + 0.0 * N,
             signed=True,
+            least=0.0,
+            most=1.0,
         )
         for name in domains[:-1]
     )
@@ -97,5 +99,7 @@ SHARE = Covariate(
     "share of the training tokens that is the first domain, 0 to 1",
     lambda N, D, C: 0.5 + 0.0 * N,
     signed=True,
+    least=0.0,
+    most=1.0,
 )
 LAW = _law("mixture", (SHARE,), ("t",), "L(r) = c + k exp(t r)")

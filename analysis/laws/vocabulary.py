@@ -120,6 +120,7 @@ PUBLISHED = (
         count="non_embedding",
         n_range=(3.5e7, 1.33e9),
         d_range=(2.7e8, 5.5e10),
+        unidentified=("a2",),
         data="SlimPajama, byte-pair encodings of 4,096 to 96,256 tokens",
         note="B is for real tokens here: the authors' are 2.65 to 3.01 times as many. a1 = beta by "
         "constraint; their runs hardly tell a2 (docs/not-reproducible.md)",

@@ -59,6 +59,8 @@ class PlannedRun(Displayed, Serializable):
     """FLOPs over the nearest end of the fitted runs' range; 1 within it."""
     conventions: FitConventions
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    """What to know of published constants."""
 
     def to_frame(self) -> pd.DataFrame:
         """N, D, FLOPs and loss: `value`, and `low` and `high` of the interval."""
@@ -71,7 +73,7 @@ class PlannedRun(Displayed, Serializable):
         """The run, and how far it is from the compute-optimal one."""
         rows = [(name, brief(value), interval(ends)) for name, value, ends in self._values()]
         level = f"{self.level:.0%} interval" if self.level else ""
-        return Summary("A run of given size", ("", "value", level), rows, self.warnings)
+        return Summary("A run of given size", ("", "value", level), rows, (*self.warnings, *self.notes))
 
     def _values(self) -> list[tuple[str, float, Interval | None]]:
         return [
@@ -116,6 +118,7 @@ def planned_run(fit: LawFit, question: Question, force: bool = False) -> Planned
         extrapolation=distance,
         conventions=fit.conventions,
         warnings=warnings,
+        notes=fit.notes,
     )
 
 

@@ -24,7 +24,6 @@ from isoflop.base.json_values import FloatOrNaN, Serializable
 if TYPE_CHECKING:
     import pandas as pd
 
-NO_TABLE = "published constants have no intervals: their covariance is not printed with them"
 FURTHER = 1.01
 """A budget beyond the runs' range by more than this factor is extrapolation."""
 FURTHEST = 1e3
@@ -64,6 +63,8 @@ class Prediction(Displayed, Serializable):
     """The best use of the budget where distinct tokens are limited."""
     held: dict[str, FloatOrNaN] = field(default_factory=dict)
     """Values of what the law needs besides N, D and FLOPs, by symbol: its defaults at the optimum."""
+    notes: tuple[str, ...] = ()
+    """What to know of published constants."""
 
     def to_frame(self) -> pd.DataFrame:
         """`n_opt`, `d_opt` and `loss`: `value`, and `low` and `high` of the interval."""
@@ -89,7 +90,7 @@ class Prediction(Displayed, Serializable):
         level = f"{self.level:.0%} interval" if self.level else ""
         beyond = brief(self.extrapolation)
         title = f"Prediction: at {brief(self.flops)} FLOPs, {beyond} times the fitted range"
-        return Summary(title, ("", "value", level), rows, self.warnings)
+        return Summary(title, ("", "value", level), rows, (*self.warnings, *self.notes))
 
 
 def predict(
@@ -142,6 +143,7 @@ def predict(
         flops_interval=None if flops is not None else ranges["flops"],
         data_limit=None if unique_tokens is None else data_limit(fit, budget, unique_tokens),
         held=_held(fit, found.own("n"), found.own("d"), budget),
+        notes=fit.notes,
     )
 
 
@@ -198,7 +200,7 @@ def _doubts(fit: LawFit, beyond: float, force: bool) -> tuple[str, ...]:
         rest = "the intervals assume" if fit.intervals else "the numbers assume"
         warnings.append(f"{beyond:.3g} times beyond the fitted budgets: {rest} that the law holds there")
     if fit.is_published:
-        warnings += [*fit.warnings, NO_TABLE]
+        warnings += fit.warnings
     if fit.misfit and fit.misfit.rejected:
         warnings.append(fit.misfit.doubt(fit.law or ""))
     if fit.trusted:
@@ -210,9 +212,11 @@ def _doubts(fit: LawFit, beyond: float, force: bool) -> tuple[str, ...]:
     if certified and not failed:
         return tuple(warnings)
     doubt = "the fit is not certified" if not certified else f"{', '.join(failed)} not identified"
+    doubt += f" by the runs of {fit.law}'s source" if fit.is_published else ""
     if beyond > FURTHER and not force:
+        mend = "fit runs of your own" if fit.is_published else "add runs"
         raise UserError(
-            f"{doubt}: no extrapolation from it; add runs, or use --force to have the numbers all the same"
+            f"{doubt}: no extrapolation from it; {mend}, or use --force to have the numbers all the same"
         )
     return (*warnings, f"{doubt}: read these numbers as a guess")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,6 +29,8 @@ DECADES = (3.0, 33.0)
 """Powers of ten of the budgets among which one is sought, FLOPs."""
 STEP = 0.1
 """Decades between them."""
+MOST_PARAMETERS, MOST_TOKENS = 1e15, 1e18
+"""Of a run that is sought."""
 REACH = 1.5
 """How many decades from the fit's answer a draw's is sought."""
 
@@ -48,9 +51,7 @@ class Question:
         """Raises `UserError` for a value that is no positive number, and for too few, too many or
         contradictory ones.
         """
-        for name, value in self.given.items():
-            if not (np.isfinite(value) and value > 0):
-                raise UserError(f"{OPTIONS[name]} {value}: give a positive number {EXAMPLES[name]}")
+        check_positive(self.given)
         names = [OPTIONS[name] for name in self.given]
         if not names:
             raise UserError(f"nothing asked: give one of {', '.join(OPTIONS.values())}, or two of them")
@@ -77,6 +78,13 @@ class Question:
     def fixes_a_run(self) -> bool:
         """Whether the run is given, and nothing is left to be optimized."""
         return len(self.given) == 2
+
+
+def check_positive(given: Mapping[Given, float]) -> None:
+    """Raises `UserError` for a quantity that is no positive number."""
+    for name, value in given.items():
+        if not (np.isfinite(value) and value > 0):
+            raise UserError(f"{OPTIONS[name]} {value}: give a positive number {EXAMPLES[name]}")
 
 
 @dataclass(frozen=True)
@@ -198,13 +206,14 @@ def _fixed(fit: LawFit, question: Question, rows_BxP: np.ndarray) -> Answers:
 
 
 def tokens_at(fit: LawFit, params_P: np.ndarray, N: np.ndarray, loss: float) -> np.ndarray:
-    """Tokens that bring N parameters to `loss`, by bisection; NaN where none within 1e18 do."""
-    return _bisect(lambda D: fit.losses(params_P, N, D) <= loss, np.log(1e18), np.shape(N))
+    """Tokens that bring N parameters to `loss`, by bisection; NaN where none within `MOST_TOKENS` do."""
+    return _bisect(lambda D: fit.losses(params_P, N, D) <= loss, np.log(MOST_TOKENS), np.shape(N))
 
 
 def _size_for(fit: LawFit, params_P: np.ndarray, tokens: float, loss: float) -> float:
-    """The smallest size that reaches `loss` on so many tokens; NaN where none within 1e15 does."""
-    return float(_bisect(lambda N: fit.losses(params_P, N, tokens) <= loss, np.log(1e15), ()))
+    """The smallest size that reaches `loss` on so many tokens; NaN where no model of `MOST_PARAMETERS`
+    does."""
+    return float(_bisect(lambda N: fit.losses(params_P, N, tokens) <= loss, np.log(MOST_PARAMETERS), ()))
 
 
 def size_of_cost(fit: LawFit, flops_per_token: float) -> float:
@@ -238,4 +247,10 @@ def _no_answer(fit: LawFit, question: Question) -> str:
             "the sizes"
         )
     words = " ".join(f"{OPTIONS[name]} {value:g}" for name, value in given.items())
+    if "loss" in given and "tokens" in given:
+        least = float(fit.predict(MOST_PARAMETERS, given["tokens"]))
+        return f"{words}: on so many tokens the loss stays above {least:.4g}, however large the model"
+    if "loss" in given and "n_params" in given:
+        least = float(fit.predict(given["n_params"], MOST_TOKENS))
+        return f"{words}: a model of that size stays above a loss of {least:.4g}, however long it is trained"
     return f"{words}: nothing from 1e3 to 1e33 FLOPs has it under this fit"

@@ -12,8 +12,8 @@ from isoflop.base.formatting import NONE, fixed, interval, joined, number, power
 
 if TYPE_CHECKING:
     from isoflop.analysis.comparison.competition import Competition, Contender
+    from isoflop.analysis.isoflops.budget import Budget
     from isoflop.analysis.reporting.report_data import ReportData
-    from isoflop.analysis.result import Budget
 
 
 UNDECIDED = "no difference from the best shown"

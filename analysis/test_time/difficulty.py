@@ -109,7 +109,7 @@ class SampleAllocation(Displayed, Serializable):
                 f"one option for all: {brief(self.uniform_pass_rate)}; {needed} for the same pass rate"
             )
         return Summary(
-            f"SampleAllocation: {brief(self.budget)} samples a problem",
+            f"{brief(self.budget)} samples a problem, split by difficulty:",
             ("bin", "samples", "pass rate", "by"),
             rows,
             notes,

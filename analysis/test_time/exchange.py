@@ -57,7 +57,11 @@ class Exchange(Displayed, Serializable):
             ("times the training", brief(self.training_multiple), f"{brief(self.jones_multiple)} by Jones"),
             ("cheaper up to queries", _count(self.queries), interval(self.queries_interval, _count)),
         ]
-        return Summary(f"Exchange: a model of {brief(self.flops)} FLOPs", ("", "value", ""), rows)
+        return Summary(
+            f"samples in place of training, for a model of {brief(self.flops)} FLOPs:",
+            ("", "value", ""),
+            rows,
+        )
 
 
 def _count(queries: float) -> str:

@@ -15,13 +15,13 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from isoflop import analysis
-from isoflop.analysis.constraints import parse_values
 from isoflop.analysis.options import FitOptions
 from isoflop.arguments import JsonFlag, parse
 from isoflop.base.errors import UserError
 from isoflop.base.formatting import brief, interval
 from isoflop.commands.fit_text import competition_lines
 from isoflop.commands.jax_setup import set_up_jax
+from isoflop.commands.law_inputs import given_inputs
 from isoflop.commands.table_options import TableOptions
 from isoflop.printing import print_result, wrapped
 
@@ -89,7 +89,7 @@ def _at_budget(asked: Compare, flops: float) -> int:
     if asked.by or asked.out or asked.given:
         raise UserError("--budget compares laws: drop --by, --out and the options of tables")
     found = analysis.compare_at_equal_flops(
-        asked.first, flops, asked.second or None, given=dict(parse_values(asked.with_)), tokens=asked.tokens
+        asked.first, flops, asked.second or None, given=given_inputs(asked.with_), tokens=asked.tokens
     )
     print_result(found, asked.as_json, [found.summary().text(MOST_ROWS)], soft_wrap=True)
     return 0

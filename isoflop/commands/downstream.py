@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import tyro
@@ -56,7 +56,14 @@ class _Answer:
     forecast: TaskForecast
     emergence: tuple[float, Any] | None
     exchange: Exchange | None
-    warnings: tuple[str, ...]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return self.forecast.warnings
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.forecast.notes
 
     def to_json(self) -> dict[str, Any]:
         """The forecast's object; the rest under `emergence` and `exchange`."""
@@ -81,7 +88,6 @@ def run(argv: list[str]) -> int:
         forecast=law.predict(asked.flops, n_params=asked.n_params, tokens=asked.tokens),
         emergence=law.emergence() if law.has_threshold else None,
         exchange=_exchange(law, asked),
-        warnings=(*law.loss.warnings, *law.score.warnings),
     )
     tables = [*_tables(answer)]
     lines = [table.markdown() + "\n" if asked.markdown else table.text() + "\n" for table in tables]
@@ -102,7 +108,7 @@ def _exchange(law: TwoStep, asked: Downstream) -> Exchange | None:
 
 
 def _tables(answer: _Answer) -> Iterator[Summary]:
-    yield answer.forecast.summary()
+    yield replace(answer.forecast.summary(), notes=())
     if answer.emergence is not None:
         flops, span = answer.emergence
         yield Summary(f"emergence: the loss reaches L* at {brief(flops)} FLOPs {interval(span)}")

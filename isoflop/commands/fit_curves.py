@@ -97,8 +97,6 @@ def _lines(fitted: CurveFit) -> Iterator[str | Text]:
     yield from _scores("held out", fitted.holdout)
     yield from _contenders(fitted.competition)
     yield from schedule_lines(fitted.schedules)
-    for note in fitted.notes:
-        yield from entry("note", note)
 
 
 def _scores(title: str, scores: tuple[CurveScore, ...]) -> Iterator[str]:

@@ -128,7 +128,7 @@ def _curves(law: CurveLaw) -> Iterator[str]:
 
 def _example(law: Law) -> str:
     """Options that ask for a prediction of published constants."""
-    if law.allocates:
+    if law.allocates and not law.published[0].unidentified:
         return "--flops 1e21"
     held = dict(law.drawn.at) | {law.drawn.x: law.drawn.low}
     options = {"N": "--n-params", "D": "--tokens", "C": "--flops"}

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from isoflop import analysis
-from isoflop.analysis.constraints import parse_values
 from isoflop.analysis.curves.laws import names_a_curve_law
 from isoflop.analysis.laws import find_law, known_laws
 from isoflop.arguments import Flag, JsonFlag, parse
 from isoflop.base.errors import UserError
 from isoflop.commands.jax_setup import set_up_jax
+from isoflop.commands.law_inputs import given_inputs
 from isoflop.commands.predict_text import comparison, planned, predicted, trained
 from isoflop.printing import print_result
 
@@ -59,7 +59,7 @@ class Predict:
     """Distinct tokens there are: also how often to repeat them (Muennighoff et al. 2023)."""
     with_: Annotated[tuple[str, ...], tyro.conf.arg(name="with")] = ()
     """Values of what the law needs besides N and D, by symbol: --with G=8 E=64 (isoflop laws NAME has them).
-    The law is then only evaluated, and so is one that allocates no budget."""
+    The law is then evaluated, with --flops alone at the best N and D; so is one that allocates no budget."""
     compare: Flag = False
     """The same question under every published law too."""
     hyperparameters: Flag = False
@@ -87,6 +87,10 @@ class _Answer:
     def warnings(self) -> tuple[str, ...]:
         return (*self.found.warnings, *(self.rules.warnings if self.rules else ()))
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.found.notes
+
     def to_json(self) -> dict[str, Any]:
         """The prediction's object; the rest under `config`, `compare` and `hyperparameters`."""
         from isoflop.base.json_values import to_json
@@ -108,7 +112,8 @@ def run(argv: list[str]) -> int:
     arguments = parse(Predict, argv, "predict")
     if names_a_curve_law(arguments.fit) and not Path(arguments.fit).exists():
         raise UserError(
-            f"{arguments.fit} is a law of loss curves, and predicts where a schedule ends: --schedule cosine"
+            f"{arguments.fit} is a law of loss curves: it says where a schedule of learning rates ends; give "
+            "--schedule, such as cosine, alone"
         )
     from isoflop.analysis.inputs import as_fit  # here: --help needs no pandas
 
@@ -202,13 +207,11 @@ def _value(arguments: Predict, fit: LawFit) -> LawValue:
 
     for option in ("loss", "inference_tokens", "unique_tokens", "compare", "hyperparameters", "config"):
         if getattr(arguments, option):
+            why = "with --with" if arguments.with_ else "since it allocates no budget"
             raise UserError(
-                f"--{option.replace('_', '-')}: {fit.law} is only evaluated here: it allocates no budget, or "
-                "--with names its inputs"
+                f"--{option.replace('_', '-')}: {fit.law} is only evaluated, {why}: give --flops, --n-params "
+                "or --tokens"
             )
     chosen = fit if arguments.group is None else fit.group(arguments.group)
-    try:
-        given = dict(parse_values(arguments.with_))
-    except ValueError as error:
-        raise UserError(f"--with {error}") from None
+    given = given_inputs(arguments.with_)
     return evaluated(chosen, arguments.n_params, arguments.tokens, arguments.flops, given)

@@ -367,7 +367,7 @@ def test_a_law_of_ones_own_is_one_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("named", "words"),
     [
-        ({"law": "lou"}, r"unknown curve law 'lou': known are luo"),
+        ({"law": "lou"}, r"unknown law 'lou' .perhaps luo.: known are"),
         ({"holdout": ("nosuch",)}, r"--holdout nosuch: no curve is called so; there are constant"),
         ({"holdout": ("*",)}, "every curve is held out"),
         ({"from_step": 7990}, r"constant has 1 rows with a loss from step 7990 on"),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from isoflop.analysis import (
     FitOptions,
     UserError,
+    compare_at_equal_flops,
     fit,
     planned_run,
     predict,
@@ -201,7 +202,7 @@ def test_published_constants_answer_however_far_and_say_how_far() -> None:
     found = predict(BESIROGLU, 1e27)
     assert found.extrapolation == pytest.approx(1e27 / 1.3e22)
     assert any("7.69e+04 times beyond the fitted budgets" in line for line in found.warnings)
-    assert any("no intervals" in line for line in found.warnings)
+    assert any("no intervals" in line for line in found.notes)
 
 
 def test_side_by_side() -> None:
@@ -226,7 +227,8 @@ def test_side_by_side() -> None:
         ({"n_params": 7e9, "tokens": 1400.0}, "give tokens, not billions; 1400 billions are 1.4e+12"),
         ({"loss": 1.2}, "at or below the fit's irreducible loss 1.817"),
         ({"loss": 20.0}, "if it is a perplexity, give its logarithm, 2.996"),
-        ({"n_params": 1e9, "loss": 1.9}, "nothing from 1e3 to 1e33 FLOPs has it"),
+        ({"loss": 1.9, "tokens": 1e9}, "on so many tokens the loss stays above 2.88"),
+        ({"loss": 1.9, "n_params": 1e8}, "a model of that size stays above a loss of 2.61"),
         ({"tokens": -1.0}, "--tokens -1.0: give a positive number of tokens"),
     ],
 )
@@ -242,7 +244,9 @@ def test_what_is_refused(asked: dict[str, Any], said: str) -> None:
         ("chinchilla", "several sets of constants: choose one of chinchilla:besiroglu"),
         ("chinchilla:mine", "no constants 'chinchilla:mine': choose one of"),
         ("skaling", "skaling has no published constants: fit it"),
-        ("nobody", "no fit nobody"),
+        ("nobody", "no fit nobody: make one"),
+        ("chinchila:besiroglu", "no fit chinchila:besiroglu (perhaps chinchilla:besiroglu): make one"),
+        ("chinchilla:besiroglo", "no constants 'chinchilla:besiroglo' (perhaps besiroglu): choose one of"),
     ],
 )
 def test_names_nobody_knows(name: str, said: str) -> None:
@@ -271,10 +275,54 @@ def test_a_law_is_evaluated_without_a_table(name: str, point: dict[str, float], 
 
 
 def test_an_input_that_the_formula_needs_is_asked_for() -> None:
-    with pytest.raises(UserError, match="has no value there: give --n-params"):
+    with pytest.raises(UserError, match=r"Dc/D\)\^alpha_D: give --n-params$"):
         evaluated(published_fit("kaplan:kaplan"), None, 1e10, None, {})
-    with pytest.raises(UserError, match="chinchilla has no such input; it has none besides N and D"):
-        evaluated(published_fit(BESIROGLU), 1e9, 1e10, None, {"G": 3.0})
+    with pytest.raises(UserError, match=r"on the envelope: give --flops$"):
+        evaluated(published_fit("kaplan_compute:kaplan"), None, None, None, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "words"),
+    [
+        (BESIROGLU, {"G": 3.0}, "chinchilla has no such input; it has none besides N and D"),
+        ("krajewski", {"g": 3.0}, r"--with g \(perhaps G\): krajewski has no such input; it has G"),
+        ("krajewski", {"G": float("nan")}, "--with G=nan: give a positive number"),
+        ("abnar", {"density": 1.5}, "--with density=1.5: give a positive number, at most 1; density: 1 - S"),
+        ("clark:s-base", {"E": 0.5}, "--with E=0.5: give a positive number, at least 1"),
+        ("muennighoff", {"U": 25.4}, "--with U 25.4: give tokens, not billions"),
+        ("performance", {"layers": 0.0}, "--with layers=0: give a positive number; layers: layers"),
+    ],
+)
+def test_inputs_that_cannot_be_are_refused(name: str, given: dict[str, float], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        evaluated(published_fit(name), 1e9, 1e11, None, given)
+
+
+def test_a_budget_alone_is_split_as_the_law_does_at_its_inputs() -> None:
+    """As `compare_at_equal_flops` spends it; a run off that split has a higher loss."""
+    law, inputs = published_fit("krajewski"), {"G": 8.0}
+    found = evaluated(law, None, None, 1e21, inputs)
+    spent = compare_at_equal_flops(law, 1e21, given=inputs).a
+    assert found.best_split
+    assert (found.inputs["N"], found.inputs["D"], found.value) == pytest.approx(
+        (spent.n, spent.d, spent.loss)
+    )
+    for factor in (0.7, 1.4):
+        assert evaluated(law, factor * spent.n, None, 1e21, inputs).value > found.value
+
+
+def test_a_prediction_beyond_the_sources_runs_says_how_far() -> None:
+    (far,) = evaluated(published_fit("muennighoff"), 1e12, 1e14, None, {}).warnings
+    assert "times beyond the fitted budgets" in far
+
+
+def test_what_a_source_leaves_open_carries_no_extrapolation() -> None:
+    """The runs of Tao et al. do not tell a2: `docs/not-reproducible.md`."""
+    tao = published_fit("vocabulary:tao")
+    with pytest.raises(UserError, match="a2 not identified by the runs of vocabulary's source: no ext"):
+        predict(tao, 1e23)
+    assert any("read these numbers as a guess" in w for w in predict(tao, 1e23, force=True).warnings)
+    assert any("read these numbers as a guess" in w for w in evaluated(tao, 1e9, 2e10, None, {}).warnings)
 
 
 @pytest.mark.parametrize("name", published_names())

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from isoflop.analysis import UserError, fit, table_of
+from isoflop.analysis import UserError, fit, load_runs, table_of
 from isoflop.analysis.downstream.two_step import TaskForecast, TwoStep
 from isoflop.analysis.published import published_fit
 from isoflop.analysis.test_time.exchange import Exchange, exchange
@@ -74,8 +74,25 @@ class TestTwoStep:
             TwoStep(score, score)
         with pytest.raises(UserError, match="such as bhagia, flp or gadre_error: chinchilla is none"):
             TwoStep(loss, loss)
-        with pytest.raises(UserError, match="bhagia has no threshold: fit the second step with --law flp"):
-            TwoStep(loss, score).emergence()
+        with pytest.raises(UserError, match="error has no threshold: fit the second step with --law flp"):
+            published("gadre_error:redpajama").emergence()
+        with pytest.raises(UserError, match="a loss in nats per token, and the second takes one in bits per"):
+            TwoStep(loss, score)
+
+    def test_losses_that_are_not_the_same_are_refused_or_warned_of(self, steps: TwoStep) -> None:
+        """The steps' own runs are of two tables; those of one table name the column."""
+        assert "not known to be measured on the same text" in steps.predict(1e22).warnings[0]
+        low, high = steps.score.conventions.input_loss_range or (0.0, 0.0)
+        assert low < steps.predict(1e22).loss < high
+        assert any("beyond those of the second step's runs" in w for w in steps.predict(1e30).warnings)
+        (unlike,) = published("gadre_error:redpajama").predict(1e22).warnings
+        assert "may not be the same: of MassiveText" in unlike
+        frame = spread_runs(20, 0.003)
+        frame = frame.assign(accuracy=scored(frame["loss"].to_numpy()), val=frame["loss"] - 0.1)
+        loss = fit(load_runs(frame, metric="val"), bootstrap=0, starts=8)
+        score = fit(frame, law="flp", metric="accuracy", bootstrap=0, starts=8)
+        with pytest.raises(UserError, match="predicts the table's 'val', and the second takes its 'loss'"):
+            TwoStep(loss, score)
 
 
 class TestExchange:
@@ -116,5 +133,10 @@ class TestExchange:
     def test_numbers_that_are_none_are_refused(self, name: str, value: float) -> None:
         given = {"flops": 1e21, "samples": 4, "beta": 0.3} | {name: value}
         with pytest.raises(UserError, match=f"{name} .*: must be a positive number"):
-            exchange(published("bhagia:hellaswag"), given["flops"], int(given["samples"]), beta=given["beta"],
-                     tokens_per_sample=1.0)  # fmt: skip
+            exchange(
+                published("gadre_error:redpajama"),
+                given["flops"],
+                int(given["samples"]),
+                beta=given["beta"],
+                tokens_per_sample=1.0,
+            )

@@ -52,6 +52,8 @@ def test_a_law_is_shown_with_its_source_and_constants(name: str, capsys: pytest.
     if law.published:
         assert f"{law.target} against {law.drawn.x}" in text
         assert text.count("*") >= COLUMNS  # a curve
+        drawn = [line for line in text.splitlines() if "|*" in line or "| " in line]
+        assert drawn[0].split()[0] != drawn[-1].split()[0], "the drawn input does not move the law"
         example = text.splitlines()[-1].split()
         assert example[:2] == ["isoflop", "predict"]
         assert law.target in said(capsys, *example[1:])
@@ -63,6 +65,27 @@ def test_a_law_is_shown_with_its_source_and_constants(name: str, capsys: pytest.
 
 def test_a_law_nobody_knows(capsys: pytest.CaptureFixture[str]) -> None:
     assert "unknown law 'nobody': known are" in refused(capsys, "laws", "nobody")
+    err = refused(capsys, "laws", "chinchila")
+    assert "unknown law 'chinchila' (perhaps chinchilla): known are abnar, batch_by_compute" in err
+    assert "; of loss curves luo, summed_rate, tissue; or name a .py file" in err
+    assert said(capsys, "laws", "kaplan-compute") == said(capsys, "laws", "kaplan_compute")
+
+
+def test_what_constants_come_with_is_a_note_and_what_they_lack_a_warning(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Kumar et al.'s are from memory; every set is without intervals."""
+    for argv in (
+        ["predict", "kumar", "--flops", "1e21"],
+        ["compare", "kumar", "--budget", "1e21", "--with", "P_w=8"],
+    ):
+        assert _run(argv) == 0
+        lines = capsys.readouterr().err.splitlines()
+        assert sum(line.startswith("note: published constants have no intervals") for line in lines) == 1
+        assert any(line.startswith("note: kumar:kumar: A, alpha") for line in lines)
+        assert "warning: kumar:kumar: not confirmed against the paper" in lines
+    assert _run(["predict", "luo:100m", "--schedule", "cosine"]) == 0
+    assert capsys.readouterr().err.startswith("note: luo:100m: the search stopped")
 
 
 def test_a_curve_in_characters() -> None:

@@ -47,6 +47,13 @@ def test_the_best_mixture_of_the_page() -> None:
     assert 0.3 < found["shares"]["web"] < 0.7
 
 
+def test_the_best_sizes_of_farseer() -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", (DOCS / "laws-compute.md").read_text(), re.DOTALL)
+    found: dict[str, Any] = {}
+    exec(compile(block, "laws-compute.md", "exec"), found)
+    assert found["best"] == {1e21: [pytest.approx(3.9e9, rel=0.01)], 1e23: []}
+
+
 def test_the_check_of_the_vocabularys_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On runs of the printed constants, with their tokens, all is explained by those, little otherwise."""
     (block,) = re.findall(r"```python\n(.*?)```", (DOCS / "not-reproducible.md").read_text(), re.DOTALL)

@@ -175,7 +175,7 @@ def test_a_failing_backend_says_no_more_than_that_it_failed(lab: Lab, store: Dat
         assert audit(connection) == []
     assert "ValueError" in str(reason)
     assert "1.69" not in str(reason)
-    assert not run_next(store, Raising(), "w")  # pyright: ignore[reportArgumentType]
+    assert not run_next(store, Raising(), "w")  # pyright: ignore[reportArgumentType]  # no whole backend
 
 
 class Robbed:
@@ -194,7 +194,7 @@ class Robbed:
 def test_a_worker_that_lost_its_job_drops_it(lab: Lab, store: Database) -> None:
     with store.write() as connection:
         submit(connection, 1, training_config())
-    assert run_next(store, Robbed(store), "w")  # pyright: ignore[reportArgumentType]
+    assert run_next(store, Robbed(store), "w")  # pyright: ignore[reportArgumentType]  # no whole backend
     with store.read() as connection:
         row = connection.exec_driver_sql("SELECT state, run_id, val_losses FROM experiments").one()
     assert tuple(row) == ("running", "another", "[]")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 
 from isoflop.analysis.curves.law import CurveLaw
+from isoflop.analysis.laws import unknown_law
 from isoflop.base import plugins
 from isoflop.base.errors import UserError
 
@@ -30,7 +31,7 @@ def find_curve_law(name: str) -> CurveLaw:
 
     Raises `UserError` for a name nobody knows, a file that isn't there, and a file without a `LAW`.
     """
-    law = plugins.load(__name__, "LAW", name, "curve law").LAW
+    law = plugins.load(__name__, "LAW", name, "curve law", unknown_law).LAW
     if not isinstance(law, CurveLaw):
         raise UserError(
             f"{name} defines no CurveLaw: set LAW = CurveLaw(...) as analysis/curves/laws/tissue.py does"
