@@ -88,7 +88,7 @@ def simulated(law: Law) -> pd.DataFrame:
     constants = law.published[0]
 
     def spread(ends: tuple[float, float]) -> np.ndarray:
-        return np.exp(rng.uniform(*np.log(ends), RUNS))
+        return np.exp(rng.uniform(np.log(ends[0]), np.log(ends[1]), RUNS))
 
     N, D = spread(constants.n_range or SIZES), spread(constants.d_range or TOKENS)
     C = 6 * N * D if law.sized else spread((law.drawn.low, law.drawn.high))

@@ -116,7 +116,7 @@ def _draws(
 ) -> np.ndarray:
     """theta of the resamples, BxP: refits, or without a bootstrap what those come to, to first order."""
     B = options.bootstrap or LINEAR_DRAWS
-    noise_BxR = noise_draws(residual_R, blocks, len(theta_P), B, options.seed)
+    noise_BxR = noise_draws(problem, theta_P, blocks, B, options.seed)
     if options.bootstrap:
         return refitted(problem, theta_P, noise_BxR, residual_R)
     return linear_draws(problem, theta_P, noise_BxR)

@@ -30,7 +30,7 @@ from isoflop.analysis.curves.fit import prepare, problem_of
 from isoflop.analysis.curves.laws.drops import condensed_drops
 from isoflop.analysis.curves.schedules import SHAPES, parse_schedule
 from isoflop.analysis.curves.solving import bounds_of, encoded, linearized
-from isoflop.analysis.curves.uncertainty import blocks_of, correlation_time, noise_draws
+from isoflop.analysis.curves.uncertainty import blocks_of, correlation_time, noise_draws, without_own_block
 from isoflop.analysis.laws.evaluate import float64_on_cpu
 from isoflop.analysis.laws.law import FAMILIES
 from tests.support.loss_curves import PEAK, SCHEDULES, STEPS, TRUE, WARMUP, rates, simulated
@@ -323,16 +323,27 @@ class TestUncertainty:
         assert correlation_time([np.random.default_rng(0).standard_normal(4000)]) == pytest.approx(1, abs=0.2)
 
     def test_noise_keeps_each_block_together(self) -> None:
-        residual_R, curve_R = np.random.default_rng(0).standard_normal(90), np.repeat([0, 1, 2], 30)
-        blocks = blocks_of(residual_R, curve_R)
-        noise_BxR = noise_draws(residual_R, blocks, 3, 50, 0)
-        sign_BxR = np.sign(noise_BxR / residual_R)
+        """The sign of a block is common to its rows, and no block reaches across two curves."""
+        problem, curve_R = problem_of(find_curve_law("tissue"), simulated("tissue", noise=5e-4), QUICK)
+        theta_P = encoded(problem.law, np.array([TRUE["tissue"]]), problem.centre)[0]
+        blocks = blocks_of(linearized(problem, theta_P)[0], curve_R)
+        noise_BxR = noise_draws(problem, theta_P, blocks, 50, 0)
+        sign_BxR = np.sign(noise_BxR / noise_BxR[0])
         for block in range(blocks.count):
             members = blocks.member_R == block
             assert len(set(curve_R[members])) == 1
             assert np.all(sign_BxR[:, members] == sign_BxR[:, members][:, :1])
-        scale = np.sqrt(blocks.missed * blocks.count / (blocks.count - 3))
-        np.testing.assert_allclose(np.abs(noise_BxR), scale * np.abs(np.tile(residual_R, (50, 1))))
+        assert set(sign_BxR[:, 0]) == {-1.0, 1.0}
+
+    def test_residuals_of_a_block_are_by_a_fit_without_it(self) -> None:
+        rng, member_R = np.random.default_rng(0), np.repeat(np.arange(6), 5)
+        jacobian_RxP, y_R = rng.standard_normal((30, 4)), rng.standard_normal(30)
+        basis_RxP = np.linalg.svd(jacobian_RxP, full_matrices=False)[0]
+        found_R = without_own_block(y_R - basis_RxP @ (basis_RxP.T @ y_R), basis_RxP, member_R)
+        for block in range(6):
+            rows = member_R == block
+            others = np.linalg.lstsq(jacobian_RxP[~rows], y_R[~rows])[0]
+            np.testing.assert_allclose(found_R[rows], y_R[rows] - jacobian_RxP[rows] @ others, rtol=1e-9)
 
 
 def test_features_of_curves_are_stacked_with_zeros() -> None:
@@ -372,7 +383,7 @@ def test_a_law_of_ones_own_is_one_file(tmp_path: Path) -> None:
         ({"holdout": ("*",)}, "every curve is held out"),
         ({"from_step": 7990}, r"constant has 1 rows with a loss from step 7990 on"),
         ({"compete": True}, "hold some out"),
-        ({"schedules": ("cosin",)}, r"unknown schedule 'cosin': known are constant, cosine"),
+        ({"schedules": ("cosin",)}, r"unknown schedule 'cosin' .perhaps cosine.: known are constant, cosine"),
         ({"schedules": ("wsd:decay=2",)}, "decay must lie between 0 and 1"),
         ({"schedules": ("wsd:decay=much",)}, "decay must be a number"),
         ({"schedules": ("wsd:tail=1",)}, "write NAME"),
