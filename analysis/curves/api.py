@@ -15,7 +15,7 @@ from isoflop.analysis.curves.laws import names_a_curve_law
 from isoflop.analysis.curves.options import CurveOptions
 from isoflop.analysis.curves.published import published_curve_fit
 from isoflop.analysis.curves.result import CurveFit, ScheduleForecast
-from isoflop.analysis.inputs import options_of
+from isoflop.analysis.inputs import names_a_law, options_of
 from isoflop.base.errors import UserError
 
 FILE = "curve-fit.json"
@@ -118,6 +118,10 @@ def read_curve_fit(fit: CurveFit | str | Path) -> CurveFit:
         return fit
     if not Path(fit).exists() and names_a_curve_law(str(fit)):
         return published_curve_fit(str(fit))
+    if not Path(fit).exists() and names_a_law(str(fit)):
+        raise UserError(
+            f"{fit} is a law of runs, which knows no schedules: give one of loss curves, luo:100m"
+        )
     path = Path(fit) / FILE if Path(fit).is_dir() else Path(fit)
     try:
         return CurveFit.from_json(json.loads(path.read_text()))

@@ -105,9 +105,15 @@ class _Answer:
 
 def run(argv: list[str]) -> int:
     """Prints the prediction."""
-    if any(word.partition("=")[0] == "--schedule" for word in argv):
+    options = [word.partition("=")[0] for word in argv if word.startswith("--")]
+    if "--schedule" in options:
         from isoflop.commands import predict_schedule  # of a law of loss curves
 
+        for option in {"--flops", "--loss", "--n-params", "--tokens"} & {*options}:
+            raise UserError(
+                f"{option} with --schedule: a law of loss curves says where a schedule ends, one of runs "
+                "what a budget buys; ask for one of the two"
+            )
         return predict_schedule.run(argv)
     arguments = parse(Predict, argv, "predict")
     if names_a_curve_law(arguments.fit) and not Path(arguments.fit).exists():

@@ -88,11 +88,19 @@ def test_laws_shows_them(name: str, capfd: pytest.CaptureFixture[str]) -> None:
     ("argv", "words"),
     [
         (("fit", "--curves", "nosuch"), "no loss curve at nosuch"),
-        (("fit", "--curves", "curves", "--law", "chinchilla"), "unknown curve law 'chinchilla'"),
+        (
+            ("fit", "--curves", "curves", "--law", "chinchilla"),
+            "chinchilla is a law of tables of runs: isoflop fit RUNS",
+        ),
         (("fit", "--curves", "curves", "--flops", "exact"), "unknown option --flops"),
         (("fit", "--curves", "curves", "--columns", "lr"), "write new=old"),
         (("predict", "luo", "--schedule", "cosine"), "choose one of luo:25m, luo:100m, luo:400m"),
-        (("predict", "luo:100m", "--flops", "1e20"), "and predicts where a schedule ends: --schedule cosine"),
+        (("predict", "luo:100m", "--flops", "1e20"), "it says where a schedule of learning rates ends"),
+        (("predict", "luo:100m", "--flops", "1e20", "--schedule", "cosine"), "ask for one of the two"),
+        (
+            ("predict", "chinchilla:besiroglu", "--schedule", "cosine"),
+            "is a law of runs, which knows no sched",
+        ),
         (("predict", "tissue", "--schedule", "cosine"), "tissue has no published constants"),
         (("predict", "nosuch.json", "--schedule", "cosine"), "no fit nosuch.json"),
         (("predict", "curves/cosine.csv", "--schedule", "cosine"), "is no fit to loss curves"),

@@ -53,6 +53,7 @@ INSTEAD = {
 REPORTED = "other reports are drawn"
 SHORTER = {
     "python -m benchmarks.fit": ("--small", "peers for minutes"),
+    "python -m benchmarks.first_fit": ("--small", "fits every law, each in a process of its own"),
     "python -m benchmarks.grid_cost": ("--small", "simulates for hours"),
     "python -m benchmarks.rolling": ("--small", "fetches tables"),
     "python -m benchmarks.multiplier --out docs/results/multiplier": (
