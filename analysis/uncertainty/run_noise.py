@@ -11,6 +11,7 @@ that a few pairs that happen to agree do not make the noise small.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.special import betainc, gammaln, stdtrit
@@ -170,10 +171,11 @@ class NoisePosterior:
     share_K: np.ndarray
     exponent_K: np.ndarray
 
-    @property
+    @cached_property
     def sd_K(self) -> np.ndarray:
         """The half-width that holds 68.3%."""
-        return self.scale_K * stdtrit(self.freedom_K, SIGMA)
+        freedoms, at_K = np.unique(self.freedom_K, return_inverse=True)  # stdtrit is slow, and they are few
+        return self.scale_K * stdtrit(freedoms, SIGMA)[at_K]
 
     def quantile(self, values_K: np.ndarray, q: float) -> float:
         """The posterior quantile of any function of them."""
