@@ -114,7 +114,8 @@ def browser_tab() -> Iterator[Tab]:
         os.dup2(given[0], 3)
         os.dup2(given[1], 4)
 
-    with tempfile.TemporaryDirectory() as profile:
+    # The browser's own children may still write there after it has ended.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen(
             [browser, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
             preexec_fn=give_pipes, close_fds=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

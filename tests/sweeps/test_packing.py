@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -164,9 +165,11 @@ def test_a_device_that_is_not_there_is_missed_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_packed_and_alone_a_sweep_has_the_same_table(
-    run: Runner, config: SweepConfig, tmp_path: Path
+    run: Runner, config: SweepConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three rates tried and three seeds, in processes that take them in turn or one by one."""
+    """Three rates tried and three seeds, in a process that takes them in turn or one by one."""
+    core = min(os.sched_getaffinity(0))  # two workers would divide a pack between them
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {core})
     rates = Rates(0.06, 0.5, tried=(0.5, 1.0, 2.0), widths=(8,), horizons=(1.5e4,), seeds=1)
     config = config.with_options(rates=rates, budgets=(2e8,), ladder=(8,), sizes=1, centre_width=8, seeds=3)
     tables = {}
