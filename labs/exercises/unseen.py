@@ -53,8 +53,9 @@ def _solve(past: pd.DataFrame, minima: pd.DataFrame, values: dict[str, float]) -
 
 
 def _solve_score(past: pd.DataFrame, level: float) -> Exercise:
-    width = float((past["high"] - past["low"]).mean())
-    missed = np.maximum(past["low"] - past["loss"], past["loss"] - past["high"]).clip(lower=0)
+    low, high, loss = (past[name].to_numpy() for name in ("low", "high", "loss"))
+    width = float((high - low).mean())
+    missed = np.maximum(np.maximum(low - loss, loss - high), 0)
     missed_by = float(missed.mean())
     inside = float((missed == 0).mean())
     return Exercise(
