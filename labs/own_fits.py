@@ -25,7 +25,7 @@ from isoflop.labs.truth import Truth
 
 if TYPE_CHECKING:
     from isoflop.analysis import RunTable
-    from isoflop.analysis.result import Budget
+    from isoflop.analysis.isoflops.budget import Budget
 
 LAW = "chinchilla"
 NO_EXPONENT = "the fit has no exponent: see its warnings"
