@@ -62,6 +62,8 @@ def data_limit(fit: LawFit, flops: float, unique_tokens: float) -> DataLimit:
     Raises `UserError` for a law that knows fresh tokens only.
     """
     check_tokens(fit, "--unique-tokens", unique_tokens)
+    if unique_tokens == 0:
+        raise UserError("--unique-tokens 0: give the distinct tokens there are, such as 1e11")
     _refuse_fresh_only(fit)
     rows_BxP = parameter_rows(fit)
     n_B = np.array([_best_size(fit, p, flops, unique_tokens) for p in rows_BxP])

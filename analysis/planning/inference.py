@@ -86,7 +86,8 @@ def lifetime(fit: LawFit, flops: float, inference_tokens: float) -> Lifetime:
         training_flops=training,
         total_flops=total,
         optimal_total_flops=optimal,
-        saving=1 - total / optimal,
+        # The optimal model itself is one of those compared: below zero lie only the steps of the grid.
+        saving=max(1 - total / optimal, 0.0),
         n_interval=interval_of(fit, n_B),
         d_interval=interval_of(fit, d_B),
         saving_interval=interval_of(fit, 1 - total_B / optimal_B),

@@ -49,12 +49,10 @@ def check_magnitudes(fit: LawFit, given: Mapping[Given, float]) -> None:
 
 
 def check_tokens(fit: LawFit, option: str, value: float) -> None:
-    """The same for tokens under another option: tokens served, distinct tokens. Also raises `UserError` for
-    what is no positive number.
-    """
-    if not (np.isfinite(value) and value > 0):
-        raise UserError(f"{option} {value:g}: give a positive number of tokens, such as 1e12")
-    if (seen := fit.conventions.d_range) is not None:
+    """The same for tokens under another option: tokens served, distinct tokens."""
+    if not (np.isfinite(value) and value >= 0):
+        raise UserError(f"{option} {value}: give zero or more tokens, such as 1e12")
+    if value > 0 and (seen := fit.conventions.d_range) is not None:
         _check(option, "tokens", value, seen, (BILLIONS, _Unit("trillions", 1e12)))
 
 

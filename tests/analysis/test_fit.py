@@ -33,6 +33,7 @@ FIELDS = [
     "excluded",
     "conventions",
     "warnings",
+    "notes",
     "misfit",
     "next_runs",
     "profiles",

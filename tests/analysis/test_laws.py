@@ -133,7 +133,9 @@ class TestMirror:
 
 
 def test_unknown_law_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(UserError, match=r"unknown law 'chinchila': known are .*chinchilla"):
+    with pytest.raises(
+        UserError, match=r"unknown law 'chinchila' .perhaps chinchilla.: known are .*chinchilla"
+    ):
         find_law("chinchila")
 
 

@@ -110,6 +110,7 @@ def test_tables_to_paste() -> None:
     [
         (["--flops", "5.76e23"], ["at 5.76e+23 FLOPs (44.31 times the fitted range)", "7.225e+10", "1.974"]),
         (["--loss", "2.0", "--inference-tokens", "2e12"], ["2e+12 tokens served", "saved  10.5%"]),
+        (["--flops", "1e21", "--inference-tokens", "0"], ["0 tokens served", "saved  0.0%"]),
         (["--n-params", "8e9", "--tokens", "15e12"], ["12.65 times its training tokens", "18.1% of its own"]),
         (["--flops", "1e22", "--compare", "--markdown"], ["| gadre:c4 | 2.228e+10 |", "do not compare"]),
         (["--flops", "1e22", "--hyperparameters"], ["peak lr", "deepseek"]),
