@@ -129,7 +129,7 @@ def schedule_lines(schedules: tuple[ScheduleForecast, ...]) -> Iterator[str]:
     if not schedules:
         return
     width = max(len("schedule"), *(len(each.schedule) for each in schedules))
-    yield f"  {'schedule':<{width}}  {'steps':>7} {'peak':>8}   last loss"
+    yield f"  {'schedule':<{width}}  {'steps':>7} {'peak':>8}   last loss, in the curves' unit"
     for each in schedules:
         yield (
             f"  {each.schedule:<{width}}  {each.steps:>7} {brief(each.peak):>8}   {fixed(each.loss)} "
