@@ -8,12 +8,14 @@ exercise the instructor's edition shows the answer that is expected.
 
 from __future__ import annotations
 
+import asyncio
 import importlib.resources
 import re
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +48,12 @@ def build(out: Path, student: str, say: Callable[[str], None], small: bool = Fal
         say: is told of each notebook that is done.
 
     Raises:
-        UserError: `out` is a file, or a folder with something in it.
+        UserError: `out` is a file, or a folder with something in it; `student` is empty.
     """
     import nbformat
 
+    if not student.strip():
+        raise UserError("--student: whose tables? Give a name")
     _make(out)
     for path in sources():
         began = time.monotonic()
@@ -113,7 +117,15 @@ def _execute(notebook: Notebook) -> Notebook:
             record_timing=False,
             resources={"metadata": {"path": folder}},
         )
-        return client.execute(cleanup_kc=True)  # no kernel outlives its notebook
+        # In a thread, where nbclient leaves signals to us: its own end the kernel alone.
+        with ThreadPoolExecutor(1) as thread:
+            running = thread.submit(asyncio.run, client.async_execute(cleanup_kc=True))
+            try:
+                return running.result()
+            except KeyboardInterrupt:
+                if sockets.provisioner is not None:  # no kernel outlives its notebook
+                    asyncio.run(sockets.provisioner.kill())
+                raise
 
 
 def _with_expected(cells: list[Notebook]) -> Iterator[Notebook]:

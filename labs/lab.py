@@ -61,16 +61,23 @@ def new_lab(folder: Path, settings: Settings, students: Sequence[str]) -> Lab:
     except OSError as error:
         raise UserError(f"{folder}: {error.strerror}") from None
     lab = Lab(folder, settings, secrets.token_bytes(SECRET_BYTES))
-    _write_private(folder / SECRET, lab.secret.hex() + "\n")
-    _write_private(folder / KEYS, roster.keys_text(roster.new_keys(students)))
-    durable.write(folder / SETTINGS, json.dumps(settings.to_json(), indent=2) + "\n")
+    try:
+        _write_private(folder / SECRET, lab.secret.hex() + "\n")
+        _write_private(folder / KEYS, roster.keys_text(roster.new_keys(students)))
+        durable.write(folder / SETTINGS, json.dumps(settings.to_json(), indent=2) + "\n")
+    except OSError:  # a full disk: nothing is left that a second try would take for a lab
+        for name in (SECRET, KEYS):
+            (folder / name).unlink(missing_ok=True)
+        raise
     return lab
 
 
 def refuse_lab(folder: Path) -> None:
-    """Raises `UserError` for a folder that holds a lab."""
-    if (folder / SETTINGS).exists():
-        raise UserError(f"{folder}: holds a lab already: choose another folder, or delete it")
+    """Raises `UserError` for a folder that holds a lab, or what is left of one: a new secret would take its
+    laws and keys away."""
+    for name in (SETTINGS, SECRET, KEYS, DATABASE):
+        if (folder / name).exists():
+            raise UserError(f"{folder}: holds a lab already ({name}): choose another folder, or delete it")
 
 
 def add_practice(lab: Lab) -> Lab:

@@ -23,6 +23,9 @@ Whole = Annotated[int, Strict(), BeforeValidator(_whole)]
 Real = Annotated[float, Strict(), AfterValidator(lambda value: value + 0.0)]  # -0.0 becomes 0.0
 Flag = Annotated[bool, Strict()]
 
+MAX_SECONDS = 1e8
+"""Three years: the ledger's nanoseconds, and sums of many such, stay whole numbers of 64 bits."""
+
 PositiveWhole = Annotated[Whole, Field(gt=0)]
 NotNegativeWhole = Annotated[Whole, Field(ge=0)]
 PositiveReal = Annotated[Real, Field(gt=0)]

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from isoflop.labs.contract.fields import (
+    MAX_SECONDS,
     Flag,
     Message,
     Moment,
@@ -18,6 +19,7 @@ from isoflop.labs.contract.fields import (
 from isoflop.labs.contract.messages import BudgetSummary
 
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+Amount = Annotated[PositiveReal, Field(le=MAX_SECONDS)]
 
 
 class StudentOverview(Message):
@@ -61,7 +63,7 @@ class RefundRequest(Message):
     """What a run paid, or a part of it, back to its student; the ledger keeps the reason."""
 
     experiment_id: PositiveWhole
-    seconds: Annotated[PositiveReal | None, Field(description="all that it paid if null")] = None
+    seconds: Annotated[Amount | None, Field(description="all that it paid if null")] = None
     reason: Reason
 
 
@@ -69,7 +71,7 @@ class GrantRequest(Message):
     """Seconds added to a student's budget; the ledger keeps the reason."""
 
     student: str
-    seconds: PositiveReal
+    seconds: Amount
     reason: Reason
 
 

@@ -39,6 +39,10 @@ def _wrong_fields(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     # Neither the input, which may be NaN or a whole config, nor Python's exceptions are sent back.
     detail = [{name: one[name] for name in ("loc", "msg", "type")} for one in error.errors()]
+    if "json" not in request.headers.get("content-type", ""):
+        for one in detail:
+            if one["type"] == "model_attributes_type" and len(one["loc"]) == 1:
+                one["msg"] = "must be sent with the header Content-Type: application/json"
     return JSONResponse({"detail": detail}, 422)
 
 

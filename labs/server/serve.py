@@ -66,7 +66,11 @@ def _opened(
         app = create_app(served, practice, token)
         server = uvicorn.Server(
             uvicorn.Config(
-                app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACEFUL_SECONDS
+                app,
+                log_level="warning",
+                access_log=False,
+                lifespan="off",  # there is none, and a second Ctrl-C would print its end as a failure
+                timeout_graceful_shutdown=GRACEFUL_SECONDS,
             )
         )
         address = listening.getsockname()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -103,9 +104,17 @@ def test_the_class_at_a_glance_and_refunds(service: Service) -> None:
     more = {"student": "ann", "seconds": 50.0, "reason": "an extension"}
     assert post("/instructor/grant", json=more, headers=TOKEN).json() == {"seconds": 50.0}
     assert post("/instructor/grant", json=more | {"student": "x"}, headers=TOKEN).status_code == 409
+    assert post("/instructor/grant", json=more | {"seconds": 1e300}, headers=TOKEN).status_code == 422
     assert client.get("/budget").json()["remaining_seconds"] == 43_200 - 240 + 50
     with service.store.read() as connection:
         assert audit(connection) == []
+
+
+def test_a_body_sent_as_a_form_is_told_which_header_it_needs(service: Service) -> None:
+    form = {"Content-Type": "application/x-www-form-urlencoded"}  # what curl says of --data
+    answer = client_of(service, "ann").post("/submit", content=json.dumps(config_json()), headers=form)
+    assert answer.status_code == 422
+    assert "Content-Type: application/json" in answer.json()["detail"][0]["msg"]
 
 
 @pytest.mark.parametrize("shown", ["off", "pseudonyms", "names"])

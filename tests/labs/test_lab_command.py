@@ -93,6 +93,10 @@ def test_verify_freeze_and_refund(folder: Path, capsys: pytest.CaptureFixture[st
     assert lab_command("verify", folder) == 0
     assert "time zone" in refusal(capsys, "freeze", folder, "--at", "2030-01-02")
     assert "must be a time" in refusal(capsys, "freeze", folder, "--at", "tomorrow")
+    assert "one of them" in refusal(capsys, "freeze", folder, "--lift", "--at", "2030-01-02T03:04:05Z")
+    for amount in ("nan", "-1", "1e300"):
+        more = ("--student", "student-001", "--seconds", amount)
+        assert f"--seconds {float(amount)}" in refusal(capsys, "refund", folder, *more)
     assert "--student NAME" in refusal(capsys, "refund", folder)
     assert "paid 0.0 seconds" in refusal(capsys, "refund", folder, "--experiment", 1)
 
@@ -114,6 +118,8 @@ def test_estimate(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     path.write_text(json.dumps(config_json({"hidden_size": 100})))
     assert "hidden_size must equal" in refusal(capsys, "estimate", path)
     assert "No such file" in refusal(capsys, "estimate", tmp_path / "none.json")
+    path.write_text('{"a":')
+    assert "config.json: Invalid JSON" in refusal(capsys, "estimate", path)
 
 
 @pytest.mark.parametrize(
@@ -126,6 +132,9 @@ def test_estimate(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["init", "x", "--students", "3", "--backend", "magic"], "unknown backend 'magic'"),
         (["init", "x", "--students", "3", "--backend", "table"], "--table FILE"),
         (["init", "x", "--students", "3", "--budget", "-1"], "budget"),
+        (["init", "x", "--students", "3", "--budget", "1e300"], "at most 100,000,000"),
+        (["init", "x", "--students", "3", "--table", "runs.csv"], "--backend surrogate reads no table"),
+        (["build", "--out", "x", "--student", " "], "--student: whose tables?"),
         (["serve", "/nowhere"], "holds no lab"),
         (["verify", "/nowhere"], "holds no lab"),
         (["serve", "x", "--port", "70000"], "--port 70000"),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 from pathlib import Path
 
 import pytest
 
+from isoflop.base import durable
 from isoflop.base.errors import UserError
-from isoflop.labs.lab import DATABASE, KEYS, SECRET, SETTINGS, Lab, open_lab
+from isoflop.labs.lab import DATABASE, KEYS, SECRET, SETTINGS, Lab, new_lab, open_lab
 from isoflop.labs.roster import new_keys, numbered, read_keys, read_roster
 from isoflop.labs.store.database import open_database
 from isoflop.labs.store.opening import open_store
@@ -95,6 +97,24 @@ def test_wrong_keys_are_refused_by_line(text: str, why: str, tmp_path: Path) -> 
     (tmp_path / "keys.csv").write_text(text)
     with pytest.raises(UserError, match=why):
         read_keys(tmp_path / "keys.csv")
+
+
+def test_a_full_disk_leaves_no_half_a_lab(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "write", full)
+        with pytest.raises(OSError, match="No space"):
+            new_lab(tmp_path / "new", lab.settings, ["ann"])
+    assert list(new_lab(tmp_path / "new", lab.settings, ["ann"]).keys()) == ["ann"]
+
+
+def test_a_lab_that_lost_its_rules_keeps_its_secret(lab: Lab) -> None:
+    (lab.folder / SETTINGS).unlink()
+    with pytest.raises(UserError, match=r"holds a lab already \(secret\)"):
+        new_lab(lab.folder, lab.settings, ["ann"])
+    assert (lab.folder / SECRET).read_text() == lab.secret.hex() + "\n"
 
 
 def test_a_folder_that_lost_a_part(lab: Lab) -> None:

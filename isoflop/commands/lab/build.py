@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from isoflop.arguments import parse
+
+INTERRUPTED = 130
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +28,11 @@ def run(argv: list[str]) -> int:
     from isoflop.labs.editions import build
 
     given = parse(Build, argv, "lab build")
-    build(given.out, given.student, lambda line: print(line, flush=True), given.small)
+    try:
+        build(given.out, given.student, lambda line: print(line, flush=True), given.small)
+    except KeyboardInterrupt as stopped:
+        print(f"stopped: {given.out} is incomplete; delete it before you build there again", file=sys.stderr)
+        return stopped.args[0] if stopped.args else INTERRUPTED
     print(f"with answers, to keep:  {given.out / 'instructor'}")
     print(f"to hand out:            {given.out / 'student'}")
     return 0

@@ -42,7 +42,9 @@ def run(argv: list[str]) -> int:
     except OSError as error:
         raise UserError(f"{given.config}: {error.strerror}") from None
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        wrong = "; ".join(
+            ": ".join(filter(None, (".".join(map(str, one["loc"])), one["msg"]))) for one in error.errors()
+        )
         raise UserError(f"{given.config}: {wrong}") from None
     backend = load_backend(lab)
     if found := run_violations(config, lab.settings, backend):

@@ -25,6 +25,8 @@ def run(argv: list[str]) -> int:
     from isoflop.labs.store.freezing import freeze
 
     given = parse(Freeze, argv, "lab freeze")
+    if given.lift and given.at is not None:
+        raise UserError("--lift --at: give one of them: a deadline, or none")
     at = None if given.lift else _moment(given.at)
     _, store = given.open()
     with store.write() as connection:

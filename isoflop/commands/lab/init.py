@@ -63,6 +63,10 @@ def run(argv: list[str]) -> int:
     from isoflop.labs.settings import TARGET_OVER_BUDGET, Settings
 
     given = parse(Init, argv, "lab init")
+    if given.table is not None and given.backend in ("surrogate", "train"):
+        raise UserError(
+            f"--table: --backend {given.backend} reads no table; add --backend table to replay it"
+        )
     names = _names(given)
     settings = Settings(
         lab_id=new_lab_id(),

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 from isoflop.arguments import parse
 from isoflop.base.errors import UserError
+from isoflop.base.fields import Positive, check_fields
 from isoflop.commands.lab.options import LabOptions
+from isoflop.labs.contract.fields import MAX_SECONDS
 
 
 @dataclass(frozen=True)
@@ -17,10 +22,13 @@ class Refund(LabOptions):
     """The number of the run."""
     student: str | None = None
     """Or a student, whose budget --seconds is added to."""
-    seconds: float | None = None
+    seconds: Annotated[Positive, Field(le=MAX_SECONDS)] | None = None
     """How many; of a run, all that it paid if not given."""
     reason: str = ""
     """Why, for the ledger."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 def run(argv: list[str]) -> int:
