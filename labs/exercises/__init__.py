@@ -7,7 +7,7 @@ What counts is submitted to the lab's server.
 from __future__ import annotations
 
 from isoflop.base.errors import UserError
-from isoflop.labs.exercises import counting, inference, isoflops, lies, unseen
+from isoflop.labs.exercises import bounds, counting, inference, isoflops, lies, unseen
 from isoflop.labs.exercises.exercise import Exercise as Exercise
 from isoflop.labs.exercises.exercise import Exercises as Exercises
 from isoflop.labs.exercises.exercise import Mistake as Mistake
@@ -19,6 +19,7 @@ NOTEBOOKS = {
     "lies": lies,
     "inference": inference,
     "unseen": unseen,
+    "bounds": bounds,
 }
 
 
