@@ -8,7 +8,6 @@ import io
 from isoflop.labs.contract.messages import ExperimentResponse
 from isoflop.labs.contract.statuses import Completed, Failed, Queued
 from isoflop.labs.contract.training_config import SGDConfig
-from isoflop.labs.pricing import price
 from isoflop.labs.settings import Settings
 
 COLUMNS: tuple[str, ...] = (
@@ -32,7 +31,7 @@ def run_table(runs: list[ExperimentResponse], settings: Settings) -> str:
 def _row(run: ExperimentResponse, settings: Settings) -> dict[str, object]:
     config, status = run.training_config, run.status
     optimizer, shape = config.optimizer_config, config.architecture_config
-    costs = price(config, settings.machine, settings.windows, settings.budget_unit)
+    costs = settings.price(config)
     n_params, n_tokens = costs.n_params_non_embedding, config.total_train_tokens
     completed = isinstance(status, Completed)
     waiting = isinstance(status, Queued)

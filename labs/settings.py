@@ -11,7 +11,8 @@ from isoflop.base.fields import Count, NotNegative, Positive, check_fields
 from isoflop.base.json_values import Serializable
 from isoflop.labs.contract.fields import MAX_SECONDS
 from isoflop.labs.contract.rules import Windows
-from isoflop.labs.pricing import Machine
+from isoflop.labs.contract.training_config import TrainingConfig
+from isoflop.labs.pricing import Machine, Price, price
 
 Unit = Literal["seconds", "flops"]
 
@@ -63,3 +64,7 @@ class Settings(Serializable):
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    def price(self, config: TrainingConfig) -> Price:
+        """What a config costs under these rules."""
+        return price(config, self.machine, self.windows, self.budget_unit)

@@ -17,7 +17,7 @@ from isoflop.labs.backends.clock import outcome
 from isoflop.labs.contract.rules import Violation
 from isoflop.labs.contract.training_config import SGDConfig, TrainingConfig
 from isoflop.labs.lab import Lab
-from isoflop.labs.pricing import Price, price, too_large
+from isoflop.labs.pricing import Price, too_large
 from isoflop.labs.settings import Settings
 from isoflop.labs.truth import Recipe, Truth, random_of, truth_of
 
@@ -42,8 +42,7 @@ class Surrogate:
         return self.violations(config)
 
     def price(self, config: TrainingConfig) -> Price:
-        settings = self.lab.settings
-        return price(config, settings.machine, settings.windows, settings.budget_unit)
+        return self.lab.settings.price(config)
 
     def train(
         self, student: str, config: TrainingConfig, report: Callable[[tuple[float, ...]], None]
@@ -97,7 +96,7 @@ def recipe_of(config: TrainingConfig, settings: Settings) -> Recipe:
     a, optimizer = config.architecture_config, config.optimizer_config
     known, text = math.log1p(a.vocab_size), math.log1p(settings.data_vocab_size)
     return Recipe(
-        n_params=float(_price(config, settings).n_params_non_embedding),
+        n_params=float(settings.price(config).n_params_non_embedding),
         tokens=float(config.total_train_tokens),
         batch_tokens=float(config.train_batch_size * settings.windows.context_length),
         rate=optimizer.lr_scheduler.peak_value,
@@ -118,10 +117,6 @@ def rate_left(config: TrainingConfig, done: np.ndarray) -> np.ndarray:
     rising = start + (1 - start) * done / warmup if warmup else np.ones_like(done)
     cosine = (1 + np.cos(np.pi * np.clip((done - warmup) / (1 - warmup), 0, 1))) / 2
     return np.where(done < warmup, rising, end + (1 - end) * cosine)
-
-
-def _price(config: TrainingConfig, settings: Settings) -> Price:
-    return price(config, settings.machine, settings.windows, settings.budget_unit)
 
 
 def open_backend(lab: Lab) -> Surrogate:

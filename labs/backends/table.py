@@ -18,7 +18,7 @@ from isoflop.labs.backends.clock import outcome
 from isoflop.labs.contract.rules import Violation
 from isoflop.labs.contract.training_config import TrainingConfig
 from isoflop.labs.lab import Lab
-from isoflop.labs.pricing import Price, price, too_large
+from isoflop.labs.pricing import Price, too_large
 
 TOLERANCE = 0.1
 """How far a run's N and D may be from what was asked, as a share."""
@@ -34,8 +34,7 @@ class Table:
     loss_R: np.ndarray
 
     def violations(self, config: TrainingConfig) -> Iterator[Violation]:
-        settings = self.lab.settings
-        yield from (large := [*too_large(config, settings.machine, settings.windows.context_length)])
+        yield from (large := [*self.final_violations(config)])
         if large:
             return
         N, D = self._size(config), config.total_train_tokens
@@ -54,8 +53,7 @@ class Table:
         yield from too_large(config, settings.machine, settings.windows.context_length)
 
     def price(self, config: TrainingConfig) -> Price:
-        settings = self.lab.settings
-        return price(config, settings.machine, settings.windows, settings.budget_unit)
+        return self.lab.settings.price(config)
 
     def train(
         self, student: str, config: TrainingConfig, report: Callable[[tuple[float, ...]], None]

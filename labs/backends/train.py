@@ -16,7 +16,7 @@ from isoflop.labs.backends.backend import Outcome
 from isoflop.labs.contract.rules import Violation
 from isoflop.labs.contract.training_config import TrainingConfig
 from isoflop.labs.lab import Lab
-from isoflop.labs.pricing import Price, price
+from isoflop.labs.pricing import Price
 from isoflop.labs.training.limits import untrainable
 
 if TYPE_CHECKING:
@@ -34,11 +34,10 @@ class Trainer:
         yield from untrainable(config, self.lab.settings)
 
     def final_violations(self, config: TrainingConfig) -> Iterator[Violation]:
-        yield from untrainable(config, self.lab.settings)
+        return self.violations(config)
 
     def price(self, config: TrainingConfig) -> Price:
-        settings = self.lab.settings
-        return price(config, settings.machine, settings.windows, settings.budget_unit)
+        return self.lab.settings.price(config)
 
     def train(
         self, student: str, config: TrainingConfig, report: Callable[[tuple[float, ...]], None]

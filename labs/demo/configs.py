@@ -75,9 +75,9 @@ def at_flops(client: Client, heads: int, flops: float, **options: Any) -> dict[s
     return reserved(client, config(heads, flops / per_token, **options))
 
 
-def at_target(client: Client, heads: int, **options: Any) -> dict[str, Any]:
-    """A final run of a size that spends the lab's target."""
+def at_target(client: Client, heads: int, *, overspent: float = 1.0, **options: Any) -> dict[str, Any]:
+    """A final run of a size that spends the lab's target, or `overspent` times it."""
     some = config(heads, 1e9, **options)
     seconds = client.post("/estimate", some)["seconds"]
-    share = FULL * client.get("/lab")["target_seconds"] / seconds
+    share = overspent * FULL * client.get("/lab")["target_seconds"] / seconds
     return config(heads, some["total_train_tokens"] * share, **options)

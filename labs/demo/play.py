@@ -62,10 +62,9 @@ def _work(name: str, student: Student, client: Client, say: Say) -> HandIn | Non
 
 
 def _hand_in(name: str, client: Client, hand_in: HandIn, say: Say) -> None:
-    final = at_target(client, hand_in.heads, rate=hand_in.rate, rate_left=hand_in.rate_left)
-    if hand_in.overspent > 1:
-        steps = round(final["total_train_tokens"] * hand_in.overspent)
-        final["total_train_tokens"] = steps - steps % (512 * final["train_batch_size"] * final["n_evals"])
+    final = at_target(
+        client, hand_in.heads, overspent=hand_in.overspent, rate=hand_in.rate, rate_left=hand_in.rate_left
+    )
     submission = {"training_config": final, "predicted_final_loss": hand_in.loss}
     used = client.get("/budget")["used_seconds"]
     try:

@@ -17,7 +17,6 @@ from isoflop.labs.grading.student_page import file_name, student_html
 from isoflop.labs.grading.templates import render
 from isoflop.labs.lab import Lab
 from isoflop.labs.own_fits import METHODS, OwnFits
-from isoflop.labs.pricing import price
 from isoflop.labs.settings import Settings
 
 FORMULA_SIGNS = ("=", "+", "-", "@")
@@ -139,7 +138,7 @@ def _best_row(grade: Grade, settings: Settings) -> dict[str, Any]:
     if grade.best is None:
         return dict.fromkeys(("loss", "n_params_non_embedding", "n_tokens", "lr", "batch_windows"))
     config = grade.best.config
-    cost = price(config, settings.machine, settings.windows, settings.budget_unit)
+    cost = settings.price(config)
     return {
         "loss": grade.best.loss,
         "n_params_non_embedding": cost.n_params_non_embedding,

@@ -13,7 +13,6 @@ from isoflop.labs.contract.training_config import TrainingConfig
 from isoflop.labs.grading.grade import FinalRun, Grade
 from isoflop.labs.grading.templates import render
 from isoflop.labs.own_fits import OwnFits
-from isoflop.labs.pricing import price
 from isoflop.labs.settings import Settings
 
 PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
@@ -113,7 +112,7 @@ def _expected(grade: Grade) -> float | None:
 
 
 def _figures(config: TrainingConfig, settings: Settings, loss: float | None) -> dict[str, str]:
-    costs = price(config, settings.machine, settings.windows, settings.budget_unit)
+    costs = settings.price(config)
     shape, optimizer = config.architecture_config, config.optimizer_config
     schedule = optimizer.lr_scheduler
     n_params, n_tokens = costs.n_params_non_embedding, config.total_train_tokens

@@ -88,8 +88,12 @@ def too_many(wait: float) -> HTTPException:
     return HTTPException(429, f"too many requests: wait {seconds} s", {"Retry-After": seconds})
 
 
-class StudentRoute(APIRoute):
-    """A call that needs a key, which is looked at before anything else of the request is."""
+class GatedRoute(APIRoute):
+    """A call of which nothing else is looked at before the gate has admitted the caller."""
+
+    def admit(self, gate: Gate, address: str, request: Request) -> None:
+        """Raises `HTTPException` for a caller who may not come in."""
+        raise NotImplementedError
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The usual handler, behind the gate."""
@@ -98,11 +102,26 @@ class StudentRoute(APIRoute):
         async def admitted(request: Request) -> Response:
             gate: Gate = request.app.state.gate
             address = request.client.host if request.client else ""
-            key = request.headers.get(KEY_HEADER)
-            request.state.student = await run_in_threadpool(gate.admit, address, key)
+            await run_in_threadpool(self.admit, gate, address, request)
             return await handle(request)
 
         return admitted
+
+
+class StudentRoute(GatedRoute):
+    """A call that needs a student's key."""
+
+    def admit(self, gate: Gate, address: str, request: Request) -> None:
+        """Notes whose key it is, for `Caller`."""
+        request.state.student = gate.admit(address, request.headers.get(KEY_HEADER))
+
+
+class InstructorRoute(GatedRoute):
+    """A call that needs the instructor's token."""
+
+    def admit(self, gate: Gate, address: str, request: Request) -> None:
+        """Lets the server's token in."""
+        gate.admit_instructor(address, request.headers.get(TOKEN_HEADER))
 
 
 def _caller(request: Request) -> Student:

@@ -3,12 +3,7 @@ which is new at each start; no student's key opens them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any
-
-from fastapi import APIRouter, HTTPException, Request, Response
-from fastapi.routing import APIRoute
-from starlette.concurrency import run_in_threadpool
+from fastapi import APIRouter, HTTPException
 
 from isoflop.base.errors import UserError
 from isoflop.labs.contract.instructor import (
@@ -19,30 +14,12 @@ from isoflop.labs.contract.instructor import (
     RunOverview,
     StudentOverview,
 )
-from isoflop.labs.server.gate import TOKEN_HEADER, Gate
+from isoflop.labs.server.gate import InstructorRoute
 from isoflop.labs.server.service import Lent
 from isoflop.labs.store.freezing import deadline
 from isoflop.labs.store.overview import Run, ended, spending, unfinished
 from isoflop.labs.store.refunds import grant, refund_experiment
 from isoflop.labs.store.students import student_named
-
-
-class InstructorRoute(APIRoute):
-    """A call that needs the token, which is looked at before anything else of the request is."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The usual handler, behind the gate."""
-        handle = super().get_route_handler()
-
-        async def admitted(request: Request) -> Response:
-            gate: Gate = request.app.state.gate
-            address = request.client.host if request.client else ""
-            token = request.headers.get(TOKEN_HEADER)
-            await run_in_threadpool(gate.admit_instructor, address, token)
-            return await handle(request)
-
-        return admitted
-
 
 router = APIRouter(prefix="/instructor", route_class=InstructorRoute)
 

@@ -7,11 +7,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, func, select
 
 from isoflop.labs.contract.fields import now
 from isoflop.labs.contract.messages import BudgetSummary
 from isoflop.labs.store.finals import all_finals
+from isoflop.labs.store.ledger import budget_summaries
 from isoflop.labs.store.queue import LEASE_SECONDS
 from isoflop.labs.store.tables import STATES, experiments, ledger, micros, moment, seconds, students
 
@@ -55,16 +56,7 @@ def spending(connection: Connection) -> list[Spending]:
     )
     for row in connection.execute(by_state):
         counts[row.student_id][row.state] = row.n
-    given = func.sum(case((ledger.c.kind == "grant", ledger.c.amount), else_=0)).label("given")
-    sums = select(ledger.c.student_id, given, func.sum(ledger.c.amount).label("left"))
-    budgets = {
-        row.student_id: BudgetSummary(
-            used_seconds=seconds(int(row.given) - int(row.left)),
-            remaining_seconds=seconds(int(row.left)),
-            total_budget_seconds=seconds(int(row.given)),
-        )
-        for row in connection.execute(sums.group_by(ledger.c.student_id))
-    }
+    budgets = budget_summaries(connection)
     finals = all_finals(connection)
     return [
         Spending(row.name, budgets[row.id], counts[row.id], row.id in finals)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import numpy as np
@@ -96,7 +97,7 @@ class Run:
             while done < chunk.stop:
                 steps = min(chunk.stop - done, self._affordable_steps())
                 before = self.clock.used
-                loss = self.clock.time(lambda: self._steps(chunk, done, steps), steps=steps)  # noqa: B023
+                loss = self.clock.time(partial(self._steps, chunk, done, steps), steps=steps)
                 self.step_seconds = (self.clock.used - before) / steps
                 done += steps
                 if not np.isfinite(loss):
