@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from isoflop.analysis.columns.metrics import LOSS
 from isoflop.analysis.laws import find_law, known_laws
@@ -18,7 +18,10 @@ from isoflop.analysis.run_table import RunTable, load_runs
 from isoflop.analysis.sources.measured import place_of
 from isoflop.base.errors import UserError, perhaps
 
-Options = TypeVar("Options")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Options = TypeVar("Options", bound="DataclassInstance")
 
 READING = ("columns", "where", "metric")
 """Keywords of `load_runs` that are no options of a fit."""
@@ -115,10 +118,10 @@ def options_of(
     """
     if not isinstance(options, cls | None):
         raise UserError(f"options: give a {cls.__name__}, or its fields by keyword, as in {call}")
-    fields = [field.name for field in dataclasses.fields(cls)]  # pyright: ignore[reportArgumentType]  # a dataclass
+    fields = [field.name for field in dataclasses.fields(cls)]
     for name in named:
         if name not in fields:
             meant = perhaps(name, (*fields, *further))
             function = call.partition("(")[0]
             raise UserError(f"{function} has no option {name!r}{meant}: known are {', '.join(fields)}")
-    return dataclasses.replace(cls() if options is None else options, **named)  # pyright: ignore[reportArgumentType,reportCallIssue]  # a dataclass
+    return dataclasses.replace(cls() if options is None else options, **named)

@@ -6,12 +6,15 @@ import dataclasses
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from isoflop.base.errors import UserError, perhaps
 from isoflop.base.json_values import from_json
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 QUANTITY = re.compile(r"\s*([0-9][0-9_.,]*(?:[eE][+-]?\d+)?)\s*([KMGT]i?B|B)\s*")
 UNITS = {
@@ -48,7 +51,7 @@ def read(cls: type[T], folder: Path, name: str, kind: str) -> T:
 
 def parsed(cls: type[T], raw: dict[str, Any], where: str) -> T:
     """The dataclass with these fields. Raises `UserError`, with `where`, for unknown and for wrong ones."""
-    names = [field.name for field in dataclasses.fields(cls)]  # pyright: ignore[reportArgumentType]  # a dataclass
+    names = [field.name for field in dataclasses.fields(cls)]
     if unknown := [key for key in raw if key not in names]:
         raise UserError(f"{where}: unknown {', '.join(unknown)}: it may have {', '.join(names)}")
     try:
