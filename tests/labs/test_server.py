@@ -261,7 +261,8 @@ def test_the_labs_rules(client: httpx.Client, server: Server) -> None:
 
 
 def test_twenty_calls_a_second_a_key(client: httpx.Client, server: Server) -> None:
-    answers = [client.get("/budget") for _ in range(60)]
+    with httpx.Client(base_url=server.address, headers=client.headers, trust_env=False) as hasty:
+        answers = [hasty.get("/budget") for _ in range(60)]
     refused = [answer for answer in answers if answer.status_code == 429]
     took = sum(answer.elapsed.total_seconds() for answer in answers)
     assert len(answers) - len(refused) <= 20 * (took + 1)

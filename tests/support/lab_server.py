@@ -20,6 +20,20 @@ from isoflop.labs.lab import Lab
 
 SECONDS = 60.0
 """What takes longer hangs."""
+LONGEST_WAIT = 2
+"""Seconds that a call may ask a client to wait for its turn; a guesser of keys is told more."""
+
+
+class Client(httpx.Client):
+    """A client that waits for its turn where it has called too often, as a good one does."""
+
+    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        """The answer, of a second try where the first was too early."""
+        answer = super().send(request, **options)
+        while answer.status_code == 429 and (wait := int(answer.headers["Retry-After"])) <= LONGEST_WAIT:
+            time.sleep(wait)
+            answer = super().send(request, **options)
+        return answer
 
 
 @dataclass(frozen=True)
@@ -38,7 +52,7 @@ class Server:
     def anyone(self, key: str | None) -> httpx.Client:
         """A client with any key, or none."""
         headers = {} if key is None else {"X-API-Key": key}
-        return httpx.Client(base_url=self.address, headers=headers, timeout=SECONDS, trust_env=False)
+        return Client(base_url=self.address, headers=headers, timeout=SECONDS, trust_env=False)
 
     def worker_pids(self) -> list[int]:
         """The processes that run this server's jobs."""
