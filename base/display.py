@@ -7,6 +7,8 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from isoflop.base.formatting import pluralize
+
 TEXT_ROWS, HTML_ROWS = 12, 40
 """A longer table is cut to as many rows, and says so."""
 WARNINGS = 3
@@ -73,8 +75,7 @@ class Displayed:
 
 def counted(items: Sequence[object], what: str, where: str) -> list[str]:
     """`2 warnings: see .warnings`, or nothing."""
-    plural = "" if len(items) == 1 else "s"
-    return [f"{len(items)} {what}{plural}: see {where}"] if items else []
+    return [f"{pluralize(len(items), what)}: see {where}"] if items else []
 
 
 def warning_lines(warnings: Sequence[str]) -> list[str]:

@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_confi
 from typing_extensions import TypedDict
 
 from isoflop.base.errors import UserError
+from isoflop.base.formatting import pluralize
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -84,6 +85,8 @@ def _reason(error: Any) -> str:
         word, bound = BOUNDS[kind][0], error["ctx"][BOUNDS[kind][1]]
         wanted = "a positive number" if (word, bound) == ("above", 0) else f"{word} {bound:,.10g}"
         return f"{given}: must be {wanted}"
+    if kind == "string_too_short":
+        return f"{given!r}: must have at least {pluralize(error['ctx']['min_length'], 'character')}"
     if kind in TYPES:
         return f"{given!r}: must be {TYPES[kind]}"
     return f"{given!r}: {error['msg'][0].lower()}{error['msg'][1:]}"

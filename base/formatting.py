@@ -65,6 +65,12 @@ def signed(x: float | None, digits: int = 4) -> str:
     return NONE if x is None else f"{x:+.{digits}f}".replace("-", "−")
 
 
+def pluralize(count: float, noun: str, form: str = ",") -> str:
+    """A count and its noun, `1 run` or `2 runs`; `form`: how the number is written."""
+    text = f"{count:{form}}"
+    return f"{text} {noun}" if text == "1" else f"{text} {noun}s"
+
+
 def interval(
     span: Sequence[float | None] | None, shown: Callable[[float], str] = brief, none: str = ""
 ) -> str:

@@ -29,7 +29,10 @@ def read_roster(path: Path) -> list[str]:
 
     Raises `UserError` naming the line of an empty or a repeated name.
     """
-    rows = [row[0] if row else "" for row in csv.reader(io.StringIO(_text(path)))]
+    rows = [
+        row[0] if row else ""
+        for row in csv.reader(io.StringIO(_text(path, "write names into it, one a line")))
+    ]
     skipped = 1 if rows and rows[0].strip().lower() in ("student", "name") else 0
     while rows and not rows[-1].strip():
         rows.pop()
@@ -59,7 +62,7 @@ def keys_text(keys: dict[str, str]) -> str:
 
 def read_keys(path: Path) -> dict[str, str]:
     """By student, the key. Raises `UserError` naming the line that is wrong."""
-    rows = list(csv.reader(io.StringIO(_text(path))))
+    rows = list(csv.reader(io.StringIO(_text(path, "take it from a backup"))))
     if not rows or tuple(cell.strip() for cell in rows[0]) != COLUMNS:
         raise UserError(f"{path}: its first line must be {','.join(COLUMNS)}")
     rows = [row for row in rows[1:] if row]
@@ -73,11 +76,12 @@ def read_keys(path: Path) -> dict[str, str]:
     return dict(zip(names, keys, strict=True))
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, mend: str) -> str:
+    """A file's text; `mend`: what to do where there is none."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file") from None
+        raise UserError(f"{path}: there is no such file: {mend}") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: is no UTF-8 text: save it as CSV in UTF-8") from None
     except OSError as error:
@@ -87,15 +91,21 @@ def _text(path: Path) -> str:
 def _checked(names: list[str], path: Path, first_line: int) -> list[str]:
     for number, name in enumerate(names, first_line):
         if not name:
-            raise UserError(f"{path}, line {number}: the name is empty")
+            raise UserError(f"{path}, line {number}: the name is empty: write one, or delete the line")
         if len(name) > MAX_NAME or not name.isprintable():
             raise UserError(
-                f"{path}, line {number}: a name is at most {MAX_NAME} printable characters: {name[:40]!r}"
+                f"{path}, line {number}: a name is at most {MAX_NAME} printable characters; shorten or "
+                f"retype {name[:40]!r}"
             )
     if twice := _first_repeated(names):
-        raise UserError(f"{path}, line {twice + first_line}: {names[twice]!r} stands there twice")
+        raise UserError(
+            f"{path}, line {twice + first_line}: {names[twice]!r} stands there twice: delete one, or tell "
+            "them apart"
+        )
     if len(names) > MAX_STUDENTS:
-        raise UserError(f"{path}: {len(names):,} names; a lab has at most {MAX_STUDENTS:,} students")
+        raise UserError(
+            f"{path}: {len(names):,} names; a lab has at most {MAX_STUDENTS:,} students: make two labs"
+        )
     return names
 
 

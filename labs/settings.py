@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from isoflop.base.fields import Count, NotNegative, Positive, check_fields
+from isoflop.base.fields import Count, NotNegative, check_fields
 from isoflop.base.json_values import Serializable
-from isoflop.labs.contract.fields import MAX_SECONDS
+from isoflop.labs.contract.fields import BudgetSeconds
 from isoflop.labs.contract.rules import Windows
 from isoflop.labs.contract.training_config import TrainingConfig
 from isoflop.labs.pricing import Machine, Price, price
@@ -41,11 +41,11 @@ class Settings(Serializable):
     """Told apart by it: a database serves one lab."""
     backend: str
     """What answers: a file of labs/backends by name, or the path of a .py file of one's own."""
-    budget_seconds: Annotated[Positive, Field(le=MAX_SECONDS)] = COURSE_BUDGET_SECONDS
+    budget_seconds: BudgetSeconds = COURSE_BUDGET_SECONDS
     """What each student has."""
     budget_unit: Unit = "seconds"
     """What a reservation of one second buys: a second of the machine, or its `flops_per_second` FLOPs."""
-    target_seconds: Annotated[Positive, Field(le=MAX_SECONDS)] = TARGET_OVER_BUDGET * COURSE_BUDGET_SECONDS
+    target_seconds: BudgetSeconds = TARGET_OVER_BUDGET * COURSE_BUDGET_SECONDS
     """What the final submission's run may cost."""
     grace: Annotated[NotNegative, Field(le=1)] = 0.02
     """A run is stopped at its reservation and this share of it; it never pays more than the reservation."""

@@ -26,6 +26,9 @@ Flag = Annotated[bool, Strict()]
 MAX_SECONDS = 1e8
 """Three years: the ledger's nanoseconds, and sums of many such, stay whole numbers of 64 bits."""
 
+BudgetSeconds = Annotated[float, Field(gt=0, le=MAX_SECONDS)]
+"""What a lab or an instructor may give."""
+
 PositiveWhole = Annotated[Whole, Field(gt=0)]
 NotNegativeWhole = Annotated[Whole, Field(ge=0)]
 PositiveReal = Annotated[Real, Field(gt=0)]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from isoflop.base.formatting import pluralize
 from isoflop.labs.contract.fields import now
 from isoflop.labs.demo.client import Client, RefusedError, StoppedError
 from isoflop.labs.demo.configs import at_target
@@ -30,7 +31,7 @@ def play_class(folder: Path, say: Say, students: Mapping[str, Student] = CLASS) 
     lab = new_lab(folder, Settings(lab_id=new_lab_id(), backend="surrogate"), list(students))
     stop = threading.Event()
     with serving(lab, "127.0.0.1", 0, 1, None) as address:
-        say(f"the lab is at {address}; {len(students)} students begin")
+        say(f"the lab is at {address}; {pluralize(len(students), 'student')} at work")
         clients = {name: Client(address, key, stop) for name, key in lab.keys().items()}
 
         def work(name: str) -> tuple[str, HandIn | None]:
@@ -75,8 +76,8 @@ def _hand_in(name: str, client: Client, hand_in: HandIn, say: Say) -> None:
     except RefusedError as refused:
         say(f"{name}: refused, {refused}")
         return
-    n_runs = len(client.get("/experiments"))
-    say(f"{name}: {n_runs} runs, {used:,.0f} seconds; predicts {hand_in.loss:.3f}")
+    runs = pluralize(len(client.get("/experiments")), "run")
+    say(f"{name}: {runs}, {pluralize(used, 'second', ',.0f')}; predicts {hand_in.loss:.3f}")
 
 
 def _freeze(lab: Lab) -> None:

@@ -38,7 +38,7 @@ class FinalJob:
     config: TrainingConfig
 
 
-def at_target(config: TrainingConfig, settings: Settings, replicate: int = 0) -> TrainingConfig:
+def final_run_config(config: TrainingConfig, settings: Settings, replicate: int = 0) -> TrainingConfig:
     """A submitted config as it is run: its own seed first, the next ones after it, the target reserved."""
     # A target may be above what the contract lets a student reserve, so that nothing is checked here.
     return config.model_copy(
@@ -54,7 +54,8 @@ def runs_of(
 ) -> list[Outcome]:
     """The runs that there are of a submitted config, its own seed's first."""
     found = (
-        runs.get((student_id, at_target(config, settings, replicate).config_id)) for replicate in count()
+        runs.get((student_id, final_run_config(config, settings, replicate).config_id))
+        for replicate in count()
     )
     return [run for run in takewhile(lambda run: run is not None, found) if run is not None]
 
@@ -62,21 +63,30 @@ def runs_of(
 def jobs_to_run(connection: Connection, settings: Settings, n_seeds: int) -> list[FinalJob]:
     """What is still to be run: of every final and interval submission that counts, each seed.
 
-    Raises `UserError` before the deadline, when submissions may still change.
+    Raises `UserError` before the deadline, when submissions may still change, and where there are none.
     """
     if frozen_since(connection) is None:
         raise UserError(
             "the lab is not frozen, so that submissions may still change: isoflop lab freeze DIR first"
         )
+    submitted = [
+        final
+        for with_interval in (False, True)
+        for final in all_finals(connection, with_interval=with_interval).values()
+    ]
+    if not submitted:
+        raise UserError(
+            "there are no final submissions to run: to let students hand in, isoflop lab freeze DIR --lift, "
+            "or --at a later deadline"
+        )
     done = all_final_runs(connection)
     names = {student.id: student.name for student in all_students(connection)}
     wanted: dict[tuple[int, str], FinalJob] = {}
     for replicate in range(n_seeds):  # everybody's first seed before anybody's second
-        for with_interval in (False, True):
-            for final in all_finals(connection, with_interval=with_interval).values():
-                config = at_target(final.config, settings, replicate)
-                job = FinalJob(final.student_id, names[final.student_id], config)
-                wanted.setdefault((final.student_id, config.config_id), job)
+        for final in submitted:
+            config = final_run_config(final.config, settings, replicate)
+            job = FinalJob(final.student_id, names[final.student_id], config)
+            wanted.setdefault((final.student_id, config.config_id), job)
     return [job for key, job in wanted.items() if key not in done]
 
 

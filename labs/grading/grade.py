@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from isoflop.base.errors import UserError
+from isoflop.base.formatting import pluralize
 from isoflop.labs.backends import load_backend
 from isoflop.labs.backends.backend import TIMEOUT, Backend, Outcome
 from isoflop.labs.backends.surrogate import Surrogate, expected_losses, recipe_at_evaluations
@@ -14,7 +15,7 @@ from isoflop.labs.contract.interval import Interval
 from isoflop.labs.contract.messages import BudgetSummary
 from isoflop.labs.contract.training_config import TrainingConfig
 from isoflop.labs.grading.best_config import Best, best_config
-from isoflop.labs.grading.finals import at_target, runs_of
+from isoflop.labs.grading.finals import final_run_config, runs_of
 from isoflop.labs.grading.standings import Standing, standings
 from isoflop.labs.lab import Lab
 from isoflop.labs.pricing import Price
@@ -188,7 +189,8 @@ def _grade_by_class(backend: Backend, work: list[_Work]) -> list[Grade]:
     )
     if missing:
         raise UserError(
-            f"{missing} of the class's submissions are not run at the target yet: isoflop lab finals DIR"
+            f"{pluralize(missing, 'submission')} of the class still to be run at the target: "
+            "isoflop lab finals DIR"
         )
     losses = {one.student: _losses(one.runs) for one in work}
     places = standings({student: values for student, values in losses.items() if values})
@@ -233,7 +235,8 @@ def _last_loss(run: Outcome) -> float | None:
 
 
 def _stopped(n_evals: int, config: TrainingConfig, price: Price) -> str:
-    return f"stopped at evaluation {n_evals} of {config.n_evals}: costs {price.seconds:.6g} seconds"
+    costs = pluralize(price.seconds, "second", ".6g")
+    return f"stopped at evaluation {n_evals} of {config.n_evals}: costs {costs}"
 
 
 def _no_worse_than(
@@ -253,7 +256,7 @@ def final_run(
     """Runs a final submission with the target budget as its reservation, without grace."""
     settings = backend.lab.settings
     price = backend.price(config)
-    outcome = backend.train(student, at_target(config, settings), _ignore)
+    outcome = backend.train(student, final_run_config(config, settings), _ignore)
     if _last_loss(outcome) is None:
         return FinalRun(config, price, None, None, {}, outcome.failure or "no evaluation")
     last = len(outcome.val_losses) - 1

@@ -9,6 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from isoflop.base.formatting import pluralize
 from isoflop.labs.contract.training_config import TrainingConfig
 from isoflop.labs.grading.grade import FinalRun, Grade
 from isoflop.labs.grading.templates import render
@@ -179,8 +180,8 @@ def _why_no_figure(fits: OwnFits) -> str:
     if not fits.n_completed:
         return "No run completed: there is nothing to draw."
     return (
-        f"The {fits.n_completed} completed runs hold no IsoFLOP budget: a curve takes three sizes or more "
-        "at nearly equal FLOPs."
+        f"{pluralize(fits.n_completed, 'completed run')} without an IsoFLOP budget: a curve takes three "
+        "sizes or more at nearly equal FLOPs."
     )
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from jinja2 import Environment, FunctionLoader, select_autoescape
 
+from isoflop.base.formatting import pluralize
+
 
 def render(name: str, **values: Any) -> str:
     """A page; all that is put into it is escaped, unless it is marked as HTML of our own."""
@@ -16,7 +18,7 @@ def render(name: str, **values: Any) -> str:
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FunctionLoader(
             lambda name: (files("isoflop.labs.grading") / name).read_text(encoding="utf-8")
         ),
@@ -24,3 +26,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["pluralize"] = pluralize
+    return environment

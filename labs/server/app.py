@@ -18,7 +18,6 @@ LOCALHOST = r"https?://(localhost|127\.0\.0\.1)(:\d+)?"
 """Where the course's own page may be opened from; as a file its origin is `null`."""
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"description": "The body is no JSON"},
     401: {"description": "No key, or an unknown one"},
     403: {"description": "The lab is frozen"},
     413: {"description": "The body is too long"},

@@ -15,7 +15,7 @@ router = APIRouter(include_in_schema=False)
 instructor = APIRouter(include_in_schema=False)
 
 TYPES = {"css": "text/css", "js": "text/javascript"}
-STATIC = ("dashboard.js", "instructor.js", "isoflop.js", "page.css")
+STATIC = ("dashboard.js", "format.js", "instructor.js", "isoflop.js", "page.css")
 
 
 @router.get("/")

@@ -5,16 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, Request
+from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from isoflop.labs.contract.rules import Violation
 
 MAX_BODY_BYTES = 64 * 1024
 RETRY_SECONDS = "5"
+NO_JSON = {"loc": ("body",), "msg": "is no JSON that can be read", "type": "json_invalid"}
 
 
 def refuse_fields(violations: Sequence[Violation], *within: str) -> None:
@@ -29,8 +32,9 @@ def refuse_fields(violations: Sequence[Violation], *within: str) -> None:
 
 
 def add_refusals(app: FastAPI) -> None:
-    """Gives an app its answers to wrong fields and to a database out of reach."""
+    """Gives an app its answers to wrong bodies and to a database out of reach."""
     app.add_exception_handler(RequestValidationError, _wrong_fields)
+    app.add_exception_handler(HTTPException, _no_json)
     app.add_exception_handler(OperationalError, _no_database)
     app.add_middleware(BodyLimit)
 
@@ -44,6 +48,14 @@ def _wrong_fields(request: Request, error: Exception) -> JSONResponse:
             if one["type"] == "model_attributes_type" and len(one["loc"]) == 1:
                 one["msg"] = "must be sent with the header Content-Type: application/json"
     return JSONResponse({"detail": detail}, 422)
+
+
+async def _no_json(request: Request, error: Exception) -> Response:
+    """A body that the JSON parser cannot even read, which the framework answers with 400, is a wrong one."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 400:
+        return _wrong_fields(request, RequestValidationError([NO_JSON]))
+    return await http_exception_handler(request, error)
 
 
 def _no_database(request: Request, error: Exception) -> JSONResponse:

@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from isoflop.labs.contract.fields import now
+from isoflop.labs.store.freezing import freeze
+from isoflop.labs.store.leaderboard import Place, publish
+from isoflop.labs.store.opening import open_store
 from tests.support.devtools import Tab, browser_tab
 from tests.support.lab_server import Server, finished, serving
 from tests.support.labs import config_json, isoflop_configs, make_lab
@@ -25,6 +29,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def tab() -> Iterator[Tab]:
     with browser_tab() as tab:
         yield tab
+
+
+def phone_in_the_dark(tab: Tab) -> None:
+    tab.call("Emulation.setDeviceMetricsOverride", width=360, height=740, deviceScaleFactor=2, mobile=True)
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    tab.call("Emulation.setEmulatedMedia", features=dark)
 
 
 def test_key_budget_queue_and_cancelling_by_keyboard_and_mouse(server: Server, tab: Tab) -> None:
@@ -78,9 +88,7 @@ def test_losses_come_without_a_reload_and_names_are_only_text(tmp_path: Path, ta
 
 @pytest.mark.parametrize("page", ["/dashboard", "/docs"])
 def test_it_fits_a_phone_and_the_dark(page: str, server: Server, tab: Tab) -> None:
-    tab.call("Emulation.setDeviceMetricsOverride", width=360, height=740, deviceScaleFactor=2, mobile=True)
-    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
-    tab.call("Emulation.setEmulatedMedia", features=dark)
+    phone_in_the_dark(tab)
     with server.client("bob") as client:
         client.post("/submit", json=config_json())
     tab.open(f"{server.address}{page}")
@@ -97,6 +105,41 @@ def test_it_fits_a_phone_and_the_dark(page: str, server: Server, tab: Tab) -> No
     )
     assert background == "rgb(13, 17, 23)"
     assert ink == "rgb(230, 237, 243)"
+    assert tab.errors == []
+
+
+def test_the_leaderboard_comes_after_the_freeze_and_shows_ties(tmp_path: Path, tab: Tab) -> None:
+    phone_in_the_dark(tab)
+    with serving(make_lab(tmp_path / "lab", leaderboard="names"), workers=0) as server:
+        tab.open(f"{server.address}/dashboard")
+        tab.wait("document.activeElement?.id === 'key'")
+        tab.type(server.lab.keys()["bob"])
+        tab.press("Enter")
+        tab.wait("document.querySelector('#lab:not([hidden])')")
+        assert tab.value("document.querySelector('#board').hidden")
+        store = open_store(server.lab, None)
+        with store.write() as connection:
+            places = [Place("ann", 1, 0.01, 2), Place("bob", 1, 0.0112, 2), Place("eve", 3, 0.2, 2)]
+            publish(connection, places)
+            freeze(connection, now())
+        store.close()
+        tab.wait("document.querySelector('#board:not([hidden])')")  # without a reload
+        rows = tab.value(
+            "[...document.querySelectorAll('#places tr')].map((r) => [...r.cells].map((c) => c.textContent))"
+        )
+        assert rows == [["1", "ann", "0.0100"], ["1", "bob (you)", "0.0112"], ["3", "eve", "0.2000"]]
+        assert tab.value("document.querySelector('#places tr.you').cells[1].textContent") == "bob (you)"
+        assert "shares a rank" in tab.value("document.querySelector('#board').innerText")
+        assert tab.value("document.scrollingElement.scrollWidth") <= 360
+        ink, paper = (
+            tab.value(f"getComputedStyle(document.querySelector('{where}')).{name}")
+            for where, name in (("#places td", "color"), ("body", "backgroundColor"))
+        )
+        assert (ink, paper) == ("rgb(230, 237, 243)", "rgb(13, 17, 23)")
+        tab.value("document.querySelector('#ask-fit').focus()")
+        tab.press("Tab")
+        tab.press("Enter")  # the table is no trap: what comes next is the button that forgets the key
+        tab.wait("document.querySelector('#lab').hidden && document.querySelector('#board').hidden")
     assert tab.errors == []
 
 

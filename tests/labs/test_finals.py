@@ -97,10 +97,12 @@ def test_finals_killed_in_the_middle_go_on_and_lose_no_run_that_ended(
     with pytest.raises(UserError, match="isoflop lab freeze DIR"):
         lab_command(["finals", str(lab.folder)])
     store = open_store(lab, None)
+    freeze_now(store)
+    with pytest.raises(UserError, match=r"no final submissions to run: .* isoflop lab freeze DIR --lift"):
+        lab_command(["finals", str(lab.folder)])
     for batch, student in ((8, "ann"), (16, "bob"), (4, "eve")):
         submit_final(store, student, training_config(train_batch_size=batch, model_seed=4))
-    freeze_now(store)
-    with pytest.raises(UserError, match="3 of the class's submissions are not run"):
+    with pytest.raises(UserError, match="3 submissions of the class still to be run"):
         grade_class(lab, store)
     command = [sys.executable, "-m", "isoflop", "lab", "finals", str(lab.folder)]
     dead = subprocess.run(command, capture_output=True, text=True, timeout=120)

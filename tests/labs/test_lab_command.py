@@ -74,7 +74,10 @@ def test_data_is_a_run_table(folder: Path, tmp_path: Path, capsys: pytest.Captur
     assert all(frame["flops"] > 0.9 * frame["flops_6nd"])
     assert frame["status"].tolist() == ["finished"] * 4
     assert "no such file" not in capsys.readouterr().err
-    assert "none of this name" in refusal(capsys, "data", "--lab", folder, "--student", "x", "--out", out)
+    written = out.read_bytes()
+    for name, why in (("x", "none of this name"), ("student-001", "has no runs yet")):
+        assert why in refusal(capsys, "data", "--lab", folder, "--student", name, "--out", out)
+    assert out.read_bytes() == written
 
 
 def test_verify_freeze_and_refund(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,8 +85,10 @@ def test_verify_freeze_and_refund(folder: Path, capsys: pytest.CaptureFixture[st
     assert lab_command("verify", folder) == 0
     assert "3 students, 2 runs, 2 seconds used: the ledger explains every one" in capsys.readouterr().out
     assert lab_command("refund", folder, "--experiment", 1, "--reason", "a node failed") == 0
-    assert lab_command("refund", folder, "--student", "student-001", "--seconds", 50) == 0
-    assert "1049 seconds remain" in capsys.readouterr().out
+    assert "experiment 1: 1 second given back" in capsys.readouterr().out
+    more = ("--student", "student-001", "--reason", "ill")
+    assert lab_command("refund", folder, *more, "--seconds", 50) == 0
+    assert "1049 seconds left" in capsys.readouterr().out
     for at, said in (
         (["--at", "2030-01-02T03:04:05+01:00"], "2030-01-02T02:04:05Z"),
         (["--lift"], "no deadline"),
@@ -95,10 +100,13 @@ def test_verify_freeze_and_refund(folder: Path, capsys: pytest.CaptureFixture[st
     assert "must be a time" in refusal(capsys, "freeze", folder, "--at", "tomorrow")
     assert "one of them" in refusal(capsys, "freeze", folder, "--lift", "--at", "2030-01-02T03:04:05Z")
     for amount in ("nan", "-1", "1e300"):
-        more = ("--student", "student-001", "--seconds", amount)
-        assert f"--seconds {float(amount)}" in refusal(capsys, "refund", folder, *more)
-    assert "--student NAME" in refusal(capsys, "refund", folder)
-    assert "paid 0.0 seconds" in refusal(capsys, "refund", folder, "--experiment", 1)
+        assert f"--seconds {float(amount)}" in refusal(capsys, "refund", folder, *more, "--seconds", amount)
+    assert "--student NAME" in refusal(capsys, "refund", folder, "--reason", "ill")
+    assert "paid 0.0 seconds" in refusal(capsys, "refund", folder, "--experiment", 1, "--reason", "ill")
+    assert "missing: --reason" in refusal(capsys, "refund", folder, "--experiment", 2)
+    assert "--reason ' ': must have at least 1 character" in refusal(
+        capsys, "refund", folder, "--experiment", 2, "--reason", " "
+    )
 
 
 def test_estimate(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,7 +139,8 @@ def test_estimate(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["init", "x", "--students", "3", "--roster", "y"], "--students N, or --roster FILE"),
         (["init", "x", "--students", "3", "--backend", "magic"], "unknown backend 'magic'"),
         (["init", "x", "--students", "3", "--backend", "table"], "--table FILE"),
-        (["init", "x", "--students", "3", "--budget", "-1"], "budget"),
+        (["init", "x", "--students", "3", "--budget", "0"], "--budget 0.0: must be a positive number"),
+        (["init", "x", "--students", "3", "--target", "-1"], "--target -1.0"),
         (["init", "x", "--students", "3", "--budget", "1e300"], "at most 100,000,000"),
         (["init", "x", "--students", "3", "--table", "runs.csv"], "--backend surrogate reads no table"),
         (["build", "--out", "x", "--student", " "], "--student: whose tables?"),

@@ -61,4 +61,7 @@ def test_verify_reads_a_write_up(lab: Lab, tmp_path: Path, capsys: pytest.Captur
     assert "run 7, loss 2.25: no receipt of this lab" in said.err
     write_up.write_text(text)
     assert _run(["lab", "verify", str(lab.folder), "--write-up", str(write_up)]) == 0
+    write_up.write_text("My best run has a loss of 3.25.")
+    assert _run(["lab", "verify", str(lab.folder), "--write-up", str(write_up)]) == 2
+    assert "has no receipt in it: students copy theirs from" in capsys.readouterr().err
     assert _run(["lab", "verify", str(lab.folder), "--write-up", str(tmp_path / "none")]) == 2

@@ -210,23 +210,23 @@ def test_wrong_fields(body: Any, at: list[str], client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "statuses"),
+    ("body", "status"),
     [
-        (b"", {422}),
-        (b"{", {422}),
-        (b'"\xff"', {400, 422}),
-        (b"[" * 60_000, {400, 422}),
-        (b"9" * 50_000, {400, 422}),
-        (b'{"max_runtime_seconds": NaN, "x": Infinity}', {422}),
-        (b"x" * 70_000, {413}),
+        (b"", 422),
+        (b"{", 422),
+        (b'"\xff"', 422),
+        (b"[" * 60_000, 422),
+        (b"9" * 50_000, 422),
+        (b'{"max_runtime_seconds": NaN, "x": Infinity}', 422),
+        (b"x" * 70_000, 413),
     ],
 )
-def test_bodies_that_are_no_config(body: bytes, statuses: set[int], client: httpx.Client) -> None:
+def test_bodies_that_are_no_config(body: bytes, status: int, client: httpx.Client) -> None:
     answer = client.post("/submit", content=body, headers={"Content-Type": "application/json"})
-    assert answer.status_code in statuses
+    assert answer.status_code == status
     assert answer.json()["detail"]
     chunked = client.post("/submit", content=iter([body]), headers={"Content-Type": "application/json"})
-    assert chunked.status_code in statuses
+    assert chunked.status_code == status
     assert client.get("/budget").json() == BUDGET
 
 

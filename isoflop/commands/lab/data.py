@@ -9,6 +9,7 @@ from pathlib import Path
 from isoflop.arguments import parse
 from isoflop.base import durable
 from isoflop.base.errors import UserError
+from isoflop.base.formatting import pluralize
 from isoflop.commands.lab.options import DATABASE_VARIABLE
 
 
@@ -21,7 +22,7 @@ class Data:
     student: str
     """The student's name, as in keys.csv."""
     out: Path
-    """The CSV file to write."""
+    """The CSV file to write, or to replace."""
     database: str | None = None
     """The lab's database, if it is not the one in its folder."""
 
@@ -40,9 +41,11 @@ def run(argv: list[str]) -> int:
     with store.read() as connection:
         runs = list_experiments(connection, student_named(connection, given.student).id)
     store.close()
+    if not runs:
+        raise UserError(f"student {given.student!r}: has no runs yet, so that {given.out} is not written")
     try:
         durable.write(given.out, run_table(runs, lab.settings))
     except OSError as error:
         raise UserError(f"--out {given.out}: {error.strerror}") from None
-    print(f"{len(runs)} runs of {given.student} in {given.out}")
+    print(f"{pluralize(len(runs), 'run')} of {given.student} in {given.out}")
     return 0

@@ -27,7 +27,7 @@ def run(argv: list[str]) -> int:
     """Prints the price."""
     from pydantic import ValidationError
 
-    from isoflop.base.formatting import short
+    from isoflop.base.formatting import pluralize, short
     from isoflop.labs.admission import run_violations
     from isoflop.labs.backends import load_backend
     from isoflop.labs.contract.training_config import TrainingConfig
@@ -54,9 +54,12 @@ def run(argv: list[str]) -> int:
         print(json.dumps({**vars(price), "max_runtime_seconds": config.max_runtime_seconds}))
         return 0
     total, body = price.n_params_total, price.n_params_non_embedding
-    print(f"{short(total)} parameters ({short(body)} without the embedding), {price.n_steps:,} steps")
+    print(
+        f"{short(total)} parameters ({short(body)} without the embedding), {pluralize(price.n_steps, 'step')}"
+    )
     print(f"{price.flops:.4g} training FLOPs by the ledger")
-    print(f"{price.seconds:.6g} seconds of the lab's machine; {config.max_runtime_seconds:g} reserved")
+    seconds = pluralize(price.seconds, "second", ".6g")
+    print(f"{seconds} of the lab's machine; {config.max_runtime_seconds:g} reserved")
     if price.seconds > config.max_runtime_seconds * (1 + lab.settings.grace):
         print("it would be stopped before its end: reserve more, or train less")
     return 0

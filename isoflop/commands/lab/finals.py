@@ -10,6 +10,7 @@ from pydantic import Field
 
 from isoflop.arguments import parse
 from isoflop.base.fields import check_fields
+from isoflop.base.formatting import pluralize
 from isoflop.commands.lab.options import LabOptions
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def run(argv: list[str]) -> int:
     failed = run_finals(lab, store, jobs, given.workers, announce)
     store.close()
     if failed:
-        print(f"{failed} runs failed; what they wrote stands above, and the next call makes them again")
+        print(f"{pluralize(failed, 'run')} failed: the reasons stand above; the next call tries again")
         return 1
     print(f"all is run; the ranks are in isoflop lab grade {given.folder} --out {given.folder / 'grades'}")
     return 0
@@ -61,4 +62,4 @@ def run(argv: list[str]) -> int:
 def _said(outcome: Outcome) -> str:
     loss = f"loss {outcome.val_losses[-1]:.4f}" if outcome.val_losses else "no loss"
     ending = "" if outcome.failure is None else f" ({outcome.failure})"
-    return f"{loss} after {outcome.used_seconds:.6g} seconds{ending}"
+    return f"{loss} after {pluralize(outcome.used_seconds, 'second', '.6g')}{ending}"

@@ -12,6 +12,8 @@ from pydantic import Field
 from isoflop.arguments import Flag, parse
 from isoflop.base.errors import UserError
 from isoflop.base.fields import check_fields
+from isoflop.base.formatting import pluralize
+from isoflop.labs.contract.fields import BudgetSeconds
 
 if TYPE_CHECKING:
     from isoflop.labs.contract.rules import Windows
@@ -43,9 +45,9 @@ class Init:
     val_tokens: Annotated[int, Field(ge=1)] | None = None
     """Held-out tokens of an evaluation; fewer make it cheaper, and noisier. 262,144 if not given, or the
     largest power of two that the data of --backend train have."""
-    budget: float = 43_200.0
+    budget: BudgetSeconds = 43_200.0
     """Seconds that each student has."""
-    target: float | None = None
+    target: BudgetSeconds | None = None
     """Seconds that the final submission's run may cost; four budgets if not given."""
     budget_unit: Literal["seconds", "flops"] = "seconds"
     """What a second is: the machine's, or its FLOPs per second, in which the price is exact."""
@@ -84,7 +86,7 @@ def run(argv: list[str]) -> int:
     lab = new_lab(given.folder, settings, names)
     if given.practice:
         add_practice(lab)
-    print(f"a lab of {len(names)} student{'s' if len(names) > 1 else ''} in {given.folder}")
+    print(f"a lab of {pluralize(len(names), 'student')} in {given.folder}")
     if settings.data is not None:
         _say_what_was_measured(settings, settings.data)
     print(f"  give each their key:  {given.folder / KEYS}")

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
-
-from pydantic import Field
 
 from isoflop.arguments import parse
 from isoflop.base.errors import UserError
-from isoflop.base.fields import Positive, check_fields
+from isoflop.base.fields import check_fields
+from isoflop.base.formatting import pluralize
 from isoflop.commands.lab.options import LabOptions
-from isoflop.labs.contract.fields import MAX_SECONDS
+from isoflop.labs.contract.fields import BudgetSeconds
+from isoflop.labs.contract.instructor import Reason
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Refund(LabOptions):
     """Gives back what a run paid, or adds to a student's budget; the ledger keeps it, with the reason."""
 
@@ -22,9 +21,9 @@ class Refund(LabOptions):
     """The number of the run."""
     student: str | None = None
     """Or a student, whose budget --seconds is added to."""
-    seconds: Annotated[Positive, Field(le=MAX_SECONDS)] | None = None
+    seconds: BudgetSeconds | None = None
     """How many; of a run, all that it paid if not given."""
-    reason: str = ""
+    reason: Reason
     """Why, for the ledger."""
 
     def __post_init__(self) -> None:
@@ -44,14 +43,13 @@ def run(argv: list[str]) -> int:
     with store.write() as connection:
         if given.experiment is not None:
             amount = refund_experiment(connection, given.experiment, given.seconds, given.reason)
-            print(f"experiment {given.experiment}: {amount:g} seconds given back")
+            print(f"experiment {given.experiment}: {pluralize(amount, 'second', 'g')} given back")
         elif given.student is not None:
             if given.seconds is None:
                 raise UserError("--seconds: how many are added to the student's budget?")
             student = student_named(connection, given.student)
             grant(connection, student.id, given.seconds, given.reason)
-            print(
-                f"{student.name}: {budget_summary(connection, student.id).remaining_seconds:g} seconds remain"
-            )
+            remaining = budget_summary(connection, student.id).remaining_seconds
+            print(f"{student.name}: {pluralize(remaining, 'second', 'g')} left")
     store.close()
     return 0

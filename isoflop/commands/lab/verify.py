@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from isoflop.arguments import parse
 from isoflop.base.errors import UserError
+from isoflop.base.formatting import pluralize
 from isoflop.commands.lab.options import LabOptions
 
 if TYPE_CHECKING:
-    from isoflop.labs.lab import Lab
+    from isoflop.labs.receipts import Checked
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Verify(LabOptions):
 
 def run(argv: list[str]) -> int:
     """Prints what does not add up, or that all does."""
+    from isoflop.labs.receipts import check_receipts
     from isoflop.labs.store.audit import audit
     from isoflop.labs.store.experiments import list_experiments
     from isoflop.labs.store.ledger import budget_summary
@@ -33,35 +35,42 @@ def run(argv: list[str]) -> int:
     given = parse(Verify, argv, "lab verify")
     lab, store = given.open()
     with store.read() as connection:
-        wrong = audit(connection)
+        unexplained = audit(connection)
         students = all_students(connection)
         used = sum(budget_summary(connection, student.id).used_seconds for student in students)
         runs = sum(len(list_experiments(connection, student.id)) for student in students)
     store.close()
-    if not wrong:
+    if not unexplained:
         print(
-            f"{len(students)} students, {runs} runs, {used:.6g} seconds used: the ledger explains every one"
+            f"{pluralize(len(students), 'student')}, {pluralize(runs, 'run')}, "
+            f"{pluralize(used, 'second', '.6g')} used: the ledger explains every one"
         )
-    if given.write_up is not None:
-        wrong += _wrong_receipts(lab, [student.name for student in students], given.write_up)
-    for line in wrong:
+    for line in unexplained:
         print(line, file=sys.stderr)
-    return 1 if wrong else 0
+    forged = []
+    if given.write_up is not None:
+        names = [student.name for student in students]
+        forged = _print_receipts([*check_receipts(lab, names, _text(given.write_up))], given.write_up)
+    return 1 if unexplained or forged else 0
 
 
-def _wrong_receipts(lab: Lab, students: list[str], path: Path) -> list[str]:
-    """Prints whose a text's receipts are; a line for each that is nobody's."""
-    from isoflop.labs.receipts import check_receipts
-
+def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        return path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise UserError(f"--write-up {path}: {error.strerror}") from None
-    wrong = []
-    for found in check_receipts(lab, students, text):
-        run = f"run {found.experiment_id}, loss {found.loss}"
-        if found.student is None:
-            wrong.append(f"{run}: no receipt of this lab")
+
+
+def _print_receipts(receipts: list[Checked], path: Path) -> list[Checked]:
+    """Prints whose a text's receipts are; returns those that are nobody's. Raises `UserError` without any."""
+    if not receipts:
+        raise UserError(
+            f"--write-up {path}: has no receipt in it: students copy theirs from GET /experiment/ID/receipt"
+        )
+    for one in receipts:
+        run = f"run {one.experiment_id}, loss {one.loss}"
+        if one.student is None:
+            print(f"{run}: no receipt of this lab", file=sys.stderr)
         else:
-            print(f"{run}: {found.student}")
-    return wrong
+            print(f"{run}: {one.student}")
+    return [one for one in receipts if one.student is None]

@@ -22,14 +22,6 @@ async function call(path, method = "GET") {
   return body;
 }
 
-function seconds(value) {
-  return value.toLocaleString("en", { maximumFractionDigits: 1 });
-}
-
-function short(value) {
-  return value.toLocaleString("en", { notation: "compact", maximumSignificantDigits: 3 });
-}
-
 function cell(label, content, state) {
   const made = document.createElement("td");
   if (label) made.dataset.label = label;
@@ -80,7 +72,7 @@ function row(run) {
   const used = status.used_runtime_seconds;
   const values = [
     String(run.experiment_id), stateOf(status), `${a.num_hidden_layers} × ${a.hidden_size}`,
-    short(config.total_train_tokens), losses.length ? losses.at(-1).toFixed(4) : "", curve(losses),
+    compact(config.total_train_tokens), losses.length ? losses.at(-1).toFixed(4) : "", curve(losses),
     used === undefined ? `${seconds(config.max_runtime_seconds)} reserved` : seconds(used), cancelButton(run),
   ];
   const made = document.createElement("tr");
@@ -125,8 +117,8 @@ async function askFit() {
   $("ask-fit").disabled = true;
   try {
     const { n_runs, identified, warnings } = await call("/fit");
-    const verdict = identified ? `${n_runs} runs identify the exponents of the parametric law.`
-      : `${n_runs} runs leave the exponents of the parametric law open.`;
+    const verdict = `${pluralize(n_runs, "completed run")}: the exponents of the parametric law are ` +
+      (identified ? "identified." : "left open.");
     $("warnings").replaceChildren(...[verdict, ...warnings].map((line) => {
       const made = document.createElement("li");
       made.textContent = line;
@@ -149,7 +141,7 @@ function showBudget(budget, rules) {
 
 function showFinal(final) {
   $("final").textContent = final
-    ? `Predicted loss ${Number(final.predicted_final_loss.toFixed(4))} with ${short(final.training_config.total_train_tokens)} ` +
+    ? `Predicted loss ${Number(final.predicted_final_loss.toFixed(4))} with ${compact(final.training_config.total_train_tokens)} ` +
       `tokens, submitted ${new Date(final.submitted_at).toLocaleString()}.`
     : "None yet: POST /final_submission.";
 }

@@ -18,10 +18,6 @@ async function call(path, body) {
   throw Object.assign(new Error(String(text ?? answer.statusText)), { status: answer.status });
 }
 
-function seconds(value) {
-  return value.toLocaleString("en", { maximumFractionDigits: 1 });
-}
-
 function row(labels, values, state) {
   const made = document.createElement("tr");
   made.append(...values.map((value, i) => {
@@ -85,8 +81,8 @@ function show({ deadline, students, unfinished, ended }) {
   const stuck = unfinished.filter((run) => run.stuck).length;
   const finals = students.filter((one) => one.has_final).length;
   const until = deadline ? ` Deadline: ${new Date(deadline).toLocaleString()}.` : "";
-  $("summary").textContent = `${students.length} students, ${seconds(used)} seconds used; ${finals} final submissions; ` +
-    `${unfinished.length} ${unfinished.length === 1 ? "run" : "runs"} running or queued, ${stuck ? `${stuck} of them stuck: is a worker running?` : "none stuck."}${until}`;
+  $("summary").textContent = `${pluralize(students.length, "student")}, ${seconds(used)} seconds used; ` +
+    `${pluralize(finals, "final submission")}; ${pluralize(unfinished.length, "run")} running or queued, ${stuck ? `${stuck} of them stuck: is a worker running?` : "none stuck."}${until}`;
   fill("unfinished", unfinished.map(runRow));
   fill("students", students.map(studentRow));
   fill("ended", ended.map(endedRow));

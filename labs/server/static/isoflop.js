@@ -12,10 +12,6 @@ function element(name, attributes, text) {
   return made;
 }
 
-function compact(value) {
-  return value.toLocaleString("en", { notation: "compact", maximumSignificantDigits: 3 });
-}
-
 function flops(value) {
   const [mantissa, exponent] = value.toExponential(1).split("e");
   const raised = [...String(Number(exponent))].map((c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c])).join("");
@@ -77,7 +73,7 @@ function isoflopFigure({ runs, budgets }) {
   const x = (size) => left + ((Math.log10(size) - xs[0]) / (xs[1] - xs[0])) * (width - left - right);
   const y = (loss) => height - bottom - ((loss - ys[0]) / (ys[1] - ys[0])) * (height - top - bottom);
   const svg = element("svg", { class: "isoflop", viewBox: `0 0 ${width} ${height}`, role: "img",
-    "aria-label": `Loss against size of ${runs.length} runs at ${budgets.length} budgets; the table below has the same.` });
+    "aria-label": `Loss against size of ${pluralize(runs.length, "run")} at ${pluralize(budgets.length, "budget")}; the table below has the same.` });
   axes(svg, x, y, xs, ys);
   budgets.forEach(({ curve, minimum }, k) => {
     const points = curve.filter((p) => p.loss >= ys[0] && p.loss <= ys[1]);
