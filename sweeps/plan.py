@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -242,14 +243,29 @@ def _refuse_small_corpus(config: SweepConfig, corpus: Corpus, cells: Sequence[Pl
     if config.rates.tried:
         corpus.require_windows("tune", context, config.tune_windows)
     have = corpus.n_tokens("train")
-    worst = max(cells, key=lambda p: p.cell.tokens)
-    if worst.cell.tokens > have * config.max_epochs:
+    if config.unique_tokens > have:
         raise UserError(
-            f"{corpus.spec.source} is too small: it has {have:,} training tokens, and width "
-            f"{worst.cell.recipe.model.width} at {worst.budget:.3g} FLOPs wants {worst.cell.tokens:,}: "
-            f"lower the budgets, raise the widths, take a larger corpus, or allow repeats with --max-epochs "
-            f"{worst.cell.tokens / have:.2g}"
+            f"unique_tokens {config.unique_tokens:,}: {corpus.spec.source} has {have:,} training tokens: "
+            "lower it, or take a larger corpus"
         )
+    worst = max(cells, key=lambda p: p.cell.tokens)
+    if worst.cell.tokens > config.most_tokens(corpus):
+        few = (
+            f"unique_tokens {config.unique_tokens:,} are too few"
+            if config.unique_tokens
+            else f"{corpus.spec.source} is too small: it has {have:,} training tokens"
+        )
+        raise UserError(
+            f"{few}, and width {worst.cell.recipe.model.width} at {worst.budget:.3g} FLOPs wants "
+            f"{worst.cell.tokens:,}: lower the budgets, raise the widths, take a larger corpus, or allow "
+            f"repeats with --max-epochs {_epochs(worst.cell.tokens / (config.unique_tokens or have))}"
+        )
+
+
+def _epochs(passes: float) -> str:
+    """A number of passes in two digits, rounded up: what is advised must do."""
+    unit = 10.0 ** (math.floor(math.log10(passes)) - 1)
+    return f"{math.ceil(passes / unit) * unit:.2g}"
 
 
 def _refuse_eval_corpora(config: SweepConfig, corpus: Corpus, further: Sequence[Corpus]) -> None:
@@ -298,7 +314,7 @@ def _warnings(cells: Sequence[PlannedCell], corpus: Corpus) -> list[str]:
             warnings.append(f"{where} is starved of steps: {cell.steps}")
         if ratio < STARVED_TOKENS_PER_PARAMETER:
             warnings.append(f"{where} is starved of data: {ratio:.2f} tokens a parameter")
-        if cell.tokens > corpus.n_tokens("train"):
+        if cell.recipe.unique_windows is None and cell.tokens > corpus.n_tokens("train"):
             warnings.append(f"{where} repeats tokens: {cell.tokens / corpus.n_tokens('train'):.2f} passes")
     return warnings
 

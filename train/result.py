@@ -140,7 +140,7 @@ def unfinished(cell: CellSpec, corpus: Corpus, status: str, reason: str) -> Cell
         n_params_body=ledger.params("body"),
         n_params_active=ledger.params_active,
         n_tokens=cell.tokens,
-        n_tokens_unique=min(cell.tokens, corpus.n_tokens("train")),
+        n_tokens_unique=round(min(cell.tokens, corpus.n_tokens("train"), recipe.unique_tokens)),
         flops=cell.flops,
         flops_6nd=6 * ledger.params("non_embedding") * cell.tokens,
         lr=recipe.optimizer.peak_lr,

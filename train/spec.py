@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Annotated, Literal
@@ -140,7 +141,8 @@ def branch_scale(parametrization: Parametrization, depth: int) -> float:
 @dataclass(frozen=True)
 class Recipe:
     """All that determines a run but its length. `batch_size` in windows of the model's context length;
-    `parametrization`: how rates and decay scale with the width (see `isoflop.train.parametrization`)."""
+    `parametrization`: how rates and decay scale with the width (see `isoflop.train.parametrization`);
+    `unique_windows`: how many windows it draws before it repeats those, None for a run that ends before."""
 
     model: ModelConfig
     data: DataSpec
@@ -151,6 +153,7 @@ class Recipe:
     data_seed: int
     parametrization: Parametrization = "standard"
     dtype: Dtype = "float32"
+    unique_windows: Annotated[int | None, Field(exclude_if=lambda value: value is None)] = None
     version: int = RESULTS_VERSION
 
     @property
@@ -159,9 +162,14 @@ class Recipe:
         return self.batch_size * self.model.context_length
 
     @property
+    def unique_tokens(self) -> float:
+        """Tokens that it draws before it repeats them; infinite where it never does by itself."""
+        return math.inf if self.unique_windows is None else self.unique_windows * self.model.context_length
+
+    @property
     def data_order(self) -> DataOrder:
         """In which order it takes its training windows."""
-        return DataOrder(self.batch_size, self.model.context_length, self.data_seed)
+        return DataOrder(self.batch_size, self.model.context_length, self.data_seed, self.unique_windows)
 
     @cached_property
     def ledger(self) -> Ledger:

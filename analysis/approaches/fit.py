@@ -23,6 +23,7 @@ from isoflop.analysis.provenance import provenance_of
 from isoflop.analysis.result import LawFit
 from isoflop.analysis.run_table import RunTable
 from isoflop.analysis.solver.search import covariates
+from isoflop.analysis.tables.cells import as_texts
 from isoflop.analysis.uncertainty.fixed_values import sensitivities
 from isoflop.analysis.uncertainty.run_noise import (
     ResidualNoise,
@@ -87,10 +88,20 @@ def _constraints(result: ApproachResult, table: RunTable, options: FitOptions) -
 
 
 def prepare(table: RunTable, options: FitOptions) -> RunTable:
-    """The table under the conventions asked for, without the runs to be dropped."""
+    """The table under the conventions asked for, every run once, without the runs to be dropped."""
     count = options.count or table.conventions.count
     counted = table.counted(count, options.flops or table.conventions.flops)
-    return drop_worst(counted, options.drop_worst)
+    return drop_worst(each_once(counted), options.drop_worst)
+
+
+def each_once(table: RunTable) -> RunTable:
+    """The table with one row for a run that a sweep lists at several values of its axes; the others are
+    listed as excluded."""
+    if table.column("axes") is None or "cell_id" not in table.frame.columns:
+        return table
+    cell_R = as_texts(table.frame, "cell_id")
+    again_R = (cell_R.duplicated() & cell_R.notna()).to_numpy()
+    return table.where(~again_R, "the run stands at another value of an axis too, and counts once")
 
 
 def choose(table: RunTable, options: FitOptions) -> tuple[RunTable, RunTable | None]:

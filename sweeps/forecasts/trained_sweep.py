@@ -86,7 +86,7 @@ class TrainedSweep:
 
     @property
     def _most_tokens(self) -> float:
-        return self.corpus.n_tokens("train") * self.config.max_epochs
+        return self.config.most_tokens(self.corpus)
 
     def _most_flops(self, width: int) -> float:
         return self._most_tokens * ledger(self.config.model_at(width, self.corpus)).train_flops

@@ -130,6 +130,8 @@ def cell_at(
     # Six digits: the rate must not hang on the last bit of a power.
     rate = float(f"{factor * rates.at(width, horizon):.6g}")
     recipe = _recipe(config, corpus.spec, model, rate, config.warmup_at(horizon), batch_size)
+    if 0 < config.unique_tokens < steps * step_tokens:
+        recipe = _repeating(recipe, config.unique_tokens // config.model.context_length)
     tuning = role == "tune"
     split: Split = "tune" if tuning else "heldout"
     windows = config.tune_windows if tuning else config.eval_windows
@@ -155,6 +157,11 @@ def _recipe(
         parametrization=config.parametrization,
         dtype=config.dtype,
     )
+
+
+@lru_cache(maxsize=1 << 14)
+def _repeating(recipe: Recipe, unique_windows: int) -> Recipe:
+    return replace(recipe, unique_windows=unique_windows)
 
 
 def with_seed(planned: PlannedCell, seed: int) -> PlannedCell:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
 from itertools import product
-from typing import Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import tyro
 from pydantic import (
@@ -28,6 +28,9 @@ from isoflop.models import ModelConfig, family, ledger
 from isoflop.models.config import Dtype, ModelOptions
 from isoflop.sweeps.grids.rates import Rates, Width
 from isoflop.train.spec import OptimizerOptions, Parametrization, ScheduleOptions, branch_scale
+
+if TYPE_CHECKING:
+    from isoflop.train.data.corpus import Corpus
 
 
 class Vocabulary(Protocol):
@@ -147,7 +150,11 @@ class SweepConfig:
     """Whether to test the schedule and the rate rule at the minima of the smallest and the largest budget, by
     three more runs each."""
     max_epochs: Positive = 1.0
-    """Passes over the corpus that a cell may make; more than one repeats tokens."""
+    """Passes over the corpus, or over its `unique_tokens`, that a cell may make; more than one repeats
+    tokens."""
+    unique_tokens: Annotated[int, Field(ge=0)] = 0
+    """Tokens of the corpus that a cell draws from, those of its seed, before it repeats them: a multiple of
+    the context length. 0: all."""
     eval_windows: Windows = 1024
     """Held-out windows that give each cell's loss; the same for all cells."""
     eval_data: tuple[str, ...] = ()
@@ -182,6 +189,11 @@ class SweepConfig:
         _require(
             self.seed + self.seeds <= 2**31,
             f"seed {self.seed}: must be at most 2^31 less the number of seeds, {self.seeds}",
+        )
+        _require(
+            self.unique_tokens % self.model.context_length == 0,
+            f"unique_tokens {self.unique_tokens}: must be a multiple of context_length, "
+            f"{self.model.context_length}",
         )
         for width in self.ladder:
             self.rates.at(width, self.rates.base_tokens)
@@ -271,6 +283,11 @@ class SweepConfig:
         )
         first = min(max(nearest - self.sizes // 2, 0), len(sizes) - self.sizes)
         return self.ladder[first : first + self.sizes]
+
+    def most_tokens(self, corpus: Corpus) -> float:
+        """The tokens that a cell may be trained on, by `max_epochs`."""
+        available = corpus.n_tokens("train")
+        return min(self.unique_tokens or available, available) * self.max_epochs
 
     def horizon(self, tokens: float) -> float:
         """The tokens at the middle of the trunk that a run of `tokens` shares; its own, without trunks.

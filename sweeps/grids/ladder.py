@@ -40,7 +40,7 @@ def build_ladder(config: SweepConfig, corpus: Corpus, rates: Rates) -> Ladder:
     Cells of one width and span of tokens share a recipe, and with it a trunk. Without shared trunks every
     cell is a family.
     """
-    limit = corpus.n_tokens("train") * config.max_epochs
+    limit = config.most_tokens(corpus)
     families: dict[tuple[Recipe, float | None], int] = {}
     cells: dict[tuple[int, int], PlannedCell] = {}
     for width in config.ladder:

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from isoflop import analysis
+from isoflop.analysis.approaches.fit import prepare
+from isoflop.analysis.options import FitOptions
 from isoflop.base.errors import UserError
 from isoflop.base.json_values import from_json, to_json
 from isoflop.sweeps.grids.adaptive import Adaptive
@@ -140,10 +142,12 @@ def test_any_option_of_training_can_be_an_axis(config: SweepConfig, corpus: Corp
         "batch_exponent": (0.05, 0.2),
         "kv_convolution": (1, 2),
         "momentum": (0.9, 0.95),
+        "unique_tokens": (3200, 6400),
     }
     base: dict[str, Any] = {
         "experts_per_token": {"experts": 2},
         "momentum": {"optimizer": "muon"},
+        "unique_tokens": {"max_epochs": 1e3},
         # Batch and rate follow the horizon; no cell is at the base, where every exponent says the same.
         "batch_exponent": {"rates": Rates(0.06, base_tokens=10.0), "trunk_span": 4.0},
         "trunk_span": {"rates": Rates(0.06, token_exponent=0.2, base_tokens=10.0)},
@@ -236,3 +240,23 @@ def test_cells_in_common_are_trained_once_and_are_rows_of_each_value(
 def test_an_adaptive_sweep_has_no_axes(run: Runner, config: SweepConfig, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--axes"):
         run(varied(config, experts=(1, 2)), tmp_path, adaptive=Adaptive())
+
+
+def test_repeated_text_is_an_axis_whose_shared_runs_count_once(
+    run: Runner, narrow: SweepConfig, tmp_path: Path
+) -> None:
+    shorter = narrow.with_options(budgets=narrow.budgets[:2])
+    short, long = sorted({planned.cell.tokens for planned in make_plan(shorter, run.corpus).grid})
+    rows = run(varied(shorter, unique_tokens=(0, short)).with_options(max_epochs=10.0), tmp_path)
+    assert len({row["cell_id"] for row in rows}) == 3
+    part = str(short)
+    seen = {(row["unique_tokens"], int(row["n_tokens"])): int(row["n_tokens_unique"]) for row in rows}
+    assert seen == {("0", short): short, ("0", long): long, (part, short): short, (part, long): short}
+    losses = {(row["unique_tokens"], int(row["n_tokens"])): row["loss"] for row in rows}
+    assert losses["0", short] == losses[part, short]
+    assert losses["0", long] != losses[part, long]
+    counted = prepare(analysis.load_runs(tmp_path), FitOptions())
+    assert len(counted) == 3
+    assert [each.why for each in counted.excluded] == [
+        "the run stands at another value of an axis too, and counts once"
+    ]

@@ -204,6 +204,26 @@ def test_repeats_are_allowed_if_asked_for_and_told(config: SweepConfig, corpus: 
     assert not any("repeats tokens" in warning for warning in make_plan(config, corpus).warnings)
 
 
+def test_a_part_of_the_corpus_that_is_repeated(config: SweepConfig, corpus: Corpus) -> None:
+    whole = make_plan(config, corpus)
+    ids = [planned.cell.cell_id for planned in whole.grid]
+    unique = sorted(planned.cell.tokens for planned in whole.grid)[2] // 32 * 32
+    part = config.with_options(unique_tokens=unique)
+    with pytest.raises(UserError, match=r"unique_tokens [\d,]+ are too few, and width 8 ") as refused:
+        make_plan(part, corpus)
+    asked = float(str(refused.value).rpartition(" --max-epochs ")[2])
+    plan = make_plan(part.with_options(max_epochs=asked), corpus)
+    assert not any("repeats" in warning for warning in plan.warnings)
+    for fresh, planned in zip(ids, plan.grid, strict=True):
+        # A run that ends before the part is used up is a run on the whole: no other name, and no other work.
+        assert (planned.cell.cell_id == fresh) == (planned.cell.tokens <= unique)
+        assert planned.cell.recipe.unique_windows == (None if planned.cell.tokens <= unique else unique // 32)
+    with pytest.raises(UserError, match="must be a multiple of context_length, 32"):
+        config.with_options(unique_tokens=1000)
+    with pytest.raises(UserError, match=r"unique_tokens 320,000,000: .* training tokens: lower it"):
+        make_plan(config.with_options(unique_tokens=320_000_000), corpus)
+
+
 def test_starved_cells_are_warned_of_and_kept(config: SweepConfig, corpus: Corpus) -> None:
     plan = make_plan(config.with_options(budgets=(2e7,)), corpus)
     assert len(plan.grid) == 3

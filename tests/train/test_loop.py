@@ -186,6 +186,8 @@ def test_tokens_seen_again_are_not_counted_as_unique(recipe: Recipe, corpus: Cor
     row = unfinished(CellSpec(recipe, 10_000), corpus, "pending", "")
     assert row.n_tokens > row.n_tokens_unique == corpus.n_tokens("train")
     assert row.loss is None
+    part = unfinished(CellSpec(replace(recipe, unique_windows=10), 10_000), corpus, "pending", "")
+    assert part.n_tokens_unique == 10 * recipe.model.context_length
 
 
 @pytest.mark.parametrize("steps", [1, 3, 200, 999])

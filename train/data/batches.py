@@ -41,7 +41,13 @@ def chunks(corpus: Corpus, data_order: DataOrder, start: int, stop: int) -> Iter
     context = data_order.context_length
 
     def order(stretch: tuple[int, int]) -> NDArray[np.int64]:
-        return corpus.order(data_order.seed, *stretch, batch_size=data_order.batch_size, context=context)
+        return corpus.order(
+            data_order.seed,
+            *stretch,
+            batch_size=data_order.batch_size,
+            context=context,
+            unique_windows=data_order.unique_windows,
+        )
 
     if is_resident(corpus, context):
         windows = _resident(corpus, context)

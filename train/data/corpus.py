@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from isoflop.base.cache import cache_dir
 from isoflop.base.durable import new_folder
 from isoflop.base.errors import UserError
+from isoflop.train.data.order import repeated
 from isoflop.train.data.sources import Source, Text, open_source
 from isoflop.train.data.tokenizers import tokenizer_identity
 from isoflop.train.spec import DataSpec, Split
@@ -101,9 +102,24 @@ class Corpus(ABC):
             -float(heldout @ np.log((1 - UNSEEN_SHARE) * training + unseen)), math.log(self.vocab_size)
         )
 
-    def order(self, seed: int, start: int, stop: int, *, batch_size: int, context: int) -> NDArray[np.int64]:
-        """Indices (stop - start, batch_size) of the training windows of steps `start` to `stop`."""
-        drawn = self.draw(seed, start * batch_size, stop * batch_size, context)
+    def order(
+        self,
+        seed: int,
+        start: int,
+        stop: int,
+        *,
+        batch_size: int,
+        context: int,
+        unique_windows: int | None = None,
+    ) -> NDArray[np.int64]:
+        """Indices (stop - start, batch_size) of the training windows of steps `start` to `stop`; of them the
+        first `unique_windows` are repeated, if given."""
+        first, last = start * batch_size, stop * batch_size
+        if unique_windows is None:
+            drawn = self.draw(seed, first, last, context)
+        else:
+            unique = _first_draws(self, seed, context, unique_windows)
+            drawn = unique[repeated(seed, first, last, unique_windows)]
         return drawn.reshape(stop - start, batch_size)
 
     def evaluation_windows(self, split: Split, context: int, count: int) -> NDArray[Any]:
@@ -132,6 +148,11 @@ class Corpus(ABC):
     def disk_bytes(self) -> int:
         """What the prepared corpus takes on disk."""
         return sum(f.stat().st_size for f in self.folder.rglob("*") if f.is_file())
+
+
+@lru_cache(maxsize=8)
+def _first_draws(corpus: Corpus, seed: int, context: int, count: int) -> NDArray[np.int64]:
+    return corpus.draw(seed, 0, count, context)
 
 
 def token_dtype(vocab_size: int) -> type[np.unsignedinteger]:

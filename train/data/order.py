@@ -12,11 +12,15 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class DataOrder:
-    """In which order training takes which windows: `batch_size` of `context_length` tokens a step."""
+    """In which order training takes which windows: `batch_size` of `context_length` tokens a step.
+
+    `unique_windows`: how many it draws before it repeats those; None: the corpus says.
+    """
 
     batch_size: int
     context_length: int
     seed: int
+    unique_windows: int | None = None
 
 
 ARRANGEMENT = 2**64 - 1
@@ -35,6 +39,19 @@ def passes(seed: int, start: int, stop: int, n_windows: int) -> NDArray[np.int64
         here = epochs == epoch
         index[here] = _permutation(seed, int(epoch), n_windows)[position[here] % n_windows]
     return index
+
+
+def repeated(seed: int, start: int, stop: int, n_unique: int) -> NDArray[np.int64]:
+    """Which of the first `n_unique` draws (stop - start,) come at positions `start` to `stop`.
+
+    The first pass takes them as they are drawn, so that a run that repeats begins as one that doesn't; each
+    later pass is a fresh permutation.
+    """
+    position = np.arange(start, stop)
+    later = position >= n_unique
+    if later.any():
+        position[later] = passes(seed, max(start, n_unique), stop, n_unique)
+    return position
 
 
 def arranged(
