@@ -7,7 +7,7 @@ What counts is submitted to the lab's server.
 from __future__ import annotations
 
 from isoflop.base.errors import UserError
-from isoflop.labs.exercises import bounds, counting, inference, isoflops, lies, unseen
+from isoflop.labs.exercises import bounds, budget, counting, inference, isoflops, lies, unseen
 from isoflop.labs.exercises.exercise import Exercise as Exercise
 from isoflop.labs.exercises.exercise import Exercises as Exercises
 from isoflop.labs.exercises.exercise import Mistake as Mistake
@@ -17,6 +17,7 @@ NOTEBOOKS = {
     "isoflops": isoflops,
     "counting": counting,
     "lies": lies,
+    "budget": budget,
     "inference": inference,
     "unseen": unseen,
     "bounds": bounds,
