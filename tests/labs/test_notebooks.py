@@ -25,7 +25,7 @@ from isoflop.labs.exercises import NOTEBOOKS, Exercises, exercises
 
 STUDENTS = ("ada", "bob")
 NAMES = [path.stem for path in sources()]
-TAGS = {"answer", "student", "instructor"}
+TAGS = {"answer", "student", "instructor", "scale"}
 
 
 @pytest.fixture(scope="module")
