@@ -193,13 +193,32 @@ def test_the_instructors_edition_shows_figures_and_right_answers(name: str, buil
     assert any("image/png" in output.get("data", {}) for output in code[0].outputs)  # it opens with a figure
     said = "".join(output["text"] for output in outputs if output.get("name") == "stderr")
     assert "Warning" not in said  # a sweep tells there how far it is
-    drawn = [cell for cell in code if "plt.subplots" in cell.source]
+    drawn = _that_draw(code)
     assert all(any("image/png" in output.get("data", {}) for output in cell.outputs) for cell in drawn)
     checks = [cell for cell in code if CHECK.match(cell.source)]
     assert [_said(cell) for cell in checks] == ["Right."] * len(checks)
     expected = [_said(cell) for cell in code if "instructor" in cell.metadata.get("tags", [])]
     assert len(expected) == len(checks)
     assert all("is expected" in said for said in expected)
+
+
+def _that_draw(code: list[Any]) -> list[Any]:
+    """The cells that open a figure, themselves or by a function that another cell defines."""
+    trees = [ast.parse(cell.source) for cell in code]
+    functions = [node for tree in trees for node in tree.body if isinstance(node, ast.FunctionDef)]
+    draw = {"subplots"} | {each.name for each in functions if "subplots" in _called(each)}
+    now = [[node for node in tree.body if not isinstance(node, ast.FunctionDef)] for tree in trees]
+    return [
+        cell
+        for cell, nodes in zip(code, now, strict=True)
+        if draw & {n for node in nodes for n in _called(node)}
+    ]
+
+
+def _called(tree: ast.AST) -> set[str]:
+    """The names of what is called, without what they belong to."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return {ast.unparse(call.func).rpartition(".")[2] for call in calls}
 
 
 def _said(cell: Any) -> str:
