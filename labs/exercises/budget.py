@@ -41,7 +41,7 @@ def make(student: str) -> Exercises:
 
 
 def _solve(runs: pd.DataFrame, values: dict[str, float]) -> tuple[Exercise, ...]:
-    left = values["total"] - float(runs["flops"].sum())
+    left = values["total"] - runs["flops"].to_numpy().sum()
     return (
         Exercise(
             left / HERO_SHARE,
@@ -60,8 +60,8 @@ def _solve(runs: pd.DataFrame, values: dict[str, float]) -> tuple[Exercise, ...]
 
 
 def _solve_size(runs: pd.DataFrame, hero: float, factor: float) -> tuple[Exercise, Exercise]:
-    last = runs[np.isclose(runs["flops"], BUDGETS[-1])]
-    best = float(last.loc[last["loss"].idxmin(), "n_params"])
+    last = runs.tail(SIZES).sort_values("loss")
+    best = float(last["n_params"].iloc[0])
     fitted = fit(load_runs(runs), bootstrap=0)
     optimum = predict(fitted, hero)
     other = planned_run(fitted, n_params=factor * optimum.n_opt, flops=hero)
