@@ -18,6 +18,7 @@ NAMES = (
     "family",
     "rolling",
     "multiplier",
+    "lab_load",
     "train",
     "accelerator",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import math
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
@@ -32,6 +33,8 @@ class Limits:
     def __init__(self) -> None:
         self.calls = SlidingWindow(CALLS_A_SECOND, 1.0)
         self.wrong = SlidingWindow(WRONG_KEYS_A_MINUTE, 60.0)
+        self.looking = threading.Lock()
+        """Held while a key that was not seen before is looked up: the count of wrong ones is exact."""
 
 
 class Gate:
@@ -50,21 +53,35 @@ class Gate:
         if not key:
             raise HTTPException(401, MISSING_KEY)
         network, key_hash = network_of(address), self._lab.key_hash(key)
-        known = (network, key_hash) in self._known
-        if not known and (wait := self._limits.wrong.wait(network, time.monotonic())):
-            raise too_many(wait)
-        with self._store.read() as connection:
-            student = student_of_key(connection, key_hash)
+        if (network, key_hash) in self._known:
+            student = self._student_of(key_hash)
+        else:
+            student = self._newly_seen(network, key_hash)
         if student is None:
             self._known.pop((network, key_hash), None)
             raise HTTPException(401, INVALID_KEY)
-        if not known:
-            self._limits.wrong.take_back(network)
-            self._known[network, key_hash] = None
-            if len(self._known) > MAX_KNOWN:
-                self._known.popitem(last=False)
         if wait := self._limits.calls.wait(student.name, time.monotonic()):
             raise too_many(wait)
+        return student
+
+    def _student_of(self, key_hash: str) -> Student | None:
+        with self._store.read() as connection:
+            return student_of_key(connection, key_hash)
+
+    def _newly_seen(self, network: str, key_hash: str) -> Student | None:
+        """Whose key this is that was not seen from there before: it counts as a wrong one until it is found.
+
+        One at a time: a class that comes at once, as after a restart, is not taken for a guesser.
+        """
+        with self._limits.looking:
+            if wait := self._limits.wrong.wait(network, time.monotonic()):
+                raise too_many(wait)
+            student = self._student_of(key_hash)
+            if student is not None:
+                self._limits.wrong.take_back(network)
+                self._known[network, key_hash] = None
+                if len(self._known) > MAX_KNOWN:
+                    self._known.popitem(last=False)
         return student
 
     def admit_instructor(self, address: str, token: str | None) -> None:

@@ -60,6 +60,7 @@ SHORTER = {
         "--small --out outputs/multiplier",
         "simulates for minutes",
     ),
+    "python -m benchmarks.lab_load": ("--small", "plays a class of 200 for minutes"),
     "python -m benchmarks.accelerator --out outputs/accelerator": ("--part 0", "measures for half an hour"),
     "python -m benchmarks.train": ("--small", "trains for six minutes"),
     "isoflop plan h200-ladder": ("--data synthetic:markov", "its text is 245 MB by apt-get"),

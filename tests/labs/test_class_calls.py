@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import HTTPException
 from fastapi.testclient import TestClient
 from sqlalchemy import update
 
@@ -15,10 +19,13 @@ from isoflop.__main__ import _run
 from isoflop.labs.backends import load_backend
 from isoflop.labs.contract.fields import now
 from isoflop.labs.lab import Lab, add_practice, open_lab
+from isoflop.labs.roster import numbered
 from isoflop.labs.server.app import create_app
+from isoflop.labs.server.gate import Gate, Limits
 from isoflop.labs.server.service import Service
 from isoflop.labs.settings import Settings
 from isoflop.labs.store.audit import audit
+from isoflop.labs.store.database import Database
 from isoflop.labs.store.freezing import freeze
 from isoflop.labs.store.leaderboard import Place, publish
 from isoflop.labs.store.opening import open_store
@@ -71,6 +78,39 @@ def test_only_the_token_opens_the_instructors_calls(service: Service) -> None:
     assert client.get("/instructor/overview", headers=TOKEN).status_code == 200
     nobody = TestClient(create_app(service))
     assert nobody.get("/instructor/overview", headers=TOKEN).status_code == 401
+
+
+class Slow:
+    """A database that takes its time to read, so that calls overlap."""
+
+    def __init__(self, store: Database) -> None:
+        self.store = store
+
+    @contextmanager
+    def read(self) -> Iterator[Any]:
+        time.sleep(0.01)
+        with self.store.read() as connection:
+            yield connection
+
+
+def test_a_class_that_comes_at_once_from_one_address_is_no_guesser(tmp_path: Path) -> None:
+    lab = make_lab(tmp_path / "lab", numbered(40))
+    store: Any = Slow(open_store(lab, None))
+    gate = Gate(lab, store, Limits())
+
+    def status(key: str) -> int:
+        try:
+            gate.admit("10.0.0.1", key)
+        except HTTPException as refused:
+            return refused.status_code
+        return 200
+
+    with ThreadPoolExecutor(40) as pool:
+        assert [*pool.map(status, lab.keys().values())] == [200] * 40
+        wrong = [*pool.map(status, (f"{number:08}" for number in range(40)))]
+        assert (wrong.count(401), wrong.count(429)) == (20, 20)
+        assert {*pool.map(status, lab.keys().values())} == {200}  # seen before
+    store.store.close()
 
 
 def test_the_class_at_a_glance_and_refunds(service: Service) -> None:
