@@ -1,6 +1,6 @@
 """Draw the figures of these pages: `make figures`, or python docs/draw.py [FOLDER].
 
-Four are of runs in docs/results, two of simulated runs. They go to outputs/figures unless a folder
+Five are of runs in docs/results, two of simulated runs. They go to outputs/figures unless a folder
 is named: another processor rounds otherwise, and another matplotlib draws otherwise, so that those of
 docs/figures change only on purpose.
 """
@@ -22,6 +22,7 @@ from docs.draw_architecture import draw_experts, draw_precision
 from docs.draw_curves import draw_curves
 from docs.draw_downstream import draw_downstream, draw_test_time
 from docs.draw_laws import draw_data, draw_hyperparameters, draw_reconciliation
+from docs.draw_measured import draw_repetition
 from docs.draw_serving import draw_serving
 from isoflop.analysis import (
     FitOptions,
@@ -84,6 +85,7 @@ def main() -> None:
     draw_downstream(folder)
     draw_test_time(folder)
     draw_curves(folder)
+    draw_repetition(folder)
     print(f"the figures are in {folder}")
 
 

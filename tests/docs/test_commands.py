@@ -43,6 +43,11 @@ INSTEAD = {
         "tests/labs/test_notebooks.py builds it",
     ),
     "isoflop lab build --out ada --student Ada": ("isoflop lab build --help", "it takes as long again"),
+    "isoflop sweep cpu-quantization": (
+        "isoflop plan cpu-quantization",
+        "pretended training keeps no models; docs/evaluate.md has some of seconds",
+    ),
+    "isoflop evaluate outputs/cpu-quantization quantization": ("isoflop evaluate --help", "the same"),
     "isoflop data prepare debian-docs": (
         "isoflop data prepare --help",
         "fetches 245 MB by apt-get; tests/train/test_debian_docs.py has its parts",
@@ -88,6 +93,7 @@ SHORTER = {
     "isoflop sweep cpu-demo --out outputs/again": ("--no-report", REPORTED),
     "isoflop sweep cpu-demo --parametrization mup --optimizer muon": ("--no-report", REPORTED),
     "isoflop sweep cpu-demo --experts 8 --experts-per-token 2": ("--no-report", REPORTED),
+    "isoflop sweep cpu-repetition": ("--trackers jsonl --no-report", REPORTED),
     "isoflop sweep cpu-demo --profile": ("--no-report", REPORTED),
 }
 """By command, the options that shrink it, and why."""

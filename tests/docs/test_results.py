@@ -178,3 +178,34 @@ def test_the_page_on_downstream_says_what_the_ladder_did() -> None:
     assert two_step(fit(LADDER, **below), error).predict(3e13).value == pytest.approx(0.410, abs=5e-4)
     runs = load_runs(LADDER, where="budget=3e13", metric="accuracy")
     assert float(runs.loss_R.min()) == pytest.approx(0.407, abs=5e-4)
+
+
+PAGES = ROOT / "docs" / "laws-measured"
+
+
+@pytest.mark.parametrize(
+    ("page", "source", "law", "where", "name"),
+    [
+        ("repetition", "measured:repetition", "muennighoff", "unique_tokens!=32768", "R_D*"),
+        ("compute", "measured:cpu-ladder", "hestness", "d_model=48", "beta"),
+        ("compute", "measured:cpu-ladder", "kaplan_compute", None, "alpha_C"),
+        (
+            "precision",
+            str(ROOT / "docs/results/quantization/quantization.csv"),
+            "kumar_post_training",
+            "bits_post<=4",
+            "g_D",
+        ),
+    ],
+)
+def test_a_measured_law_is_what_its_page_says(
+    page: str, source: str, law: str, where: str | None, name: str
+) -> None:
+    found = fit(load_runs(source, law=law, where=where), law=law)
+    assert found.intervals is not None
+    value, interval = found.params[name], found.intervals.params[name]
+    assert value is not None
+    text = (PAGES / f"{page}.md").read_text(encoding="utf-8")
+    near = [float(number) for number in re.findall(r"\d*\.\d+", text)]
+    for printed in (value, *interval):
+        assert any(number == pytest.approx(printed, rel=0.01) for number in near), printed
