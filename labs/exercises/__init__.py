@@ -7,7 +7,7 @@ What counts is submitted to the lab's server.
 from __future__ import annotations
 
 from isoflop.base.errors import UserError
-from isoflop.labs.exercises import bounds, budget, counting, inference, isoflops, lies, unseen
+from isoflop.labs.exercises import bounds, budget, counting, inference, isoflops, lies, rates, unseen
 from isoflop.labs.exercises.exercise import Exercise as Exercise
 from isoflop.labs.exercises.exercise import Exercises as Exercises
 from isoflop.labs.exercises.exercise import Mistake as Mistake
@@ -20,6 +20,7 @@ NOTEBOOKS = {
     "budget": budget,
     "inference": inference,
     "unseen": unseen,
+    "rates": rates,
     "bounds": bounds,
 }
 

@@ -209,3 +209,17 @@ def test_a_measured_law_is_what_its_page_says(
     near = [float(number) for number in re.findall(r"\d*\.\d+", text)]
     for printed in (value, *interval):
         assert any(number == pytest.approx(printed, rel=0.01) for number in near), printed
+
+
+def test_the_page_on_width_and_rate_says_what_was_measured() -> None:
+    """Mean losses by parametrization, width and rate, the least of each line marked."""
+    folder = ROOT / "docs" / "results" / "width-rate"
+    runs = pd.read_csv(folder / "runs.csv")
+    lines = (folder / "README.md").read_text(encoding="utf-8").splitlines()
+    means = runs.pivot_table(index=["parametrization", "d_model"], columns="lr", values="loss")
+    assert len(runs) == 3 * means.size
+    rows = dict(zip(means.index.to_list(), means.to_numpy(), strict=True))
+    for (name, width), losses in rows.items():
+        cells = [f"**{loss:.3f}**" if loss == losses.min() else f"{loss:.3f}" for loss in losses]
+        assert f"| {name}, width {width} | {' | '.join(cells)} |" in lines
+    np.testing.assert_array_equal(rows["standard", 64], rows["mup", 64])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from copy import copy
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -23,6 +24,7 @@ from isoflop.models import build
 from isoflop.running import evaluate
 from isoflop.sweeps.kept_models import kept_models
 from isoflop.train.data.corpus import Corpus
+from isoflop.train.step import programs
 from tests.support.in_process import Runner
 from tests.support.small import small_model, small_sweep
 from tests.support.tables import read_rows
@@ -248,3 +250,18 @@ def test_the_matrices_that_change_are_those_of_blocks_and_head() -> None:
 
     assert changed(False) == {"qkv", "out", "up", "down", "head"}
     assert changed(True) - changed(False) == {"embedding"}
+
+
+def test_coordinates_are_what_training_moved(model: TrainedModel) -> None:
+    """Nothing, of a model as it is initialized; logits start at zero, so that theirs are the whole logits."""
+    tokens = jnp.asarray(model.windows(4)[:, :-1])
+    now = nnx.merge(model.graph, model.params)
+    coordinates = load_measurement("coordinates")
+    (row,) = coordinates.rows(model, coordinates.options(windows=4))
+    assert row["logits_change"] == pytest.approx(float(jnp.sqrt(jnp.mean(now(tokens) ** 2))), rel=1e-5)
+    assert 0 < float(row["features_change"]) < 2  # of vectors of root mean square 1
+    untrained = copy(model)
+    untrained.__dict__["params"] = programs(model.recipe).init(model.recipe.init_seed).params
+    assert coordinates.rows(untrained, coordinates.options(windows=4)) == [
+        {"features_change": pytest.approx(0, abs=1e-5), "logits_change": 0.0}
+    ]
