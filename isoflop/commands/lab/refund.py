@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from isoflop.arguments import parse
 from isoflop.base.errors import UserError
@@ -11,6 +12,9 @@ from isoflop.base.formatting import pluralize
 from isoflop.commands.lab.options import LabOptions
 from isoflop.labs.contract.fields import BudgetSeconds
 from isoflop.labs.contract.instructor import Reason
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,24 +36,31 @@ class Refund(LabOptions):
 
 def run(argv: list[str]) -> int:
     """Writes the entry."""
+    given = parse(Refund, argv, "lab refund")
+    if (given.experiment is None) == (given.student is None):
+        raise UserError("give --experiment NUMBER, or --student NAME --seconds S")
+    if given.student is not None and given.seconds is None:
+        raise UserError("--seconds: how many are added to the student's budget?")
+    _, store = given.open()
+    with store.write() as connection:
+        said = _give(connection, given)
+    store.close()
+    print(said)  # once it is on the disk
+    return 0
+
+
+def _give(connection: Connection, given: Refund) -> str:
+    """Writes the entry; what came of it."""
     from isoflop.labs.store.ledger import budget_summary
     from isoflop.labs.store.refunds import grant, refund_experiment
     from isoflop.labs.store.students import student_named
 
-    given = parse(Refund, argv, "lab refund")
-    if (given.experiment is None) == (given.student is None):
-        raise UserError("give --experiment NUMBER, or --student NAME --seconds S")
-    _, store = given.open()
-    with store.write() as connection:
-        if given.experiment is not None:
-            amount = refund_experiment(connection, given.experiment, given.seconds, given.reason)
-            print(f"experiment {given.experiment}: {pluralize(amount, 'second', 'g')} given back")
-        elif given.student is not None:
-            if given.seconds is None:
-                raise UserError("--seconds: how many are added to the student's budget?")
-            student = student_named(connection, given.student)
-            grant(connection, student.id, given.seconds, given.reason)
-            remaining = budget_summary(connection, student.id).remaining_seconds
-            print(f"{student.name}: {pluralize(remaining, 'second', 'g')} left")
-    store.close()
-    return 0
+    if given.experiment is not None:
+        amount = refund_experiment(connection, given.experiment, given.seconds, given.reason)
+        return f"experiment {given.experiment}: {pluralize(amount, 'second', 'g')} given back"
+    assert given.student is not None
+    assert given.seconds is not None
+    student = student_named(connection, given.student)
+    grant(connection, student.id, given.seconds, given.reason)
+    remaining = budget_summary(connection, student.id).remaining_seconds
+    return f"{student.name}: {pluralize(remaining, 'second', 'g')} left"
