@@ -353,7 +353,8 @@ class LawFit(Displayed, Serializable):
         if self.law is not None:
             return optimal_size(self._surface(self.law), params, C_K, self.cost)
         coefficient, exponent = np.asarray(params).T[:2, ..., None]
-        return coefficient * np.asarray(C_K) ** exponent
+        with np.errstate(over="ignore", invalid="ignore"):  # a wild resample's slope has no size at all
+            return coefficient * np.asarray(C_K) ** exponent
 
     def _surface(self, law: str) -> Law:
         """The law. Raises `UserError` where there is one for each group."""

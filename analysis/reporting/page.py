@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 MakesTable = Callable[["ReportData"], tables.TextTable]
 SECTIONS: dict[str, tuple[str | MakesTable, ...]] = {
-    "": ("isoflop", "allocation", "heldout", "surface", "residuals", "curves", "tuning"),
+    "": ("isoflop", "axis", "allocation", "heldout", "surface", "residuals", "curves", "tuning"),
     "What the kept models can do": ("positions", "quantization", "pruning"),
     "The adaptive rounds": (rounds.rounds_table, rounds.methods_table),
     "Which law?": ("competition", comparison_tables.competition_table),

@@ -14,6 +14,7 @@ from isoflop.analysis.comparison.agreement import Agreement
 from isoflop.analysis.comparison.competition import Competition, compete
 from isoflop.analysis.comparison.rolling import rolling
 from isoflop.analysis.figures.allocation import Allocation
+from isoflop.analysis.figures.axis_values import LossByAxisValue
 from isoflop.analysis.figures.competition import HeldOutErrors
 from isoflop.analysis.figures.curves import TrainingCurves
 from isoflop.analysis.figures.evaluations import LossByPosition, PruningLoss, QuantizationLoss
@@ -183,6 +184,7 @@ class ReportData:
 
 FIGURES: dict[str, Callable[[ReportData], FigureData | None]] = {
     "isoflop": lambda data: IsoflopCurves.of(data.table, data.parabolas),
+    "axis": lambda data: LossByAxisValue.of(data.table),
     "allocation": lambda data: Allocation.of(data.table, data.fit, data.parabolas, data.options.level),
     "heldout": lambda data: HeldOutBudget.of(data.table, data.held, data.options),
     "surface": lambda data: Surface.of(data.table, data.fit),
