@@ -23,6 +23,8 @@ from isoflop.base.errors import UserError
 from isoflop.labs.editions import CHECK, EXERCISES, read, sources, student_edition
 from isoflop.labs.exercises import NOTEBOOKS, Exercises, exercises
 
+pytestmark = pytest.mark.xdist_group("notebooks")
+"""One process: what `built` executes takes minutes."""
 STUDENTS = ("ada", "bob")
 NAMES = [path.stem for path in sources()]
 TAGS = {"answer", "student", "instructor", "scale"}
