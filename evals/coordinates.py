@@ -52,9 +52,15 @@ def _changes(recipe: Recipe, params: Any, seed: jax.Array, tokens_ExT: jax.Array
     """Mean squared changes."""
     first: Any = build(recipe.model, seed=seed, dtype=recipe.dtype)
     now: Any = nnx.merge(nnx.graphdef(first), params)
-    (features, _), (features_before, _) = now.features(tokens_ExT), first.features(tokens_ExT)
-    changes = {
-        "features_change": features - features_before,
-        "logits_change": now(tokens_ExT) - first(tokens_ExT),
-    }
-    return {name: jnp.mean(jnp.square(x.astype(jnp.float32))) for name, x in changes.items()}
+
+    def of_window(tokens_T: jax.Array) -> dict[str, jax.Array]:
+        tokens_1xT = tokens_T[None]
+        (features, _), (features_before, _) = now.features(tokens_1xT), first.features(tokens_1xT)
+        changes = {
+            "features_change": features - features_before,
+            "logits_change": now(tokens_1xT) - first(tokens_1xT),
+        }
+        return {name: jnp.mean(jnp.square(x.astype(jnp.float32))) for name, x in changes.items()}
+
+    # One window after the other: the logits of many windows together would fill the memory.
+    return jax.tree.map(jnp.mean, jax.lax.map(of_window, tokens_ExT))

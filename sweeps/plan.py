@@ -250,22 +250,22 @@ def _refuse_small_corpus(config: SweepConfig, corpus: Corpus, cells: Sequence[Pl
         )
     worst = max(cells, key=lambda p: p.cell.tokens)
     if worst.cell.tokens > config.most_tokens(corpus):
-        few = (
-            f"unique_tokens {config.unique_tokens:,} are too few"
-            if config.unique_tokens
-            else f"{corpus.spec.source} is too small: it has {have:,} training tokens"
-        )
+        few = f"{corpus.spec.source} is too small: it has {have:,} training tokens"
+        more = "take a larger corpus"
+        if config.unique_tokens:
+            few, more = f"unique_tokens {config.unique_tokens:,} are too few", "raise unique_tokens"
+        passes = _rounded_up(worst.cell.tokens / (config.unique_tokens or have))
         raise UserError(
             f"{few}, and width {worst.cell.recipe.model.width} at {worst.budget:.3g} FLOPs wants "
-            f"{worst.cell.tokens:,}: lower the budgets, raise the widths, take a larger corpus, or allow "
-            f"repeats with --max-epochs {_epochs(worst.cell.tokens / (config.unique_tokens or have))}"
+            f"{worst.cell.tokens:,}: lower the budgets, raise the widths, {more}, or allow repeats with "
+            f"--max-epochs {passes:g}"
         )
 
 
-def _epochs(passes: float) -> str:
-    """A number of passes in two digits, rounded up: what is advised must do."""
+def _rounded_up(passes: float) -> float:
+    """A number of passes in two digits, and no fewer: what is advised must do."""
     unit = 10.0 ** (math.floor(math.log10(passes)) - 1)
-    return f"{math.ceil(passes / unit) * unit:.2g}"
+    return math.ceil(passes / unit) * unit
 
 
 def _refuse_eval_corpora(config: SweepConfig, corpus: Corpus, further: Sequence[Corpus]) -> None:

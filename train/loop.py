@@ -310,16 +310,16 @@ def _member(stacked: TrainState, number: int) -> TrainState:
 def _joined_chunks(segments: Sequence[Segment], corpus: Corpus, start: int) -> Iterator[Chunk]:
     """The members' chunks from step `start` on, joined, with `rows` (M, CHUNK, B); a single segment's own.
 
-    Members of one data seed share their windows, and of a resident corpus all do.
+    Members of one data order share their windows, and of a resident corpus all do.
     """
     if len(segments) == 1:
         yield from chunks(corpus, segments[0].recipe.data_order, start, segments[0].stop)
         return
-    seeds = [segment.recipe.data_seed for segment in segments]
-    distinct = list(dict.fromkeys(seeds))
-    first = [segments[seeds.index(seed)] for seed in distinct]
-    reader = [distinct.index(seed) for seed in seeds]
-    for parts in zip(*(chunks(corpus, s.recipe.data_order, start, s.stop) for s in first), strict=True):
+    orders = [segment.recipe.data_order for segment in segments]
+    distinct = list(dict.fromkeys(orders))
+    reader = [distinct.index(order) for order in orders]
+    stop = segments[0].stop
+    for parts in zip(*(chunks(corpus, order, start, stop) for order in distinct), strict=True):
         shared = all(part.windows is parts[0].windows for part in parts)
         windows = parts[0].windows if shared else jnp.concatenate([part.windows for part in parts])
         offset = 0 if shared else len(parts[0].windows)

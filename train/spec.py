@@ -142,7 +142,8 @@ def branch_scale(parametrization: Parametrization, depth: int) -> float:
 class Recipe:
     """All that determines a run but its length. `batch_size` in windows of the model's context length;
     `parametrization`: how rates and decay scale with the width (see `isoflop.train.parametrization`);
-    `unique_windows`: how many windows it draws before it repeats those, None for a run that ends before."""
+    `unique_windows`: how many windows it draws before it repeats those; None: as many as the corpus has, or
+    more than the run takes."""
 
     model: ModelConfig
     data: DataSpec
@@ -163,7 +164,7 @@ class Recipe:
 
     @property
     def unique_tokens(self) -> float:
-        """Tokens that it draws before it repeats them; infinite where it never does by itself."""
+        """Tokens that it draws before it repeats them; infinite where only the corpus sets a bound."""
         return math.inf if self.unique_windows is None else self.unique_windows * self.model.context_length
 
     @property

@@ -69,7 +69,7 @@ class Programs:
 
 
 def programs(recipe: Recipe, execution: Execution = Execution(), packing: Packing | None = None) -> Programs:
-    """The programs of a recipe; recipes that differ in rate, schedule, length or seed share them."""
+    """The programs of a recipe; those that differ in rate, schedule, length, seed or repeats share them."""
     packing = packing or ("map" if jax.default_backend() == "cpu" else "vmap")
     return _programs(shape_of(recipe), execution.remat, execution.devices, packing)
 
@@ -77,7 +77,7 @@ def programs(recipe: Recipe, execution: Execution = Execution(), packing: Packin
 def shape_of(recipe: Recipe) -> Recipe:
     """The recipe with all that is not part of its compiled programs set to one value."""
     optimizer = replace(recipe.optimizer, peak_lr=0.0, weight_decay=0.0)
-    shape = replace(recipe, optimizer=optimizer, init_seed=0, data_seed=0)
+    shape = replace(recipe, optimizer=optimizer, init_seed=0, data_seed=0, unique_windows=None)
     return replace(shape, schedule=replace(shape.schedule, name="wsd", warmup_steps=0))
 
 

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from isoflop.analysis.approaches.approach1 import approach1
 from isoflop.analysis.approaches.approach2 import approach2
@@ -91,16 +92,19 @@ def prepare(table: RunTable, options: FitOptions) -> RunTable:
     """The table under the conventions asked for, every run once, without the runs to be dropped."""
     count = options.count or table.conventions.count
     counted = table.counted(count, options.flops or table.conventions.flops)
-    return drop_worst(each_once(counted), options.drop_worst)
+    return drop_worst(each_once(counted, options.by), options.drop_worst)
 
 
-def each_once(table: RunTable) -> RunTable:
+def each_once(table: RunTable, by: str | None = None) -> RunTable:
     """The table with one row for a run that a sweep lists at several values of its axes; the others are
-    listed as excluded."""
+    listed as excluded. `by`: a column, in each value of which a run may stand."""
     if table.column("axes") is None or "cell_id" not in table.frame.columns:
         return table
     cell_R = as_texts(table.frame, "cell_id")
-    again_R = (cell_R.duplicated() & cell_R.notna()).to_numpy()
+    parts = {"cell": cell_R, "N": table.N_R, "D": table.D_R, "loss": table.loss_R}
+    if by is not None and by in table.frame.columns:
+        parts["by"] = as_texts(table.frame, by)
+    again_R = (pd.DataFrame(parts).duplicated() & cell_R.notna()).to_numpy()
     return table.where(~again_R, "the run stands at another value of an axis too, and counts once")
 
 

@@ -107,6 +107,8 @@ def latencies(
         return answered >= n_requests and (killer is None or killer.done())
 
     answers = play(students, pause, is_over)
+    if not answers:
+        raise SystemExit("\n".join(line for student in students for line in student.wrong[:1]) or "no answer")
     return figures(name, answers, time.monotonic() - began)
 
 

@@ -57,6 +57,7 @@ class LabServer:
         until = time.monotonic() + START_SECONDS
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > until:
+                self.process.kill()
                 raise SystemExit(f"benchmarks.lab_load: the lab does not start: {self.log.read_text()}")
             time.sleep(0.02)
 
@@ -76,7 +77,10 @@ class LabServer:
         pids = [int(pid) for pid in found.stdout.split()]
         if not pids:
             return False
-        os.kill(draw.choice(pids), signal.SIGKILL)
+        try:
+            os.kill(draw.choice(pids), signal.SIGKILL)
+        except ProcessLookupError:  # it has ended since
+            return False
         return True
 
     def _answers(self) -> bool:

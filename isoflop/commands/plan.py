@@ -104,7 +104,7 @@ def _print(planned: Plan, price: Price) -> None:
             f"{p.cell.tokens:,}",
             f"{p.cell.tokens / n:.0f}",
             f"{p.cell.steps:,}",
-            f"{p.cell.tokens / corpus.n_tokens('train'):.2f}",
+            f"{p.cell.tokens / min(corpus.n_tokens('train'), p.cell.recipe.unique_tokens):.2f}",
         )
     console.print(table)
     for line in price_lines(planned, price):

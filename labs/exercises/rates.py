@@ -21,7 +21,7 @@ REPEATS = 5
 
 
 def make(student: str) -> Exercises:
-    """Floats by rate and width under both parametrizations, and runs that differ in the seed alone."""
+    """Losses by rate and width under both parametrizations, and runs that differ in the seed alone."""
     rng = random_numbers(student, "rates")
     trials, repeats = _trials(rng), _repeats(rng)
     values = {
@@ -156,7 +156,7 @@ def _solve_seeds(repeats_WxS: Floats, difference: float) -> Exercise:
             Mistake(4 * variance / difference**2, "Both means are noisy: variances of a difference add up."),
             Mistake(
                 8 * float(repeats_WxS.var(ddof=1)) / difference**2,
-                "Floats of unlike widths differ by more than noise: take the variance within each width.",
+                "Losses of unlike widths differ by more than noise: take the variance within each width.",
             ),
             Mistake(
                 8 * float(repeats_WxS.var(axis=1).mean()) / difference**2,

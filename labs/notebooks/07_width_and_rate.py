@@ -142,7 +142,7 @@ WAYS = {
     "mup, the same rate": ("mup", 0),
 }
 means = measured.groupby(["parametrization", "d_model", "lr"])["loss"].mean()
-deviation = np.sqrt(measured.groupby(["parametrization", "d_model", "lr"])["loss"].var().median())
+deviation = np.sqrt(measured.groupby(["parametrization", "d_model", "lr"])["loss"].var().mean())
 costs = {}
 for way, (name, power) in WAYS.items():
     tuned = means[name, NARROWEST].idxmin()
@@ -159,15 +159,16 @@ costs.round(3)
 # %% [markdown]
 # A zero says that the rate arrived at is the best of those tried at that width. So two ways carry the rate
 # over: divide every rate by the width, by hand, or those of mup alone. To leave the rate as it is gives away
-# a quarter of what eight times the width gains. Best against best, the two parametrizations still differ:
+# up to a quarter of what eight times the width gains: .071 nats, or .049 from the rate below, which is as
+# good at width 16 within the noise. Best against best, the two parametrizations still differ:
 
 # %%
 least = means.groupby(["parametrization", "d_model"]).min().unstack("parametrization")
 least.assign(**{"mup lower by": least["standard"] - least["mup"]}).round(3)
 
 # %% [markdown]
-# At width 128, where mup leaves the embedding a higher rate than the matrices, it is lower by four standard
-# errors; at width 32, where the embedding's is the lower one, it is higher by more than two. (The least of
+# At width 128, where mup leaves the embedding a higher rate than the matrices, it is lower by three standard
+# errors; at width 32, where the embedding's is the lower one, it is higher by not quite two. (The least of
 # seven noisy means is a little too low in both columns.) Whether the embedding's rate is the reason, these
 # runs do not show.
 

@@ -25,6 +25,8 @@ TOKEN_HEADER = "X-Instructor-Token"
 CALLS_A_SECOND = 20
 WRONG_KEYS_A_MINUTE = 20
 MAX_KNOWN = 20_000
+LOOKUP_SECONDS = 5.0
+"""What a key waits for those before it to be looked up."""
 
 
 class Limits:
@@ -73,15 +75,24 @@ class Gate:
 
         One at a time: a class that comes at once, as after a restart, is not taken for a guesser.
         """
-        with self._limits.looking:
+        if not self._limits.looking.acquire(timeout=LOOKUP_SECONDS):
+            raise HTTPException(503, "the lab's database is slow: try again", {"Retry-After": "1"})
+        try:
             if wait := self._limits.wrong.wait(network, time.monotonic()):
                 raise too_many(wait)
-            student = self._student_of(key_hash)
-            if student is not None:
-                self._limits.wrong.take_back(network)
-                self._known[network, key_hash] = None
-                if len(self._known) > MAX_KNOWN:
-                    self._known.popitem(last=False)
+            student, is_wrong = None, False
+            try:
+                student = self._student_of(key_hash)
+                is_wrong = student is None
+            finally:
+                if not is_wrong:  # nor where the database could not be asked
+                    self._limits.wrong.take_back(network)
+        finally:
+            self._limits.looking.release()
+        if student is not None:
+            self._known[network, key_hash] = None
+            if len(self._known) > MAX_KNOWN:
+                self._known.popitem(last=False)
         return student
 
     def admit_instructor(self, address: str, token: str | None) -> None:

@@ -5,7 +5,8 @@ introductions a run, seven rates a factor of 2 apart, four widths of one depth, 
 
 What counts are the trials, tuning.csv of the sweep's folder; the one budget is there because a sweep has one,
 and no law is fitted to it. At width 64 both parametrizations are the same model, and its trials come twice.
-Cost: 1.4e14 FLOPs, 24 minutes on two CPU cores. Numbers to expect: docs/results/width-rate/README.md.
+Cost: 1.4e14 FLOPs, 47 minutes on two CPU cores that other work had part of. Numbers to expect:
+docs/results/width-rate/README.md.
 """
 
 from isoflop.sweeps.grids.config import Axis, SweepConfig

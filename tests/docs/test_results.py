@@ -206,20 +206,22 @@ def test_a_measured_law_is_what_its_page_says(
     value, interval = found.params[name], found.intervals.params[name]
     assert value is not None
     text = (PAGES / f"{page}.md").read_text(encoding="utf-8")
-    near = [float(number) for number in re.findall(r"\d*\.\d+", text)]
-    for printed in (value, *interval):
-        assert any(number == pytest.approx(printed, rel=0.01) for number in near), printed
+    printed = re.findall(r"(\d*\.\d+)\s\[(\d*\.\d+),\s(\d*\.\d+)\]", text)
+    assert pytest.approx((value, *interval), rel=0.01) in [tuple(map(float, each)) for each in printed]
 
 
-def test_the_page_on_width_and_rate_says_what_was_measured() -> None:
-    """Mean losses by parametrization, width and rate, the least of each line marked."""
-    folder = ROOT / "docs" / "results" / "width-rate"
-    runs = pd.read_csv(folder / "runs.csv")
-    lines = (folder / "README.md").read_text(encoding="utf-8").splitlines()
-    means = runs.pivot_table(index=["parametrization", "d_model"], columns="lr", values="loss")
-    assert len(runs) == 3 * means.size
-    rows = dict(zip(means.index.to_list(), means.to_numpy(), strict=True))
-    for (name, width), losses in rows.items():
-        cells = [f"**{loss:.3f}**" if loss == losses.min() else f"{loss:.3f}" for loss in losses]
-        assert f"| {name}, width {width} | {' | '.join(cells)} |" in lines
-    np.testing.assert_array_equal(rows["standard", 64], rows["mup", 64])
+def test_the_page_on_repeated_text_says_what_it_cost() -> None:
+    frame = load_runs("measured:repetition").frame
+    fresh = frame.query("unique_tokens == 0").set_index(["budget", "d_model", "init_seed"])["loss"]
+    part = frame.query("unique_tokens > 40_000 and n_tokens > n_tokens_unique")
+    twin = fresh.loc[list(zip(part["budget"], part["d_model"], part["init_seed"], strict=True))]
+    cost = np.asarray(part["loss"]) - np.asarray(twin)
+    passes = np.asarray(part["n_tokens"]) / np.asarray(part["n_tokens_unique"])
+    text = (PAGES / "repetition.md").read_text(encoding="utf-8")
+    rows = re.findall(r"\| (\d+) to (\d+) \| (\d+) \| (\S+) ± (\S+) \|", text)
+    assert len(rows) == 5
+    for low, high, pairs, mean, error in rows:
+        here = cost[(passes > float(low)) & (passes <= float(high))]
+        assert len(here) == int(pairs)
+        assert here.mean() == pytest.approx(float(mean), abs=6e-4)
+        assert here.std(ddof=1) / len(here) ** 0.5 == pytest.approx(float(error), abs=6e-4)

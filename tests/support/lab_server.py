@@ -23,14 +23,18 @@ SECONDS = 60.0
 LONGEST_WAIT = 2
 """Seconds that a call may ask a client to wait for its turn; a guesser of keys is told more."""
 
+TRIES = 10
+
 
 class Client(httpx.Client):
     """A client that waits for its turn where it has called too often, as a good one does."""
 
     def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
-        """The answer, of a second try where the first was too early."""
+        """The answer, of a later try where the first was too early."""
         answer = super().send(request, **options)
-        while answer.status_code == 429 and (wait := int(answer.headers["Retry-After"])) <= LONGEST_WAIT:
+        for _ in range(TRIES):
+            if answer.status_code != 429 or (wait := int(answer.headers["Retry-After"])) > LONGEST_WAIT:
+                break
             time.sleep(wait)
             answer = super().send(request, **options)
         return answer

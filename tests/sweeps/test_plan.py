@@ -211,6 +211,7 @@ def test_a_part_of_the_corpus_that_is_repeated(config: SweepConfig, corpus: Corp
     part = config.with_options(unique_tokens=unique)
     with pytest.raises(UserError, match=r"unique_tokens [\d,]+ are too few, and width 8 ") as refused:
         make_plan(part, corpus)
+    assert "raise unique_tokens, or allow" in str(refused.value)
     asked = float(str(refused.value).rpartition(" --max-epochs ")[2])
     plan = make_plan(part.with_options(max_epochs=asked), corpus)
     assert not any("repeats" in warning for warning in plan.warnings)

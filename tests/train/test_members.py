@@ -31,13 +31,13 @@ STEPS = 40
 
 
 def variants(recipe: Recipe, steps: int = STEPS) -> list[Segment]:
-    """Runs of one shape that differ in seeds, rate, decay and schedule."""
+    """Runs of one shape that differ in seeds, rate, decay, schedule and the text that they repeat."""
     optimizer, schedule = recipe.optimizer, recipe.schedule
     recipes = [
         recipe,
         replace(recipe, init_seed=1, data_seed=2),
         replace(recipe, optimizer=replace(optimizer, peak_lr=0.005, weight_decay=0.0)),
-        replace(recipe, schedule=replace(schedule, name="cosine", warmup_steps=9)),
+        replace(recipe, schedule=replace(schedule, name="cosine", warmup_steps=9), unique_windows=20),
     ]
     return [Segment(r, 0, steps, steps, None) for r in recipes]
 
@@ -123,9 +123,17 @@ def test_members_of_one_seed_read_their_windows_once(
     monkeypatch.setattr(batches, "RESIDENT_BYTES", 1)
     segments = variants(recipe)
     (chunk,) = _joined_chunks(segments, corpus, 0)
-    assert len(chunk.windows) == 2 * CHUNK * recipe.batch_size  # two data seeds among four members
+    assert len(chunk.windows) == 3 * CHUNK * recipe.batch_size  # three data orders among four members
     for rows, segment in zip(chunk.rows, segments, strict=True):
-        index = corpus.order(segment.recipe.data_seed, 0, STEPS, batch_size=recipe.batch_size, context=32)
+        order = segment.recipe.data_order
+        index = corpus.order(
+            order.seed,
+            0,
+            STEPS,
+            batch_size=recipe.batch_size,
+            context=32,
+            unique_windows=order.unique_windows,
+        )
         own = corpus.windows("train", 32, index.ravel()).reshape(STEPS, recipe.batch_size, 33)
         np.testing.assert_array_equal(np.asarray(chunk.windows)[rows[:STEPS]], own)
 

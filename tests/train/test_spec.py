@@ -13,7 +13,7 @@ import pytest
 from isoflop.base.errors import UserError
 from isoflop.base.json_values import canonical_json, content_id, from_json, to_json
 from isoflop.sweeps.grids.config import SweepConfig, load_config
-from isoflop.train.spec import CellSpec, Segment
+from isoflop.train.spec import CellSpec, Recipe, Segment
 from tests.support.small import small_recipe
 
 CELL = CellSpec(small_recipe(), steps=50)
@@ -123,3 +123,12 @@ def test_lengths_and_costs() -> None:
     assert CELL.tokens == 50 * tokens_a_step
     assert CELL.flops == CELL.tokens * CELL.recipe.ledger.train_flops
     assert SEGMENT.flops == 40 * tokens_a_step * CELL.recipe.ledger.train_flops
+
+
+def test_text_that_is_not_repeated_is_no_part_of_a_name() -> None:
+    recipe = small_recipe()
+    assert "unique_windows" not in recipe.canonical
+    assert from_json(Recipe, to_json(recipe)) == recipe
+    part = replace(recipe, unique_windows=5)
+    assert '"unique_windows":5' in part.canonical
+    assert from_json(Recipe, to_json(part)) == part
