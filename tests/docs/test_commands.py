@@ -88,7 +88,6 @@ SHORTER = {
     "isoflop sweep h200-synthetic": ("--no-report", REPORTED),
     "isoflop sweep cpu-demo --adaptive": ("--no-report", REPORTED),
     "isoflop sweep cpu-demo --out outputs/mine": ("--no-report", REPORTED),
-    "isoflop sweep cpu-demo --budgets 3e11 4.2e11 6e11 8.5e11 --out outputs/ahead": ("--no-report", REPORTED),
     "isoflop sweep cpu-demo --axes dtype=float32,bfloat16": ("--no-report", REPORTED),
     "isoflop sweep cpu-demo --out outputs/again": ("--no-report", REPORTED),
     "isoflop sweep cpu-demo --parametrization mup --optimizer muon": ("--no-report", REPORTED),
@@ -107,9 +106,11 @@ REFUSED = {
     "isoflop fit --curves public:": NO_NETWORK,
     "isoflop fit wandb:me/scaling": "me/scaling",
     "python -m benchmarks.train": "needs torch",
+    "isoflop lab data --lab course": "has no runs yet",
+    "isoflop lab finals course": "there are no final submissions",
 }
-"""By the beginning of a command that needs a cluster, an account or the network, the refusal where there is
-none. Where there is, it succeeds."""
+"""By the beginning of a command that needs a cluster, an account, the network or a class that trained, the
+refusal where there is none. Where there is, it succeeds."""
 
 
 @dataclass

@@ -76,7 +76,7 @@ def test_the_pages_say_what_would_have_been_better(played: tuple[Lab, list[str]]
     assert re.search(r"The interval from .* stated at 90%", careful)
     assert "the minimum lies at or beyond the smallest size" in page(lab, "edge-of-grid")
     assert "are not identified" in page(lab, "twenty-to-one")
-    assert "hold no IsoFLOP budget" in page(lab, "twenty-to-one")
+    assert "without an IsoFLOP budget" in page(lab, "twenty-to-one")
     assert "4 usable runs for the 5 parameters" in page(lab, "overspender")
     assert "learning rate" in page(lab, "overspender")
 
