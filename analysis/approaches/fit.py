@@ -90,9 +90,13 @@ def _constraints(result: ApproachResult, table: RunTable, options: FitOptions) -
 
 def prepare(table: RunTable, options: FitOptions) -> RunTable:
     """The table under the conventions asked for, every run once, without the runs to be dropped."""
+    return drop_worst(each_once(recounted(table, options), options.by), options.drop_worst)
+
+
+def recounted(table: RunTable, options: FitOptions) -> RunTable:
+    """The table under the conventions asked for."""
     count = options.count or table.conventions.count
-    counted = table.counted(count, options.flops or table.conventions.flops)
-    return drop_worst(each_once(counted, options.by), options.drop_worst)
+    return table.counted(count, options.flops or table.conventions.flops)
 
 
 def each_once(table: RunTable, by: str | None = None) -> RunTable:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from isoflop.analysis.approaches.fit import drop_worst, each_once, fit
+from isoflop.analysis.approaches.fit import fit, prepare, recounted
 from isoflop.analysis.approaches.holdout import largest_budget
 from isoflop.analysis.comparison.agreement import Agreement
 from isoflop.analysis.comparison.competition import Competition, compete
@@ -48,6 +48,8 @@ class ReportData:
     """
 
     table: RunTable
+    at_each_value: RunTable
+    """The table with a row for each value of an axis, also of a run that values share."""
     options: FitOptions
     """Options of every fit of the whole table: approach 3, nothing held out."""
     holdout: float | None
@@ -58,8 +60,6 @@ class ReportData:
     """A fit of the whole table that is at hand already."""
     rolls: bool = False
     """Whether rolling hold-outs are part of it."""
-    at_each_value: RunTable | None = None
-    """The table with a row for each value of an axis, runs that values share among them."""
 
     @cached_property
     def fit(self) -> LawFit:
@@ -186,7 +186,7 @@ class ReportData:
 
 FIGURES: dict[str, Callable[[ReportData], FigureData | None]] = {
     "isoflop": lambda data: IsoflopCurves.of(data.table, data.parabolas),
-    "axis": lambda data: LossByAxisValue.of(data.at_each_value or data.table),
+    "axis": lambda data: LossByAxisValue.of(data.at_each_value),
     "allocation": lambda data: Allocation.of(data.table, data.fit, data.parabolas, data.options.level),
     "heldout": lambda data: HeldOutBudget.of(data.table, data.held, data.options),
     "surface": lambda data: Surface.of(data.table, data.fit),
@@ -216,9 +216,8 @@ def analyze(
     """
     options = dataclasses.replace(options or FitOptions(), approach=3)
     one_law(table, options, "a report")
-    table = table.counted(options.count or table.conventions.count, options.flops or table.conventions.flops)
-    whole = table
-    table = drop_worst(each_once(whole), options.drop_worst)
+    counted = recounted(table, options)
+    table = prepare(counted, options)
     plain = dataclasses.replace(options, drop_worst=0, count=None, flops=None, holdout=None)
     holdout = options.holdout or largest_budget(table)
-    return ReportData(table, plain, holdout, tuple(laws), given, rolls, whole)
+    return ReportData(table, counted, plain, holdout, tuple(laws), given, rolls)

@@ -6,6 +6,7 @@ import hmac
 import math
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
@@ -116,12 +117,12 @@ def too_many(wait: float) -> HTTPException:
     return HTTPException(429, f"too many requests: wait {seconds} s", {"Retry-After": seconds})
 
 
-class GatedRoute(APIRoute):
+class GatedRoute(APIRoute, ABC):
     """A call of which nothing else is looked at before the gate has admitted the caller."""
 
+    @abstractmethod
     def admit(self, gate: Gate, address: str, request: Request) -> None:
         """Raises `HTTPException` for a caller who may not come in."""
-        raise NotImplementedError
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The usual handler, behind the gate."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from fastapi import HTTPException
@@ -111,6 +111,23 @@ def test_a_class_that_comes_at_once_from_one_address_is_no_guesser(tmp_path: Pat
         assert (wrong.count(401), wrong.count(429)) == (20, 20)
         assert {*pool.map(status, lab.keys().values())} == {200}  # seen before
     store.store.close()
+
+
+def test_keys_that_could_not_be_looked_up_are_not_wrong_ones(tmp_path: Path) -> None:
+    lab = make_lab(tmp_path / "lab", numbered(25))
+    store: Any = open_store(lab, None)
+
+    class OutOfReach:
+        def read(self) -> Any:
+            raise ConnectionError
+
+    limits = Limits()
+    away, back = Gate(lab, cast("Database", OutOfReach()), limits), Gate(lab, store, limits)
+    for key in lab.keys().values():
+        with pytest.raises(ConnectionError):
+            away.admit("10.0.0.1", key)
+    assert [back.admit("10.0.0.1", key).name for key in lab.keys().values()] == list(lab.keys())
+    store.close()
 
 
 def test_the_class_at_a_glance_and_refunds(service: Service) -> None:
