@@ -22,7 +22,7 @@ from docs.draw_architecture import draw_experts, draw_precision
 from docs.draw_curves import draw_curves
 from docs.draw_downstream import draw_downstream, draw_test_time
 from docs.draw_laws import draw_data, draw_hyperparameters, draw_reconciliation
-from docs.draw_measured import draw_repetition
+from docs.draw_measured import draw_measured
 from docs.draw_serving import draw_serving
 from isoflop.analysis import (
     FitOptions,
@@ -85,7 +85,7 @@ def main() -> None:
     draw_downstream(folder)
     draw_test_time(folder)
     draw_curves(folder)
-    draw_repetition(folder)
+    draw_measured(folder)
     print(f"the figures are in {folder}")
 
 

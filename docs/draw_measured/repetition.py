@@ -1,4 +1,4 @@
-"""The figures of the measured laws, which docs/draw.py draws."""
+"""The figure of docs/laws-measured/repetition.md."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SIZE = 48_592.0
 """Parameters of the middle size, at which the law is drawn."""
 
 
-def draw_repetition(folder: Path) -> None:
+def draw(folder: Path) -> None:
     """Draw what repeated text costs beside fresh text, and the IsoFLOP curves on each part."""
     frame = load_runs(REPETITION).frame
     law = fit(load_runs(REPETITION, where=WITHOUT_SMALLEST), FitOptions(law="muennighoff", bootstrap=0))
