@@ -5,7 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
-from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    NoReturn,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import tyro
 from tyro import _errors as tyro_errors  # its one way to say what was wrong; pyproject.toml holds its version
@@ -48,9 +58,10 @@ def parse(cls: type[T], argv: list[str], command: str, default: Any = tyro.MISSI
     def refuse(event: tyro_errors.ParseErrorEvent) -> NoReturn:
         if isinstance(event, tyro_errors.InstantiationFailure) and event.argument is None:
             raise UserError(event.message)  # a value's own refusal
-        options = [option for _, option in _options(cls)]
+        options = [option.name for option in _options(cls)]
         raise UserError(f"{_wrong_words(event, argv, options)}; see isoflop {command} --help")
 
+    _refuse_repeated(cls, argv)
     try:
         with tyro_errors.on_parse_error(refuse):
             return tyro.cli(cls, args=argv, prog=f"isoflop {command}", default=default, registry=_NUMBERS)
@@ -58,14 +69,22 @@ def parse(cls: type[T], argv: list[str], command: str, default: Any = tyro.MISSI
         raise UserError(_by_option(str(error), cls)) from None
 
 
+def _refuse_repeated(cls: type, argv: Sequence[str]) -> None:
+    """Raises `UserError` for an option given twice, of which tyro would take the last and say nothing."""
+    given = [word.partition("=")[0].replace("_", "-") for word in argv if word.startswith("--")]
+    for option in _options(cls):
+        if not option.repeatable and given.count(option.name) > 1:
+            raise UserError(f"{option.name} is given twice: give it once, with all that it is to hold")
+
+
 def _by_option(message: str, cls: type) -> str:
     """The message, its field's name at the start replaced by the option's."""
     field, space, reason = message.partition(" ")
     name, colon, _ = field.partition(":")
-    found = [pair for pair in _options(cls) if f".{pair[0]}".endswith(f".{name}")]
+    found = [option for option in _options(cls) if f".{option.field}".endswith(f".{name}")]
     # A group's field has its group's name, so that the shortest path is the one meant.
-    _, option = min(found, key=lambda pair: pair[0].count("."), default=("", ""))
-    return (option + colon if option else field) + space + reason
+    option = min(found, key=lambda option: option.field.count("."), default=None)
+    return (option.name + colon if option else field) + space + reason
 
 
 def _wrong_words(event: tyro_errors.ParseErrorEvent, argv: Sequence[str], options: Sequence[str]) -> str:
@@ -129,8 +148,16 @@ def _described(argument: Any) -> str:
     return about[0].lower() + about[1:]
 
 
-def _options(cls: type, path: str = "", prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Each field of a dataclass and of those within it, dotted, with its option."""
+class _Option(NamedTuple):
+    """`field`: of a dataclass or of one within it, dotted. `repeatable`: may be given several times."""
+
+    field: str
+    name: str
+    repeatable: bool
+
+
+def _options(cls: type, path: str = "", prefix: str = "") -> Iterator[_Option]:
+    """The options of a dataclass and of those within it."""
     for name, hint in get_type_hints(cls, include_extras=True).items():
         marks = getattr(hint, "__metadata__", ())
         named = next((mark.name for mark in marks if getattr(mark, "name", None) is not None), name)
@@ -139,4 +166,5 @@ def _options(cls: type, path: str = "", prefix: str = "") -> Iterator[tuple[str,
         if dataclasses.is_dataclass(kind) and isinstance(kind, type):
             yield from _options(kind, f"{path}{name}.", f"{prefix}{named}." if named else prefix)
         elif tyro.conf.Positional not in marks:
-            yield f"{path}{name}", f"--{prefix}{named}".replace("_", "-")
+            option = f"--{prefix}{named}".replace("_", "-")
+            yield _Option(f"{path}{name}", option, tyro.conf.UseAppendAction in marks)

@@ -45,6 +45,8 @@ CASES: list[tuple[type[Any], list[str], str]] = [
     (fit.Fit, ["a.csv", "--approach", "4"], "--approach 4: choose 1, 2 or 3"),
     (fit.Fit, ["a.csv", "--holdout", "x"], "--holdout x: must be a number"),
     (fit.Fit, ["a.csv", "--levl", ".9"], "unknown option --levl (perhaps --level)"),
+    (fit.Fit, ["a.csv", "--where", "d=1", "--where=e=2"],
+     "--where is given twice: give it once, with all that it is to hold"),
     (predict.Predict, [], "missing: a fit.json or its folder, or constants such as chinchilla:besiroglu"),
     (forecast.Forecast, ["--price", "-1"], "--price -1.0: must be at least 0"),
     (forecast.Forecast, ["--utilization", "40"], "--utilization 40.0: must be at most 1"),
