@@ -1,11 +1,15 @@
 """Kaplan's recipe and Chinchilla's on the same grid: each of two switches alone, and both together.
 
     isoflop sweep two-recipes
+    isoflop fit measured:two-recipes --approach 2 --where "final_fraction=0,trunk_span=4"
 
-`final_fraction`: 0 decays every run to its own end, 1 never decays. `trunk_span`: 4 gives a run a warm-up of a
-tenth of about its own length; a million puts all runs of a width on one trunk, and so gives them one warm-up of
-a hundred thousand tokens, most or all of a short run.
+`final_fraction`: 0 decays every run to its own end, 1 never decays. `trunk_span`: 4 gives a run a warm-up of
+a tenth of about its own length; a million puts all runs of a width on one trunk, and so gives them one
+warm-up of a hundred thousand tokens, most or all of a short run.
 Batch and rate are the same for all runs, so that these two are all that differs.
+
+Cost: 1.10e13 FLOPs, 23 minutes on two CPU cores that other work had most of.
+Numbers to expect: those of docs/laws-measured/two-answers.md.
 """
 
 from isoflop.sweeps.configs.cpu_demo import SWEEP as DEMO
