@@ -30,7 +30,7 @@ from isoflop.sweeps.queue.board import Board, publish
 from isoflop.sweeps.queue.heartbeats import HeartbeatWriter
 from isoflop.sweeps.queue.process_identity import ProcessIdentity
 from isoflop.sweeps.queue.store import Store
-from isoflop.sweeps.stage import Snapshot, train_cells
+from isoflop.sweeps.stage import Snapshot, complete_stage
 from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.sweeps.workers.worker import Worker
 from isoflop.train import device
@@ -132,7 +132,7 @@ def _kill_one(planned: Plan) -> list[float]:
         store = Store(Path(folder))
         stopped = contextlib.suppress(KeyboardInterrupt)
         with stopped, contextlib.closing(open_launcher(store, WorkerOptions())) as launcher:
-            train_cells(_board(planned), store, launcher, on_snapshot=on_snapshot)
+            complete_stage(_board(planned), store, launcher, on_snapshot=on_snapshot)
     return times
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from isoflop.base import plugins
 from isoflop.base.errors import UserError
-from isoflop.base.plugin_files import content_id
+from isoflop.base.plugin_files import PINNED, content_id
 from isoflop.evals.trained_model import TrainedModel
 
 Row = dict[str, float | int | str]
@@ -56,19 +56,20 @@ def measurements() -> list[str]:
 
 
 def load_measurement(name: str) -> Measurement:
-    """The measurement of that name, or in that `.py` file.
+    """The measurement of that name, or in that `.py` file, or the copy of one that was pinned.
 
     Raises `UserError` with the known names for an unknown one, and for a file without `Options`.
     """
     module = plugins.load("isoflop.evals", "measure", name, KIND)
+    pinned = PINNED.fullmatch(name)
     own = name.endswith(".py")
     options = getattr(module, "Options", None)
     frozen = getattr(getattr(options, "__dataclass_params__", None), "frozen", False)
     if not (isinstance(options, type) and frozen):
         raise UserError(f"measurement {name} has no Options: give it a frozen dataclass of that name")
     return Measurement(
-        name=(Path(name).stem if own else name).replace("_", "-"),
-        code=content_id(name, KIND) if own else "",
+        name=(Path(name.partition("@")[0]).stem if own or pinned else name).replace("_", "-"),
+        code=pinned[2] if pinned else content_id(name, KIND) if own else "",
         title=(module.__doc__ or "").strip().partition("\n")[0],
         options=options,
         measure=module.measure,

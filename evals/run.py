@@ -1,4 +1,4 @@
-"""One measurement on many models, one after the other; what was measured is not measured again."""
+"""One measurement on many models; what was measured is not measured again."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from isoflop.base.json_values import Serializable
 from isoflop.evals.measurement import Measurement
 from isoflop.evals.table import EvalTable
 from isoflop.evals.trained_model import TrainedModel
+
+MeasureModels = Callable[[Sequence[TrainedModel]], None]
+"""Measures models into a table, in whatever order and by whomever."""
 
 
 @dataclass(frozen=True)
@@ -30,23 +33,34 @@ def evaluate_models(
     measurement: Measurement,
     options: Any,
     table: EvalTable,
-    on_model: Callable[[int], None] = lambda done: None,
+    measure: MeasureModels,
 ) -> Evaluated:
-    """Measures those of the models that the table lacks, and writes it; stopped, it holds what was done.
+    """Has those of the models measured that the table lacks, and writes it; stopped, it holds what was done.
 
-    `on_model` takes the number of models done. Raises `UserError`, before anything is measured, for a model
-    that can't be, and for a table of other options.
+    Raises `UserError`, before anything is measured, for a model that can't be, and for a table of other
+    options.
     """
     for model in models:
         measurement.refuse(model, options)
     table.open(measurement, options)
-    missing = [model for model in models if table.rows(model) is None]
+    missing = table.missing(models)
     try:
-        for done, model in enumerate(missing, len(models) - len(missing)):
-            on_model(done)
-            # A copy, with which the parameters that it loads go again: a pool may be larger than the memory.
-            table.add(model, measurement.rows(replace(model), options))
-        on_model(len(models))
+        if missing:
+            measure(missing)
     finally:
         rows = table.write(models)
     return Evaluated(measurement.name, table.csv, len(models), len(missing), rows)
+
+
+def measure_here(
+    models: Sequence[TrainedModel],
+    measurement: Measurement,
+    options: Any,
+    table: EvalTable,
+    on_model: Callable[[int], None] = lambda done: None,
+) -> None:
+    """Measures models in this process, one after the other. `on_model` takes how many of them are done."""
+    for done, model in enumerate(models):
+        on_model(done)
+        # A copy, with which the parameters that it loads go again: a pool may be larger than the memory.
+        table.add(model, measurement.rows(replace(model), options))

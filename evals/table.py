@@ -1,7 +1,7 @@
 """A measurement's table in a sweep's folder: a record a model, each there whole or not at all.
 
 evals/NAME/options.json   what was measured, and with which options
-evals/NAME/ID.json        the rows of the model of that `cell_id`
+evals/NAME/cells/ID.json  the rows of the model of that `cell_id`
 evals/NAME.csv            all of them
 """
 
@@ -22,7 +22,7 @@ from isoflop.base.json_values import to_json
 from isoflop.evals.measurement import Measurement, Row
 from isoflop.evals.trained_model import TrainedModel
 
-FOLDER, HEAD = "evals", "options.json"
+FOLDER, HEAD, CELLS = "evals", "options.json", "cells"
 
 MODEL_COLUMNS = (
     *("cell_id", "init_seed", "d_model", "n_layers"),
@@ -38,6 +38,11 @@ class EvalTable:
     sweep_folder: Path
     name: str
 
+    @classmethod
+    def of_records(cls, records: Path) -> EvalTable:
+        """The table whose folder of records that is."""
+        return cls(records.parents[1], records.name)
+
     @property
     def csv(self) -> Path:
         """The table itself."""
@@ -45,7 +50,7 @@ class EvalTable:
 
     @property
     def records(self) -> Path:
-        """The folder of its models' records."""
+        """The folder of what was measured, which is the queue's of those who measure it together."""
         return self.sweep_folder / FOLDER / self.name
 
     def open(self, measurement: Measurement, options: Any) -> None:
@@ -56,9 +61,9 @@ class EvalTable:
         asked = {"measurement": measurement.name, "code": measurement.code, "options": to_json(options)}
         head = self.records / HEAD
         there = _read(head)
-        if there is None or not self._measured():
+        if there is None or not durable.list_names(self._cells):
             try:
-                self.records.mkdir(parents=True, exist_ok=True)
+                self._cells.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise UserError(f"can't write to {self.records}: {error.strerror}") from error
             durable.write(head, json.dumps(asked, indent=1) + "\n")
@@ -72,6 +77,13 @@ class EvalTable:
     def rows(self, model: TrainedModel) -> list[Row] | None:
         """The rows of a model; None if it was not measured."""
         return _read(self._record(model))
+
+    def missing(self, models: Iterable[TrainedModel]) -> list[TrainedModel]:
+        """Those of the models that were not measured. What can't be read of a record is removed."""
+        found = [model for model in models if self.rows(model) is None]
+        for model in found:
+            self._record(model).unlink(missing_ok=True)
+        return found
 
     def add(self, model: TrainedModel, rows: Sequence[Row]) -> None:
         """Files the rows of a model."""
@@ -93,11 +105,17 @@ class EvalTable:
         durable.write(self.csv, text.getvalue())
         return len(rows)
 
-    def _measured(self) -> bool:
-        return any(name != HEAD for name in durable.list_names(self.records))
+    @property
+    def _cells(self) -> Path:
+        return self.records / CELLS
 
     def _record(self, model: TrainedModel) -> Path:
-        return self.records / f"{model.cell.cell_id}.json"
+        return self._cells / record_name(model)
+
+
+def record_name(model: TrainedModel) -> str:
+    """The name of a model's record."""
+    return f"{model.cell.cell_id}.json"
 
 
 def _of_model(model: TrainedModel) -> Row:

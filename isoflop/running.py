@@ -11,6 +11,7 @@ from isoflop.base.errors import UserError
 
 if TYPE_CHECKING:
     from isoflop.evals.run import Evaluated
+    from isoflop.evals.trained_model import TrainedModel
     from isoflop.sweeps.caps import Caps
     from isoflop.sweeps.forecasts.scoring import Score
     from isoflop.sweeps.grids.adaptive import Adaptive
@@ -132,29 +133,48 @@ def evaluate(
     options: Any = None,
     *,
     table: str = "",
+    launcher: str = "",
+    launcher_options: str = "",
+    workers: int | None = None,
+    worker_options: WorkerOptions | None = None,
     on_model: Callable[[int, int], None] = lambda done, total: None,
+    say: Callable[[str], None] = lambda text: None,
     **named: Any,
 ) -> Evaluated:
     """Measures the models that a sweep's folder kept, by a measurement's name or file, into `evals/NAME.csv`.
 
     `options`: the measurement's `Options`, or its fields by name: `evaluate(folder, "quantization", bits=(8,
-    4))`. `table`: another NAME. `on_model` takes how many models of how many are done. See `isoflop.evals`.
+    4))`. `table`: another NAME. `launcher`: who measures, if not this process, with `workers` at the same
+    time at most. `on_model` takes how many models of how many are done, `say` a line on the workers. See
+    `isoflop.evals`.
     """
     from isoflop.evals.measurement import load_measurement
-    from isoflop.evals.run import evaluate_models
+    from isoflop.evals.run import evaluate_models, measure_here
     from isoflop.evals.table import EvalTable
+    from isoflop.sweeps.evaluate import choose_launcher, measure_on_workers
     from isoflop.sweeps.kept_models import kept_models
+    from isoflop.sweeps.workers.options import WorkerOptions
 
     found = load_measurement(measurement)
     chosen = found.options(**named) if options is None else options
+    worker_options = worker_options or WorkerOptions()
+    open_launcher = choose_launcher(launcher, launcher_options, workers, worker_options.execution)
     models, missing = kept_models(Path(folder))
-    done = evaluate_models(
-        models,
-        found,
-        chosen,
-        EvalTable(Path(folder), table or found.name),
-        lambda count: on_model(count, len(models)),
-    )
+    results = EvalTable(Path(folder), table or found.name)
+
+    def measure(wanted: Sequence[TrainedModel]) -> None:
+        before = len(models) - len(wanted)
+
+        def done(count: int) -> None:
+            on_model(before + count, len(models))
+
+        if open_launcher:
+            measure_on_workers(wanted, measurement, chosen, results, open_launcher, worker_options, done, say)
+        else:
+            measure_here(wanted, found, chosen, results, done)
+
+    done = evaluate_models(models, found, chosen, results, measure)
+    on_model(len(models), len(models))
     if not missing:
         return done
     warning = (

@@ -21,7 +21,7 @@ from isoflop.sweeps.launchers import Launcher, OpenLauncher
 from isoflop.sweeps.plan import Plan, StepSeconds
 from isoflop.sweeps.queue.board import Board
 from isoflop.sweeps.queue.store import Store
-from isoflop.sweeps.stage import train_cells
+from isoflop.sweeps.stage import complete_stage
 from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.data.batches import CHUNK
 from isoflop.train.data.fetching import announce
@@ -94,7 +94,7 @@ def _train(
         tree.paths[cell.cell_id] = (segment.segment_id,)
         cells[cell.cell_id] = cell
     board = Board("calibrate", tree, cells, "none", str(plan.corpus.folder))
-    train_cells(board, store, launcher, lease_seconds=worker_options.lease_seconds)
+    complete_stage(board, store, launcher, lease_seconds=worker_options.lease_seconds)
     for name, tries in store.contents().failures.items():
         width = tree.segments[name].recipe.model.width
         raise UserError(f"the calibration of width {width} failed: {store.reason(name, tries)}")

@@ -42,7 +42,7 @@ from isoflop.sweeps.queue.coordinator import coordinating
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.rate_check import check_rule
 from isoflop.sweeps.row import Row
-from isoflop.sweeps.stage import Snapshot, train_cells
+from isoflop.sweeps.stage import Snapshot, complete_stage
 from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.data.corpus import Corpus
 
@@ -151,14 +151,14 @@ class Sweep:
         table = StageTable(self.store, file, cells, self.sync.log_cell)
         missing = board.missing(self.store.contents())
 
-        def on_snapshot(snapshot: Snapshot) -> None:
+        def on_snapshot(snapshot: Snapshot[Board]) -> None:
             training = snapshot.claimed & snapshot.missing
             table.update(snapshot.contents, training, write=bool(snapshot.missing))
             self.reporter.update(snapshot, cells.rows)
             self.sync.log_live(board, training, cells.rows)
 
         with self.reporter.stage(name, sum(tree.segments[segment].flops for segment in missing)):
-            train_cells(
+            complete_stage(
                 board,
                 self.store,
                 self.launcher,

@@ -1,19 +1,20 @@
-"""The training of one stage's cells: the board shown to workers, the workers kept alive and watched."""
+"""The tasks of one stage: their board shown to workers, the workers kept alive and watched."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic
 
 from isoflop.base.errors import UserError
 from isoflop.sweeps.launchers import Launcher
 from isoflop.sweeps.launchers.pool import last_line
 from isoflop.sweeps.queue import board as boards
-from isoflop.sweeps.queue.board import Board, is_kept
 from isoflop.sweeps.queue.claims import Claim, Claims
 from isoflop.sweeps.queue.heartbeats import Heartbeat, read_heartbeats
 from isoflop.sweeps.queue.store import Contents, Store
+from isoflop.sweeps.queue.task_board import B_co, TaskBoard
 from isoflop.sweeps.stall import StallMonitor
 from isoflop.sweeps.workers.options import WorkerOptions
 
@@ -28,10 +29,10 @@ LOGS = ("worker.log", "slurm", "ray")
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """The folder at one moment, as one board sees it. `missing`: segments not trained yet."""
+class Snapshot(Generic[B_co]):
+    """The folder at one moment, as one board sees it. `missing`: tasks not done yet."""
 
-    board: Board
+    board: B_co
     contents: Contents
     missing: set[str]
     claims: Sequence[Claim]
@@ -39,20 +40,20 @@ class Snapshot:
 
     @property
     def claimed(self) -> frozenset[str]:
-        """Segments that workers hold."""
+        """Tasks that workers hold."""
         return frozenset(claim.task for claim in self.claims)
 
     def ready(self) -> list[str]:
-        """Segments that can be trained now and that nobody holds, the most urgent first."""
+        """Tasks that can be done now and that nobody holds, the most urgent first."""
         ready = self.board.ready(self.missing, self.contents)
         return [name for name in ready if name not in self.claimed]
 
     def held(self) -> list[Claim]:
-        """The claims on segments that are missing."""
+        """The claims on tasks that are missing."""
         return [claim for claim in self.claims if claim.task in self.missing]
 
 
-def take_snapshot(board: Board, store: Store) -> Snapshot:
+def take_snapshot(board: B_co, store: Store) -> Snapshot[B_co]:
     """The folder as it is."""
     contents = store.contents()
     claims = Claims(store.path / "claims", "").standing()
@@ -60,16 +61,16 @@ def take_snapshot(board: Board, store: Store) -> Snapshot:
     return Snapshot(board, contents, board.missing(contents), claims, heartbeats)
 
 
-def train_cells(
-    board: Board,
+def complete_stage(
+    board: B_co,
     store: Store,
     launcher: Launcher,
     *,
     lease_seconds: float = WorkerOptions.lease_seconds,
-    on_snapshot: Callable[[Snapshot], None] = lambda snapshot: None,
+    on_snapshot: Callable[[Snapshot[B_co]], None] = lambda snapshot: None,
     warn: Callable[[str], None] = lambda text: None,
 ) -> None:
-    """Return once nothing of the board is missing that could be trained. `on_snapshot` takes every snapshot.
+    """Return once nothing of the board is missing that could be done. `on_snapshot` takes every snapshot.
 
     Raises `UserError` where no worker can work, and where nothing gets done although none is waited for.
     """
@@ -98,13 +99,13 @@ def train_cells(
 
 
 def _warn_of_failures(
-    snapshot: Snapshot, store: Store, warned: dict[str, int], warn: Callable[[str], None]
+    snapshot: Snapshot[TaskBoard], store: Store, warned: dict[str, int], warn: Callable[[str], None]
 ) -> None:
     for name, tries in snapshot.contents.failures.items():
-        segment = snapshot.board.tree.segments.get(name)
-        if segment and warned.get(name) != tries:
+        recipe = snapshot.board.recipes.get(name)
+        if recipe and warned.get(name) != tries:
             warned[name] = tries
-            warn(f"width {segment.recipe.model.width} failed: {store.reason(name, tries)}")
+            warn(f"width {recipe.model.width} failed: {store.reason(name, tries)}")
 
 
 def _see_logs(store: Store) -> str:
@@ -117,10 +118,7 @@ def _see_logs(store: Store) -> str:
     return f" (see {newest}{f', which ends with: {last}' if last else ''})"
 
 
-def _drop_checkpoints(snapshot: Snapshot, store: Store) -> None:
+def _drop_checkpoints(snapshot: Snapshot[TaskBoard], store: Store) -> None:
     """Remove the checkpoints that nothing waits for any more."""
-    board = snapshot.board
-    for name in snapshot.contents.checkpoints & board.tree.segments.keys():
-        waiting = not snapshot.missing.isdisjoint((name, *board.children.get(name, ())))
-        if not waiting and not is_kept(board.keep, board.tree.segments[name]):
-            store.drop(store.checkpoint(name))
+    for name in snapshot.board.unneeded_checkpoints(snapshot.missing, snapshot.contents):
+        store.drop(store.checkpoint(name))

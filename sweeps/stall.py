@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from isoflop.sweeps.launchers import Launcher, Queueing
 from isoflop.sweeps.queue.heartbeats import STARTING
@@ -59,7 +59,7 @@ class StallMonitor:
         self._next_notice = self._now + QUEUE_NOTICE_SECONDS[1]
         return f"waiting since {(self._now - self._queued_since) / 60:.0f} min: {queued}"
 
-    def reason(self, snapshot: Snapshot) -> str:
+    def reason(self, snapshot: Snapshot[Any]) -> str:
         """Why the stage gets nowhere; empty while it does, or still may."""
         clock = self.clock()
         self._now += min(clock - self._last_clock, MAX_POLL_SECONDS)
@@ -75,7 +75,7 @@ class StallMonitor:
             return ""
         return f"nothing was done for {silence:.0f} s: {_why(snapshot)}"
 
-    def _note_heartbeats(self, snapshot: Snapshot) -> None:
+    def _note_heartbeats(self, snapshot: Snapshot[Any]) -> None:
         """Take in the heartbeats since the last snapshot of workers that have a task, or are about to."""
         for heartbeat in snapshot.heartbeats:
             name = heartbeat.process.name
@@ -92,14 +92,14 @@ class StallMonitor:
                 self._quiet_since = self._now
 
 
-def _why(snapshot: Snapshot) -> str:
-    segments, ready = snapshot.board.tree.segments, snapshot.ready()
+def _why(snapshot: Snapshot[Any]) -> str:
+    recipes, ready = snapshot.board.recipes, snapshot.ready()
     for claim in snapshot.held():
-        width = segments[claim.task].recipe.model.width
+        width = recipes[claim.task].model.width
         return f"{claim.worker} holds width {width} and is silent: end that process, and run it again"
     if not ready:
-        return f"none of the {len(snapshot.missing)} segments that are missing can be begun"
-    width = segments[ready[0]].recipe.model.width
+        return f"none of the {len(snapshot.missing)} tasks that are missing can be begun"
+    width = recipes[ready[0]].model.width
     work = f"{len(ready)} tasks wait, width {width} first, and"
     if snapshot.heartbeats:
         return f"{work} {len(snapshot.heartbeats)} workers that are there take none"

@@ -16,6 +16,8 @@ from isoflop.arguments import JsonFlag, parse
 from isoflop.base.errors import UserError
 from isoflop.commands.jax_setup import set_up_jax
 from isoflop.printing import print_result
+from isoflop.sweeps.workers.options import WorkerOptions
+from isoflop.train.execution import Execution, Platform
 
 if TYPE_CHECKING:
     from isoflop.evals.measurement import Measurement
@@ -35,6 +37,19 @@ class Evaluate:
     """A measurement in evals/ by name (this command alone lists them), or a .py file of your own."""
     table: str = ""
     """Another name for the table, so that it stands beside one of other options."""
+    launcher: str = ""
+    """Who measures, if not this process: a file in sweeps/launchers (local, slurm, ray), or a .py file of
+    your own."""
+    launcher_options: str = ""
+    """What the launcher asks of a cluster: key=value,... or a .toml file; see docs/clusters.md."""
+    workers: int | None = None
+    """Workers at the same time, at most; without --launcher on this machine."""
+    platform: Platform = "auto"
+    """Where workers measure: auto takes an accelerator where JAX sees one."""
+    lease_seconds: float = WorkerOptions.lease_seconds
+    """A worker silent for so long is taken for dead, and its model is given to others."""
+    hang_seconds: float = WorkerOptions.hang_seconds
+    """A worker that is at one model for so long is ended."""
     as_json: JsonFlag = False
 
 
@@ -57,6 +72,15 @@ def run(argv: list[str]) -> int:
             asked.name,
             asked.options,
             table=asked.table,
+            launcher=asked.launcher,
+            launcher_options=asked.launcher_options,
+            workers=asked.workers,
+            worker_options=WorkerOptions(
+                Execution(platform=asked.platform),
+                lease_seconds=asked.lease_seconds,
+                hang_seconds=asked.hang_seconds,
+            ),
+            say=lambda line: shown.console.print(f"warning: {line}", soft_wrap=True, markup=False),
             on_model=lambda done, total: shown.update(task, completed=done, total=total),
         )
     lines = [

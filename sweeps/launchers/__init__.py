@@ -1,7 +1,7 @@
 """Who keeps workers alive, and where: a file here that defines `open_launcher` is a launcher.
 
 A launcher knows nothing of tasks: its workers (`isoflop.sweeps.workers.child.start`) take them from the
-sweep's folder.
+folder of the store, which is a sweep's, or that of a measurement's table (`isoflop.sweeps.evaluate`).
 """
 
 from __future__ import annotations

@@ -39,6 +39,8 @@ class LocalOptions:
     workers_per_gpu: int = 1
     """Workers that share a GPU, each with its part of the memory. More than one compile side by side, in a
     sweep of many widths; steps gain nothing."""
+    workers: int = 0
+    """Workers at the same time, at most; by default one a core or GPU."""
 
 
 def open_launcher(store: Store, worker_options: WorkerOptions, options: str = "") -> LocalLauncher:
@@ -49,6 +51,8 @@ def open_launcher(store: Store, worker_options: WorkerOptions, options: str = ""
     settings = read_options(LocalOptions, "local", options)
     if settings.workers_per_gpu < 1:
         raise UserError(f"workers_per_gpu {settings.workers_per_gpu}: must be 1 or more")
+    if settings.workers < 0:
+        raise UserError(f"workers {settings.workers}: must be 1 or more")
     if settings.workers_per_gpu > 1 and not child.accelerated(worker_options.execution):
         raise UserError(
             f"workers_per_gpu {settings.workers_per_gpu}: this sweep trains on cores, a worker each: drop it"
@@ -83,7 +87,8 @@ class LocalLauncher(WorkerPool):
         refuse_missing(worker_options.execution)
         self.log = store.path / "worker.log"
         super().__init__(store, worker_options, self.log)
-        self.slots = _slots(worker_options.execution, options.workers_per_gpu)
+        slots = _slots(worker_options.execution, options.workers_per_gpu)
+        self.slots = slots[: options.workers or len(slots)]
         self.share = memory_share(options.workers_per_gpu)
 
     @property

@@ -18,6 +18,7 @@ from rich.text import Text
 from isoflop.analysis.approaches.quick_fit import quick_fit
 from isoflop.base.formatting import format_seconds
 from isoflop.sweeps.progress.table_files import first_of_each
+from isoflop.sweeps.queue.board import Board
 from isoflop.sweeps.row import Row
 from isoflop.sweeps.stage import Snapshot
 
@@ -124,7 +125,7 @@ class Reporter:
         if seconds >= 1:
             self.say(f"{name}: {format_seconds(seconds)}")
 
-    def update(self, snapshot: Snapshot, rows: Sequence[Row]) -> None:
+    def update(self, snapshot: Snapshot[Board], rows: Sequence[Row]) -> None:
         """Show the folder as it is, and the stage's rows."""
         now = time.monotonic()
         if self._live is None and now - self._last_line < LINE_SECONDS:
@@ -136,7 +137,7 @@ class Reporter:
             self._last_line = now
             self.say(str(progress))
 
-    def _progress(self, snapshot: Snapshot, rows: Sequence[Row], seconds: float) -> StageProgress:
+    def _progress(self, snapshot: Snapshot[Board], rows: Sequence[Row], seconds: float) -> StageProgress:
         segments, by_cell = snapshot.board.tree.segments, first_of_each(rows)
         left = float(sum(segments[name].flops for name in snapshot.missing))
         lines = []

@@ -16,6 +16,7 @@ from isoflop.base.json_values import content_id, from_json, to_json
 from isoflop.sweeps.grids.segments import Tree
 from isoflop.sweeps.queue.store import Contents, Store
 from isoflop.sweeps.queue.task import Task
+from isoflop.sweeps.queue.task_board import TaskBoard
 from isoflop.train.spec import CellSpec, Recipe, Segment
 
 Keep = Literal["none", "trunks", "all"]
@@ -36,8 +37,7 @@ class Board:
     @cached_property
     def name(self) -> str:
         """The name of the board's file, by its content: coordinators of one folder write the same one."""
-        digest = content_id({"cells": sorted(self.cells), "segments": sorted(self.tree.segments)})
-        return f"{''.join(c if c.isalnum() else '-' for c in self.stage)}-{digest}.json"
+        return file_name(self.stage, {"cells": sorted(self.cells), "segments": sorted(self.tree.segments)})
 
     @cached_property
     def cell_of_last_segment(self) -> dict[str, str]:
@@ -121,6 +121,56 @@ class Board:
             eval_corpora=self.eval_corpora,
         )
 
+    def unneeded_checkpoints(self, missing: set[str], contents: Contents) -> list[str]:
+        """The checkpoints of its segments that nothing waits for any more and that are not kept."""
+        return [
+            name
+            for name in contents.checkpoints & self.tree.segments.keys()
+            if missing.isdisjoint((name, *self.children.get(name, ())))
+            and not is_kept(self.keep, self.tree.segments[name])
+        ]
+
+    @cached_property
+    def recipes(self) -> dict[str, Recipe]:
+        """Segment -> its recipe."""
+        return {name: segment.recipe for name, segment in self.tree.segments.items()}
+
+    def to_text(self) -> str:
+        """The board's file, which `read` reads.
+
+        Raises `ValueError` if it names a cell otherwise than by its `cell_id`: the result would be filed
+        under another name than the one that is waited for.
+        """
+        misnamed = [name for name, cell in self.cells.items() if name != cell.cell_id]
+        if misnamed:
+            raise ValueError(f"stage {self.stage}: {misnamed[0]} is no cell_id of the cell it names")
+        # Thousands of cells and segments share some recipes: each is written once, and named by its number.
+        numbers: dict[Recipe, int] = {}
+        paths = self.tree.paths
+        segments = [
+            [name, numbers.setdefault(s.recipe, len(numbers)), s.start, s.stop, s.total, s.parent, s.flops]
+            for name, s in self.tree.segments.items()
+        ]
+        cells = [
+            [
+                name,
+                numbers.setdefault(c.recipe, len(numbers)),
+                *(c.steps, c.split, c.eval_windows, c.eval_data),
+                paths[name][-1],
+            ]
+            for name, c in self.cells.items()
+        ]
+        value = {
+            "stage": self.stage,
+            "corpus": self.corpus,
+            "eval_corpora": self.eval_corpora,
+            "keep": self.keep,
+            "recipes": [to_json(recipe) for recipe in numbers],
+            "segments": segments,
+            "cells": cells,
+        }
+        return json.dumps(value)
+
     @cached_property
     def children(self) -> dict[str, list[str]]:
         """Segment -> those that go on from it."""
@@ -131,48 +181,20 @@ class Board:
         return children
 
 
+def file_name(stage: str, content: Any) -> str:
+    """The file of a stage's board, by what the board holds."""
+    return f"{''.join(c if c.isalnum() else '-' for c in stage)}-{content_id(content)}.json"
+
+
 def is_kept(keep: Keep, segment: Segment) -> bool:
     """Whether a segment's checkpoint stays when nothing waits for it any more."""
     return keep == "all" or (keep == "trunks" and segment.total is None)
 
 
-def publish(board: Board, store: Store) -> None:
-    """Show a board to the workers, if they don't see it.
-
-    Raises `ValueError` if it names a cell otherwise than by its `cell_id`: the result would be filed under
-    another name than the one that is waited for.
-    """
-    if (store.path / "board" / board.name).exists():
-        return
-    misnamed = [name for name, cell in board.cells.items() if name != cell.cell_id]
-    if misnamed:
-        raise ValueError(f"stage {board.stage}: {misnamed[0]} is no cell_id of the cell it names")
-    # Thousands of cells and segments share some recipes: each is written once, and named by its number.
-    numbers: dict[Recipe, int] = {}
-    paths = board.tree.paths
-    segments = [
-        [name, numbers.setdefault(s.recipe, len(numbers)), s.start, s.stop, s.total, s.parent, s.flops]
-        for name, s in board.tree.segments.items()
-    ]
-    cells = [
-        [
-            name,
-            numbers.setdefault(c.recipe, len(numbers)),
-            *(c.steps, c.split, c.eval_windows, c.eval_data),
-            paths[name][-1],
-        ]
-        for name, c in board.cells.items()
-    ]
-    value = {
-        "stage": board.stage,
-        "corpus": board.corpus,
-        "eval_corpora": board.eval_corpora,
-        "keep": board.keep,
-        "recipes": [to_json(recipe) for recipe in numbers],
-        "segments": segments,
-        "cells": cells,
-    }
-    store.write_text(f"board/{board.name}", json.dumps(value))
+def publish(board: TaskBoard, store: Store) -> None:
+    """Show a board to the workers, if they don't see it."""
+    if not (store.path / "board" / board.name).exists():
+        store.write_text(f"board/{board.name}", board.to_text())
 
 
 class PublishedBoard(NamedTuple):
@@ -182,6 +204,14 @@ class PublishedBoard(NamedTuple):
     board: Board
     flops: dict[str, int]
     is_up: bool
+
+
+def read_value(store: Store, name: str) -> dict[str, Any] | None:
+    """What is in the file of that name, of whatever board; None if it is there no more."""
+    try:
+        return json.loads((store.path / "board" / name).read_text())
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def read(store: Store, name: str) -> PublishedBoard | None:

@@ -16,7 +16,7 @@ profiles/dWIDTH/     a profiler's trace, where one was asked for
 mirrored/ wandb/ cells.jsonl   what was logged to the trackers
 worker.log slurm/ ray/   what workers said
 forecasts/   what was registered of budgets before their runs, and the scores
-evals/       what was measured of the kept models
+evals/       what was measured of the kept models; evals/NAME is a folder like this one to those who measure
 runs.csv tuning.csv checks.csv summary.json fit.json report.html figures/
 """
 

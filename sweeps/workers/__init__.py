@@ -1,1 +1,1 @@
-"""The processes that train: take work from the queue, run it, file what it gave."""
+"""The processes that train and measure: take work from the queue, run it, file what it gave."""

@@ -1,4 +1,4 @@
-"""A worker: takes what can be done from the sweep's folder until nothing is left."""
+"""A worker: takes what can be done from a folder, a sweep's or a measurement's, until nothing is left."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ from isoflop.models import ModelConfig
 from isoflop.sweeps.queue import board as boards
 from isoflop.sweeps.queue.board import Board
 from isoflop.sweeps.queue.claims import Claim, Claims
+from isoflop.sweeps.queue.evaluation_board import Evaluation, EvaluationBoard, read_evaluations
 from isoflop.sweeps.queue.heartbeats import IDLE, TRAINING, HeartbeatMonitor, HeartbeatWriter, TaskProgress
 from isoflop.sweeps.queue.process_identity import ProcessIdentity
 from isoflop.sweeps.queue.store import MAX_TRIES, Contents, Store
 from isoflop.sweeps.queue.task import Task
 from isoflop.sweeps.workers.child import accelerated
 from isoflop.sweeps.workers.execute import Interrupted, PackContext, execute, prepare
+from isoflop.sweeps.workers.measure import measure
 from isoflop.sweeps.workers.memory import members_that_fit, refuse_too_large
 from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.sweeps.workers.process_group import ALONE, ProcessGroup
@@ -40,6 +42,9 @@ IDLE_SECONDS = 30.0
 
 POLL_SECONDS = 0.1, 2.0
 """Pauses between two looks at a folder that has nothing to do: the first, and the longest."""
+
+
+AnyTask = Task | Evaluation
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ class Worker:
         self.should_leave, self.group = should_leave, group
         self.claims = Claims(store.path / "claims", process.name)
         self.monitor = HeartbeatMonitor(store.path / "workers", options.lease_seconds)
-        self.boards: dict[str, Board] = {}
+        self.boards: dict[str, Board | EvaluationBoard] = {}
         self.model: ModelConfig | None = None
         self.unpacked: set[str] = set()
         """Segments of packs that failed: each is trained alone, and fails for itself."""
@@ -113,7 +118,7 @@ class Worker:
             self.heartbeats.update(IDLE, device=self.device.kind)
             pack = self._next_pack()
             if pack:
-                self._train(pack)
+                self._work(pack)
                 since, pause = time.monotonic(), POLL_SECONDS[0]
             elif time.monotonic() - since >= self._idle_limit(idle_seconds):
                 return
@@ -128,21 +133,29 @@ class Worker:
             return idle_seconds
         return max(idle_seconds, 2 * self.options.lease_seconds)
 
-    def _next_pack(self) -> list[tuple[Task, Claim]]:
+    def _next_pack(self) -> list[tuple[AnyTask, Claim]]:
         """Tasks to do as one, claimed; none if there is nothing that could be done now."""
         self.others_hold = False
         for name in list_names(self.store.path / "board"):
-            if name not in self.boards and (read := boards.read(self.store, name)):
-                self.boards[name] = read.board
-                recipes = (segment.recipe for segment in read.board.tree.segments.values())
-                refuse_too_large(recipes, self.device, self.options.execution)
+            if name not in self.boards and (read := self._read(name)):
+                self.boards[name] = read
+                if isinstance(read, Board):
+                    refuse_too_large(read.recipes.values(), self.device, self.options.execution)
             board = self.boards.get(name)
             pack = self._pack_from(board) if board else []
             if pack:
                 return pack
         return []
 
-    def _pack_from(self, board: Board) -> list[tuple[Task, Claim]]:
+    def _read(self, name: str) -> Board | EvaluationBoard | None:
+        """The board of that name, whose kind says what this worker does."""
+        value = boards.read_value(self.store, name)
+        if value and (found := read_evaluations(value)):
+            return found
+        read = boards.read(self.store, name)
+        return read.board if read else None
+
+    def _pack_from(self, board: Board | EvaluationBoard) -> list[tuple[AnyTask, Claim]]:
         contents, standing = self.store.contents(), {c.task: c for c in self.claims.standing()}
         missing = board.missing(contents)
         gone = self.monitor.gone(claim.worker for claim in standing.values())
@@ -154,27 +167,30 @@ class Worker:
         ]
         if self.model is None:
             # So that several workers that have just begun don't compile the same programs side by side.
-            busy = {board.tree.segments[t].recipe.model for t in standing if t in board.tree.segments}
-            free.sort(key=lambda name: board.tree.segments[name].recipe.model in busy)
-        pack: list[tuple[Task, Claim]] = []
+            busy = {board.recipes[t].model for t in standing if t in board.recipes}
+            free.sort(key=lambda name: board.recipes[name].model in busy)
+        pack: list[tuple[AnyTask, Claim]] = []
         for name in free:
             task = board.task(name, missing)
             if pack and not self._fits(task, pack, contents):
                 continue
             claim = self._claim(name, standing.get(name))
-            if claim and self._is_done(task):
+            if claim and task.is_done(self.store):
                 self.claims.release(claim)
             elif claim:
                 pack.append((task, claim))
-                fit = members_that_fit(task, self.device, self.options.execution)
-                if name in self.unpacked or len(pack) >= fit:
+                if isinstance(task, Evaluation) or name in self.unpacked:
+                    break
+                if len(pack) >= members_that_fit(task, self.device, self.options.execution):
                     break
         return pack
 
-    def _fits(self, task: Task, pack: list[tuple[Task, Claim]], contents: Contents) -> bool:
-        name, first = task.segment.segment_id, pack[0][0].segment
-        as_far = contents.partial.get(name) == contents.partial.get(first.segment_id)
-        return name not in self.unpacked and as_far and pack_key(task.segment) == pack_key(first)
+    def _fits(self, task: AnyTask, pack: list[tuple[AnyTask, Claim]], contents: Contents) -> bool:
+        first = pack[0][0]
+        if isinstance(task, Evaluation) or isinstance(first, Evaluation):
+            return False
+        as_far = contents.partial.get(task.name) == contents.partial.get(first.name)
+        return task.name not in self.unpacked and as_far and pack_key(task.segment) == pack_key(first.segment)
 
     def _claim(self, name: str, dead: Claim | None) -> Claim | None:
         if dead is None:
@@ -192,19 +208,10 @@ class Worker:
             return None
         return claim
 
-    def _is_done(self, task: Task) -> bool:
-        """Whether another did the task between the look at the folder and the claim."""
-        name, store = task.segment.segment_id, self.store
-        if store.diverged(name).exists():
-            return True
-        if task.cell:
-            return store.cell(task.cell.cell_id).exists()
-        return store.segment(name).exists() and (not task.save or store.checkpoint(name).exists())
-
-    def _train(self, pack: list[tuple[Task, Claim]]) -> None:
+    def _work(self, pack: list[tuple[AnyTask, Claim]]) -> None:
         tasks, claims = [task for task, _ in pack], [claim for _, claim in pack]
-        names = [task.segment.segment_id for task in tasks]
-        self.model = tasks[0].segment.recipe.model
+        names = [task.name for task in tasks]
+        self.model = tasks[0].recipe.model
 
         def on_progress(steps: int, losses: NDArray[np.float32]) -> None:
             progress = zip(names, losses.tolist(), strict=True)
@@ -215,10 +222,11 @@ class Worker:
 
         self.heartbeats.update(TRAINING, map(TaskProgress, names))
         try:
-            done = prepare(tasks, self.store)
-            self.group.broadcast(to_json(Pack(tuple(tasks), done)))
-            context = PackContext(self.options, on_progress, self.should_leave, is_held, self.group)
-            execute(tasks, self.store, done, context)
+            if isinstance(tasks[0], Evaluation):  # of which a pack has one
+                measure(tasks[0], self.store, lambda: is_held(0))
+            else:
+                context = PackContext(self.options, on_progress, self.should_leave, is_held, self.group)
+                self._train([task for task in tasks if isinstance(task, Task)], context)
         except Interrupted:
             pass
         except CorruptRecordError as error:  # set aside: what is missing now is trained first
@@ -227,18 +235,24 @@ class Worker:
             traceback.print_exc()
             if is_full(error):  # no fault of the task's
                 raise DiskFullError(self.store.path) from error
-            self._fail(pack, f"{type(error).__name__}: {error}".splitlines()[0])
+            said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            self._fail(pack, said.splitlines()[0])
             if self.group.count > 1:  # the others wait for this one in the middle of something
                 raise
         finally:
             for claim in claims:
                 self.claims.release(claim)
 
-    def _fail(self, pack: list[tuple[Task, Claim]], reason: str) -> None:
+    def _train(self, tasks: list[Task], context: PackContext) -> None:
+        done = prepare(tasks, self.store)
+        self.group.broadcast(to_json(Pack(tuple(tasks), done)))
+        execute(tasks, self.store, done, context)
+
+    def _fail(self, pack: list[tuple[AnyTask, Claim]], reason: str) -> None:
         if len(pack) > 1:
-            self.unpacked |= {task.segment.segment_id for task, _ in pack}
+            self.unpacked |= {task.name for task, _ in pack}
             return
-        (task, claim), name = pack[0], pack[0][0].segment.segment_id
+        (task, claim), name = pack[0], pack[0][0].name
         if self.claims.held(claim):
             self.store.fail(name, reason, self.store.contents().failures.get(name, 0) + 1)
-        self.store.drop_partials(task.segment.segment_id)  # what was left half-way may be what is wrong
+        self.store.drop_partials(task.name)  # what was left half-way may be what is wrong

@@ -101,6 +101,7 @@ NO_NETWORK = "can't be fetched"
 REFUSED = {
     "isoflop sweep h200-ladder --launcher slurm": "sbatch|SLURM",
     "isoflop sweep h200-ladder --launcher ray": "Ray",
+    "isoflop evaluate /shared/sweeps/ladder quantization --launcher slurm": "sbatch|/shared/sweeps/ladder",
     "isoflop status /shared/sweeps/ladder": "/shared/sweeps/ladder",
     "isoflop fit public:": NO_NETWORK,
     "isoflop fit --curves public:": NO_NETWORK,

@@ -98,7 +98,7 @@ def test_a_table_stopped_halfway_goes_on_where_it_was(folder: Path, monkeypatch:
         evaluate(folder, "positions", windows=16, on_model=stop_at_the_second)
     table = folder / "evals" / "positions.csv"
     assert len({row["cell_id"] for row in read_rows(folder / "evals", table.name)}) == 1
-    torn = next(path for path in table.with_suffix("").iterdir() if path.name != "options.json")
+    torn = next((table.with_suffix("") / "cells").iterdir())
     found = evaluate(folder, "positions", windows=16)
     assert found.measured == found.models - 1
     assert table.read_text() == undisturbed

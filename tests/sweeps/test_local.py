@@ -21,7 +21,7 @@ from isoflop.sweeps.plan import make_plan
 from isoflop.sweeps.progress.status import read_status
 from isoflop.sweeps.queue.board import Board
 from isoflop.sweeps.queue.store import Store
-from isoflop.sweeps.stage import Snapshot, train_cells
+from isoflop.sweeps.stage import Snapshot, complete_stage
 from isoflop.sweeps.workers import child
 from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.data.corpus import Corpus
@@ -226,7 +226,7 @@ def test_a_worker_that_dies_is_replaced_and_its_work_done(
     cells = {p.cell.cell_id: p.cell for p in plan.grid}
     board = Board("all", plan.tree(plan.grid), cells, "none", str(corpus.folder))
     with contextlib.closing(open_launcher(store, WorkerOptions())) as launcher:
-        train_cells(board, store, launcher, on_snapshot=kill, warn=said.append)
+        complete_stage(board, store, launcher, on_snapshot=kill, warn=said.append)
     assert killed
     assert any("ended with status -9 (see worker.log); another takes its place" in line for line in said)
     assert store.contents().cells == set(cells)

@@ -21,7 +21,7 @@ from isoflop.sweeps.queue.claims import Claim, Claims
 from isoflop.sweeps.queue.heartbeats import IDLE, STARTING, TRAINING, Heartbeat, TaskProgress
 from isoflop.sweeps.queue.process_identity import ProcessIdentity
 from isoflop.sweeps.queue.store import Store
-from isoflop.sweeps.stage import Snapshot, take_snapshot, train_cells
+from isoflop.sweeps.stage import Snapshot, complete_stage, take_snapshot
 from isoflop.sweeps.stall import STALL_SECONDS, START_SECONDS, StallMonitor
 from isoflop.sweeps.workers import child
 from isoflop.sweeps.workers.options import WorkerOptions
@@ -204,13 +204,13 @@ def test_local_workers_that_do_nothing_end_the_stage_with_the_reason(
         contextlib.closing(open_launcher(store, WorkerOptions(Execution(platform="cpu")))) as launcher,
         pytest.raises(UserError, match=says) as caught,
     ):
-        train_cells(board(), store, launcher)
+        complete_stage(board(), store, launcher)
     assert "\n" not in str(caught.value)
 
 
 def test_a_launcher_that_starts_nothing_ends_the_stage(tmp_path: Path, hasty: None) -> None:
     with pytest.raises(UserError, match="no worker is at work"):
-        train_cells(board(), Store(tmp_path), NoWorkers())
+        complete_stage(board(), Store(tmp_path), NoWorkers())
 
 
 class Deaths:
