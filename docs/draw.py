@@ -1,8 +1,8 @@
-"""Draw the figures of these pages: `make figures`, or python docs/draw.py [FOLDER].
+"""Draw the figures of these pages: `make figures`, or python docs/draw.py [--small] [FOLDER].
 
 Five are of runs in docs/results, two of simulated runs. They go to outputs/figures unless a folder
 is named: another processor rounds otherwise, and another matplotlib draws otherwise, so that those of
-docs/figures change only on purpose.
+docs/figures change only on purpose. --small takes few resamples and starts: it proves that all can be drawn.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,7 +48,9 @@ TRUTH = np.array([1.8172, 482.01, 0.3478, 2085.43, 0.3658])
 """E, A, alpha, B, beta of Besiroglu et al. (2024), table 1."""
 NOISE = 0.003
 PLAIN = FitOptions(bootstrap=0)
-SCIPY_STARTS = 200
+SCIPY_STARTS, SMALL_STARTS = 200, 3
+SMALL = {"bootstrap": 20}
+"""Options of the fits with --small."""
 RESULTS = Path(__file__).parent / "results"
 DEMO = RESULTS / "cpu-demo" / "runs.csv"
 CONVOLUTION = RESULTS / "convolution" / "runs.csv"
@@ -68,12 +71,14 @@ PLAIN_FILE = {"Software": None}
 
 def main() -> None:
     """Write every figure and print the numbers that the pages quote."""
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "outputs/figures")
+    small, named = "--small" in sys.argv, [word for word in sys.argv[1:] if word != "--small"]
+    folder = Path(named[0] if named else "outputs/figures")
     folder.mkdir(parents=True, exist_ok=True)
-    draw_demo(folder)
-    draw_pair(folder)
+    options: dict[str, Any] = SMALL if small else {}
+    draw_demo(folder, options)
+    draw_pair(folder, options)
     draw_ladder(folder)
-    draw_starts(folder)
+    draw_starts(folder, SMALL_STARTS if small else SCIPY_STARTS)
     draw_trap(folder)
     draw_planning(folder)
     draw_experts(folder)
@@ -89,17 +94,17 @@ def main() -> None:
     print(f"the figures are in {folder}")
 
 
-def draw_demo(folder: Path) -> None:
+def draw_demo(folder: Path, options: dict[str, Any]) -> None:
     """Draw the demo's IsoFLOP curves, and its largest budget predicted from the smaller ones."""
     for name, plot in (("isoflop", plot_isoflops), ("heldout", plot_heldout)):
-        figure = plot(DEMO).figure
+        figure = plot(DEMO, **options).figure
         assert isinstance(figure, Figure)
         figure.savefig(folder / f"{name}.png", dpi=200, metadata=PLAIN_FILE)
 
 
-def draw_pair(folder: Path) -> None:
+def draw_pair(folder: Path, options: dict[str, Any]) -> None:
     """Draw the compute multiplier of the family without its convolution against the family."""
-    (comparison,) = compare_families(CONVOLUTION, by="kv_convolution")
+    (comparison,) = compare_families(CONVOLUTION, by="kv_convolution", **options)
     assert comparison.multiplier is not None
     figure, _ = render(MultiplierCurve(comparison.multiplier))
     figure.savefig(folder / "multiplier.png", dpi=200, metadata=PLAIN_FILE)
@@ -121,7 +126,7 @@ def draw_ladder(folder: Path) -> None:
     figure.savefig(folder / "ladder.png", dpi=200, metadata=PLAIN_FILE)
 
 
-def draw_starts(folder: Path) -> None:
+def draw_starts(folder: Path, scipy_starts: int) -> None:
     """Draw where searches end: ours from its 512 starts, L-BFGS-B by finite differences from the D.3 grid."""
     frame = simulated()
     table = table_of(frame)
@@ -129,7 +134,7 @@ def draw_starts(folder: Path) -> None:
     ours = np.sort(search(design, table.loss_R, 512).objective_S)
     data = [np.log(frame[name].to_numpy()) for name in ("n_params", "n_tokens", "loss")]
     starts = np.array(np.meshgrid(*GRID.values())).reshape(5, -1).T
-    chosen = starts[np.random.default_rng(1).choice(len(starts), SCIPY_STARTS, replace=False)]
+    chosen = starts[np.random.default_rng(1).choice(len(starts), scipy_starts, replace=False)]
     theirs = np.sort([minimize(huber_sum, x, args=tuple(data), method="L-BFGS-B").fun for x in chosen])
     best = min(ours[0], theirs[0])
     figure, (axes,) = canvas(6.4, 3.6)
