@@ -23,6 +23,7 @@ import pandas as pd
 import pytest
 
 from tests.docs.commands import PAGES, ROOT, Command, commands, examples
+from tests.support.built_once import built_once
 from tests.support.optional import lacking
 from tests.support.pseudo_english import pseudo_english
 from tests.support.wandb_server import Server, serving
@@ -175,18 +176,22 @@ def variables(tmp_path_factory: pytest.TempPathFactory, server: Server) -> dict[
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, variables: dict[str, str]) -> Session:
     """A folder with the finished demo, and a cache with its text."""
-    session = Session(
-        tmp_path_factory.mktemp("demo"),
-        variables | {"ISOFLOP_CACHE": str(tmp_path_factory.mktemp("docs-cache"))},
-    )
-    try:
-        session.run(Command("first", 0, "isoflop data prepare wiki-intro"))
-    except AssertionError as error:
-        if "could not download" in str(error):
-            lacking("wiki-intro", str(error))
-        raise
-    session.run(Command("first", 0, "isoflop demo"))
-    return session
+
+    def session_in(place: Path) -> Session:
+        return Session(place / "demo", variables | {"ISOFLOP_CACHE": str(place / "cache")})
+
+    def build(place: Path) -> None:
+        session = session_in(place)
+        session.folder.mkdir()
+        try:
+            session.run(Command("first", 0, "isoflop data prepare wiki-intro"))
+        except AssertionError as error:
+            if "could not download" in str(error):
+                lacking("wiki-intro", str(error))
+            raise
+        session.run(Command("first", 0, "isoflop demo"))
+
+    return session_in(built_once(tmp_path_factory, "finished-demo", build))
 
 
 def give(folder: Path, demo: Path) -> None:
