@@ -52,7 +52,7 @@ class TrainedModel:
     @cached_property
     def params(self) -> Any:
         """Its parameters, a tree as `nnx.split` gives it; float32."""
-        return checkpoint.restore_params(self.recipe, self.checkpoint)
+        return checkpoint.restore_params(self.recipe.model, self.checkpoint)
 
     @property
     def graph(self) -> nnx.GraphDef[Any]:

@@ -38,10 +38,13 @@ def plan(config: str | Path | SweepConfig, folder: str | Path | None = None) -> 
 
     `folder`: that of the sweep, whose registered forecasts are part of the plan.
     """
+    from isoflop.sweeps.output_folder import default_folder
     from isoflop.sweeps.plan import make_plan
     from isoflop.sweeps.registered import registered_cells
+    from isoflop.sweeps.teachers import with_teachers
 
     config = _config(config)
+    config = with_teachers(config, Path(folder) if folder else default_folder(config))
     further = [prepare(name, config.tokenizer, learnt_from=config.data) for name in config.eval_data]
     forecasts = registered_cells(Path(folder), config) if folder else ()
     return make_plan(config, prepare(config.data, config.tokenizer), further, forecasts)
@@ -71,6 +74,7 @@ def sweep(
     from isoflop.sweeps.progress.console import Reporter
     from isoflop.sweeps.queue.store import Store
     from isoflop.sweeps.run import run_sweep
+    from isoflop.sweeps.teachers import with_teachers
     from isoflop.sweeps.trackers import load_tracker
     from isoflop.sweeps.workers.options import WorkerOptions
 
@@ -83,6 +87,7 @@ def sweep(
     # Before anything is downloaded:
     refuse_one_batch(config, worker_options.execution)
     refuse_missing(launcher, worker_options.execution)
+    config = with_teachers(config, folder)
     Store(folder).refuse(config, kind_of(adaptive))
     reporter = reporter or Reporter()
     with reporter.stage("prepare the data"):

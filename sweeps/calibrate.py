@@ -53,7 +53,7 @@ def calibrate(
         with contextlib.closing(open_launcher(store, worker_options)) as launcher:
             found = _measure(plan, store, launcher, worker_options, [recipes[w] for w in chosen])
             workers = launcher.worker_count
-    measured = {_step_flops(recipes[width]): seconds for width, seconds in found}
+    measured = {_step_flops(_shape(recipes[width])): seconds for width, seconds in found}
     x, y = np.log(list(measured)), np.log(list(measured.values()))
     order = np.argsort(x)
 
@@ -105,8 +105,11 @@ def _shape(recipe: Recipe) -> Recipe:
     """The recipe with all that doesn't move its speed set to one value."""
     optimizer = replace(recipe.optimizer, peak_lr=1e-3, weight_decay=0.0)
     schedule = replace(recipe.schedule, name="wsd", warmup_steps=1)
-    return replace(recipe, optimizer=optimizer, schedule=schedule, init_seed=0, data_seed=0)
+    # A teacher's forward pass is priced by its FLOPs (`_step_flops`).
+    return replace(
+        recipe, optimizer=optimizer, schedule=schedule, init_seed=0, data_seed=0, distillation=None
+    )
 
 
 def _step_flops(recipe: Recipe) -> int:
-    return recipe.batch_tokens * recipe.ledger.train_flops
+    return recipe.batch_tokens * (recipe.ledger.train_flops + recipe.teacher_token_flops)

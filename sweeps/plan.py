@@ -18,6 +18,7 @@ from isoflop.sweeps.grids.segments import Cuts, Tree, build_tree, uncut
 from isoflop.sweeps.grids.stages import CHECK, GRID, TUNING, short_name
 from isoflop.sweeps.queue.board import is_kept
 from isoflop.sweeps.row import COLUMNS
+from isoflop.sweeps.teachers import refuse_strange_teachers
 from isoflop.train.checkpoint import BYTES_PER_PARAMETER
 from isoflop.train.data.corpus import Corpus
 from isoflop.train.execution import Execution
@@ -156,6 +157,7 @@ def make_plan(
         raise UserError(
             f"{corpus.spec.source} has no one id that ends a document: drop --no-across-documents"
         )
+    refuse_strange_teachers(config, corpus)
     tuning: list[PlannedCell] = []
     grid: list[PlannedCell] = []
     checks: list[PlannedCell] = []
@@ -169,6 +171,7 @@ def make_plan(
         checks += check_cells(variant, centres)
         warnings += [*_too_few(variant, own), *_warnings(own, corpus)]
     _refuse_equal_grids(config, grid)
+    warnings += _teaching(config, grid)
     return Plan(
         config=config,
         corpus=corpus,
@@ -317,6 +320,19 @@ def _warnings(cells: Sequence[PlannedCell], corpus: Corpus) -> list[str]:
         if cell.recipe.unique_windows is None and cell.tokens > corpus.n_tokens("train"):
             warnings.append(f"{where} repeats tokens: {cell.tokens / corpus.n_tokens('train'):.2f} passes")
     return warnings
+
+
+def _teaching(config: SweepConfig, grid: Sequence[PlannedCell]) -> list[str]:
+    """What the grid's teachers cost, which is no part of its price."""
+    cells = distinct(grid).values()
+    forward = sum(cell.tokens * cell.recipe.teacher_token_flops for cell in cells)
+    training = sum(teacher.flops for teacher in config.teachers)
+    if not forward:
+        return []
+    return [
+        f"the teachers' forward passes take {forward:.3g} FLOPs besides, and their own training took "
+        f"{training:.3g}: no budget or price counts them"
+    ]
 
 
 def _of(planned: PlannedCell) -> str:

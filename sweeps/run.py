@@ -43,6 +43,7 @@ from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.rate_check import check_rule
 from isoflop.sweeps.row import Row
 from isoflop.sweeps.stage import Snapshot, complete_stage
+from isoflop.sweeps.teachers import copy_teachers
 from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.train.data.corpus import Corpus
 
@@ -65,6 +66,7 @@ def run_sweep(
     """
     store = Store.open(out, plan.config, kind_of(adaptive), plan.corpus.spec)
     store.note_eval_corpora([corpus.spec for corpus in plan.eval_corpora])
+    copy_teachers(plan.config, store)
     price = plan.price()
     refuse_full_disk(out, price)
     if adaptive:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 from numpy.typing import NDArray
 
+from isoflop.models import ModelConfig, build
 from isoflop.train.execution import Execution
 from isoflop.train.mesh import sharded
 from isoflop.train.spec import Recipe
@@ -42,9 +45,24 @@ def restore(recipe: Recipe, path: Path, execution: Execution = Execution()) -> T
     return jax.tree.map(_put, state, sharded(program.mesh, shapes))
 
 
-def restore_params(recipe: Recipe, path: Path) -> Any:
-    """The parameters alone of the state in `path`, on the default device."""
-    shapes = jax.eval_shape(programs(recipe).init, 0).params
+def save_params(params: Any, path: Path) -> None:
+    """Writes parameters alone into the new folder `path`, for `restore_params`."""
+    save(TrainState(params, ()), path)
+
+
+def params_digest(params: Any) -> str:
+    """Sixteen hexadecimal digits of the SHA-256 of the parameters' names, types, shapes and values."""
+    digest = hashlib.sha256()
+    for name, x in _named(params):
+        array = np.asarray(x)
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def restore_params(model: ModelConfig, path: Path) -> Any:
+    """The parameters alone of the state in `path`, of a model of that shape, on the default device."""
+    shapes = jax.eval_shape(lambda: nnx.state(build(model, seed=0), nnx.Param))
     with np.load(path / FILE) as file:
         # Named as within a state, which is what the file holds.
         arrays = [jnp.asarray(file[name]) for name, _ in _named(TrainState(shapes, ()))]

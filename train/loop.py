@@ -70,10 +70,14 @@ Start = Path | Trained | None
 
 
 def run_segment(
-    segment: Segment, corpus: Corpus, start: Start, execution: Execution = Execution()
+    segment: Segment,
+    corpus: Corpus,
+    start: Start,
+    execution: Execution = Execution(),
+    teacher_params: Any = None,
 ) -> Trained:
     """Train one segment to its end."""
-    return run_segments([segment], corpus, [start], execution)[0]
+    return run_segments([segment], corpus, [start], execution, teacher_params)[0]
 
 
 def run_segments(
@@ -81,9 +85,10 @@ def run_segments(
     corpus: Corpus,
     starts: Sequence[Start],
     execution: Execution = Execution(),
+    teacher_params: Any = None,
 ) -> list[Trained]:
     """Train segments of one `pack_key` together to their end."""
-    run = TrainingRun(segments, corpus, starts, execution)
+    run = TrainingRun(segments, corpus, starts, execution, teacher_params=teacher_params)
     for _ in run:
         pass
     return run.trained()
@@ -99,6 +104,7 @@ class TrainingRun:
 
     `starts`: of each segment, all alike in the steps done. `profile`: a folder for a profiler's trace.
     `agree`: maps this process' wish for the length of the next stretch to the one that all processes take.
+    `teacher_params`: of the recipes' teacher, where they have one: a tree of arrays.
     """
 
     def __init__(
@@ -110,10 +116,14 @@ class TrainingRun:
         *,
         profile: Path | None = None,
         agree: Callable[[int], int] = lambda steps: steps,
+        teacher_params: Any = None,
     ) -> None:
         parts = [start for start in starts if isinstance(start, Trained)]
         if len({pack_key(segment) for segment in segments}) > 1 or len({part.steps for part in parts}) > 1:
             raise ValueError("segments of different shapes or steps can't be members of one program")
+        if (segments[0].recipe.distillation is None) != (teacher_params is None):
+            raise ValueError("a recipe with a teacher is trained with its parameters, one without has none")
+        self.teacher_params = () if teacher_params is None else (teacher_params,)
         self.segments, self.corpus = segments, corpus
         self.profile, self.agree = profile, agree
         self.recorder = MetricsRecorder(parts)
@@ -204,7 +214,8 @@ class TrainingRun:
             train, rates, decays = self.program.train, rates[0], decays[0]
         else:
             train = self.program.train_members
-        self.state, metrics = train(self.state, chunk.windows, chunk.rows, rates, decays, steps)
+        inputs = chunk.windows, chunk.rows, rates, decays, steps
+        self.state, metrics = train(self.state, *inputs, *self.teacher_params)
         return metrics
 
 
@@ -272,8 +283,9 @@ class MetricsRecorder:
 
 
 def pack_key(segment: Segment) -> Any:
-    """The key that segments must share to be members of one program."""
-    return shape_of(segment.recipe), segment.start, segment.stop
+    """The key that segments must share to be members of one program, and of one teacher."""
+    recipe = segment.recipe
+    return shape_of(recipe), recipe.distillation, segment.start, segment.stop
 
 
 def evaluate(

@@ -33,19 +33,19 @@ def token_losses(x_BxTxD: jax.Array, head_DxV: jax.Array, targets_BxT: jax.Array
 
 def token_scores(x_BxTxD: jax.Array, head_DxV: jax.Array, targets_BxT: jax.Array) -> TokenScores:
     """Loss and correctness of each target."""
-    stretches = _stretches(x_BxTxD, head_DxV)
+    stretches = stretch_count(x_BxTxD, head_DxV)
     if stretches == 1:
         return _scores(x_BxTxD, head_DxV, targets_BxT)
     scores_SxBxC = jax.lax.map(
         lambda part: _scores(part[0], head_DxV, part[1]),
-        (_split(x_BxTxD, stretches), _split(targets_BxT, stretches)),
+        (split_time(x_BxTxD, stretches), split_time(targets_BxT, stretches)),
     )
     return TokenScores(*(jnp.moveaxis(x, 0, 1).reshape(targets_BxT.shape) for x in scores_SxBxC))
 
 
 def mean_loss(x_BxTxD: jax.Array, head_DxV: jax.Array, targets_BxT: jax.Array) -> jax.Array:
     """The mean of `token_losses`, to be differentiated."""
-    if _stretches(x_BxTxD, head_DxV) == 1:
+    if stretch_count(x_BxTxD, head_DxV) == 1:
         return _losses(x_BxTxD, head_DxV, targets_BxT).mean()
     return _stretched_mean(x_BxTxD, head_DxV, targets_BxT)
 
@@ -55,7 +55,7 @@ def _losses(x_BxTxD: jax.Array, head_DxV: jax.Array, targets_BxT: jax.Array) -> 
 
 
 def _scores(x_BxTxD: jax.Array, head_DxV: jax.Array, targets_BxT: jax.Array) -> TokenScores:
-    logits_BxTxV = _logits(x_BxTxD, head_DxV)
+    logits_BxTxV = logits_of(x_BxTxD, head_DxV)
     chosen_BxT = jnp.take_along_axis(logits_BxTxV, targets_BxT[..., None], axis=-1)[..., 0]
     # Counted, and not by argmax, which no CPU vectorizes: at the demo's sizes it doubles the time of an
     # evaluation, and this adds a twentieth.
@@ -66,7 +66,8 @@ def _scores(x_BxTxD: jax.Array, head_DxV: jax.Array, targets_BxT: jax.Array) -> 
     )
 
 
-def _logits(x_BxTxD: jax.Array, head_DxV: jax.Array) -> jax.Array:
+def logits_of(x_BxTxD: jax.Array, head_DxV: jax.Array) -> jax.Array:
+    """Logits (B, T, V), float32 or wider."""
     # Accumulated and kept wide: bfloat16 would tie logits near 20 that differ by less than an eighth.
     wide = jnp.promote_types(x_BxTxD.dtype, jnp.float32)
     return jnp.matmul(x_BxTxD, head_DxV, preferred_element_type=wide)
@@ -79,7 +80,7 @@ def _stretched_mean(x_BxTxD: jax.Array, head_DxV: jax.Array, targets_BxT: jax.Ar
 
 def _forward(x_BxTxD: jax.Array, head_DxV: jax.Array, targets_BxT: jax.Array) -> Any:
     """The mean, and its gradients as they come: nothing is left to recompute when they are asked for."""
-    stretches = _stretches(x_BxTxD, head_DxV)
+    stretches = stretch_count(x_BxTxD, head_DxV)
 
     def add(carry: tuple[jax.Array, jax.Array], part: tuple[jax.Array, jax.Array]) -> Any:
         total, gradient_DxV = carry
@@ -91,7 +92,7 @@ def _forward(x_BxTxD: jax.Array, head_DxV: jax.Array, targets_BxT: jax.Array) ->
 
     # The head's gradient is added up in float32, whatever the head's dtype: stretches are many and small.
     start = (jnp.float32(0), jnp.zeros(head_DxV.shape, jnp.float32))
-    parts = (_split(x_BxTxD, stretches), _split(targets_BxT, stretches))
+    parts = (split_time(x_BxTxD, stretches), split_time(targets_BxT, stretches))
     (total, gradient_DxV), gradient_SxBxCxD = jax.lax.scan(add, start, parts)
     gradient_BxTxD = jnp.moveaxis(gradient_SxBxCxD, 0, 1).reshape(x_BxTxD.shape)
     return total / targets_BxT.size, (gradient_BxTxD, gradient_DxV.astype(head_DxV.dtype))
@@ -109,7 +110,7 @@ def _backward(gradients: tuple[jax.Array, jax.Array], pull: jax.Array) -> Any:
 _stretched_mean.defvjp(_forward, _backward)
 
 
-def _stretches(x_BxTxD: jax.Array, head_DxV: jax.Array) -> int:
+def stretch_count(x_BxTxD: jax.Array, head_DxV: jax.Array) -> int:
     """The least power of two that divides the time into stretches of at most LOGITS_BYTES of logits."""
     batch, length, _ = x_BxTxD.shape
     count = 1
@@ -118,7 +119,7 @@ def _stretches(x_BxTxD: jax.Array, head_DxV: jax.Array) -> int:
     return count
 
 
-def _split(x_BxT: jax.Array, stretches: int) -> jax.Array:
+def split_time(x_BxT: jax.Array, stretches: int) -> jax.Array:
     """(B, T, ...) to (S, B, T / S, ...): the batch stays whole, for it may be spread over devices."""
     batch, length, *rest = x_BxT.shape
     return jnp.moveaxis(x_BxT.reshape(batch, stretches, length // stretches, *rest), 1, 0)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from isoflop.base.provenance import Provenance, provenance
 from isoflop.train.data.corpus import Corpus
 from isoflop.train.device import peak_flops, peak_memory_bytes
-from isoflop.train.spec import CellSpec
+from isoflop.train.spec import CellSpec, Recipe
 
 TAIL = 0.05
 """`train_loss` is the mean over this share of the steps, the last ones."""
@@ -54,7 +54,9 @@ class CellResult:
     `loss`, `loss_stderr` and `train_loss` in nats per token; `flops` exact by the ledger. `accuracy`: share
     of held-out tokens whose logit was the highest. `eval_losses`: the loss on each further corpus, by
     `loss_column`. `data_digest`: of the corpus' tokens; `eval_windows`: how many held-out windows gave the
-    loss ("" and None in older tables). `step_seconds`,
+    loss ("" and None in older tables). `teacher`: the cell_id of the model that it was distilled from, ""
+    without one; then its share of the loss, its own held-out loss, the FLOPs of its training, and those of
+    its forward pass per token, none of which `flops` counts. `step_seconds`,
     `tokens_per_second` and `mfu` are of the steps alone, without the start-up; `mfu` is a share of the
     device's named peak, None where it has none. `peak_memory_bytes`: of the worker so far. `loss_spikes`: see
     `spikes`. `dropped`: share of assignments that a mixture's experts had no room for, None in a dense model.
@@ -96,6 +98,11 @@ class CellResult:
     tokenizer: str
     data_digest: str = ""
     eval_windows: int | None = None
+    teacher: str = ""
+    distillation_share: float | None = None
+    teacher_loss: float | None = None
+    teacher_flops: int | None = None
+    teacher_token_flops: int | None = None
     wall_seconds: float | None = None
     first_step_seconds: float | None = None
     step_seconds: float | None = None
@@ -120,8 +127,13 @@ def loss_column(source: str) -> str:
 ORIGIN = ("isoflop_version", "jax_version", "host")
 """Columns that say where a cell was trained."""
 
+DISTILLED = ("distillation_share", "teacher_loss", "teacher_flops", "teacher_token_flops")
+"""Columns on a student's teacher, known before the student is trained."""
+
 MEASURED = tuple(
-    f.name for f in fields(CellResult) if f.default is None and f.name not in (*ORIGIN, "eval_windows")
+    f.name
+    for f in fields(CellResult)
+    if f.default is None and f.name not in (*ORIGIN, *DISTILLED, "eval_windows")
 )
 """Columns that training measures; those of `eval_losses` besides."""
 
@@ -159,8 +171,24 @@ def unfinished(cell: CellSpec, corpus: Corpus, status: str, reason: str) -> Cell
         tokenizer=recipe.data.tokenizer,
         data_digest=recipe.data.digest,
         eval_windows=cell.eval_windows,
+        **_taught(recipe),
         eval_losses={loss_column(source): None for source in cell.eval_data},
     )
+
+
+def _taught(recipe: Recipe) -> dict[str, Any]:
+    """The columns on a student's teacher."""
+    distillation = recipe.distillation
+    if distillation is None:
+        return {}
+    teacher = distillation.teacher
+    return {
+        "teacher": teacher.cell_id,
+        "distillation_share": distillation.share,
+        "teacher_loss": teacher.loss,
+        "teacher_flops": teacher.flops,
+        "teacher_token_flops": recipe.teacher_token_flops,
+    }
 
 
 def measured(

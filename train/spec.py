@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Annotated, Literal
 
@@ -139,11 +139,42 @@ def branch_scale(parametrization: Parametrization, depth: int) -> float:
 
 
 @dataclass(frozen=True)
+class Teacher:
+    """A trained model that students learn from, named by its content: its `cell_id`, and the `digest` of its
+    parameters.
+
+    `model` and `dtype` (of its products) give its logits; `data`: what it was trained on. `flops` of its
+    training, by the exact ledger, and `loss`, held out, in nats per token, stand in its students' rows.
+    """
+
+    cell_id: str
+    digest: str
+    model: ModelConfig
+    dtype: Dtype
+    data: DataSpec
+    flops: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """Knowledge distillation (Hinton et al. 2015) at temperature 1: `share` of the loss is the cross-entropy
+    against the teacher's distribution, over the whole vocabulary; the rest is that of the data."""
+
+    teacher: Teacher
+    share: Annotated[float, Field(gt=0, le=1)]
+
+    def token_flops(self, context_length: int) -> int:
+        """FLOPs of the teacher's forward pass per token, in windows of that length."""
+        return ledger(replace(self.teacher.model, context_length=context_length)).forward_flops
+
+
+@dataclass(frozen=True)
 class Recipe:
     """All that determines a run but its length. `batch_size` in windows of the model's context length;
     `parametrization`: how rates and decay scale with the width (see `isoflop.train.parametrization`);
     `unique_windows`: how many windows it draws before it repeats those; None: as many as the corpus has, or
-    more than the run takes."""
+    more than the run takes; `distillation`: the teacher that it learns from, if any."""
 
     model: ModelConfig
     data: DataSpec
@@ -155,6 +186,7 @@ class Recipe:
     parametrization: Parametrization = "standard"
     dtype: Dtype = "float32"
     unique_windows: Annotated[int | None, Field(exclude_if=lambda value: value is None)] = None
+    distillation: Annotated[Distillation | None, Field(exclude_if=lambda value: value is None)] = None
     version: int = RESULTS_VERSION
 
     @property
@@ -176,6 +208,11 @@ class Recipe:
     def ledger(self) -> Ledger:
         """The model's parameters and FLOPs."""
         return ledger(self.model)
+
+    @cached_property
+    def teacher_token_flops(self) -> int:
+        """FLOPs of its teacher's forward pass per token, which `ledger` leaves out; 0 without a teacher."""
+        return self.distillation.token_flops(self.model.context_length) if self.distillation else 0
 
     @cached_property
     def _hash(self) -> int:

@@ -15,12 +15,13 @@ from jax.sharding import Mesh
 
 from isoflop.models import ModelConfig, build
 from isoflop.models.config import Dtype
+from isoflop.train.distillation import Lesson, distilled_loss
 from isoflop.train.execution import Execution, Remat
 from isoflop.train.loss import TokenScores, mean_loss, token_scores
 from isoflop.train.mesh import divided, mesh_over, replicated, sharded
 from isoflop.train.optimizers import directions
 from isoflop.train.parametrization import Multipliers, multipliers
-from isoflop.train.spec import Recipe
+from isoflop.train.spec import Distillation, Recipe
 
 EVAL_BATCH = 16
 """Windows evaluated at a time: a constant, so that a loss doesn't depend on who asked for it."""
@@ -45,11 +46,12 @@ class Programs:
     """Jitted functions of arrays.
 
     init(seed) -> State
-    train(state, windows (W, T+1), rows (S, B), rates (S,), weight_decay, steps <= S) -> State, metrics (S,)
+    train(state, windows (W, T+1), rows (S, B), rates (S,), weight_decay, steps <= S) -> State, metrics (S,);
+        of a recipe with a teacher its parameters are one more argument, the last
     evaluate(params, windows (E, T+1)) -> TokenScores, of each window the means (E,)
 
     Metrics, one number a step: `loss` (cross-entropy, nats per token), `grad_norm` before clipping,
-    `update_norm`, and the model's auxiliary scalars.
+    `update_norm`, and the model's auxiliary scalars; with a teacher `distillation_loss` too.
     """
 
     init: Callable[[Any], TrainState]
@@ -78,6 +80,9 @@ def shape_of(recipe: Recipe) -> Recipe:
     """The recipe with all that is not part of its compiled programs set to one value."""
     optimizer = replace(recipe.optimizer, peak_lr=0.0, weight_decay=0.0)
     shape = replace(recipe, optimizer=optimizer, init_seed=0, data_seed=0, unique_windows=None)
+    if distillation := recipe.distillation:
+        teacher = replace(distillation.teacher, cell_id="", digest="", flops=0, loss=0.0, data=recipe.data)
+        shape = replace(shape, distillation=replace(distillation, teacher=teacher))
     return replace(shape, schedule=replace(shape.schedule, name="wsd", warmup_steps=0))
 
 
@@ -92,6 +97,7 @@ def _programs(recipe: Recipe, remat: Remat, devices: int, packing: Packing) -> P
         remat=remat,
         mesh=mesh_over(devices) if devices > 1 else None,
         packing=packing,
+        distillation=recipe.distillation,
     )
 
 
@@ -106,6 +112,7 @@ def programs_of(
     remat: Remat = "none",
     mesh: Mesh | None = None,
     packing: Packing = "map",
+    distillation: Distillation | None = None,
 ) -> Programs:
     """The programs of a model under an optimizer of one's own; `transform` and `clip` as in `train_step`.
 
@@ -128,9 +135,23 @@ def programs_of(
         multipliers=multipliers_of(params),
         clip=clip,
         mesh=mesh,
+        tuition=_tuition(distillation) if distillation else None,
     )
-    return _jitted(
-        init, partial(train_steps, step=step), partial(window_scores, graph=plain, mesh=mesh), packing, mesh
+    evaluate = partial(window_scores, graph=plain, mesh=mesh)
+    return _jitted(init, partial(train_steps, step=step), evaluate, packing, mesh, distillation is not None)
+
+
+class Tuition(NamedTuple):
+    """A teacher without its parameters, and the share of the loss that is its."""
+
+    graph: nnx.GraphDef[Any]
+    share: float
+
+
+def _tuition(distillation: Distillation) -> Tuition:
+    model, dtype = distillation.teacher.model, distillation.teacher.dtype
+    return Tuition(
+        nnx.graphdef(nnx.eval_shape(lambda: build(model, seed=0, dtype=dtype))), distillation.share
     )
 
 
@@ -139,19 +160,25 @@ def train_step(
     windows_BxT1: jax.Array,
     rate: Any,
     weight_decay: Any,
+    teacher_params: Any = None,
     *,
     graph: nnx.GraphDef[Any],
     transform: optax.GradientTransformation,
     multipliers: Multipliers,
     clip: float,
     mesh: Mesh | None = None,
+    tuition: Tuition | None = None,
 ) -> tuple[TrainState, Metrics]:
     """One step of a training run, a pure function of arrays; what is named after them is static.
 
     `graph`: the model without its parameters. `transform`: gradients to directions, by `directions`. `clip`:
-    the largest global norm of a gradient, 0 for no bound.
+    the largest global norm of a gradient, 0 for no bound. `tuition`: the teacher whose parameters are
+    `teacher_params`, if there is one.
     """
     loss = partial(objective, graph=graph, mesh=mesh)
+    if tuition:
+        features, head, *_ = _apply(teacher_params, windows_BxT1, tuition.graph, mesh)
+        loss = partial(loss, lesson=Lesson(features, head), share=tuition.share)
     gradient, metrics = jax.grad(loss, has_aux=True)(state.params, windows_BxT1)
     norm = optax.tree.norm(gradient)
     if clip:  # not optax's, which would take the norm anew
@@ -176,28 +203,44 @@ def train_steps(
     rates: Any,
     weight_decay: Any,
     steps: Any,
-    *,
+    *teacher_params: Any,
     step: Callable[..., tuple[TrainState, Metrics]],
 ) -> tuple[TrainState, Metrics]:
-    """The first `steps` of S steps, each on the windows that its row names; metrics (S,), 0 after `steps`."""
+    """The first `steps` of S steps, each on the windows that its row names; metrics (S,), 0 after `steps`.
+
+    `teacher_params`: of the teacher that `step` learns from, if it has one."""
 
     def one(i: jax.Array, carry: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
-        state, metrics = step(carry[0], windows[rows[i]], rates[i], weight_decay)
+        state, metrics = step(carry[0], windows[rows[i]], rates[i], weight_decay, *teacher_params)
         return state, {name: carry[1][name].at[i].set(value) for name, value in metrics.items()}
 
     # A loop with a traced bound, and not a scan: one program serves stretches of any length up to S.
-    names = jax.eval_shape(step, state, windows[rows[0]], rates[0], weight_decay)[1]
+    first = windows[rows[0]], rates[0], weight_decay
+    names = jax.eval_shape(step, state, *first, *teacher_params)[1]
     return jax.lax.fori_loop(0, steps, one, (state, {name: jnp.zeros(rates.shape) for name in names}))
 
 
 def objective(
-    params: Any, windows_BxT1: jax.Array, *, graph: nnx.GraphDef[Any], mesh: Mesh | None = None
+    params: Any,
+    windows_BxT1: jax.Array,
+    *,
+    graph: nnx.GraphDef[Any],
+    mesh: Mesh | None = None,
+    lesson: Lesson | None = None,
+    share: float = 0.0,
 ) -> tuple[jax.Array, Metrics]:
-    """What a step minimizes: the mean cross-entropy of a batch, nats per token, and the auxiliary losses."""
+    """What a step minimizes: the mean cross-entropy of a batch, nats per token, and the auxiliary losses.
+
+    `share` of the cross-entropy is against the distribution of a teacher's `lesson` on the batch.
+    """
     features, head, targets, auxiliary = _apply(params, windows_BxT1, graph, mesh)
-    loss = mean_loss(features, head, targets)
     extra = sum(weight * auxiliary[name] for name, weight in AUXILIARY_WEIGHTS.items() if name in auxiliary)
-    return loss + extra, {"loss": loss} | auxiliary
+    if lesson is None:
+        loss = mean_loss(features, head, targets)
+        return loss + extra, {"loss": loss} | auxiliary
+    losses = distilled_loss(features, head, targets, lesson, share)
+    metrics = {"loss": losses.loss, "distillation_loss": losses.distillation_loss}
+    return losses.objective + extra, metrics | auxiliary
 
 
 def window_scores(
@@ -229,7 +272,9 @@ def _apply(
     return features, model.unembedding(), tokens[:, 1:], auxiliary
 
 
-def _jitted(init: Any, train: Any, evaluate: Any, packing: Packing, mesh: Mesh | None) -> Programs:
+def _jitted(
+    init: Any, train: Any, evaluate: Any, packing: Packing, mesh: Mesh | None, has_teacher: bool
+) -> Programs:
     # Initialization runs once: half of its time was LLVM polishing it.
     once = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
     if mesh is None:
@@ -240,7 +285,7 @@ def _jitted(init: Any, train: Any, evaluate: Any, packing: Packing, mesh: Mesh |
         init=jax.jit(init, out_shardings=state, compiler_options=once),
         train=jax.jit(
             train,
-            in_shardings=(state, *(whole,) * 5),
+            in_shardings=(state, *(whole,) * (6 if has_teacher else 5)),
             out_shardings=(state, whole),
             donate_argnums=0,
         ),
@@ -260,7 +305,11 @@ def _train_members(
     rates: Any,
     decays: Any,
     steps: Any,
+    *teacher_params: Any,
 ) -> tuple[TrainState, Metrics]:
     if packing == "vmap":
-        return jax.vmap(train, in_axes=(0, None, 0, 0, 0, None))(states, windows, rows, rates, decays, steps)
-    return jax.lax.map(lambda m: train(m[0], windows, *m[1:], steps), (states, rows, rates, decays))
+        shared = (None,) * (1 + len(teacher_params))
+        together = jax.vmap(train, in_axes=(0, None, 0, 0, 0, *shared))
+        return together(states, windows, rows, rates, decays, steps, *teacher_params)
+    members = states, rows, rates, decays
+    return jax.lax.map(lambda m: train(m[0], windows, *m[1:], steps, *teacher_params), members)

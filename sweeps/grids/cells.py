@@ -156,6 +156,7 @@ def _recipe(
         data_seed=config.seed,
         parametrization=config.parametrization,
         dtype=config.dtype,
+        distillation=config.distillation,
     )
 
 

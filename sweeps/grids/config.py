@@ -27,7 +27,14 @@ from isoflop.base.fields import Count, Fraction, Positive, check_fields
 from isoflop.models import ModelConfig, family, ledger
 from isoflop.models.config import Dtype, ModelOptions
 from isoflop.sweeps.grids.rates import Rates, Width
-from isoflop.train.spec import OptimizerOptions, Parametrization, ScheduleOptions, branch_scale
+from isoflop.train.spec import (
+    Distillation,
+    OptimizerOptions,
+    Parametrization,
+    ScheduleOptions,
+    Teacher,
+    branch_scale,
+)
 
 if TYPE_CHECKING:
     from isoflop.train.data.corpus import Corpus
@@ -47,6 +54,8 @@ Flops = Positive
 Exponent = Annotated[float, Field(ge=0, le=1)]
 Windows = Annotated[int, Field(ge=2)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Share = Annotated[float, Field(ge=0, le=1)]
+NO_TEACHER = "none"
 Unprefixed = tyro.conf.arg(name="")
 """Marks a group of options that the command line gives without the group's name: `--beta2`."""
 
@@ -155,6 +164,14 @@ class SweepConfig:
     unique_tokens: Annotated[int, Field(ge=0)] = 0
     """Tokens of the corpus that a cell draws from, those of its seed, before it repeats them: a multiple of
     the context length. 0: all."""
+    teacher: str = NO_TEACHER
+    """A model that the cells learn from, FOLDER:CELL_ID: one that the sweep in that folder kept (keep all);
+    none is training on the data alone."""
+    distillation_share: Share = 1.0
+    """The share of the loss that is cross-entropy against the teacher's distribution; the rest is that of the
+    data. 0 is training without a teacher."""
+    teachers: tyro.conf.Suppress[tuple[Teacher, ...]] = ()
+    """What each teacher is that the sweep names; looked up, not given (`isoflop.sweeps.teachers`)."""
     eval_windows: Windows = 1024
     """Held-out windows that give each cell's loss; the same for all cells."""
     eval_data: tuple[str, ...] = ()
@@ -194,6 +211,12 @@ class SweepConfig:
             self.unique_tokens % self.model.context_length == 0,
             f"unique_tokens {self.unique_tokens}: must be a multiple of context_length, "
             f"{self.model.context_length}",
+        )
+        named = (self.teacher, *(axis.option for axis in self.axes))
+        _require(
+            self.distillation_share == 1.0 or named != (NO_TEACHER,),
+            f"distillation_share {self.distillation_share:g}: there is no teacher: name one by teacher, as "
+            "FOLDER:CELL_ID",
         )
         for width in self.ladder:
             self.rates.at(width, self.rates.base_tokens)
@@ -247,6 +270,19 @@ class SweepConfig:
     @classmethod
     def _from_flat(cls, values: Any, from_json: ModelWrapValidatorHandler[SweepConfig]) -> SweepConfig:
         return from_json(_grouped(values) if isinstance(values, dict) else values)
+
+    @property
+    def distillation(self) -> Distillation | None:
+        """How the cells learn from a teacher, if they do; not for a sweep that varies it.
+
+        Raises `UserError` where what the teacher is was not looked up.
+        """
+        if self.teacher == NO_TEACHER or not self.distillation_share:
+            return None
+        cell_id = self.teacher.rpartition(":")[2]
+        known = [teacher for teacher in self.teachers if teacher.cell_id == cell_id]
+        _require(bool(known), f"teacher {self.teacher}: what it is was not looked up: see with_teachers")
+        return Distillation(known[0], self.distillation_share)
 
     def option(self, name: str) -> Any:
         """The value of an option: `config.option("beta2")` is `config.optimizer.beta2`."""
@@ -335,7 +371,7 @@ NO_AXES = frozenset(
         *("name", "title", "budgets", "ladder", "centre_width", "centre_budget", "centre_exponent", "rates"),
         *("sizes", "seeds", "retries", "checks", "max_epochs", "eval_windows", "eval_data", "tune_windows"),
         "seed",
-        *("keep", "checkpoint_steps", "axes", "trackers", "data", "tokenizer"),
+        *("keep", "checkpoint_steps", "axes", "trackers", "data", "tokenizer", "teachers"),
     )
 )
 """Options of the sweep as a whole: its grid, its stages, and the one corpus that all its cells share."""

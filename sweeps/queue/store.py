@@ -195,6 +195,10 @@ class Store:
         """The cell's folder."""
         return self.path / "cells" / cell_id
 
+    def teacher(self, cell_id: str) -> Path:
+        """The copy of a model that the sweep's students learn from."""
+        return self.path / "teachers" / cell_id
+
     def live(self, segment_id: str) -> Path:
         """What a segment under way has logged so far."""
         return self.path / "live" / segment_id

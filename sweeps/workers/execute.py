@@ -20,6 +20,7 @@ from isoflop.base.provenance import Provenance, provenance
 from isoflop.sweeps.queue.live_metrics import LiveLog, cell_rates
 from isoflop.sweeps.queue.store import Store
 from isoflop.sweeps.queue.task import Task
+from isoflop.sweeps.teachers import load_teacher
 from isoflop.sweeps.workers.options import WorkerOptions
 from isoflop.sweeps.workers.process_group import ALONE, ProcessGroup
 from isoflop.train import checkpoint
@@ -28,7 +29,7 @@ from isoflop.train.device import device_name
 from isoflop.train.execution import Execution
 from isoflop.train.loop import Start, Trained, TrainingRun, evaluate
 from isoflop.train.result import Clock, Evaluation, curve, measured
-from isoflop.train.spec import CellSpec, DataSpec, Segment
+from isoflop.train.spec import CellSpec, DataSpec, Recipe, Segment
 from isoflop.train.step import TrainState
 
 Progress = Callable[[int, NDArray[np.float32]], None]
@@ -109,6 +110,7 @@ def _train(
         execution,
         profile=store.profile(segments[0].recipe.model.width) if execution.profile else None,
         agree=group.broadcast,
+        teacher_params=_teacher_params(segments[0].recipe, store),
     )
     names = [segment.segment_id for segment in segments] if group.is_leader else []
     saved = time.monotonic()
@@ -131,6 +133,13 @@ def _train(
             if leave:
                 raise Interrupted
     return run.trained()
+
+
+def _teacher_params(recipe: Recipe, store: Store) -> Any:
+    if recipe.distillation is None:
+        return None
+    teacher = recipe.distillation.teacher
+    return load_teacher(store.teacher(teacher.cell_id), teacher)
 
 
 @lru_cache(maxsize=8)

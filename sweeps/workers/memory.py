@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from isoflop.base.errors import UserError
+from isoflop.models import ledger
 from isoflop.models.memory import activation_bytes
 from isoflop.sweeps.queue.task import Task
 from isoflop.train.device import Device
@@ -27,7 +28,7 @@ MOST_MEMBERS = 32
 
 def needed_bytes(recipe: Recipe, execution: Execution) -> tuple[int, int]:
     """Bytes on each device of (parameters, gradients and moments; activations kept for the backward pass, and
-    the logits with their gradient).
+    the logits with their gradient); of a teacher its parameters, and its logits as often.
 
     Attention keeps what the kernel of this process' device keeps: flash attention no scores.
     """
@@ -35,6 +36,9 @@ def needed_bytes(recipe: Recipe, execution: Execution) -> tuple[int, int]:
     state = recipe.ledger.params("total") * (GATHERED_BYTES + KEPT_BYTES // execution.devices)
     kept = _activations(recipe, windows, execution)
     logits = min(2 * 4 * windows * model.context_length * model.vocab_size, 2 * LOGITS_BYTES)
+    if recipe.distillation:
+        state += 4 * ledger(recipe.distillation.teacher.model).params("total")
+        logits *= 2
     return state, kept + logits
 
 
@@ -63,7 +67,7 @@ def members_that_fit(task: Task, device: Device, execution: Execution) -> int:
 def refuse_too_large(recipes: Iterable[Recipe], device: Device, execution: Execution) -> None:
     """Raises `UserError` for a batch that the devices don't divide, or, with the arithmetic, for a model that
     doesn't fit them."""
-    different = {recipe.model: recipe for recipe in recipes}
+    different = {(recipe.model, recipe.distillation): recipe for recipe in recipes}
     for recipe in different.values():
         execution.refuse_batch(recipe.batch_size)
     largest = max(different.values(), key=lambda r: r.model.width)
