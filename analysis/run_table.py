@@ -31,6 +31,7 @@ from isoflop.analysis.tables.dependence import (
 from isoflop.analysis.tables.pooling import pool
 from isoflop.analysis.tables.selecting import parse_columns, select
 from isoflop.analysis.tables.statuses import counted_words, finished_rows, words_of
+from isoflop.analysis.tables.twins import SUPERVISED, with_supervised_loss
 from isoflop.base.display import Displayed, Summary, counted
 from isoflop.base.errors import UserError
 from isoflop.base.formatting import brief
@@ -214,6 +215,8 @@ def load_runs(
     names = [each.name for each in sources]
     frame, notes = pool([each.frame for each in sources], names, [each.naming.own for each in sources])
     naming = combine(each.naming for each in sources)
+    if any(covariate.column == SUPERVISED for covariate in wanted.covariates):
+        frame = with_supervised_loss(frame)  # before rows are chosen: a twin may not be among them
     if where:
         rows = len(frame)
         frame = select(frame, where, ", ".join(names), naming.own)
