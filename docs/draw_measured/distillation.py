@@ -14,7 +14,7 @@ PLAIN_FILE = {"Software": None}
 """No version of the drawing program in the file: equal pictures are equal files."""
 DISTILLATION = "measured:distillation"
 LONGER = Path(__file__).parents[1] / "results" / "quantization" / "quantization.csv"
-"""The same cells without a teacher, and those of a budget three times as large."""
+"""Has the same widths without a teacher at a budget three times as large."""
 WIDTHS = ((16, SOFT), (24, NEUTRAL), (32, INK))
 BUDGETS = ((3e10, "o"), (9e10, "s"))
 PLACES = ["d_model", "budget"]
@@ -31,9 +31,13 @@ def students() -> pd.DataFrame:
 
 def alone() -> pd.DataFrame:
     """Means over seeds of the losses without a teacher, by width and FLOPs, up to 2.7e11 FLOPs."""
-    frame = pd.read_csv(LONGER).query("bits_post == 8 and d_model <= 32")
-    frame = frame.assign(loss=frame["loss"] - frame["loss_increase"])
-    return frame.groupby(["d_model", "flops"])["loss"].mean().reset_index()
+    rows = load_runs(DISTILLATION).frame
+    rows = rows[rows["teacher"].isna()]
+    longer = pd.read_csv(LONGER).query("bits_post == 8 and d_model <= 32 and flops > 1e11")
+    longer = longer.assign(loss=longer["loss"] - longer["loss_increase"])
+    columns = ["d_model", "flops", "loss"]
+    both = pd.concat([rows[columns], longer[columns]])
+    return both.groupby(["d_model", "flops"])["loss"].mean().reset_index()
 
 
 def loss_alone(width: int, flops: np.ndarray) -> np.ndarray:

@@ -3,6 +3,10 @@
     isoflop sweep cpu-teachers --no-report
     isoflop sweep cpu-distillation --no-report
 
+Cost: 2.88e12 FLOPs of the students' own and 1.51e12 of their teachers' forward passes, ten minutes on two CPU
+cores that other work had most of.
+Numbers to expect: those of docs/laws-measured/distillation.md.
+
 The names of the teachers hang on the tokens of `wiki-intro` alone: whoever trains `cpu-teachers` gets them.
 """
 

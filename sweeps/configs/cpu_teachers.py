@@ -3,7 +3,8 @@
     isoflop sweep cpu-teachers --no-report
     isoflop sweep cpu-distillation --no-report
 
-Cost: 1.06e12 FLOPs.
+Cost: 1.06e12 FLOPs, a minute and a half on two CPU cores that other work had most of.
+Numbers to expect: losses of 2.169, 1.933 and 1.702 nats per byte.
 """
 
 from isoflop.sweeps.configs.cpu_demo import SWEEP as DEMO

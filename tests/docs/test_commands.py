@@ -48,6 +48,10 @@ INSTEAD = {
         "isoflop plan cpu-quantization",
         "pretended training keeps no models; docs/evaluate.md has some of seconds",
     ),
+    "isoflop sweep cpu-distillation --no-report": (
+        "isoflop sweep cpu-distillation --help",
+        "pretended training keeps no teachers; tests/sweeps/test_teachers.py has one",
+    ),
     "isoflop evaluate outputs/cpu-quantization quantization": ("isoflop evaluate --help", "the same"),
     "isoflop data prepare debian-docs": (
         "isoflop data prepare --help",
@@ -93,6 +97,7 @@ SHORTER = {
     "isoflop sweep cpu-demo --out outputs/again": ("--no-report", REPORTED),
     "isoflop sweep cpu-demo --parametrization mup --optimizer muon": ("--no-report", REPORTED),
     "isoflop sweep cpu-demo --experts 8 --experts-per-token 2": ("--no-report", REPORTED),
+    "isoflop sweep cpu-teachers --no-report": ("--trackers jsonl", "other sweeps are logged"),
     "isoflop sweep cpu-repetition": ("--trackers jsonl --no-report", REPORTED),
     "isoflop sweep cpu-demo --profile": ("--no-report", REPORTED),
 }
