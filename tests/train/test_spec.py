@@ -29,7 +29,7 @@ def changes(value: Any, hints: dict[str, Any]) -> list[Any]:
     """The value with each single field, at any depth, changed to something else of its kind."""
     changed = []
     for field in fields(value):
-        if field.name in CROWDED:
+        if field.name in CROWDED or field.name == "distillation":  # tests/train/test_distillation.py has it
             continue
         old = getattr(value, field.name)
         hint = hints[field.name]
