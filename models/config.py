@@ -30,6 +30,9 @@ class ModelOptions:
     """Feed-forward layers to choose from, in a mixture of experts; 1 is a dense model."""
     experts_per_token: Count = 1
     """Experts that a token visits, at most `experts`."""
+    granularity: Annotated[Count, Field(exclude_if=lambda pieces: pieces == 1)] = 1
+    """Narrower experts that each expert is split into; a token visits as many times more of them (Krajewski
+    et al. 2024, section 3). Where it is 1, it is no part of a cell's name."""
     capacity_factor: Positive = 1.25
     """Room that each expert has, over an even share of a window's tokens; tokens beyond it are dropped."""
     max_attention_logit: Positive = 8.0
@@ -53,6 +56,11 @@ class ModelOptions:
                 "model.experts_per_token",
                 f"{self.experts_per_token}: must be at most the number of experts, {self.experts}",
             )
+        if self.granularity > 1 and self.experts == 1:
+            raise InvalidFieldError(
+                "model.granularity",
+                f"{self.granularity}: a dense model has no experts to split: give experts too",
+            )
         object.__setattr__(self, "architecture", plugin_files.pin(self.architecture, "architecture"))
 
 
@@ -70,7 +78,7 @@ class ModelConfig(ModelOptions):
     head_dim: Annotated[int, Field(ge=2, multiple_of=2)]
     """Features of a head; rotary positions need an even number."""
     ff_width: Count
-    """Features of a feed-forward layer, of each expert's in a mixture."""
+    """Features of a feed-forward layer; in a mixture, of each of its `routed` experts."""
     vocab_size: Count
     document_separator: Annotated[int, Field(ge=0)] | None = None
     """The id of the token that ends a document; where set, no token attends across one."""
@@ -96,6 +104,16 @@ class ModelConfig(ModelOptions):
     def gated(self) -> bool:
         """Whether the feed-forward layer multiplies by a gate (three matrices instead of two)."""
         return self.mlp == "swiglu"
+
+    @property
+    def routed(self) -> int:
+        """Feed-forward layers that the router chooses from."""
+        return self.experts * self.granularity
+
+    @property
+    def visited(self) -> int:
+        """Of these, those that a token visits."""
+        return self.experts_per_token * self.granularity
 
     @property
     def attention_width(self) -> int:

@@ -140,10 +140,10 @@ def ledger(config: ModelConfig) -> Ledger:
         "qkv": c.width * c.qkv_width,
         "convolution": (c.kv_convolution - 1) * c.kv_width,
         "out": c.attention_width * c.width,
-        "mlp": c.experts_per_token * expert,
-        "router": c.width * c.experts if c.experts > 1 else 0,
+        "mlp": c.visited * expert,
+        "router": c.width * c.routed if c.experts > 1 else 0,
     }
-    idle = {"mlp": c.depth * (c.experts - c.experts_per_token) * expert}
+    idle = {"mlp": c.depth * (c.routed - c.visited) * expert}
     parameters = {name: c.depth * n + idle.get(name, 0) for name, n in visited.items()}
     parameters |= {
         "norms": c.depth * (2 * c.width + 2 * c.head_dim),

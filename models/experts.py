@@ -21,7 +21,7 @@ ROUTER_GAIN = 0.1
 
 def capacity(config: ModelConfig, length: int) -> int:
     """Slots of each expert in a window of `length` tokens: K T capacity_factor / E, rounded up, at most T."""
-    even = config.experts_per_token * length * config.capacity_factor / config.experts
+    even = config.visited * length * config.capacity_factor / config.routed
     return min(length, math.ceil(round(even, 6)))  # rounded: 10 * 1.1 is a little more than 11
 
 
@@ -90,7 +90,7 @@ def balance_loss(probabilities_BxTxE: jax.Array, experts_BxTxK: jax.Array) -> ja
 
 
 class Experts(nnx.Module):
-    """Each token's `experts_per_token` likeliest feed-forward layers, summed by weight.
+    """Each token's `config.visited` likeliest feed-forward layers, summed by weight.
 
     Each window has slots of its own: what it gives doesn't depend on the batch it is in. An assignment that
     finds no slot is dropped, and the residual carries the token on. Beside the output it returns float32
@@ -101,20 +101,20 @@ class Experts(nnx.Module):
     def __init__(self, config: ModelConfig, *, dtype: Dtype, rngs: nnx.Rngs) -> None:
         self.config = config
         self.router = Linear(
-            config.width, config.experts, gain=ROUTER_GAIN, dtype="float32", rngs=rngs, role=Router
+            config.width, config.routed, gain=ROUTER_GAIN, dtype="float32", rngs=rngs, role=Router
         )
-        self.experts = FeedForward(config, dtype=dtype, rngs=rngs, stack=(config.experts,))
+        self.experts = FeedForward(config, dtype=dtype, rngs=rngs, stack=(config.routed,))
 
     def __call__(self, x_BxTxD: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
         c = self.config
         logits_BxTxE, probabilities_BxTxE = self._probabilities(x_BxTxD)
-        weights_BxTxK, experts_BxTxK = choose(probabilities_BxTxE, c.experts_per_token)
+        weights_BxTxK, experts_BxTxK = choose(probabilities_BxTxE, c.visited)
         each = capacity(c, x_BxTxD.shape[1])
-        row_BxTxK = jax.vmap(lambda chosen: slots(chosen, c.experts, each))(experts_BxTxK)
+        row_BxTxK = jax.vmap(lambda chosen: slots(chosen, c.routed, each))(experts_BxTxK)
         auxiliary = {
             "balance_loss": balance_loss(probabilities_BxTxE, experts_BxTxK),
             "router_z": jnp.mean(jax.nn.logsumexp(logits_BxTxE, axis=-1) ** 2),
-            "dropped": jnp.mean(row_BxTxK >= c.experts * each, dtype=jnp.float32),
+            "dropped": jnp.mean(row_BxTxK >= c.routed * each, dtype=jnp.float32),
         }
         return self._apply(x_BxTxD, row_BxTxK, weights_BxTxK, each), auxiliary
 
@@ -130,14 +130,14 @@ class Experts(nnx.Module):
         """
         c = self.config
         _, probabilities_BxTxE = self._probabilities(x_BxTxD)
-        weights_BxTxK, experts_BxTxK = choose(probabilities_BxTxE, c.experts_per_token)
+        weights_BxTxK, experts_BxTxK = choose(probabilities_BxTxE, c.visited)
         in_all, new = capacity(c, c.context_length), x_BxTxD.shape[1]
         each = min(in_all, new)
-        row_BxTxK = jax.vmap(lambda chosen, left: slots(chosen, c.experts, each, left))(
+        row_BxTxK = jax.vmap(lambda chosen, left: slots(chosen, c.routed, each, left))(
             experts_BxTxK, jnp.maximum(in_all - assigned_BxE, 0)
         )
         own_BxT = jnp.arange(new) < count_B[:, None]
-        chosen_BxTxKxE = jax.nn.one_hot(experts_BxTxK, c.experts, dtype=jnp.int32)
+        chosen_BxTxKxE = jax.nn.one_hot(experts_BxTxK, c.routed, dtype=jnp.int32)
         assigned_BxE = assigned_BxE + jnp.sum(chosen_BxTxKxE * own_BxT[..., None, None], axis=(1, 2))
         return self._apply(x_BxTxD, row_BxTxK, weights_BxTxK, each), assigned_BxE
 
@@ -153,7 +153,7 @@ class Experts(nnx.Module):
     ) -> jax.Array:
         """What experts of `each` slots a window make of the tokens in their rows, summed by weight."""
         batch, _, width = x_BxTxD.shape
-        rows = self.config.experts * each
+        rows = self.config.routed * each
         filled = jax.vmap(lambda x, row: dispatch(x, row, rows))(x_BxTxD, row_BxTxK)
-        made = self.experts(filled.reshape(batch, self.config.experts, each, width))
+        made = self.experts(filled.reshape(batch, self.config.routed, each, width))
         return jax.vmap(combine)(made.reshape(batch, rows, width), row_BxTxK, weights_BxTxK)

@@ -47,9 +47,15 @@ def family(width: int, *, vocab_size: int, context_length: int, **overrides: Any
         context_length=context_length,
     )
     shape = dataclasses.replace(shape, **overrides)
-    if shape.gated and "ff_width" not in overrides:
-        shape = dataclasses.replace(shape, ff_width=GATED_RATIO * width)
-    return shape
+    if "ff_width" in overrides:
+        return shape
+    features = (GATED_RATIO if shape.gated else UNGATED_RATIO) * width
+    if features % shape.granularity:
+        raise UserError(
+            f"granularity {shape.granularity}: must divide the {features} features of a feed-forward layer "
+            f"at width {width}"
+        )
+    return dataclasses.replace(shape, ff_width=features // shape.granularity)
 
 
 def family_of_size(

@@ -62,7 +62,7 @@ def empty_cache(config: ModelConfig, *, batch: int, slots: int, dtype: Dtype) ->
         keys_BxSxKxC=jnp.zeros(shape, dtype),
         values_BxSxKxC=jnp.zeros(shape, dtype),
         recent_BxLxF=jnp.zeros((batch, c.kv_convolution - 1, c.kv_width), dtype),
-        assigned_BxE=jnp.zeros((batch, c.experts), jnp.int32) if c.experts > 1 else None,
+        assigned_BxE=jnp.zeros((batch, c.routed), jnp.int32) if c.experts > 1 else None,
     )
     none_yet_B = jnp.zeros(batch, jnp.int32)
     separated = c.document_separator is not None

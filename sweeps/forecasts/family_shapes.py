@@ -30,8 +30,8 @@ def family_shapes(folder: Path) -> ShapeAt:
             vocab=model.vocab_size,
             gated=model.gated,
             tied=model.tie_embeddings,
-            experts=model.experts,
-            experts_per_token=model.experts_per_token,
+            experts=model.routed,
+            experts_per_token=model.visited,
         )
         n_total = float(ledger(model).params("total"))
         origin = f"width {width}, the nearest of the family of {folder}"

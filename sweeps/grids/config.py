@@ -262,9 +262,14 @@ class SweepConfig:
 
     @model_serializer(mode="wrap")
     def _to_flat(self, to_json: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """In JSON every option stands under its own name, as on the command line."""
+        """In JSON every option stands under its own name, as on the command line, but for those that are left
+        out at their default."""
         values = to_json(self)
-        return {option: _at(values, path) for option, path in OPTIONS.items()}
+        return {
+            option: _at(values, path)
+            for option, path in OPTIONS.items()
+            if path[-1] in _at(values, path[:-1])
+        }
 
     @model_validator(mode="wrap")
     @classmethod

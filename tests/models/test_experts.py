@@ -20,6 +20,7 @@ B, T, D = 2, 12, 8
 SHAPES: dict[str, dict[str, Any]] = {
     "one-of-three": {"experts": 3, "capacity_factor": 0.5},
     "two-of-four": {"experts": 4, "experts_per_token": 2, "capacity_factor": 0.7, "mlp": "gelu"},
+    "four-of-six-narrow": {"experts": 3, "experts_per_token": 2, "granularity": 2, "capacity_factor": 0.7},
     "three-of-three-roomy": {"experts": 3, "experts_per_token": 3},
 }
 
@@ -57,7 +58,7 @@ def each_alone(layer: Experts, config: ModelConfig, x_BxTxD: jax.Array) -> np.nd
     graph, _ = nnx.split(FeedForward(config, dtype="float32", rngs=nnx.Rngs(0)))
     dense = jax.jit(lambda params: nnx.merge(graph, params)(x_BxTxD))
     stacked = nnx.state(layer.experts)
-    return np.stack([dense(jax.tree.map(lambda p, e=e: p[e], stacked)) for e in range(config.experts)])
+    return np.stack([dense(jax.tree.map(lambda p, e=e: p[e], stacked)) for e in range(config.routed)])
 
 
 def by_hand(layer: Experts, config: ModelConfig, x_BxTxD: jax.Array) -> tuple[np.ndarray, float]:
@@ -66,16 +67,16 @@ def by_hand(layer: Experts, config: ModelConfig, x_BxTxD: jax.Array) -> tuple[np
     p_BxTxE = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     made, out, dropped = each_alone(layer, config, x_BxTxD), np.zeros(x_BxTxD.shape), 0
     for b in range(B):
-        room = np.full(config.experts, capacity(config, T))
+        room = np.full(config.routed, capacity(config, T))
         for t in range(T):
             p = p_BxTxE[b, t]
-            chosen = np.argsort(-p)[: config.experts_per_token]
+            chosen = np.argsort(-p)[: config.visited]
             scale = p[chosen].sum() if len(chosen) > 1 else 1.0
             for e in chosen:
                 out[b, t] += (room[e] > 0) * p[e] / scale * made[e, b, t]
                 dropped += int(room[e] == 0)
                 room[e] = max(room[e] - 1, 0)
-    return out, dropped / (B * T * config.experts_per_token)
+    return out, dropped / (B * T * config.visited)
 
 
 def test_the_layer_is_its_account(config: ModelConfig) -> None:

@@ -137,7 +137,7 @@ def mixture(config: ModelConfig, block: Parameters, x: Array) -> Array:
     probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
     out = np.zeros_like(x)
     for t, p in enumerate(probabilities):
-        chosen = np.argsort(-p)[: config.experts_per_token]
+        chosen = np.argsort(-p)[: config.visited]
         total = p[chosen].sum() if len(chosen) > 1 else 1.0
         for e in chosen:
             up, down = block["mlp.experts.up.kernel"][e], block["mlp.experts.down.kernel"][e]

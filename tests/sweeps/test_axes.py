@@ -136,6 +136,7 @@ def test_any_option_of_training_can_be_an_axis(config: SweepConfig, corpus: Corp
         "tie_embeddings": (False, True),
         "experts": (1, 2),
         "experts_per_token": (1, 2),
+        "granularity": (1, 2),
         "context_length": (16, 32),
         "batch_size": (2, 4),
         "trunk_span": (4.0, 1000.0),
@@ -146,6 +147,7 @@ def test_any_option_of_training_can_be_an_axis(config: SweepConfig, corpus: Corp
     }
     base: dict[str, Any] = {
         "experts_per_token": {"experts": 2},
+        "granularity": {"experts": 2},
         "momentum": {"optimizer": "muon"},
         "unique_tokens": {"max_epochs": 1e3},
         # Batch and rate follow the horizon; no cell is at the base, where every exponent says the same.
