@@ -1,7 +1,6 @@
 """Loss after rounding the trained matrices to few bits: what post-training quantization costs.
 
-Each output channel of a matrix is rounded to the nearest of 2^bits - 1 evenly spaced values, symmetric about
-zero, of which the outermost is its largest weight. Kumar et al. (2024, Scaling Laws for Precision, section 3)
+How a matrix is rounded: `isoflop.models.rounding`. Kumar et al. (2024, Scaling Laws for Precision, section 3)
 find that the loss rises with the tokens that a model was trained on and falls with its size.
 """
 
@@ -12,19 +11,16 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-from jax.typing import ArrayLike
 
 from isoflop.base.errors import UserError
 from isoflop.base.fields import Count, check_fields
 from isoflop.evals.degradation import change_matrices, degradation
 from isoflop.evals.measurement import Row
 from isoflop.evals.trained_model import TrainedModel
+from isoflop.models.config import BITS
+from isoflop.models.rounding import levels_of, quantize
 
 FIT_OPTIONS = ("--metric", "loss_increase", "--law", "kumar_post_training")
-
-BITS = (2, 16)
-"""At 1 bit symmetric rounding leaves nothing but zero; beyond 16 it changes nothing that float32 shows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,19 +43,6 @@ class Options:
             raise UserError(f"bits {what}: weights are rounded to {low} to {high} bits")
         if len(set(self.bits)) < len(self.bits):
             raise UserError(f"bits {', '.join(map(str, self.bits))}: give each once")
-
-
-def quantize(matrix_xIxO: jax.Array, levels: ArrayLike) -> jax.Array:
-    """The matrix (..., in, out) with each output's weights rounded to zero or `levels` values on each side of
-    it."""
-    step_xO = jnp.max(jnp.abs(matrix_xIxO), axis=-2, keepdims=True) / levels
-    step_xO = jnp.where(step_xO > 0, step_xO, 1.0)  # a channel of zeros stays one
-    return jnp.round(matrix_xIxO / step_xO) * step_xO
-
-
-def levels_of(bits: int) -> float:
-    """Values on each side of zero: one of the 2^bits is left out, so that both sides are alike."""
-    return float(2 ** (bits - 1) - 1)
 
 
 def measure(model: TrainedModel, options: Options) -> list[Row]:

@@ -6,6 +6,7 @@ Shape suffixes: B batch, T time, D width, H query heads, K key-value heads, C fe
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -120,9 +121,10 @@ class Attention(nnx.Module):
     def __init__(self, config: ModelConfig, *, dtype: Dtype, rngs: nnx.Rngs) -> None:
         self.config = config
         bias = config.attention_bias
-        self.qkv = Linear(config.width, config.qkv_width, gain=1.0, dtype=dtype, rngs=rngs, bias=bias)
+        linear_map = partial(Linear, dtype=dtype, rngs=rngs, bias=bias, bits=config.weight_bits)
+        self.qkv = linear_map(config.width, config.qkv_width, gain=1.0)
         self.convolution = CausalConvolution(config.kv_convolution, config.kv_width)
-        self.out = Linear(config.attention_width, config.width, gain=0.0, dtype=dtype, rngs=rngs, bias=bias)
+        self.out = linear_map(config.attention_width, config.width, gain=0.0)
         self.query_norm = RMSNorm(config.head_dim, config.norm_eps)
         self.key_norm = RMSNorm(config.head_dim, config.norm_eps)
 

@@ -13,6 +13,9 @@ from isoflop.base.fields import Count, InvalidFieldError, Positive, check_fields
 Mlp = Literal["swiglu", "gelu", "relu2"]
 Dtype = Literal["float32", "bfloat16"]
 Remat = Literal["none", "dots", "block"]
+BITS = (2, 16)
+"""What weights are rounded to (`isoflop.models.rounding`): at 1 bit symmetric rounding leaves but zero,
+and beyond 16 it changes nothing that float32 shows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,9 @@ class ModelOptions:
     et al. 2024, section 3). Where it is 1, it is no part of a cell's name."""
     capacity_factor: Positive = 1.25
     """Room that each expert has, over an even share of a window's tokens; tokens beyond it are dropped."""
+    weight_bits: Annotated[int, Field(ge=0, le=BITS[1], exclude_if=lambda bits: bits == 0)] = 0
+    """Bits that the matrices of the blocks and the head are rounded to in every product of training and after
+    it, 2 to 16, while the weights that are trained stay float32. 0: none, and no part of a cell's name."""
     max_attention_logit: Positive = 8.0
     """The largest attention logit while the QK-norm's scales are one, so that attention is equally sharp at
     every head size: logits are q.k times this over the head's features (1/d attention, Yang et al. 2022,
@@ -55,6 +61,11 @@ class ModelOptions:
             raise InvalidFieldError(
                 "model.experts_per_token",
                 f"{self.experts_per_token}: must be at most the number of experts, {self.experts}",
+            )
+        if 0 < self.weight_bits < BITS[0]:
+            raise InvalidFieldError(
+                "model.weight_bits",
+                f"{self.weight_bits}: weights are rounded to {BITS[0]} to {BITS[1]} bits; 0 is none",
             )
         if self.granularity > 1 and self.experts == 1:
             raise InvalidFieldError(

@@ -77,7 +77,13 @@ class Model(nnx.Module):
         self.final_norm = RMSNorm(config.width, config.norm_eps)
         if not config.tie_embeddings:
             self.head = Linear(
-                config.width, config.vocab_size, gain=0.0, dtype=dtype, rngs=rngs, role=Readout
+                config.width,
+                config.vocab_size,
+                gain=0.0,
+                dtype=dtype,
+                rngs=rngs,
+                role=Readout,
+                bits=config.weight_bits,
             )
 
     def features(self, tokens_BxT: ArrayLike) -> tuple[jax.Array, Aux]:
@@ -112,7 +118,7 @@ class Model(nnx.Module):
 
     def unembedding(self) -> jax.Array:
         """The matrix (D, V), in the compute dtype, that turns features into logits."""
-        matrix = self.embedding[...].T if self.config.tie_embeddings else self.head.kernel[...]
+        matrix = self.embedding[...].T if self.config.tie_embeddings else self.head.matrix()
         return matrix.astype(self.dtype)
 
     def __call__(self, tokens_BxT: ArrayLike) -> jax.Array:

@@ -5,6 +5,7 @@ Shape suffixes: B batch, T time, D width, F feed-forward; ... any leading axes.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ from flax import nnx
 
 from isoflop.models.config import Dtype, ModelConfig
 from isoflop.models.roles import Bias, Convolution, HiddenMatrix, Scale
+from isoflop.models.rounding import rounded_in_training
 
 
 class RMSNorm(nnx.Module):
@@ -33,6 +35,7 @@ class Linear(nnx.Module):
     added.
 
     With a `stack` of n maps, x is (..., n, rows, in), and each map meets its own rows. `role`: what W is for.
+    `bits`: what W is rounded to in the product; 0 is not.
     """
 
     def __init__(
@@ -46,14 +49,20 @@ class Linear(nnx.Module):
         stack: tuple[int, ...] = (),
         role: type[nnx.Param[Any]] = HiddenMatrix,
         bias: bool = False,
+        bits: int = 0,
     ) -> None:
         noise = jax.random.normal(rngs.params(), (*stack, fan_in, fan_out))
         self.kernel = role(noise * (gain * fan_in**-0.5))
         self.bias = Bias(jnp.zeros(fan_out)) if bias else None
         self.dtype = dtype
+        self.bits = bits
+
+    def matrix(self) -> jax.Array:
+        """W as the product takes it, float32."""
+        return rounded_in_training(self.kernel[...], self.bits) if self.bits else self.kernel[...]
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        kernel = self.kernel[...]
+        kernel = self.matrix()
         y = linear(x.astype(self.dtype), kernel) if kernel.ndim == 2 else x @ kernel.astype(self.dtype)
         return y if self.bias is None else y + self.bias[...].astype(self.dtype)
 
@@ -124,8 +133,9 @@ class FeedForward(nnx.Module):
     ) -> None:
         self.mlp = config.mlp
         inner = config.ff_width * (2 if config.gated else 1)
-        self.up = Linear(config.width, inner, gain=1.0, dtype=dtype, rngs=rngs, stack=stack)
-        self.down = Linear(config.ff_width, config.width, gain=0.0, dtype=dtype, rngs=rngs, stack=stack)
+        linear_map = partial(Linear, dtype=dtype, rngs=rngs, stack=stack, bits=config.weight_bits)
+        self.up = linear_map(config.width, inner, gain=1.0)
+        self.down = linear_map(config.ff_width, config.width, gain=0.0)
 
     def __call__(self, x_xTxD: jax.Array) -> jax.Array:
         h_xTxF = self.up(x_xTxD)

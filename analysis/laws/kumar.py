@@ -75,15 +75,25 @@ def of_dtype(dtype: Array) -> Array:
     return np.array([BITS.get(str(name), np.nan) for name in dtype])
 
 
-def precision(symbol: str, column: str, what: str) -> Covariate:
-    """The bits of `what` in training: its own column, one of all (bits), or the dtype's."""
+def of_rounding(bits: Array) -> Array:
+    """Bits of weights that training rounds to `bits`; 0 is not at all, and leaves float32."""
+    return np.where(bits.astype(float) > 0, bits.astype(float), BITS["float32"])
+
+
+def precision(symbol: str, column: str, what: str, *own: Derived) -> Covariate:
+    """The bits of `what` in training: its own column, one of all (bits), what `own` makes of others, or the
+    dtype's."""
     return Covariate(
         symbol=symbol,
         column=column,
         meaning=f"bits of {what} in training; 16 is bfloat16",
         default=lambda N, D, C: FULL_BITS + 0.0 * N,
         choices=(1.0, 1 / 2, 1 / 4),
-        derived=(Derived(("bits",), lambda bits: bits.astype(float)), Derived(("dtype",), of_dtype)),
+        derived=(
+            Derived(("bits",), lambda bits: bits.astype(float)),
+            *own,
+            Derived(("dtype",), of_dtype),
+        ),
     )
 
 
@@ -131,7 +141,7 @@ LAW = Law(
     contains="chinchilla",
     flops_per_token=flops_per_token,
     covariates=(
-        precision("P_w", "bits_weights", "weights"),
+        precision("P_w", "bits_weights", "weights", Derived(("weight_bits",), of_rounding)),
         precision("P_a", "bits_activations", "activations"),
         precision("P_kv", "bits_kv", "keys and values"),
     ),

@@ -17,10 +17,10 @@ from isoflop.commands.evaluate import run as command
 from isoflop.evals.degradation import change_matrices
 from isoflop.evals.measurement import load_measurement, measurements
 from isoflop.evals.pruning import prune
-from isoflop.evals.quantization import levels_of, quantize
 from isoflop.evals.run import Evaluated
 from isoflop.evals.trained_model import TrainedModel
 from isoflop.models import build
+from isoflop.models.rounding import levels_of, quantize
 from isoflop.running import evaluate
 from isoflop.sweeps.kept_models import kept_models
 from isoflop.train.data.corpus import Corpus

@@ -137,6 +137,7 @@ def test_any_option_of_training_can_be_an_axis(config: SweepConfig, corpus: Corp
         "experts": (1, 2),
         "experts_per_token": (1, 2),
         "granularity": (1, 2),
+        "weight_bits": (0, 4),
         "context_length": (16, 32),
         "batch_size": (2, 4),
         "trunk_span": (4.0, 1000.0),
