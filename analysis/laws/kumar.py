@@ -127,7 +127,7 @@ LAW = Law(
     conventions="C = (6/16) N D P FLOPs of 16 bits; N parameters without embeddings; D tokens; nats a token",
     needs="runs at several D/N, each at three precisions or more, of which some below 8 bits; weights, "
     "activations and KV cache varied apart, or gammas tied: columns bits_weights, bits_activations and "
-    "bits_kv, or bits for all of them, or dtype",
+    "bits_kv, or bits for all of them, or weight_bits, or dtype",
     blind_to="number formats of equal width, hardware without the speed-up, what rounding does to rates; 16 "
     "and 32 bits are alike to it",
     drawn=Slice("P_w", 2, 16, (("N", 1e8), ("D", 2e9))),

@@ -12,9 +12,9 @@ from isoflop.sweeps.grids.rates import Rates
 SWEEP = DEMO.with_options(
     name="cpu-experts",
     title="IsoFLOP curves of byte-level mixtures of one to eight experts, one visited by a token",
-    budgets=(6e10, 1.8e11),
+    budgets=(5e10, 1.5e11),
     axes=(Axis("experts", (1, 2, 4, 8)),),
-    sizes=3,
+    sizes=2,
     rates=Rates(coefficient=0.004, token_exponent=0.1),
     checks=False,
     keep="none",

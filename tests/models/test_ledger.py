@@ -34,6 +34,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "one-kv-head-tied": {"heads": 4, "kv_heads": 1, "head_dim": 2, "tie_embeddings": True},
     # Every slot is a token's: 10 tokens, 4 experts of 5 slots, or 5 of 2.
     "two-of-four-experts": {"experts": 4, "experts_per_token": 2, "capacity_factor": 1.0},
+    "four-of-eight-narrow": {"experts": 4, "experts_per_token": 2, "granularity": 2, "capacity_factor": 1.0},
     "one-of-five-experts": {"experts": 5, "capacity_factor": 1.0, "mlp": "relu2"},
 }
 
