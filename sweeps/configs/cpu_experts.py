@@ -3,7 +3,7 @@
     isoflop sweep cpu-experts
 
 Cost: 3.2e12 FLOPs, six minutes on two CPU cores that other work had most of; on a GPU not measured yet.
-Numbers to expect (docs/laws-measured/experts.md): eight experts lie .047 nats above the dense model on average.
+Numbers to expect (docs/laws-measured/experts.md): eight experts .047 nats above the dense model on average.
 """
 
 from isoflop.sweeps.configs.cpu_demo import SWEEP as DEMO
