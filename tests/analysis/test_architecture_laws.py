@@ -172,7 +172,7 @@ class TestColumns:
             ("abnar", {"experts": [1, 8], "experts_per_token": [1, 2]}, [[1.0, 0.25]]),
             ("kumar", {"dtype": ["float32", "bfloat16"]}, [[32.0, 16.0]] * 3),
             ("kumar", {"bits": [4, 8], "bits_kv": [16, 16]}, [[4.0, 8.0], [4.0, 8.0], [16.0, 16.0]]),
-            ("kumar", {"weight_bits": [0, 4]}, [[32.0, 4.0], [16.0, 16.0], [16.0, 16.0]]),
+            ("kumar", {"weight_bits": [0, 4], "dtype": "float32"}, [[32.0, 4.0], [32.0] * 2, [32.0] * 2]),
             ("clark", {"experts": [1, 8]}, [[1.0, 8.0]]),
         ],
     )
