@@ -47,7 +47,8 @@ def plan(config: str | Path | SweepConfig, folder: str | Path | None = None) -> 
     config = with_teachers(config, Path(folder) if folder else default_folder(config))
     further = [prepare(name, config.tokenizer, learnt_from=config.data) for name in config.eval_data]
     forecasts = registered_cells(Path(folder), config) if folder else ()
-    return make_plan(config, prepare(config.data, config.tokenizer), further, forecasts)
+    varied = [prepare(name, config.tokenizer, learnt_from=config.data) for name in config.axis_values("data")]
+    return make_plan(config, prepare(config.data, config.tokenizer), further, forecasts, varied)
 
 
 def sweep(

@@ -93,7 +93,8 @@ def _train(
         tree.segments[segment.segment_id] = segment
         tree.paths[cell.cell_id] = (segment.segment_id,)
         cells[cell.cell_id] = cell
-    board = Board("calibrate", tree, cells, "none", str(plan.corpus.folder))
+    corpora = {source: str(corpus.folder) for source, corpus in plan.corpora.items()}
+    board = Board("calibrate", tree, cells, "none", str(plan.corpus.folder), corpora=corpora)
     complete_stage(board, store, launcher, lease_seconds=worker_options.lease_seconds)
     for name, tries in store.contents().failures.items():
         width = tree.segments[name].recipe.model.width

@@ -42,7 +42,7 @@ def _places(store: Store) -> dict[str, tuple[TrainedModel, str]]:
         for name, cell in board.cells.items():
             last = board.tree.paths[name][-1]
             state = store.checkpoint(last) / "state"
-            places[name] = TrainedModel(cell, state, Path(board.corpus)), last
+            places[name] = TrainedModel(cell, state, Path(board.corpus_of(cell.recipe))), last
     return places
 
 

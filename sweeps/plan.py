@@ -6,6 +6,7 @@ import math
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,17 @@ class Plan(Displayed):
     checks: tuple[PlannedCell, ...]
     warnings: tuple[str, ...]
     forecasts: tuple[PlannedCell, ...] = ()
+    axis_corpora: tuple[Corpus, ...] = ()
+    """Of the values of an axis `data`."""
+
+    @cached_property
+    def corpora(self) -> dict[str, Corpus]:
+        """By source, what cells are trained on where the corpus is an axis."""
+        return {corpus.spec.source: corpus for corpus in self.axis_corpora}
+
+    def corpus_of(self, source: str) -> Corpus:
+        """The corpus that cells on this source are trained on."""
+        return self.corpora.get(source, self.corpus)
 
     def sizes(self) -> tuple[PlannedCell, ...]:
         """The grid under its first seed: one cell for each budget and size."""
@@ -111,7 +123,8 @@ class Plan(Displayed):
         price = self.price()
         notes = (f"{brief(price.total_flops)} FLOPs in all, tuning and checks included", *self.warnings)
         seeds = f" under {self.config.seeds} seeds" if self.config.seeds > 1 else ""
-        title = f"Plan: {self.config.title}, {len(rows)} sizes{seeds} on {self.corpus.title}"
+        text = f"{len(self.corpora)} corpora" if self.corpora else self.corpus.title
+        title = f"Plan: {self.config.title}, {len(rows)} sizes{seeds} on {text}"
         return Summary(title, (*axes, *names), rows, notes)
 
     def tree(self, *stages: Sequence[PlannedCell], cuts: Cuts = uncut) -> Tree:
@@ -147,11 +160,12 @@ def make_plan(
     corpus: Corpus,
     eval_corpora: Sequence[Corpus] = (),
     forecasts: Sequence[PlannedCell] = (),
+    axis_corpora: Sequence[Corpus] = (),
 ) -> Plan:
     """The plan of a sweep. Raises `UserError` for a budget under one step or a corpus that is too small.
 
     `eval_corpora`: of the config's `eval_data`, in its order. `forecasts`: the cells of those registered in
-    the sweep's folder.
+    the sweep's folder. `axis_corpora`: of the values of an axis `data`, in their order.
     """
     if not config.across_documents and corpus.eos is None:
         raise UserError(
@@ -162,14 +176,16 @@ def make_plan(
     grid: list[PlannedCell] = []
     checks: list[PlannedCell] = []
     warnings: list[str] = []
+    corpora = dict(zip(config.axis_values("data"), axis_corpora, strict=True))
     for variant in config.variants:
-        own, tried = grid_cells(variant, corpus, variant.rates), tuning_cells(variant, corpus)
-        _refuse_small_corpus(variant, corpus, [*own, *tried])
-        _refuse_eval_corpora(variant, corpus, eval_corpora)
+        trained_on = corpora.get(variant.data, corpus)
+        own, tried = grid_cells(variant, trained_on, variant.rates), tuning_cells(variant, trained_on)
+        _refuse_small_corpus(variant, trained_on, [*own, *tried])
+        _refuse_eval_corpora(variant, trained_on, eval_corpora)
         centres = _centres(own)
         tuning, grid = [*tuning, *tried], [*grid, *own]
         checks += check_cells(variant, centres)
-        warnings += [*_too_few(variant, own), *_warnings(own, corpus)]
+        warnings += [*_too_few(variant, own), *_warnings(own, trained_on)]
     _refuse_equal_grids(config, grid)
     warnings += _teaching(config, grid)
     return Plan(
@@ -181,6 +197,7 @@ def make_plan(
         checks=tuple(checks),
         warnings=tuple(dict.fromkeys(warnings)),
         forecasts=tuple(forecasts),
+        axis_corpora=tuple(axis_corpora),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, get_type_hints
 
 from isoflop.base.json_values import from_json
@@ -22,7 +22,8 @@ class Row(CellResult):
 
     `trunk_id` names what cells share that branch off one trunk; `budget` in FLOPs; `lr_rule`: the rule that
     gave `lr`; `flops_spent`: the row's share of what its cell's segments cost, each divided among the cells
-    on it; `settings`: the values of the sweep's axes, each with its option's name.
+    on it; `settings`: the values of the sweep's axes, each with its option's name; `shares`: in a sweep on
+    mixtures, what share of the training windows each of their sources gives, by `share_column`.
     """
 
     trunk_id: str
@@ -32,6 +33,7 @@ class Row(CellResult):
     lr_rule: str
     flops_spent: float
     settings: tuple[tuple[str, Any], ...] = ()
+    shares: dict[str, float] = field(default_factory=dict)
 
     @property
     def is_finished(self) -> bool:
@@ -45,7 +47,7 @@ class Row(CellResult):
 
     def to_dict(self) -> dict[str, Any]:
         """The row by column, in the order of the table, and the settings that are none of its columns."""
-        columns = {name: getattr(self, name) for name in COLUMNS} | self.eval_losses
+        columns = {name: getattr(self, name) for name in COLUMNS} | self.eval_losses | self.shares
         if self.settings:
             columns[AXES] = self.axes
         return columns | {name: value for name, value in self.settings if name not in COLUMNS}
@@ -62,7 +64,8 @@ class Row(CellResult):
         further = {k: v or None for k, v in record.items() if k.startswith("loss_") and k not in COLUMNS}
         pairs = (pair.partition("=") for pair in record.get(AXES, "").split(", ") if pair)
         settings = tuple((option, value) for option, _, value in pairs)
-        return from_json(cls, known | {"settings": settings, "eval_losses": further})
+        shares = {k: v for k, v in record.items() if k.startswith("share_") and v}
+        return from_json(cls, known | {"settings": settings, "eval_losses": further, "shares": shares})
 
 
 OVER = ("finished", "diverged", "failed")
@@ -70,7 +73,7 @@ OVER = ("finished", "diverged", "failed")
 
 COLUMNS = (
     *LEADING,
-    *(field.name for field in fields(CellResult) if field.name not in (*LEADING, "eval_losses")),
+    *(f.name for f in fields(CellResult) if f.name not in (*LEADING, "eval_losses")),
 )
 
 AXES = "axes"

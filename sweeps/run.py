@@ -67,6 +67,7 @@ def run_sweep(
     store = Store.open(out, plan.config, kind_of(adaptive), plan.corpus.spec)
     store.note_eval_corpora([corpus.spec for corpus in plan.eval_corpora])
     copy_teachers(plan.config, store)
+    store.note_axis_corpora([corpus.spec for corpus in plan.axis_corpora])
     price = plan.price()
     refuse_full_disk(out, price)
     if adaptive:
@@ -130,7 +131,8 @@ class Sweep:
 
     def cell_rows(self, planned: Sequence[PlannedCell], tree: Tree) -> CellRows:
         """The rows of some cells, brought up to date with the folder."""
-        cells = CellRows(self.config.name, planned, tree, self.store, self.plan.corpus)
+        plan = self.plan
+        cells = CellRows(self.config.name, planned, tree, self.store, plan.corpus, plan.corpora)
         cells.update(self.store.contents())  # corrupt results are set aside, to be trained again
         return cells
 
@@ -147,8 +149,12 @@ class Sweep:
         the trunks of the cells `beside`, which have been trained.
         """
         tree = self.tree(beside, planned)
-        folders = {corpus.spec.source: str(corpus.folder) for corpus in self.plan.eval_corpora}
-        board = Board(name, tree, distinct(planned), self.config.keep, str(self.plan.corpus.folder), folders)
+        further, trained_on = (
+            {corpus.spec.source: str(corpus.folder) for corpus in corpora}
+            for corpora in (self.plan.eval_corpora, self.plan.axis_corpora)
+        )
+        folders = str(self.plan.corpus.folder), further, trained_on
+        board = Board(name, tree, distinct(planned), self.config.keep, *folders)
         cells = self.cell_rows(planned, tree)
         table = StageTable(self.store, file, cells, self.sync.log_cell)
         missing = board.missing(self.store.contents())
@@ -199,14 +205,18 @@ def _row_warnings(rows: Sequence[Row]) -> list[str]:
 
 
 def _run_stages(sweep: Sweep, adaptive: Adaptive | None) -> None:
-    config, corpus = sweep.config, sweep.plan.corpus
+    config, plan = sweep.config, sweep.plan
     tuned = _tune(sweep)
     rounds: list[dict[str, Any]] = []
     if adaptive:
         grid = _choose_grid(sweep, tuned[0].rates, adaptive, rounds)
     else:
         rules = zip(config.variants, tuned, strict=True)
-        grid = [cell for variant, own in rules for cell in grid_cells(variant, corpus, own.rates)]
+        grid = [
+            cell
+            for variant, own in rules
+            for cell in grid_cells(variant, plan.corpus_of(variant.data), own.rates)
+        ]
         grid = [*grid, *_retry(sweep, grid, sweep.train(stages.GRID, grid, RUNS))]
     rows = sweep.cell_rows(grid, sweep.tree(grid)).rows
     minima = [_minima(variant, grid, rows) for variant in config.variants]
@@ -274,7 +284,7 @@ def _tune(sweep: Sweep) -> list[TunedRates]:
     for variant in sweep.config.variants:
         own = [row for row in rows if row.settings == variant.settings]
         tuned.append(tune(rates, [_trial(row, rates) for row in own]))
-        sweep.reporter.say(_rule_line(variant, sweep.plan.corpus, tuned[-1]))
+        sweep.reporter.say(_rule_line(variant, sweep.plan.corpus_of(variant.data), tuned[-1]))
     for warning in (warning for own in tuned for warning in own.warnings):
         sweep.reporter.warn(warning)
     return tuned

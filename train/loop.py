@@ -283,9 +283,9 @@ class MetricsRecorder:
 
 
 def pack_key(segment: Segment) -> Any:
-    """The key that segments must share to be members of one program, and of one teacher."""
+    """The key that segments must share to be members of one program, and of one corpus and teacher."""
     recipe = segment.recipe
-    return shape_of(recipe), recipe.distillation, segment.start, segment.stop
+    return shape_of(recipe), recipe.data, recipe.distillation, segment.start, segment.stop
 
 
 def evaluate(

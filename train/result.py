@@ -121,7 +121,16 @@ class CellResult:
 
 def loss_column(source: str) -> str:
     """The column of the loss on a further corpus: `loss_wiki_intro` of the source `wiki-intro`."""
-    return f"loss_{re.sub(r'[^0-9a-z]+', '_', source.lower()).strip('_')}"
+    return f"loss_{_in_a_column(source)}"
+
+
+def share_column(source: str) -> str:
+    """The column of a source's share of a mixture: `share_wiki_intro` of the source `wiki-intro`."""
+    return f"share_{_in_a_column(source)}"
+
+
+def _in_a_column(source: str) -> str:
+    return re.sub(r"[^0-9a-z]+", "_", source.lower()).strip("_")
 
 
 ORIGIN = ("isoflop_version", "jax_version", "host")

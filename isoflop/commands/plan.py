@@ -17,6 +17,7 @@ from isoflop.commands.sweep import ConfigArguments, parse_with_config
 from isoflop.sweeps.grids.config import load_config
 
 if TYPE_CHECKING:
+    from isoflop.sweeps.grids.cells import PlannedCell
     from isoflop.sweeps.plan import Plan, Price
     from isoflop.sweeps.workers.options import WorkerOptions
 
@@ -80,17 +81,18 @@ def _as_json(planned: Plan, price: Price) -> dict[str, Any]:
 
 def _print(planned: Plan, price: Price) -> None:
     console = Console(highlight=False)
-    config, corpus = planned.config, planned.corpus
+    config = planned.config
     console.print(f"[bold]{config.title}[/bold]")
-    console.print(
-        f"{corpus.title} ({corpus.licence}), {config.tokenizer}: {corpus.n_tokens('train'):,} training tokens"
-    )
+    for corpus in planned.axis_corpora or (planned.corpus,):
+        tokens = f"{corpus.n_tokens('train'):,} training tokens"
+        console.print(f"{corpus.title} ({corpus.licence}), {config.tokenizer}: {tokens}")
     for axis in config.axes:
         console.print(f"repeated at each of {axis}")
     axes = [axis.option for axis in config.axes]
     table = Table(*axes, "budget (FLOPs)", "width", "N non-embedding", "D (tokens)", "D/N", "steps", "epochs")
     for column in table.columns:
         column.justify = "right"
+        column.overflow = "fold"
     sizes = planned.sizes()
     for previous, p in zip([None, *sizes], sizes, strict=False):
         if previous and (previous.budget, previous.settings) != (p.budget, p.settings):
@@ -104,13 +106,18 @@ def _print(planned: Plan, price: Price) -> None:
             f"{p.cell.tokens:,}",
             f"{p.cell.tokens / n:.0f}",
             f"{p.cell.steps:,}",
-            f"{p.cell.tokens / min(corpus.n_tokens('train'), p.cell.recipe.unique_tokens):.2f}",
+            f"{p.cell.tokens / min(_available(planned, p), p.cell.recipe.unique_tokens):.2f}",
         )
     console.print(table)
     for line in price_lines(planned, price):
         console.print(line)
     for warning in planned.warnings:
         console.print(f"[yellow]warning:[/yellow] {warning}")
+
+
+def _available(planned: Plan, cell: PlannedCell) -> int:
+    """Training tokens of the corpus that a cell is trained on."""
+    return planned.corpus_of(cell.cell.recipe.data.source).n_tokens("train")
 
 
 def _by_seeds(planned: Plan) -> str:

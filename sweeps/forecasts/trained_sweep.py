@@ -37,7 +37,7 @@ class TrainedSweep:
         trained, one of several axes' values, and one on text that has changed."""
         store = Store(folder)
         config = store.config()
-        if len(config.variants) > 1:
+        if config.variants != (config,):
             raise UserError(
                 f"{folder} is a sweep at several values of {config.axes[0].option}: a forecast is for one "
                 "law: train a sweep at one value"

@@ -68,13 +68,18 @@ class Axis:
     values: tuple[Any, ...]
 
     def __str__(self) -> str:
-        return f"{self.option}={','.join(map(str, self.values))}"
+        values = list(map(str, self.values))
+        return f"{self.option}={json.dumps(values) if ',' in ''.join(values) else ','.join(values)}"
 
     @classmethod
     def parse(cls, text: str) -> Axis:
-        """The axis that `experts=1,4,8` stands for."""
+        """The axis that `experts=1,4,8` stands for. Values that hold commas stand in a list of JSON:
+        `data=["synthetic:zipf,vocab=64", "wiki-intro"]`."""
         option, _, values = text.partition("=")
-        return cls(option.replace("-", "_"), tuple(_parsed(value) for value in values.split(",") if value))
+        listed = _parsed(values)
+        if not isinstance(listed, list):
+            listed = [_parsed(value) for value in values.split(",") if value]
+        return cls(option.replace("-", "_"), tuple(listed))
 
 
 def _parsed(text: str) -> Any:
@@ -240,6 +245,10 @@ class SweepConfig:
             _require(not repeated, f"axes {given}: must not repeat")
         object.__setattr__(self, "axes", checked)
 
+    def axis_values(self, option: str) -> tuple[Any, ...]:
+        """The values at which an axis varies the option; none where it is no axis."""
+        return next((axis.values for axis in self.axes if axis.option == option), ())
+
     @cached_property
     def variants(self) -> tuple[SweepConfig, ...]:
         """The sweep at each combination of its axes' values, each of which has axes of one value."""
@@ -376,10 +385,10 @@ NO_AXES = frozenset(
         *("name", "title", "budgets", "ladder", "centre_width", "centre_budget", "centre_exponent", "rates"),
         *("sizes", "seeds", "retries", "checks", "max_epochs", "eval_windows", "eval_data", "tune_windows"),
         "seed",
-        *("keep", "checkpoint_steps", "axes", "trackers", "data", "tokenizer", "teachers"),
+        *("keep", "checkpoint_steps", "axes", "trackers", "tokenizer", "teachers"),
     )
 )
-"""Options of the sweep as a whole: its grid, its stages, and the one corpus that all its cells share."""
+"""Options of the sweep as a whole: its grid, its stages, and the tokens that all its cells share."""
 
 
 def _at(value: Any, path: tuple[str, ...]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from isoflop.base.durable import CorruptRecordError
@@ -13,7 +13,8 @@ from isoflop.sweeps.grids.segments import Tree
 from isoflop.sweeps.queue.store import Contents, Store
 from isoflop.sweeps.row import Row
 from isoflop.train.data.corpus import Corpus
-from isoflop.train.result import CellResult, unfinished
+from isoflop.train.data.sources.mix import shares_of
+from isoflop.train.result import CellResult, share_column, unfinished
 
 Place = tuple[str, tuple[tuple[str, Any], ...]]
 """A row's key: the cell's id and its values of the sweep's axes."""
@@ -24,12 +25,19 @@ class CellRows:
     so the rows of each value are its whole grid.
 
     A result is read, and checked, once a row; a corrupt one is set aside, and its cell is pending again.
+    `corpora`: by source, where cells are trained on others than `corpus`.
     """
 
     def __init__(
-        self, sweep: str, planned: Sequence[PlannedCell], tree: Tree, store: Store, corpus: Corpus
+        self,
+        sweep: str,
+        planned: Sequence[PlannedCell],
+        tree: Tree,
+        store: Store,
+        corpus: Corpus,
+        corpora: Mapping[str, Corpus] | None = None,
     ) -> None:
-        self.tree, self.store, self.corpus = tree, store, corpus
+        self.tree, self.store, self.corpus, self.corpora = tree, store, corpus, corpora or {}
         self._planned = {(p.cell.cell_id, p.settings): p for p in planned}
         self._places = _places(sweep, list(self._planned.values()), tree)
         self._rows = {place: self._unfinished_row(place, "pending", "") for place in self._planned}
@@ -80,7 +88,9 @@ class CellRows:
         return ""
 
     def _unfinished_row(self, place: Place, status: str, reason: str) -> Row:
-        result = unfinished(self._planned[place].cell, self.corpus, status, reason)
+        cell = self._planned[place].cell
+        corpus = self.corpora.get(cell.recipe.data.source, self.corpus)
+        result = unfinished(cell, corpus, status, reason)
         return Row(**vars(result), **self._places[place])
 
 
@@ -88,6 +98,7 @@ def _places(sweep: str, planned: Sequence[PlannedCell], tree: Tree) -> dict[Plac
     """The columns that say where each row's cell stands in the sweep."""
     spent, rows = tree.flops_spent(), Counter(p.cell.cell_id for p in planned)
     sharing = Counter(tree.trunks[cell_id] for cell_id in rows)
+    shares = _shares({p.cell.recipe.data.source for p in planned})
     places = {}
     for p in planned:
         cell_id, trunk = p.cell.cell_id, tree.trunks[p.cell.cell_id]
@@ -100,5 +111,17 @@ def _places(sweep: str, planned: Sequence[PlannedCell], tree: Tree) -> dict[Plac
             "lr_rule": p.lr_rule,
             "flops_spent": spent[cell_id] / rows[cell_id],
             "settings": p.settings,
+            "shares": shares.get(p.cell.recipe.data.source, {}),
         }
     return places
+
+
+def _shares(corpora: set[str]) -> dict[str, dict[str, float]]:
+    """By corpus, the share of each source that any of them is mixed of, by column; none without a mixture."""
+    shares = {corpus: shares_of(corpus) for corpus in sorted(corpora)}
+    names = dict.fromkeys(name for own in shares.values() for name in own)
+    if all(len(own) == 1 for own in shares.values()):
+        return {}
+    return {
+        corpus: {share_column(name): own.get(name, 0.0) for name in names} for corpus, own in shares.items()
+    }

@@ -25,7 +25,8 @@ Keep = Literal["none", "trunks", "all"]
 @dataclass(frozen=True)
 class Board:
     """A stage: its tree, the cells that are wanted by `cell_id`, and which checkpoints stay. `corpus`: its
-    folder; `eval_corpora`: those of the cells' `eval_data`, by source."""
+    folder; `corpora`: by source, those of cells that are trained on others; `eval_corpora`: those of the
+    cells' `eval_data`, by source."""
 
     stage: str
     tree: Tree
@@ -33,6 +34,7 @@ class Board:
     keep: Keep
     corpus: str
     eval_corpora: dict[str, str] = field(default_factory=dict)
+    corpora: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def name(self) -> str:
@@ -43,6 +45,10 @@ class Board:
     def cell_of_last_segment(self) -> dict[str, str]:
         """Segment -> the wanted cell that it completes."""
         return {self.tree.paths[cell][-1]: cell for cell in self.cells}
+
+    def corpus_of(self, recipe: Recipe) -> str:
+        """The folder of the corpus that a recipe trains on."""
+        return self.corpora.get(recipe.data.source, self.corpus)
 
     def path(self, name: str) -> tuple[str, ...]:
         """The ids of all segments from the start to this one."""
@@ -117,7 +123,7 @@ class Board:
             path=self.path(name),
             cell=self.cells[cell] if cell else None,
             save=followed or is_kept(self.keep, segment),
-            corpus=self.corpus,
+            corpus=self.corpus_of(segment.recipe),
             eval_corpora=self.eval_corpora,
         )
 
@@ -164,6 +170,7 @@ class Board:
             "stage": self.stage,
             "corpus": self.corpus,
             "eval_corpora": self.eval_corpora,
+            "corpora": self.corpora,
             "keep": self.keep,
             "recipes": [to_json(recipe) for recipe in numbers],
             "segments": segments,
@@ -231,8 +238,8 @@ def read(store: Store, name: str) -> PublishedBoard | None:
         name: CellSpec(recipes[recipe], steps, split, windows, tuple(further))
         for name, recipe, steps, split, windows, further, _ in value["cells"]
     }
-    further = value["eval_corpora"]
-    board = Board(value["stage"], tree, cells, value["keep"], value["corpus"], further)
+    folders = value["corpus"], value["eval_corpora"], value.get("corpora", {})
+    board = Board(value["stage"], tree, cells, value["keep"], *folders)
     tree.paths.update({name: board.path(last) for name, *_, last in value["cells"]})
     flops = {segment: flops for segment, *_, flops in value["segments"]}
     return PublishedBoard(board, flops, is_up=not name.startswith("."))

@@ -316,11 +316,18 @@ class Store:
 
     def note_eval_corpora(self, corpora: Sequence[DataSpec]) -> None:
         """Keep what the further corpora hold. Raises `UserError` where one holds another text than before."""
-        there = self.facts().get("eval_corpora", {})
+        self._note_digests("eval_corpora", "evaluated", corpora)
+
+    def note_axis_corpora(self, corpora: Sequence[DataSpec]) -> None:
+        """Keep what the corpora of an axis `data` hold. Raises `UserError` as `note_eval_corpora` does."""
+        self._note_digests("axis_corpora", "trained", corpora)
+
+    def _note_digests(self, fact: str, done: str, corpora: Sequence[DataSpec]) -> None:
+        there = self.facts().get(fact, {})
         for corpus in corpora:
-            self._refuse_digest("evaluated", there.get(corpus.source, corpus.digest), corpus)
+            self._refuse_digest(done, there.get(corpus.source, corpus.digest), corpus)
         if corpora:
-            self.note("eval_corpora", {corpus.source: corpus.digest for corpus in corpora})
+            self.note(fact, {corpus.source: corpus.digest for corpus in corpora})
 
     def _refuse_digest(self, done: str, digest: str, corpus: DataSpec) -> None:
         if digest != corpus.digest:

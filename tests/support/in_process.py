@@ -85,7 +85,8 @@ class Runner:
             return InProcess(store, options, self.given, refuse)
 
         further = [prepare(name, config.tokenizer, config.data) for name in config.eval_data]
-        plan = make_plan(config, self.corpus, further, registered_cells(out, config))
+        varied = [prepare(name, config.tokenizer, config.data) for name in config.axis_values("data")]
+        plan = make_plan(config, self.corpus, further, registered_cells(out, config), varied)
         run_sweep(plan, out, open_launcher or here, reporter, worker_options, adaptive)
         return read_rows(out)
 

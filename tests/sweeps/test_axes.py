@@ -145,6 +145,7 @@ def test_any_option_of_training_can_be_an_axis(config: SweepConfig, corpus: Corp
         "kv_convolution": (1, 2),
         "momentum": (0.9, 0.95),
         "unique_tokens": (3200, 6400),
+        "data": ("text:one", "text:two"),
     }
     base: dict[str, Any] = {
         "experts_per_token": {"experts": 2},
@@ -156,7 +157,8 @@ def test_any_option_of_training_can_be_an_axis(config: SweepConfig, corpus: Corp
         "trunk_span": {"rates": Rates(0.06, token_exponent=0.2, base_tokens=10.0)},
     }.get(option, {})
     varying = varied(config.with_options(**base), **{option: values.get(option, (0.25, 0.5))})
-    cells = make_plan(varying, corpus).cells()
+    named = [replace(corpus.spec, source=name) for name in varying.axis_values("data")]
+    cells = make_plan(varying, corpus, axis_corpora=[replace(corpus, spec=spec) for spec in named]).cells()
     assert Counter(cell[option] for cell in cells if cell["role"] == "grid") == {
         variant.option(option): 6 for variant in varying.variants
     }

@@ -17,6 +17,7 @@ from isoflop.train.data import row_corpus
 from isoflop.train.data.corpus import META, Corpus, load, prepare, prepared, token_dtype
 from isoflop.train.data.row_corpus import ROW, SPLITS, _rows
 from isoflop.train.data.sources import Document, TextSource, open_source, source_names
+from isoflop.train.data.sources.wiki_intro import SHA256
 from isoflop.train.data.tokenizers import Bytes, open_tokenizer
 from isoflop.train.spec import Split
 from tests.support.optional import lacking
@@ -262,9 +263,14 @@ def test_an_unknown_dataset_is_answered_with_the_known_ones() -> None:
         open_source("imagenet")
 
 
-def test_the_demos_text_takes_no_argument() -> None:
-    with pytest.raises(UserError, match="takes no argument: drop ':small'"):
-        open_source("wiki-intro:small")
+def test_the_demos_text_is_english_unless_a_language_is_named() -> None:
+    names = ("wiki-intro", "wiki-intro:fr", "wiki-intro:es")
+    found = [open_source(name) for name in names]
+    assert [source.name for source in found] == list(names)
+    assert found[0].fingerprint == SHA256  # corpora that were prepared before are found again
+    assert len({source.fingerprint for source in found}) == 3
+    with pytest.raises(UserError, match=r"wiki-intro:de: has no introductions in 'de': take wiki-intro"):
+        open_source("wiki-intro:de")
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from isoflop.train.data.mixed_corpus import MixedCorpus
 from isoflop.train.data.order import arranged
 from isoflop.train.data.row_corpus import SPLITS
 from isoflop.train.data.sources import open_source
-from isoflop.train.data.sources.mix import MixSource, _interleaved
+from isoflop.train.data.sources.mix import MixSource, _interleaved, shares_of
 from isoflop.train.data.sources.mix import open_source as open_mixture
 from tests.support.examples import examples
 from tests.support.pseudo_english import pseudo_english
@@ -217,6 +217,12 @@ def test_a_mixture_that_cannot_be_is_one_line(argument: str, message: str) -> No
         open_mixture(argument)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_shares_of_a_source_are_those_of_its_parts() -> None:
+    name = "mix:wiki-intro=0.7+damaged:noise=0.5:text:books/*.txt=.3"
+    assert shares_of(name) == {"wiki-intro": 0.7, "damaged:noise=0.5:text:books/*.txt": 0.3}
+    assert shares_of("wiki-intro:fr") == {"wiki-intro:fr": 1.0}
 
 
 def test_names_may_hold_the_syntaxs_own_signs() -> None:

@@ -66,17 +66,25 @@ class TextSource:
     documents: Callable[[], Iterable[Document]]
 
     def split(self, split: Split) -> Iterator[str]:
-        """The texts of one split: the source's own where it has them, else by a hash of the key."""
+        """The texts of one split."""
         for document in self.documents():
-            if (document.split or self._split_of(document.key, document.held_out_elsewhere)) == split:
+            if self.split_of(document) == split:
                 yield document.text
 
-    def _split_of(self, key: str, held_out_elsewhere: bool) -> Split:
+    def split_of(self, document: Document) -> Split:
+        """The split of a document: the source's own where it has them, else by a hash of the key."""
+        if document.split:
+            return document.split
         scale = min(1.0, HELDOUT_BYTES / HELDOUT_SHARE / max(self.n_bytes, 1))
-        draw = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
+        draw = uniform_of(document.key)
         if draw < HELDOUT_SHARE * scale:
-            return "train" if held_out_elsewhere else "heldout"
+            return "train" if document.held_out_elsewhere else "heldout"
         return "tune" if draw < (HELDOUT_SHARE + TUNE_SHARE) * scale else "train"
+
+
+def uniform_of(key: str) -> float:
+    """A number in [0, 1) that a key decides, uniform over keys."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
 
 
 def source_names() -> list[str]:

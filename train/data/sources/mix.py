@@ -55,6 +55,22 @@ def open_source(argument: str) -> MixSource:
 
     Raises `UserError` for what can't be read so, for unknown sources, and for weights that don't sum to 1.
     """
+    names, weights = _parsed(argument)
+    return MixSource(f"mix:{argument}", tuple(sources.open_source(name) for name in names), weights)
+
+
+def shares_of(source: str) -> dict[str, float]:
+    """The share of the training windows that each part of a mixture gives, by the part's name; of a source
+    that is no mixture, all. Raises `UserError` for a mixture that can't be read."""
+    plugin, _, argument = source.partition(":")
+    if plugin != "mix":
+        return {source: 1.0}
+    names, weights = _parsed(argument)
+    return {name: weight / sum(weights) for name, weight in zip(names, weights, strict=True)}
+
+
+def _parsed(argument: str) -> tuple[list[str], tuple[int, ...]]:
+    """The names of a mixture's parts, and their weights."""
     found = list(PART.finditer(argument))
     if len(found) < 2 or "".join(match[0] for match in found) != argument or argument.endswith("+"):
         raise UserError(
@@ -66,8 +82,7 @@ def open_source(argument: str) -> MixSource:
         raise UserError(f"mix:{argument} names a source twice: add up its weights")
     if nested := [name for name in names if name.startswith("mix:")]:
         raise UserError(f"{nested[0]} stands in a mixture: name its sources instead")
-    weights = _thousandths([match[2] for match in found])
-    return MixSource(f"mix:{argument}", tuple(sources.open_source(name) for name in names), weights)
+    return names, _thousandths([match[2] for match in found])
 
 
 def _thousandths(texts: Sequence[str]) -> tuple[int, ...]:

