@@ -98,7 +98,10 @@ SHORTER = {
     "isoflop sweep cpu-demo --parametrization mup --optimizer muon": ("--no-report", REPORTED),
     "isoflop sweep cpu-demo --experts 8 --experts-per-token 2": ("--no-report", REPORTED),
     "isoflop sweep cpu-teachers --no-report": ("--trackers jsonl", "other sweeps are logged"),
+    "isoflop sweep cpu-mixture": ("--trackers jsonl --no-report", REPORTED),
+    "isoflop sweep cpu-quality": ("--trackers jsonl --no-report", REPORTED),
     "isoflop sweep cpu-repetition": ("--trackers jsonl --no-report", REPORTED),
+    "isoflop sweep two-recipes": ("--trackers jsonl --no-report", REPORTED),
     "isoflop sweep cpu-demo --profile": ("--no-report", REPORTED),
 }
 """By command, the options that shrink it, and why."""
