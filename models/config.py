@@ -46,8 +46,8 @@ class ModelOptions:
     every head size: logits are q.k times this over the head's features (1/d attention, Yang et al. 2022,
     definition 4.1; at 64 features the usual 1/sqrt(d))."""
     kv_convolution: Count = 2
-    """Tokens that a causal depthwise convolution of keys and values spans, the present one included; 1 is
-    none."""
+    """Tokens that a causal depthwise convolution of keys and values spans, or of what a recurrence takes in,
+    the present one included; 1 is none."""
     context_length: Count = 128
     """Tokens that a window predicts; text wants a power of two up to 1024."""
     rope_base: Positive = 1000.0

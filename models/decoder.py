@@ -7,7 +7,7 @@ Shape suffixes: B batch, T time, D width, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from jax.typing import ArrayLike
 from isoflop.models.attention import Attention, documents
 from isoflop.models.config import Dtype, ModelConfig, Remat
 from isoflop.models.experts import Experts
-from isoflop.models.kv_cache import Cache, LayerCache, NewTokens, empty_cache, place
+from isoflop.models.kv_cache import empty_cache, place
 from isoflop.models.layers import FeedForward, Linear, RMSNorm
 from isoflop.models.ledger import Ledger
 from isoflop.models.roles import Embedding, Readout, TiedEmbedding
@@ -26,27 +26,42 @@ Aux = dict[str, jax.Array]
 
 
 class Block(nnx.Module):
-    """x + attention(norm(x)), then x + feed_forward(norm(x)); both start as the identity."""
+    """x + attention(norm(x)), then x + feed_forward(norm(x)); both start as the identity.
+
+    A subclass may have another mixer of tokens in attention's place: `add_mixer`, `mix` and `mix_on`.
+    """
 
     def __init__(self, config: ModelConfig, *, dtype: Dtype, rngs: nnx.Rngs) -> None:
         self.branch_scale = config.branch_scale
-        self.attention_norm = RMSNorm(config.width, config.norm_eps)
-        self.attention = Attention(config, dtype=dtype, rngs=rngs)
+        self.add_mixer(config, dtype=dtype, rngs=rngs)
         self.mlp_norm = RMSNorm(config.width, config.norm_eps)
         layer = Experts if config.experts > 1 else FeedForward
         self.mlp = layer(config, dtype=dtype, rngs=rngs)
 
+    def add_mixer(self, config: ModelConfig, *, dtype: Dtype, rngs: nnx.Rngs) -> None:
+        """Attention and its norm."""
+        self.attention_norm = RMSNorm(config.width, config.norm_eps)
+        self.attention = Attention(config, dtype=dtype, rngs=rngs)
+
+    def mix(self, x_BxTxD: jax.Array, documents_BxT: jax.Array | None) -> jax.Array:
+        """The mixer's branch (B, T, D)."""
+        return self.attention(self.attention_norm(x_BxTxD), documents_BxT)
+
+    def mix_on(self, x_BxTxD: jax.Array, cache: Any, new: Any) -> tuple[jax.Array, Any]:
+        """The same for tokens that go on from a layer's cache, and the cache with theirs."""
+        return self.attention.extend(self.attention_norm(x_BxTxD), cache, new)
+
     def __call__(self, x_BxTxD: jax.Array, documents_BxT: jax.Array | None = None) -> tuple[jax.Array, Aux]:
-        x_BxTxD = x_BxTxD + self._scaled(self.attention(self.attention_norm(x_BxTxD), documents_BxT))
+        x_BxTxD = x_BxTxD + self._scaled(self.mix(x_BxTxD, documents_BxT))
         normed_BxTxD = self.mlp_norm(x_BxTxD)
         branch, aux = (
             self.mlp(normed_BxTxD) if isinstance(self.mlp, Experts) else (self.mlp(normed_BxTxD), {})
         )
         return x_BxTxD + self._scaled(branch), aux
 
-    def extend(self, x_BxTxD: jax.Array, cache: LayerCache, new: NewTokens) -> tuple[jax.Array, LayerCache]:
-        """The same for tokens that go on from a cache, and the cache with theirs."""
-        branch, cache = self.attention.extend(self.attention_norm(x_BxTxD), cache, new)
+    def extend(self, x_BxTxD: jax.Array, cache: Any, new: Any) -> tuple[jax.Array, Any]:
+        """The same for tokens that go on from a layer's cache, and the cache with theirs."""
+        branch, cache = self.mix_on(x_BxTxD, cache, new)
         x_BxTxD = x_BxTxD + self._scaled(branch)
         normed_BxTxD = self.mlp_norm(x_BxTxD)
         if isinstance(self.mlp, Experts):
@@ -64,6 +79,9 @@ class Block(nnx.Module):
 class Model(nnx.Module):
     """A decoder-only transformer; `isoflop.models.registry.build` has the contract."""
 
+    block: ClassVar[type[Block]] = Block
+    """What it is a stack of."""
+
     def __init__(
         self, config: ModelConfig, *, dtype: Dtype = "float32", remat: Remat = "none", rngs: nnx.Rngs
     ) -> None:
@@ -73,7 +91,7 @@ class Model(nnx.Module):
         shape = (config.vocab_size, config.width)
         role, scale = (TiedEmbedding, config.width**-0.5) if config.tie_embeddings else (Embedding, 1.0)
         self.embedding = role(jax.random.normal(rngs.params(), shape) * scale)
-        self.blocks = nnx.List([Block(config, dtype=dtype, rngs=rngs) for _ in range(config.depth)])
+        self.blocks = nnx.List([self.block(config, dtype=dtype, rngs=rngs) for _ in range(config.depth)])
         self.final_norm = RMSNorm(config.width, config.norm_eps)
         if not config.tie_embeddings:
             self.head = Linear(
@@ -92,24 +110,28 @@ class Model(nnx.Module):
         separator = self.config.document_separator
         documents_BxT = None if separator is None else documents(tokens_BxT, separator)
         x_BxTxD = self.embedding[...][tokens_BxT].astype(self.dtype)
-        run, layers = _runner(self.remat), []
+        run, layers = _runner(self.block, self.remat), []
         for block in self.blocks:
             x_BxTxD, aux = run(block, x_BxTxD, documents_BxT)
             layers.append(aux)
         return self.final_norm(x_BxTxD), jax.tree.map(lambda *scalars: sum(scalars) / len(scalars), *layers)
 
-    def empty_cache(self, batch: int, slots: int) -> Cache:
+    def empty_cache(self, batch: int, slots: int) -> Any:
         """The cache of `batch` sequences of at most `slots` tokens, before their first."""
         return empty_cache(self.config, batch=batch, slots=slots, dtype=self.dtype)
 
-    def extend(self, tokens_BxT: jax.Array, count_B: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:
+    def place(self, cache: Any, tokens_BxT: jax.Array, count_B: jax.Array) -> tuple[Any, Any]:
+        """What all layers need to know of new tokens, and the cache with their number."""
+        return place(self.config, cache, tokens_BxT, count_B)
+
+    def extend(self, tokens_BxT: jax.Array, count_B: jax.Array, cache: Any) -> tuple[jax.Array, Any]:
         """Final-normed features (B, T, D) of tokens that go on from a cache, and the cache with theirs.
 
         Of each sequence's T tokens the first `count_B` are its own, and the features of the others mean
         nothing. They equal those of `features` over the whole sequence but for rounding; with experts, over
         a window of the model's context length, which has room for as many tokens as decoding has.
         """
-        new, cache = place(self.config, cache, tokens_BxT, count_B)
+        new, cache = self.place(cache, tokens_BxT, count_B)
         x_BxTxD, layers = self.embedding[...][tokens_BxT].astype(self.dtype), []
         for block, layer in zip(self.blocks, cache.layers, strict=True):
             x_BxTxD, layer = block.extend(x_BxTxD, layer, new)
@@ -127,11 +149,11 @@ class Model(nnx.Module):
         return jnp.matmul(features_BxTxD, self.unembedding(), preferred_element_type=jnp.float32)
 
 
-def _runner(remat: Remat) -> Callable[..., Any]:
+def _runner(block: type[Block], remat: Remat) -> Callable[..., Any]:
     if remat == "none":
-        return Block.__call__
+        return block.__call__
     saved = jax.checkpoint_policies.dots_with_no_batch_dims_saveable if remat == "dots" else None
-    return nnx.remat(Block.__call__, policy=saved)
+    return nnx.remat(block.__call__, policy=saved)
 
 
 def ledger(config: ModelConfig) -> Ledger:
