@@ -217,7 +217,7 @@ def refuse_one_batch(config: SweepConfig, execution: Execution) -> None:
     corpus is needed to tell; else `Plan.refuse_batches` does."""
     for variant in config.variants:
         if not variant.batch_exponent:
-            execution.refuse_batch(variant.batch_size)
+            execution.refuse_batch(variant.batch_at(variant.rates.base_tokens))
 
 
 def refuse_full_disk(path: Path, price: Price) -> None:

@@ -139,6 +139,9 @@ class SweepConfig:
     """bytes, or bpe-SIZE, trained on the corpus' own training text."""
     batch_size: Count = 1
     """Windows in one step of a run of `rates.base_tokens` tokens."""
+    batch_tokens: Annotated[int, Field(ge=0)] = 0
+    """Tokens in one step of a run of `rates.base_tokens` tokens, in the place of `batch_size`, so that windows
+    of any length make steps of one size; 0 is `batch_size` windows."""
     batch_exponent: Exponent = 0.0
     """How the windows in a step grow with the tokens of a run: as tokens ** batch_exponent, in two binary
     digits (1, 2, 3, 4, 6, 8, 12, ...); 0 is one batch for all."""
@@ -352,9 +355,12 @@ class SweepConfig:
 
     def batch_at(self, horizon: float) -> int:
         """Windows in one step of a run of `horizon` tokens."""
+        at_base = self.batch_size
+        if self.batch_tokens:
+            at_base = max(1, round(self.batch_tokens / self.model.context_length))
         if not self.batch_exponent:
-            return self.batch_size
-        windows = max(self.batch_size * (horizon / self.rates.base_tokens) ** self.batch_exponent, 1.0)
+            return at_base
+        windows = max(at_base * (horizon / self.rates.base_tokens) ** self.batch_exponent, 1.0)
         unit = 2 ** max(math.floor(math.log2(windows)) - 1, 0)
         return round(windows / unit) * unit
 

@@ -140,6 +140,7 @@ def test_any_option_of_training_can_be_an_axis(config: SweepConfig, corpus: Corp
         "weight_bits": (0, 4),
         "context_length": (16, 32),
         "batch_size": (2, 4),
+        "batch_tokens": (64, 128),
         "trunk_span": (4.0, 1000.0),
         "batch_exponent": (0.05, 0.2),
         "kv_convolution": (1, 2),

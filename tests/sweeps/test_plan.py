@@ -131,6 +131,16 @@ def test_the_batch_grows_with_the_tokens_in_two_digits(
     assert config.with_options(batch_exponent=0.0).batch_at(tokens) == 4
 
 
+@pytest.mark.parametrize(("context", "windows"), [(32, 8), (64, 4), (512, 1)])
+def test_a_batch_of_tokens_has_windows_by_their_length(
+    context: int, windows: int, config: SweepConfig
+) -> None:
+    config = config.with_options(batch_tokens=256, context_length=context)
+    assert config.batch_at(1e4) == config.batch_at(1e8) == windows
+    growing = config.with_options(batch_exponent=0.5)
+    assert growing.batch_at(4 * growing.rates.base_tokens) == 2 * windows
+
+
 def test_warm_up_is_a_share_of_the_middle_of_the_span(config: SweepConfig) -> None:
     config = config.with_options(batch_size=4, batch_exponent=0.38, warmup_share=0.1)
     for horizon in (1e5, 1e6, 3e7):
