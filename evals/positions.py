@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from isoflop.base.fields import Count, check_fields
 from isoflop.evals.measurement import Row
@@ -23,6 +25,9 @@ class Options:
 
     windows: Count = 1024
     """Held-out windows, the same for all models of a context."""
+    tokens: Annotated[int, Field(ge=0, exclude_if=lambda tokens: tokens == 0)] = 0
+    """Held-out tokens, in the place of `windows`: models of unlike contexts are measured on as many, each in
+    windows of its own; 0 is `windows` windows."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -30,9 +35,12 @@ class Options:
 
 def measure(model: TrainedModel, options: Options) -> list[Row]:
     """One row a position."""
-    losses_ExT = model.losses(model.windows(options.windows)).astype(np.float64)
-    spread_T = losses_ExT.std(axis=0, ddof=1) if options.windows > 1 else np.zeros(losses_ExT.shape[1])
+    windows = options.windows
+    if options.tokens:
+        windows = max(1, options.tokens // model.recipe.model.context_length)
+    losses_ExT = model.losses(model.windows(windows)).astype(np.float64)
+    spread_T = losses_ExT.std(axis=0, ddof=1) if windows > 1 else np.zeros(losses_ExT.shape[1])
     return [
-        {"position": position, "loss": float(loss), "loss_stderr": float(spread / math.sqrt(options.windows))}
+        {"position": position, "loss": float(loss), "loss_stderr": float(spread / math.sqrt(windows))}
         for position, (loss, spread) in enumerate(zip(losses_ExT.mean(axis=0), spread_T, strict=True), 1)
     ]

@@ -1,7 +1,7 @@
 """How long a context? The demo's transformers with windows of 16 to 256 bytes, at equal FLOPs.
 
     isoflop sweep cpu-context
-    isoflop evaluate outputs/cpu-context positions
+    isoflop evaluate outputs/cpu-context positions --tokens 131072
 
 Cost and numbers to expect: docs/laws-measured/context.md.
 """
@@ -22,6 +22,7 @@ SWEEP = DEMO.with_options(
     batch_tokens=256,
     batch_exponent=0.0,
     rates=Rates(coefficient=0.004, token_exponent=0.1),
+    eval_windows=512,
     checks=False,
     keep="all",
 )
