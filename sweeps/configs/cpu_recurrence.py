@@ -13,13 +13,13 @@ from isoflop.sweeps.grids.rates import Rates
 SWEEP = DEMO.with_options(
     name="cpu-recurrence",
     title="IsoFLOP curves of transformers and of gated recurrences on Wikipedia introductions",
-    budgets=(5e10, 8e10, 1.2e11),
+    budgets=(4e10, 6e10, 9e10),
     ladder=(8, 16, 24, 32),
     sizes=4,
     axes=(Axis("architecture", ("decoder", "gated_recurrence")),),
     # Each architecture's coefficient is tuned for itself; the exponents are the demo's.
     rates=Rates(
-        coefficient=0.004, token_exponent=0.1, tried=(0.5, 1.0, 2.0), widths=(16,), horizons=(4e5,), seeds=1
+        coefficient=0.004, token_exponent=0.1, tried=(0.5, 1.0, 2.0), widths=(16,), horizons=(2.5e5,), seeds=1
     ),
     checks=False,
     keep="all",
