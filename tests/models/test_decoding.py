@@ -28,6 +28,13 @@ SHAPES: dict[str, dict[str, Any]] = {
     "grouped": {"heads": 4, "kv_heads": 2, "head_dim": 2, "mlp": "relu2", "kv_convolution": 1},
     "one-of-three-experts": {"experts": 3, "capacity_factor": 0.4},
     "two-of-four-experts": {"experts": 4, "experts_per_token": 2, "document_separator": 3},
+    "recurrence": {"architecture": "gated_recurrence", "kv_convolution": 1},
+    "recurrence-documents": {
+        "architecture": "gated_recurrence",
+        "experts": 3,
+        "document_separator": 3,
+        "kv_convolution": 4,
+    },
 }
 
 
