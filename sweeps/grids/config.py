@@ -140,8 +140,8 @@ class SweepConfig:
     batch_size: Count = 1
     """Windows in one step of a run of `rates.base_tokens` tokens."""
     batch_tokens: Annotated[int, Field(ge=0)] = 0
-    """Tokens in one step of such a run, in the place of `batch_size`, so that windows of any length make steps
-    of one size; 0 is `batch_size` windows."""
+    """Tokens in one step of such a run, in the place of `batch_size`, so that windows of any length make
+    steps of one size; 0 is `batch_size` windows."""
     batch_exponent: Exponent = 0.0
     """How the windows in a step grow with the tokens of a run: as tokens ** batch_exponent, in two binary
     digits (1, 2, 3, 4, 6, 8, 12, ...); 0 is one batch for all."""

@@ -16,8 +16,8 @@ from isoflop.models import ModelConfig, build, ledger
 from isoflop.models.gated_recurrence import GatedRecurrence
 from isoflop.models.ledger import BACKWARD_OVER_FORWARD
 from isoflop.models.linear_recurrence import Scan, linear_recurrence
-from tests.models.test_ledger import BATCH, abstract_params, dot_flops, mean_loss, size_of
 from tests.support.small import small_model
+from tests.support.step_products import BATCH, abstract_params, dot_flops, mean_loss, size_of
 
 
 def recurrent(**overrides: Any) -> ModelConfig:

@@ -11,15 +11,13 @@ import jax
 import jax.extend as jex
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from flax import nnx
 
 from isoflop.models import ModelConfig, build, family, ledger
 from isoflop.models.layers import CausalConvolution
 from isoflop.models.ledger import BACKWARD_OVER_FORWARD
-
-BATCH = 3
+from tests.support.step_products import BATCH, abstract_params, dot_flops, mean_loss, size_of
 
 SHAPES: dict[str, dict[str, Any]] = {
     "swiglu": {},
@@ -46,16 +44,6 @@ def config(request: pytest.FixtureRequest) -> ModelConfig:
     return family(vocab_size=40, context_length=10, **overrides)
 
 
-def abstract_params(config: ModelConfig) -> Any:
-    """The parameter tree's shapes, without building it."""
-    return nnx.state(nnx.eval_shape(lambda: build(config, seed=0)), nnx.Param)
-
-
-def size_of(tree: Any) -> int:
-    """Numbers in a tree of arrays."""
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
-
-
 def test_parameters_are_those_of_the_real_tree(config: ModelConfig) -> None:
     params = abstract_params(config)
     counted = ledger(config)
@@ -75,27 +63,6 @@ def test_components_are_those_of_the_real_tree(config: ModelConfig) -> None:
         assert counted["convolution"] == size_of([b["attention"]["convolution"] for b in blocks]) > 0
     assert counted["mlp"] + counted["router"] == size_of([b["mlp"] for b in blocks])
     assert sum(counted.values()) == size_of(params)
-
-
-def mean_loss(graph: Any, params: Any, tokens_BxT1: jax.Array) -> jax.Array:
-    """Mean cross-entropy of the next token."""
-    logits = nnx.merge(graph, params)(tokens_BxT1[:, :-1])
-    return optax.softmax_cross_entropy_with_integer_labels(logits, tokens_BxT1[:, 1:]).mean()
-
-
-def dot_flops(stablehlo: str) -> int:
-    """FLOPs of every dot_general in a StableHLO text: two for each multiply-add."""
-    pattern = re.compile(
-        r"stablehlo\.dot_general .*?"
-        r"(?:batching_dims = \[[\d, ]*\] x \[[\d, ]*\], )?contracting_dims = \[([\d, ]*)\] x .*?"
-        r": \(tensor<([\dx]+)x\w+>, tensor<[\dx]+x\w+>\) -> tensor<([\dx]+)x\w+>"
-    )
-    total = 0
-    for contracting, left, out in pattern.findall(stablehlo):
-        sizes = [int(n) for n in left.split("x")]
-        summed = math.prod(sizes[int(axis)] for axis in contracting.split(","))
-        total += 2 * summed * math.prod(int(n) for n in out.split("x"))
-    return total
 
 
 def lowered_step(config: ModelConfig) -> str:
