@@ -3,7 +3,7 @@
     isoflop sweep cpu-context
     isoflop evaluate outputs/cpu-context positions --tokens 131072
 
-Cost and numbers to expect: docs/laws-measured/context.md.
+Cost: 2.3e12 FLOPs, some 3 minutes on two free CPU cores. Not run as a whole yet: no numbers to expect.
 """
 
 from isoflop.sweeps.configs.cpu_demo import SWEEP as DEMO
