@@ -53,6 +53,7 @@ INSTEAD = {
         "pretended training keeps no teachers; tests/sweeps/test_teachers.py has one",
     ),
     "isoflop evaluate outputs/cpu-quantization quantization": ("isoflop evaluate --help", "the same"),
+    "isoflop sweep cpu-recurrence": ("isoflop plan cpu-recurrence", "pretended training keeps no models"),
     "isoflop data prepare debian-docs": (
         "isoflop data prepare --help",
         "fetches 245 MB by apt-get; tests/train/test_debian_docs.py has its parts",
