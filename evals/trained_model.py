@@ -5,6 +5,7 @@ Shape suffixes: E windows, T targets of a window.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from isoflop.base.errors import UserError
 from isoflop.models import build
 from isoflop.train import checkpoint
 from isoflop.train.data.corpus import Corpus, load
-from isoflop.train.loss import token_losses
+from isoflop.train.loss import TokenScores, token_losses, token_scores
 from isoflop.train.spec import CellSpec, Recipe
 from isoflop.train.step import EVAL_BATCH, shape_of
 
@@ -68,11 +69,18 @@ class TrainedModel:
 
     def losses(self, windows_ExT1: NDArray[Any], params: Any = None) -> NDArray[np.float32]:
         """Cross-entropy (E, T) of each target, nats, under its own parameters or others of their shapes."""
+        return np.asarray(self._run(token_losses, windows_ExT1, params))[: len(windows_ExT1)]
+
+    def scores(self, windows_ExT1: NDArray[Any]) -> TokenScores:
+        """Cross-entropy (E, T) of each target, nats, and whether its logit is above all others."""
+        scores = self._run(token_scores, windows_ExT1, None)
+        return TokenScores(*(np.asarray(x)[: len(windows_ExT1)] for x in scores))
+
+    def _run(self, score: Callable[..., Any], windows_ExT1: NDArray[Any], params: Any) -> Any:
         chosen = self.params if params is None else params
         # The compiled program takes whole batches: the last is filled up with windows from the beginning.
         order = np.arange(len(windows_ExT1) + -len(windows_ExT1) % EVAL_BATCH) % len(windows_ExT1)
-        run = _compiled(shape_of(self.recipe))
-        return np.asarray(run(chosen, windows_ExT1[order]))[: len(windows_ExT1)]
+        return _compiled(shape_of(self.recipe), score)(chosen, windows_ExT1[order])
 
 
 @lru_cache(maxsize=64)
@@ -81,17 +89,18 @@ def _graph(recipe: Recipe) -> nnx.GraphDef[Any]:
 
 
 @lru_cache(maxsize=64)
-def _compiled(recipe: Recipe) -> Any:
+def _compiled(recipe: Recipe, score: Callable[..., Any]) -> Any:
     """One program for all models of a shape, whatever their seed, rate and length."""
-    return jax.jit(partial(_losses, _graph(recipe)))
+    return jax.jit(partial(_scores, _graph(recipe), score))
 
 
-def _losses(graph: nnx.GraphDef[Any], params: Any, windows_ExT1: jax.Array) -> jax.Array:
+def _scores(graph: nnx.GraphDef[Any], score: Callable[..., Any], params: Any, windows_ExT1: jax.Array) -> Any:
     model: Any = nnx.merge(graph, params)
 
-    def one_batch(windows_BxT1: jax.Array) -> jax.Array:
+    def one_batch(windows_BxT1: jax.Array) -> Any:
         features, _ = model.features(windows_BxT1[:, :-1])
-        return token_losses(features, model.unembedding(), windows_BxT1[:, 1:].astype(jnp.int32))
+        return score(features, model.unembedding(), windows_BxT1[:, 1:].astype(jnp.int32))
 
     batches = windows_ExT1.reshape(-1, EVAL_BATCH, windows_ExT1.shape[-1])
-    return jax.lax.map(one_batch, batches).reshape(len(windows_ExT1), -1)
+    by_batch = jax.lax.map(one_batch, batches)
+    return jax.tree.map(lambda x: x.reshape(len(windows_ExT1), -1), by_batch)

@@ -29,6 +29,7 @@ from isoflop.train.data.frequency_tables import (
 )
 from isoflop.train.data.processes import open_process, process_names
 from isoflop.train.data.processes.copy import Process as Copy
+from isoflop.train.data.processes.facts import Process as Facts
 from isoflop.train.data.processes.markov import Process as Markov
 from isoflop.train.data.processes.zipf import Process as Zipf
 from isoflop.train.data.random_bits import below, threefry
@@ -41,6 +42,7 @@ NAMES = (
     "markov,order=1,vocab=20,branch=4",
     "markov,vocab=12,branch=3,exponent=0.5",
     "copy,length=6,vocab=9",
+    "facts,facts=300,answers=7,exponent=0.5",
 )
 CONTEXT = 24
 words = st.integers(0, WORD - 1)
@@ -242,12 +244,34 @@ def test_copies_are_copies_and_the_rest_is_uniform() -> None:
     assert chi_square_p(np.bincount(free), uniform_probabilities(8) * len(free)) > 1e-3
 
 
+@pytest.mark.parametrize("exponent", [0, 1.5])
+def test_facts_are_as_frequent_as_stated_and_have_one_answer_each(exponent: float) -> None:
+    process = Facts(facts=300, answers=7, exponent=exponent)
+    tables = process.tables()
+    tokens = windows_of(corpus_of(f"facts,facts=300,answers=7,exponent={exponent}"), 20_000, 23)
+    first, second, answer = tokens.reshape(len(tokens), -1, 3).transpose(2, 0, 1)
+    # 18 ids for either half: the least whose square holds 300.
+    assert sorted(tables["names"]) == list(range(300))
+    number = np.argsort(tables["names"])[first * 18 + second - 18]
+    ideal = np.arange(1, 301.0) ** -exponent
+    np.testing.assert_allclose(process.frequencies(tables), ideal / ideal.sum(), atol=1e-8)
+    counts = np.bincount(number.ravel(), minlength=300)
+    assert chi_square_p(counts, process.frequencies(tables) * number.size) > 1e-3
+    np.testing.assert_array_equal(answer, 36 + tables["answers"][number])
+    assert tokens.max() < process.vocab_size == 43
+    assert chi_square_p(np.bincount(tables["answers"], minlength=7), uniform_probabilities(7) * 300) > 1e-3
+    again = Facts(facts=300, answers=7, seed=1).tables()["answers"]
+    assert 0.05 < (again == tables["answers"]).mean() < 0.25
+
+
 def log_losses(process: Any, tokens: np.ndarray) -> np.ndarray:
     """What the best predictor loses on each window (windows,), nats per target."""
     if isinstance(process, Zipf):
         return -np.log(probabilities(process.tables()["ids"], process.vocab))[tokens[:, 1:]].mean(axis=1)
     if isinstance(process, Markov):
         return chain_losses(process, tokens)
+    if isinstance(process, Facts):
+        return fact_losses(process, tokens)
     return np.array([copy_losses(process, window) for window in tokens])
 
 
@@ -259,6 +283,20 @@ def chain_losses(process: Markov, tokens: np.ndarray) -> np.ndarray:
     first = np.log(pairs.sum(axis=1)[tokens[:, 0]] / pairs[tokens[:, 0], tokens[:, 1]])
     rest = -rows[tokens[:, :-2] * process.vocab + tokens[:, 1:-1], tokens[:, 2:]].sum(axis=1)
     return (first + rest) / (tokens.shape[1] - 1)
+
+
+def fact_losses(process: Facts, tokens: np.ndarray) -> np.ndarray:
+    """Target by target, from the first id of a number on; an answer that is known costs nothing."""
+    by_digits = np.zeros(process.base**2)
+    tables = process.tables()
+    by_digits[tables["names"]] = process.frequencies(tables)
+    by_first = by_digits.reshape(-1, process.base).sum(axis=1)
+    losses = np.zeros(tokens.shape)
+    losses[:, 3::3] = -np.log(by_first[tokens[:, 3::3]])
+    firsts = tokens[:, 0::3][:, : tokens[:, 1::3].shape[1]]
+    number = firsts * process.base + tokens[:, 1::3] - process.base
+    losses[:, 1::3] = np.log(by_first[firsts] / by_digits[number])
+    return losses.sum(axis=1) / (tokens.shape[1] - 1)
 
 
 def copy_losses(process: Copy, window: np.ndarray) -> float:
@@ -353,7 +391,7 @@ def test_one_process_spelled_twice_is_one_corpus() -> None:
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("", "unknown synthetic process '': known are copy, markov, zipf"),
+        ("", "unknown synthetic process '': known are copy, facts, markov, zipf"),
         ("zip", "unknown synthetic process 'zip'"),
         ("zipf,order=2", "has no parameter 'order': known are vocab, exponent, seed"),
         ("zipf,vocab", "vocab= is no whole number"),
@@ -367,6 +405,9 @@ def test_one_process_spelled_twice_is_one_corpus() -> None:
         ("markov,order=2,vocab=1000", "makes 1000000 contexts, more than 262144"),
         ("markov,branch=1", "branch=1 is outside 2 to 64"),
         ("markov,seed=-1", "seed=-1 is outside"),
+        ("facts,facts=70000", "facts=70000 is outside 2 to 65536"),
+        ("facts,answers=1", "answers=1 is outside"),
+        ("facts,exponent=-1", "exponent=-1 is outside 0 to 8"),
         ("copy,length=0", "length=0 is outside"),
         ("copy,vocab=2", "vocab=2 is outside"),
     ],
@@ -397,7 +438,7 @@ def test_ids_take_no_tokenizer(tokenizer: str) -> None:
 
 
 def test_every_process_is_found_by_its_file() -> None:
-    assert {"zipf", "markov", "copy"} <= set(process_names())
+    assert {"zipf", "markov", "copy", "facts"} <= set(process_names())
 
 
 GOLDEN = {
@@ -405,4 +446,5 @@ GOLDEN = {
     "markov,order=1,vocab=20,branch=4": [0, 0, 0, 1, 2, 6, 19, 11, 3, 0],
     "markov,vocab=12,branch=3,exponent=0.5": [0, 10, 3, 4, 1, 10, 9, 6, 4, 3],
     "copy,length=6,vocab=9": [1, 3, 5, 0, 8, 4, 8, 6, 1, 2],
+    "facts,facts=300,answers=7,exponent=0.5": [16, 24, 42, 8, 26, 40, 8, 32, 41, 5],
 }

@@ -1,0 +1,33 @@
+"""Facts to be learnt by heart: small models of three sizes on facts with Zipf frequencies, every model kept.
+
+    isoflop sweep cpu-facts
+    isoflop evaluate outputs/cpu-facts recall
+    isoflop sweep cpu-facts --data synthetic:facts,facts=1024,exponent=0 --out outputs/cpu-facts-alike
+    isoflop evaluate outputs/cpu-facts-alike recall
+
+The second pair is the control, in which all facts are as frequent.
+"""
+
+from isoflop.models.config import ModelOptions
+from isoflop.sweeps.grids.config import SweepConfig
+from isoflop.sweeps.grids.rates import Rates
+
+SWEEP = SweepConfig(
+    name="cpu-facts",
+    title="Facts with Zipf frequencies, by model size and tokens",
+    data="synthetic:facts,exponent=1.5",
+    budgets=(4e9, 8e9, 1.6e10, 3.2e10),
+    ladder=(8, 16, 32),
+    sizes=3,
+    centre_width=16,
+    centre_budget=1e10,
+    centre_exponent=0.0,
+    # Between 0.01 and 0.03, which give the same loss at width 24; at width 8 the larger is the better.
+    rates=Rates(coefficient=0.02),
+    batch_size=8,
+    trunk_span=16.0,
+    # Sixteen facts in a window of 48 ids, the first of which is no target.
+    model=ModelOptions(context_length=47),
+    checks=False,
+    keep="all",
+)
