@@ -5,6 +5,8 @@ training; so the means are over all facts there are, and no sample of them. A cl
 2^(k+1) - 1; the row of `ranks` "all" has the loss and accuracy of answers as they come in training, each fact
 weighted by its frequency. The least loss of an answer is zero.
 
+`rank_known`: the rank up to which facts are known, of all ranks the one that is wrong about the fewest facts.
+
 `bits` is what a model holds of the answers, by its losses: over a class, the number of facts times log2
 (answers) less the mean loss in bits, and nothing where that is negative; over all facts, the classes' sum.
 Allen-Zhu and Li (2024, Physics of Language Models: Part 3.3) count the knowledge in a model so, theirs with
@@ -78,6 +80,7 @@ def measure(model: TrainedModel, options: Options) -> list[Row]:
             "seen": float(frequency[inside].mean() * told),
             "loss": float(share @ loss[inside]),
             "accuracy": float(share @ correct[inside]),
+            "rank_known": int(rank[inside][0]) + int(np.argmax(np.cumsum([0, *(correct[inside] - 0.5)]))),
             "bits": max(0.0, float(inside.sum()) * most - float(loss[inside].sum()) / math.log(2)),
         }
 
@@ -95,15 +98,17 @@ def _facts_of(model: TrainedModel) -> tuple[SyntheticCorpus, Process]:
     process = open_process(corpus.argument) if isinstance(corpus, SyntheticCorpus) else None
     if not isinstance(corpus, SyntheticCorpus) or not isinstance(process, Process):
         raise UserError(
-            f"recall asks for facts, and these models were trained on {model.recipe.data.source}: train some on "
-            "--data synthetic:facts"
+            f"recall asks for facts, and these models were trained on {model.recipe.data.source}: train "
+            "some on --data synthetic:facts"
         )
     return corpus, process
 
 
 def _asked(process: Process, context: int) -> NDArray[np.uint32]:
-    """Ranks from 0, (W, F), of the facts of each window. A window's last fact may be cut off before its answer: it
-    is what comes next, and comes again in whole."""
+    """Ranks from 0, (W, F), of the facts of each window.
+
+    The last of them may be cut off before its answer: then it comes again, first in the next window.
+    """
     whole = (context + 1) // FACT_LENGTH
     number = np.arange(process.facts, dtype=np.uint32)
     order = number[np.argsort(threefry(np.uint32(0), np.uint32(0), number, np.uint32(0))[0], kind="stable")]

@@ -51,6 +51,8 @@ def test_what_is_known_is_found_by_class(context: int) -> None:
     assert (whole["ranks"], whole["rank_high"], whole["facts"]) == ("all", FACTS, FACTS)
     assert whole["loss"] == pytest.approx(p[20:].sum() * math.log(ANSWERS), rel=1e-6)
     assert whole["accuracy"] == pytest.approx(p[:20].sum(), rel=1e-6)
+    assert whole["rank_known"] == 20
+    assert [row["rank_known"] for row in classes] == [1, 3, 7, 15, 20, 31, 63]
     assert whole["bits"] == pytest.approx(20 * math.log2(ANSWERS))
     assert [row["ranks"] for row in classes] == ["1", "2-3", "4-7", "8-15", "16-31", "32-63", "64-100"]
     assert [row["accuracy"] for row in classes] == [1, 1, 1, 1, 5 / 16, 0, 0]
