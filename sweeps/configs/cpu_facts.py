@@ -8,8 +8,8 @@
 The second pair is the control, in which all facts come alike.
 
 Cost: 2.6e11 FLOPs each; time not measured yet.
-Numbers to expect: not measured yet. Michaud et al. (2023): where frequencies fall as rank^-1.5, what is lost on
-answers falls as N^-.5 and D^-.333 (a little faster, as the list of facts ends), and as no power of either
+Numbers to expect: not measured yet. Michaud et al. (2023): where frequencies fall as rank^-1.5, what is lost
+on answers falls as N^-.5 and D^-.333 (a little faster, as the list of facts ends), and as no power of either
 where all facts come alike.
 """
 
