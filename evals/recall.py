@@ -71,6 +71,7 @@ def measure(model: TrainedModel, options: Options) -> list[Row]:
 
     def row(name: str, inside: NDArray[np.bool_], weight: NDArray[np.float64]) -> Row:
         share = weight[inside] / weight[inside].sum()
+        known = int(np.argmax(np.cumsum([0.0, *(correct[inside] - 0.5)])))  # facts from the first on
         return {
             "ranks": name,
             "rank_low": int(rank[inside][0]) + 1,
@@ -80,7 +81,7 @@ def measure(model: TrainedModel, options: Options) -> list[Row]:
             "seen": float(frequency[inside].mean() * told),
             "loss": float(share @ loss[inside]),
             "accuracy": float(share @ correct[inside]),
-            "rank_known": int(rank[inside][0]) + int(np.argmax(np.cumsum([0, *(correct[inside] - 0.5)]))),
+            "rank_known": int([rank[inside][0], *(rank[inside] + 1)][known]),
             "bits": max(0.0, float(inside.sum()) * most - float(loss[inside].sum()) / math.log(2)),
         }
 
