@@ -1,0 +1,46 @@
+"""Steps sampled from a model for many prompts: whole batches of one size, so that few programs serve all."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoflop.evals.trained_model import TrainedModel
+from isoflop.models.decoding import Sampling, decode
+
+BATCH = 2048
+"""Sequences decoded at a time: their caches stay within a hundred megabytes at these sizes."""
+SEED_STRIDE = 1 << 16
+"""Seeds that a measurement's own seed stands for: one a batch."""
+
+
+class Sampled(NamedTuple):
+    """Ids `steps_BxS` after each prompt, and `log_probability_B` of them under the model, nats."""
+
+    steps_BxS: NDArray[np.int32]
+    log_probability_B: NDArray[np.float64]
+
+
+def sample_steps(
+    model: TrainedModel, prompts_BxL: NDArray[Any], count: int, *, temperature: float, seed: int
+) -> Sampled:
+    """`count` ids after each of B prompts, bit for bit the same for one seed."""
+    found = []
+    for number, start in enumerate(range(0, len(prompts_BxL), BATCH)):
+        part = prompts_BxL[start : start + BATCH]
+        # Filled up with the last prompt, so that the last batch needs no program of its own.
+        filled = np.concatenate(
+            [part, np.repeat(part[-1:], min(BATCH, len(prompts_BxL)) - len(part), axis=0)]
+        )
+        sampling = Sampling(temperature=temperature, seed=seed * SEED_STRIDE + number)
+        decoded = decode(model.graph, model.params, filled.tolist(), count, sampling)
+        found.append(Sampled(*(x[: len(part)] for x in decoded)))
+    steps_BxS, log_BxS = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return Sampled(steps_BxS, log_BxS.astype(np.float64).sum(axis=1))
+
+
+def decoding_flops(model: TrainedModel, prompts: float, generated: float) -> float:
+    """FLOPs of so many prompt and generated ids by the ledger, each passed through the model once."""
+    return model.recipe.ledger.forward_flops * (prompts + generated)

@@ -1,0 +1,122 @@
+"""Countdown's problems and their exact checker, on the host and in whole numbers.
+
+A step is right if it takes two of the numbers that are left, names their result, and leaves numbers from
+which the target can still be reached. Reachability is found by dynamic programming over the numbers left;
+after the last step it is whether the problem is solved.
+
+Shape suffixes: P problems, B solutions or beginnings of one, L ids of a prompt, S ids of steps.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoflop.evals.trained_model import TrainedModel
+from isoflop.train.data.processes.countdown import STEP, Process
+
+Ids = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Countdown:
+    """The task of a process' problems."""
+
+    process: Any
+
+    @property
+    def prompt_length(self) -> int:
+        """Ids before the first step."""
+        return self.process.prompt_length
+
+    @property
+    def step_length(self) -> int:
+        """Ids of a step."""
+        return STEP
+
+    @property
+    def steps(self) -> int:
+        """Steps of a solution."""
+        return self.process.numbers - 1
+
+    @property
+    def problem_length(self) -> int:
+        """Ids of a prompt and its solution."""
+        return self.process.prompt_length + self.process.steps_length
+
+    def prompts(self, model: TrainedModel, count: int) -> Ids:
+        """The first `count` problems (P, L) of the model's held-out stream."""
+        windows = model.corpus.evaluation_windows(model.cell.split, self.problem_length - 1, count)
+        return windows[:, : self.prompt_length].astype(np.int32)
+
+    def right(self, prompts_BxL: Ids, steps_BxS: Ids) -> NDArray[np.bool_]:
+        """Whether each beginning (some steps, or all) is legal and the target can be reached from it."""
+        both = zip(prompts_BxL.tolist(), steps_BxS.tolist(), strict=True)
+        return np.array(
+            [_right(self.process, tuple(prompt[1:-1]), prompt[-1], tuple(steps)) for prompt, steps in both],
+            dtype=bool,
+        )
+
+    def checking_operations(self, steps_done: int) -> int:
+        """Whole-number operations of one verdict, at most: all steps from the numbers that are left, three
+        results a pair, without memory of the verdicts before."""
+        operations = 0
+        for left in range(2, self.process.numbers - steps_done + 1):
+            operations = 3 * (left * (left - 1) // 2) * (1 + operations)
+        return operations + 3 * steps_done
+
+    def uniform_success(self, prompts_PxL: Ids) -> NDArray[np.float64]:
+        """The chance (P,) of the policy that draws legal steps as the process does, not knowing the target."""
+        laws = {
+            key: _results(self.process, key) for key in {tuple(row[1:-1]) for row in prompts_PxL.tolist()}
+        }
+        return np.array([laws[tuple(row[1:-1])].get(row[-1], 0.0) for row in prompts_PxL.tolist()])
+
+
+@lru_cache(maxsize=1 << 20)
+def _right(process: Process, numbers: tuple[int, ...], target: int, steps: tuple[int, ...]) -> bool:
+    left = numbers_left(process, numbers, steps)
+    return left is not None and target in reachable(process, left)
+
+
+def numbers_left(
+    process: Process, numbers: tuple[int, ...], steps: tuple[int, ...]
+) -> tuple[int, ...] | None:
+    """The numbers after some steps, ascending; None if one of the steps is not legal."""
+    left = sorted(numbers)
+    for start in range(0, len(steps), STEP):
+        step = steps[start : start + STEP]
+        for number in (step[0], step[2]):
+            if number not in left:
+                return None
+            left.remove(number)
+        if step not in process.moves(step[0], step[2]):
+            return None
+        left = sorted([*left, step[3]])
+    return tuple(left)
+
+
+@lru_cache(maxsize=1 << 18)
+def reachable(process: Process, left: tuple[int, ...]) -> frozenset[int]:
+    """What all of these numbers, ascending, can be made into."""
+    if len(left) == 1:
+        return frozenset(left)
+    found: set[int] = set()
+    for i, j in itertools.combinations(range(len(left)), 2):
+        rest = [x for place, x in enumerate(left) if place not in (i, j)]
+        for step in process.moves(left[i], left[j]):
+            found |= reachable(process, tuple(sorted([*rest, step[3]])))
+    return frozenset(found)
+
+
+@lru_cache(maxsize=1 << 12)
+def _results(process: Process, numbers: tuple[int, ...]) -> dict[int, float]:
+    law: dict[int, float] = {}
+    for steps, p in process.solutions(numbers):
+        law[steps[-1]] = law.get(steps[-1], 0.0) + p
+    return law

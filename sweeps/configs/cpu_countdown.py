@@ -1,0 +1,26 @@
+"""Models that solve Countdown, kept to be sampled: three sizes at three budgets.
+
+isoflop sweep cpu-countdown
+"""
+
+from isoflop.models.config import ModelOptions
+from isoflop.sweeps.grids.config import SweepConfig
+from isoflop.sweeps.grids.rates import Rates
+
+SWEEP = SweepConfig(
+    name="cpu-countdown",
+    title="Transformers that solve Countdown, kept to be sampled",
+    budgets=(6e10, 1.5e11, 3.75e11),
+    ladder=(16, 24, 40),
+    sizes=3,
+    centre_width=24,
+    centre_budget=1.5e11,
+    data="synthetic:countdown,numbers=3,largest=12",
+    # A window is one problem: a model is trained at the places at which it answers.
+    model=ModelOptions(context_length=13),
+    batch_size=32,
+    rates=Rates(coefficient=0.012, token_exponent=0.1),
+    checks=False,
+    keep="all",
+    eval_windows=2048,
+)
