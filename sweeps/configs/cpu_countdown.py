@@ -10,11 +10,11 @@ from isoflop.sweeps.grids.rates import Rates
 SWEEP = SweepConfig(
     name="cpu-countdown",
     title="Transformers that solve Countdown, kept to be sampled",
-    budgets=(6e10, 1.5e11, 3.75e11),
+    budgets=(3e10, 9e10, 2.7e11),
     ladder=(16, 24, 40),
     sizes=3,
     centre_width=24,
-    centre_budget=1.5e11,
+    centre_budget=9e10,
     data="synthetic:countdown,numbers=3,largest=12",
     # A window is one problem: a model is trained at the places at which it answers.
     model=ModelOptions(context_length=13),
