@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from isoflop.evals.trained_model import TrainedModel
 from isoflop.models.decoding import Sampling, decode
 
-BATCH = 2048
-"""Sequences decoded at a time: their caches stay within a hundred megabytes at these sizes."""
+BATCH = 1024
+"""Sequences decoded at a time, always: a further batch size would be a further program to compile."""
 SEED_STRIDE = 1 << 16
 """Seeds that a measurement's own seed stands for: one a batch."""
 

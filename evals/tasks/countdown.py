@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from isoflop.evals.trained_model import TrainedModel
 from isoflop.train.data.processes.countdown import STEP, Process
+from isoflop.train.spec import Split
 
 Ids = NDArray[Any]
 
@@ -49,9 +50,10 @@ class Countdown:
         """Ids of a prompt and its solution."""
         return self.process.prompt_length + self.process.steps_length
 
-    def prompts(self, model: TrainedModel, count: int) -> Ids:
-        """The first `count` problems (P, L) of the model's held-out stream."""
-        windows = model.corpus.evaluation_windows(model.cell.split, self.problem_length - 1, count)
+    def prompts(self, model: TrainedModel, count: int, split: Split | None = None) -> Ids:
+        """The first `count` problems (P, L) of a split, by default the one that the model's loss is of."""
+        split = split or model.cell.split
+        windows = model.corpus.evaluation_windows(split, self.problem_length - 1, count)
         return windows[:, : self.prompt_length].astype(np.int32)
 
     def right(self, prompts_BxL: Ids, steps_BxS: Ids) -> NDArray[np.bool_]:
@@ -71,11 +73,9 @@ class Countdown:
         return operations + 3 * steps_done
 
     def uniform_success(self, prompts_PxL: Ids) -> NDArray[np.float64]:
-        """The chance (P,) of the policy that draws legal steps as the process does, not knowing the target."""
-        laws = {
-            key: _results(self.process, key) for key in {tuple(row[1:-1]) for row in prompts_PxL.tolist()}
-        }
-        return np.array([laws[tuple(row[1:-1])].get(row[-1], 0.0) for row in prompts_PxL.tolist()])
+        """The chance (P,) of a policy that draws legal steps as the process does, not knowing the target."""
+        laws = [(_results(self.process, tuple(row[1:-1])), row[-1]) for row in prompts_PxL.tolist()]
+        return np.array([law.get(target, 0.0) for law, target in laws])
 
 
 @lru_cache(maxsize=1 << 20)
