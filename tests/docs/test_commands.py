@@ -54,7 +54,6 @@ INSTEAD = {
     ),
     "isoflop evaluate outputs/cpu-quantization quantization": ("isoflop evaluate --help", "the same"),
     "isoflop sweep cpu-recurrence": ("isoflop plan cpu-recurrence", "pretended training keeps no models"),
-    "isoflop sweep cpu-countdown": ("isoflop plan cpu-countdown", "the same"),
     "isoflop data prepare debian-docs": (
         "isoflop data prepare --help",
         "fetches 245 MB by apt-get; tests/train/test_debian_docs.py has its parts",
