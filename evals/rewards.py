@@ -29,7 +29,10 @@ NEWTON_STEPS = 20
 class Reward(Protocol):
     """What a search asks of whatever judges its candidates."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """As in the table."""
+        ...
 
     def __call__(self, prompts_BxL: NDArray[Any], steps_BxS: NDArray[Any]) -> NDArray[np.float64]:
         """The reward (B,) of each candidate: the higher, the better."""

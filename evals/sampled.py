@@ -36,9 +36,11 @@ def sample_steps(
         )
         sampling = Sampling(temperature=temperature, seed=seed * SEED_STRIDE + number)
         decoded = decode(model.graph, model.params, filled.tolist(), count, sampling)
-        found.append(Sampled(*(x[: len(part)] for x in decoded)))
-    steps_BxS, log_BxS = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return Sampled(steps_BxS, log_BxS.astype(np.float64).sum(axis=1))
+        found.append([x[: len(part)] for x in decoded])
+    return Sampled(
+        np.concatenate([steps_BxS for steps_BxS, _ in found]),
+        np.concatenate([log_BxS.astype(np.float64).sum(axis=1) for _, log_BxS in found]),
+    )
 
 
 def decoding_flops(model: TrainedModel, prompts: float, generated: float) -> float:

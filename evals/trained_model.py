@@ -74,7 +74,8 @@ class TrainedModel:
     def scores(self, windows_ExT1: NDArray[Any]) -> TokenScores:
         """Cross-entropy (E, T) of each target, nats, and whether its logit is above all others."""
         scores = self._run(token_scores, windows_ExT1, None)
-        return TokenScores(*(np.asarray(x)[: len(windows_ExT1)] for x in scores))
+        found: Any = [np.asarray(x)[: len(windows_ExT1)] for x in scores]
+        return TokenScores(*found)
 
     def _run(self, score: Callable[..., Any], windows_ExT1: NDArray[Any], params: Any) -> Any:
         chosen = self.params if params is None else params

@@ -38,7 +38,7 @@ def _recurrence(scan: Scan, a_BxTxR: jax.Array, b_BxTxR: jax.Array) -> jax.Array
 
 
 def _forward(scan: Scan, a_BxTxR: jax.Array, b_BxTxR: jax.Array) -> tuple[jax.Array, Any]:
-    h_BxTxR = _recurrence(scan, a_BxTxR, b_BxTxR)
+    h_BxTxR: Any = _recurrence(scan, a_BxTxR, b_BxTxR)
     return h_BxTxR, (a_BxTxR, h_BxTxR)
 
 

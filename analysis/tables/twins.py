@@ -23,7 +23,7 @@ def with_supervised_loss(frame: pd.DataFrame) -> pd.DataFrame:
         return frame
     teacher = as_texts(frame, "teacher")
     alone = teacher.isna() | (teacher.str.strip() == "")
-    key = pd.MultiIndex.from_frame(frame[alike].astype(str))
-    losses = pd.Series(as_floats(frame, "loss"), index=key)[alone.to_numpy(bool)]
+    key = pd.MultiIndex.from_frame(pd.DataFrame(frame, columns=alike).astype(str))
+    losses = pd.Series(as_floats(frame, "loss"), index=key).loc[alone.to_numpy(bool)]
     means = losses.groupby(level=list(range(len(alike)))).mean()
     return frame.assign(**{SUPERVISED: means.reindex(key).to_numpy()})

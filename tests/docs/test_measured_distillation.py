@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ def test_every_row_is_what_the_table_gives() -> None:
     total = [
         float(loss_alone(int(w), np.array(c))) for w, c in zip(found["d_model"], found["total"], strict=True)
     ]
-    found = found.assign(
+    found: Any = found.assign(
         gain=found["supervised_loss"] - found["loss"], after_forward=total - found["loss"]
     ).round({"teacher_loss": 3})
     printed = ROW.findall(PAGE.read_text(encoding="utf-8"))
@@ -43,7 +44,7 @@ def test_every_row_is_what_the_table_gives() -> None:
 
 
 def test_the_second_teacher_teaches_short_runs_more_in_every_pair() -> None:
-    frame = pd.read_csv(TEACHERS.with_name("runs.csv")).dropna(subset="teacher")
+    frame: Any = pd.read_csv(TEACHERS.with_name("runs.csv")).dropna(subset="teacher")
     losses = frame.pivot_table(
         index=["budget", "d_model", "init_seed"], columns="teacher_loss", values="loss"
     )
@@ -57,7 +58,7 @@ def test_the_second_teacher_teaches_short_runs_more_in_every_pair() -> None:
 
 
 def test_the_sweeps_teachers_are_those_of_the_table() -> None:
-    frame = pd.read_csv(TEACHERS)
+    frame: Any = pd.read_csv(TEACHERS)
     _, *named = load_config("cpu-distillation").axes[0].values
     assert named == [f"outputs/cpu-teachers:{cell_id}" for cell_id in frame["cell_id"]]
     assert frame["loss"].round(3).tolist() == [2.169, 1.933, 1.702]

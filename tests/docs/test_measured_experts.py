@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
-import pandas as pd
 import pytest
 
 from isoflop.analysis import load_runs
@@ -14,19 +14,19 @@ PAGE = (ROOT / "docs" / "laws-measured" / "experts.md").read_text(encoding="utf-
 
 
 @pytest.fixture(scope="module")
-def frame() -> pd.DataFrame:
+def frame() -> Any:
     """The committed runs."""
     return load_runs("measured:experts").frame
 
 
 @pytest.fixture(scope="module")
-def rises(frame: pd.DataFrame) -> pd.DataFrame:
+def rises(frame: Any) -> Any:
     """Nats above the dense run of the same budget, width and seed, a column a number of experts."""
     losses = frame.pivot_table(index=["d_model", "budget", "init_seed"], columns="experts", values="loss")
     return losses.sub(losses[1], axis=0)
 
 
-def test_the_page_says_what_experts_added_to_the_loss(frame: pd.DataFrame, rises: pd.DataFrame) -> None:
+def test_the_page_says_what_experts_added_to_the_loss(frame: Any, rises: Any) -> None:
     dense = frame[frame["experts"] == 1].groupby(["d_model", "budget"])[["n_tokens", "loss"]].mean()
     means = rises.groupby(["d_model", "budget"]).mean()
     rows = re.findall(r"\| (\d+) \| (\d+) thousand \| (\S+) \| (\S+) \| (\S+) \| (\S+) \|", PAGE)
@@ -39,9 +39,7 @@ def test_the_page_says_what_experts_added_to_the_loss(frame: pd.DataFrame, rises
         assert list(rise[2:]) == pytest.approx(more, abs=6e-4)
 
 
-def test_the_page_says_what_each_number_of_experts_cost_on_average(
-    frame: pd.DataFrame, rises: pd.DataFrame
-) -> None:
+def test_the_page_says_what_each_number_of_experts_cost_on_average(frame: Any, rises: Any) -> None:
     rows = re.findall(r"\| (\d) experts \| (\S+) ± (\S+) \| (\S+)% \|", PAGE)
     assert [row[0] for row in rows] == ["2", "4", "8"]
     for experts, mean, error, dropped in rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,7 +36,7 @@ def test_a_law_of_the_mixture_is_what_the_page_says(law: str, name: str, where: 
 
 
 def test_shares_left_out_are_missed_by_what_the_page_says() -> None:
-    table = pd.read_csv(LEFT_OUT)
+    table: Any = pd.read_csv(LEFT_OUT)
     assert len(table) == 20
     rows = re.findall(rf"\| (between|beyond)[^|]*\| {NUMBER} \| {NUMBER} \| {NUMBER} \|", PAGE)
     assert len(rows) == 2
@@ -46,14 +47,14 @@ def test_shares_left_out_are_missed_by_what_the_page_says() -> None:
 
 
 def test_the_table_of_misses_is_that_of_the_runs() -> None:
-    table = pd.read_csv(LEFT_OUT).query("width == 16 and language == 'French'")
+    table: Any = pd.read_csv(LEFT_OUT).query("width == 16 and language == 'French'")
     found = pd.DataFrame(errors(16, "French"))
     for column in ("share", "mixture", "bimix", "linear"):
         np.testing.assert_allclose(table[column], found[column], atol=2e-5)
 
 
 def test_every_mixture_was_evaluated_on_the_same_windows() -> None:
-    frame = load_runs("measured:mixture").frame
+    frame: Any = load_runs("measured:mixture").frame
     assert len(frame) == 60
     assert (frame.groupby(["d_model", "budget", "init_seed"]).size() == 5).all()
     assert np.allclose(frame["share_wiki_intro"] + frame["share_wiki_intro_fr"], 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ PAGE = (ROOT / "docs" / "laws-measured" / "quality.md").read_text(encoding="utf-
 
 
 def test_the_worth_of_spoilt_tokens_is_what_the_page_says() -> None:
-    runs = worth()
+    runs: Any = worth()
     shown = runs[runs["n_tokens"] > runs["n_tokens"].min()]
     rows = re.findall(r"\| (\w+) \| (\d*\.\d+) \| (\d+) \| (\d*\.\d+) ± (\d*\.\d+) \| (\d*\.\d+) \|", PAGE)
     assert len(rows) == len(runs["data"].unique())
@@ -28,6 +29,6 @@ def test_the_worth_of_spoilt_tokens_is_what_the_page_says() -> None:
 
 def test_the_clean_law_is_certified_and_its_runs_hold_the_worth() -> None:
     assert clean_law().certificate is not None
-    frame = load_runs("measured:quality").frame
+    frame: Any = load_runs("measured:quality").frame
     assert len(frame) == 36
     assert frame["eval_windows"].nunique() == 1

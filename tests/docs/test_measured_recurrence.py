@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ def test_the_multiplier_and_its_slope_are_the_pages() -> None:
 
 
 def test_the_losses_are_the_pages() -> None:
-    frame = load_runs("measured:recurrence").frame
+    frame: Any = load_runs("measured:recurrence").frame
     mean = frame.groupby(["architecture", "budget", "d_model"])["loss"].mean()
     assert mean["decoder", 9e10].min() == pytest.approx(2.072, abs=6e-4)
     assert mean["gated_recurrence", 4e10].min() == pytest.approx(2.041, abs=6e-4)

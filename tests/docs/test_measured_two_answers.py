@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,12 +53,13 @@ def test_the_exponent_and_the_minima_of_each_recipe() -> None:
         assert [found.exponents["a"], *found.intervals.exponents["a"]] == pytest.approx(
             rows[words][:3], abs=2e-3
         )
+        assert found.budgets is not None
         sizes = [budget.n_opt for budget in found.budgets if budget.flops > 1e11]
         assert sizes == pytest.approx(rows[words][3:], rel=5e-3)
 
 
 def test_what_each_switch_does_to_a_run() -> None:
-    frame = load_runs("measured:two-recipes").frame
+    frame: Any = load_runs("measured:two-recipes").frame
     assert len(frame) == 160
     assert frame["flops_spent"].sum() == pytest.approx(1.10e13, rel=5e-3)
     losses = {key: runs.set_index(RUN)["loss"] for key, runs in frame.groupby(SWITCHES)}

@@ -81,6 +81,6 @@ def test_bits_and_granularity_are_no_part_of_the_names_of_cells_that_do_not_use_
         ({"granularity": 0}, "model.granularity 0"),
     ],
 )
-def test_options_out_of_range_are_refused(options: dict[str, int], says: str) -> None:
+def test_options_out_of_range_are_refused(options: dict[str, Any], says: str) -> None:
     with pytest.raises(UserError, match=says):
         ModelOptions(**options)

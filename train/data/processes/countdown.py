@@ -74,7 +74,8 @@ class Process(SyntheticProcess):
         problem_P = jnp.arange(-(-length // of_problem), dtype=jnp.uint32)
         draws = jnp.arange(3 * self.numbers - 2, dtype=jnp.uint32)[:, None, None]
         # One call for all draws: each further one would be compiled again.
-        words = iter(threefry(*keys_2xW[:, :, None], problem_P, draws)[0])
+        key0, key1 = keys_2xW[:, :, None]
+        words = iter(threefry(key0, key1, problem_P, draws)[0])
         first = [np.uint32(1) + below(next(words), np.uint32(self.largest)) for _ in range(self.numbers)]
         left, steps = jnp.stack(first), []
         for taken in range(self.numbers - 1):

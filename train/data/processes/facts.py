@@ -92,6 +92,6 @@ class Process(SyntheticProcess):
     def floor(self, tables: Tables, context: int) -> float:
         """As the protocol says. A window's first id is no target, and it begins a fact."""
         law = self.frequencies(tables)
-        of_first = entropy(np.bincount(tables["names"] // self.base, law))
+        of_first = entropy(np.bincount(tables["names"] // self.base, law).astype(np.float64))
         of_place = (of_first, entropy(law) - of_first, 0.0)
         return sum(of_place[place % FACT_LENGTH] for place in range(1, context + 1)) / context
