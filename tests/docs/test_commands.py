@@ -54,6 +54,8 @@ INSTEAD = {
     ),
     "isoflop evaluate outputs/cpu-quantization quantization": ("isoflop evaluate --help", "the same"),
     "isoflop sweep cpu-recurrence": ("isoflop plan cpu-recurrence", "pretended training keeps no models"),
+    "isoflop sweep cpu-context": ("isoflop plan cpu-context", "pretended training keeps no models"),
+    "isoflop evaluate outputs/cpu-context positions --tokens 97792": ("isoflop evaluate --help", "the same"),
     "isoflop data prepare debian-docs": (
         "isoflop data prepare --help",
         "fetches 245 MB by apt-get; tests/train/test_debian_docs.py has its parts",

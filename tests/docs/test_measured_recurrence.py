@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from isoflop.analysis import compare_families, load_runs
@@ -34,3 +35,13 @@ def test_the_losses_are_the_pages() -> None:
     assert tokens["gated_recurrence", 4e10, 16] == 468_736
     ratio = tokens["gated_recurrence", 9e10, 16] / tokens["decoder", 9e10, 16]
     assert ratio == pytest.approx(1.86, abs=0.01)
+
+
+def test_the_leads_by_position_are_the_pages() -> None:
+    frame = load_runs("measured:recurrence").frame[["cell_id", "architecture"]]
+    found = pd.read_csv(ROOT / "docs/results/recurrence/positions.csv").merge(frame, on="cell_id")
+    mean = found.groupby(["architecture", "position"])["loss"].mean()
+    lead = mean["decoder"] - mean["gated_recurrence"]
+    for first, last, nats in ((1, 4, 0.07), (5, 16, 0.13), (65, 128, 0.14)):
+        assert lead.loc[first:last].mean() == pytest.approx(nats, abs=0.005)
+        assert f"by {nats:.2f}".replace("0.", ".") in TEXT
