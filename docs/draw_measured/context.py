@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -34,7 +35,7 @@ def draw(folder: Path) -> None:
         loss = here.groupby("position")["loss"].mean()
         # Means over stretches that double: single positions are noise.
         edges = [1, 2, 3, 5, 9, 17, 33, 65, 129, 257]
-        stretches = [(a, b) for a, b in zip(edges, edges[1:], strict=False) if b <= context + 1]
+        stretches = [(a, b) for a, b in pairwise(edges) if b <= context + 1]
         centres = [((a * (b - 1)) ** 0.5) for a, b in stretches]
         means = [loss.loc[a : b - 1].mean() for a, b in stretches]
         place.plot(centres, means, "o-", color=colour, lw=1.5, ms=3, label=f"windows of {context}")

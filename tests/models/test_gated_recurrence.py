@@ -26,6 +26,11 @@ def recurrent(**overrides: Any) -> ModelConfig:
     return small_model(8, **shape | overrides)
 
 
+def split(config: ModelConfig) -> tuple[Any, Any]:
+    """The model's graph, and the shapes of its parameters."""
+    return nnx.split(nnx.eval_shape(lambda: build(config, seed=0)))
+
+
 @pytest.mark.parametrize("scan", ["steps", "tree"])
 @pytest.mark.parametrize("length", [1, 11])
 def test_the_scan_and_its_gradient_are_those_of_the_sum_written_out(scan: Scan, length: int) -> None:
@@ -68,7 +73,7 @@ def test_the_ledger_is_the_tree_and_the_products_of_a_step(overrides: dict[str, 
     for name in ("read", "out", "decay_bias", *(["convolution"] if config.kv_convolution > 1 else [])):
         assert counted.parameters[name] == size_of([layer[name] for layer in layers]) > 0
     assert sum(counted.parameters.values()) == size_of(params)
-    graph, shapes = nnx.split(nnx.eval_shape(lambda: build(config, seed=0)))
+    graph, shapes = split(config)
     tokens = jax.ShapeDtypeStruct((BATCH, config.context_length + 1), jnp.int32)
     text = jax.jit(jax.value_and_grad(partial(mean_loss, graph))).lower(shapes, tokens).as_text()
     others = counted.forward["convolution"] + counted.forward["recurrence"]
