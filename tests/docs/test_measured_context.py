@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -17,7 +18,7 @@ ROW = re.compile(r"^\| (\d+) \| (\.\d+) \| ([\d,]+) \| ([\d.]+) \| ([\d.]+) \| (
 
 def test_the_table_is_that_of_the_positions() -> None:
     frame = load_runs("measured:context").frame[["cell_id", "context_length", "budget"]]
-    found = pd.read_csv(ROOT / "docs/results/context/positions.csv").merge(frame, on="cell_id")
+    found: Any = pd.read_csv(ROOT / "docs/results/context/positions.csv").merge(frame, on="cell_id")
     rows = ROW.findall(TEXT)
     assert [row[0] for row in rows] == ["16", "32", "64", "128", "256"]
     for context, share, tokens, at_3e10, at_6e10, early in rows:

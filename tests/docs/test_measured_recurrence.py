@@ -38,8 +38,9 @@ def test_the_losses_are_the_pages() -> None:
 
 
 def test_the_leads_by_position_are_the_pages() -> None:
-    frame = load_runs("measured:recurrence").frame[["cell_id", "architecture"]]
-    found = pd.read_csv(ROOT / "docs/results/recurrence/positions.csv").merge(frame, on="cell_id")
+    frame: Any = load_runs("measured:recurrence").frame
+    positions: Any = pd.read_csv(ROOT / "docs/results/recurrence/positions.csv")
+    found = positions.merge(frame[["cell_id", "architecture"]], on="cell_id")
     mean = found.groupby(["architecture", "position"])["loss"].mean()
     lead = mean["decoder"] - mean["gated_recurrence"]
     for first, last, nats in ((1, 4, 0.07), (5, 16, 0.13), (65, 128, 0.14)):
