@@ -45,6 +45,15 @@ class Options:
             raise UserError(f"bits {', '.join(map(str, self.bits))}: give each once")
 
 
+def refuse(model: TrainedModel, options: Options) -> None:
+    """Raises `UserError` for a model that rounds its weights itself: they would be rounded twice."""
+    if bits := model.recipe.model.weight_bits:
+        raise UserError(
+            f"{model.cell.cell_id} was trained with weights of {bits} bits: quantization is of models that "
+            "were not (weight_bits 0)"
+        )
+
+
 def measure(model: TrainedModel, options: Options) -> list[Row]:
     """One row a number of bits."""
     windows = model.windows(options.windows)

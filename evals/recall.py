@@ -66,7 +66,9 @@ def measure(model: TrainedModel, options: Options) -> list[Row]:
     rank, first = np.unique(fact_WxF[:, :answered].ravel(), return_index=True)
     loss, correct = loss_WxF.ravel()[first], correct_WxF.ravel()[first]
     frequency = process.frequencies(tables)[rank]
-    told = model.cell.tokens / context * answered  # answers among the targets that it was trained on
+    answers_trained_on = (
+        model.cell.tokens / context * answered
+    )  # answers among the targets that it was trained on
     most = math.log2(process.answers)
 
     def row(name: str, inside: NDArray[np.bool_], weight: NDArray[np.float64]) -> Row:
@@ -78,7 +80,7 @@ def measure(model: TrainedModel, options: Options) -> list[Row]:
             "rank_high": int(rank[inside][-1]) + 1,
             "facts": int(inside.sum()),
             "frequency": float(frequency[inside].mean()),
-            "seen": float(frequency[inside].mean() * told),
+            "seen": float(frequency[inside].mean() * answers_trained_on),
             "loss": float(share @ loss[inside]),
             "accuracy": float(share @ correct[inside]),
             "rank_known": int([rank[inside][0], *(rank[inside] + 1)][known]),

@@ -61,7 +61,10 @@ class EvalTable:
         asked = {"measurement": measurement.name, "code": measurement.code, "options": to_json(options)}
         head = self.records / HEAD
         there = _read(head)
-        if there is None or not durable.list_names(self._cells):
+        # Without a record the head may be written anew, unless workers were told of the old options: what
+        # they file would be taken for rows of the new ones.
+        unused = not durable.list_names(self._cells) and not durable.list_names(self.records / "board")
+        if there is None or (unused and there != asked):
             try:
                 self._cells.mkdir(parents=True, exist_ok=True)
             except OSError as error:
@@ -82,7 +85,10 @@ class EvalTable:
         """Those of the models that were not measured. What can't be read of a record is removed."""
         found = [model for model in models if self.rows(model) is None]
         for model in found:
-            self._record(model).unlink(missing_ok=True)
+            record = self._record(model)
+            # Looked at once more: another process may have filed it since.
+            if record.exists() and self.rows(model) is None:
+                record.unlink(missing_ok=True)
         return found
 
     def add(self, model: TrainedModel, rows: Sequence[Row]) -> None:

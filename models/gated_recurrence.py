@@ -67,12 +67,12 @@ class GatedRecurrence(nnx.Module):
     """Features and decays, convolved over a few tokens; their recurrence, times a gate, mapped out."""
 
     def __init__(self, config: ModelConfig, *, dtype: Dtype, rngs: nnx.Rngs) -> None:
-        width = config.width
+        width, bits = config.width, config.weight_bits
         self.dtype = dtype
-        self.read = Linear(width, 3 * width, gain=1.0, dtype=dtype, rngs=rngs)
+        self.read = Linear(width, 3 * width, gain=1.0, dtype=dtype, rngs=rngs, bits=bits)
         self.convolution = CausalConvolution(config.kv_convolution, 2 * width)
         self.decay_bias = Bias(jnp.zeros(width))
-        self.out = Linear(width, width, gain=0.0, dtype=dtype, rngs=rngs)
+        self.out = Linear(width, width, gain=0.0, dtype=dtype, rngs=rngs, bits=bits)
 
     def __call__(self, x_BxTxD: jax.Array, documents_BxT: jax.Array | None = None) -> jax.Array:
         gate_BxTxR, taken_BxTxF = self._read(x_BxTxD)
@@ -154,7 +154,7 @@ class Model(decoder.Model):
         layer = LayerState(
             state_BxR=jnp.zeros((batch, c.width)),
             recent_BxLxF=jnp.zeros((batch, before, 2 * c.width), self.dtype),
-            assigned_BxE=jnp.zeros((batch, c.experts), jnp.int32) if c.experts > 1 else None,
+            assigned_BxE=jnp.zeros((batch, c.routed), jnp.int32) if c.experts > 1 else None,
         )
         # Before the first token the state and what the convolution reads are zero: any document does.
         separated = c.document_separator is not None

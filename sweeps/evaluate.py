@@ -38,6 +38,8 @@ def choose_launcher(
     if not name and workers is None:
         if options:
             raise UserError(f"launcher_options {options}: of which launcher? Say --launcher too")
+        if execution.platform != "auto":
+            raise UserError(f"platform {execution.platform}: is where workers measure: say --workers too")
         return None
     settings = [*filter(None, [options]), *([] if workers is None else [f"workers={workers}"])]
     chosen = load_launcher(name or "local", ",".join(settings))

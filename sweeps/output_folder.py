@@ -44,7 +44,7 @@ def _changes(config: SweepConfig, base: SweepConfig) -> list[str]:
     words = []
     for option in OPTIONS:
         new, old = config.option(option), base.option(option)
-        if new == old or option == "name":
+        if new == old or option in ("name", "teachers"):
             continue
         if is_dataclass(new):
             pairs = [(f.name, getattr(new, f.name), getattr(old, f.name)) for f in fields(new)]

@@ -19,7 +19,7 @@ from isoflop.sweeps.grids.segments import Cuts, Tree, build_tree, uncut
 from isoflop.sweeps.grids.stages import CHECK, GRID, TUNING, short_name
 from isoflop.sweeps.queue.board import is_kept
 from isoflop.sweeps.row import COLUMNS
-from isoflop.sweeps.teachers import refuse_strange_teachers
+from isoflop.sweeps.teachers import refuse_unfit_teacher
 from isoflop.train.checkpoint import BYTES_PER_PARAMETER
 from isoflop.train.data.corpus import Corpus
 from isoflop.train.execution import Execution
@@ -167,11 +167,6 @@ def make_plan(
     `eval_corpora`: of the config's `eval_data`, in its order. `forecasts`: the cells of those registered in
     the sweep's folder. `axis_corpora`: of the values of an axis `data`, in their order.
     """
-    if not config.across_documents and corpus.eos is None:
-        raise UserError(
-            f"{corpus.spec.source} has no one id that ends a document: drop --no-across-documents"
-        )
-    refuse_strange_teachers(config, corpus)
     tuning: list[PlannedCell] = []
     grid: list[PlannedCell] = []
     checks: list[PlannedCell] = []
@@ -179,6 +174,8 @@ def make_plan(
     corpora = dict(zip(config.axis_values("data"), axis_corpora, strict=True))
     for variant in config.variants:
         trained_on = corpora.get(variant.data, corpus)
+        _refuse_unended_documents(variant, trained_on)
+        refuse_unfit_teacher(variant, trained_on)
         own, tried = grid_cells(variant, trained_on, variant.rates), tuning_cells(variant, trained_on)
         _refuse_small_corpus(variant, trained_on, [*own, *tried])
         _refuse_eval_corpora(variant, trained_on, eval_corpora)
@@ -187,7 +184,7 @@ def make_plan(
         checks += check_cells(variant, centres)
         warnings += [*_too_few(variant, own), *_warnings(own, trained_on)]
     _refuse_equal_grids(config, grid)
-    warnings += _teaching(config, grid)
+    warnings += _teachers_cost(config, grid)
     return Plan(
         config=config,
         corpus=corpus,
@@ -199,6 +196,13 @@ def make_plan(
         forecasts=tuple(forecasts),
         axis_corpora=tuple(axis_corpora),
     )
+
+
+def _refuse_unended_documents(config: SweepConfig, corpus: Corpus) -> None:
+    if not config.across_documents and corpus.eos is None:
+        raise UserError(
+            f"{corpus.spec.source} has no one id that ends a document: drop --no-across-documents"
+        )
 
 
 def _refuse_equal_grids(config: SweepConfig, grid: Sequence[PlannedCell]) -> None:
@@ -339,7 +343,7 @@ def _warnings(cells: Sequence[PlannedCell], corpus: Corpus) -> list[str]:
     return warnings
 
 
-def _teaching(config: SweepConfig, grid: Sequence[PlannedCell]) -> list[str]:
+def _teachers_cost(config: SweepConfig, grid: Sequence[PlannedCell]) -> list[str]:
     """What the grid's teachers cost, which is no part of its price."""
     cells = distinct(grid).values()
     forward = sum(cell.tokens * cell.recipe.teacher_token_flops for cell in cells)

@@ -61,30 +61,29 @@ def load_teacher(folder: Path, teacher: Teacher) -> Any:
     return params
 
 
-def refuse_strange_teachers(config: SweepConfig, corpus: Corpus) -> None:
-    """Raises `UserError` for a teacher that can't teach on this corpus: of another vocabulary, tokenizer or
-    text, or of a context shorter than a student's."""
-    for variant in config.variants:
-        if variant.distillation is None:
-            continue
-        teacher, own = variant.distillation.teacher, variant.model.context_length
-        name, data = f"teacher {variant.teacher}", corpus.spec
-        if teacher.model.vocab_size != corpus.vocab_size or teacher.data.tokenizer != data.tokenizer:
-            raise UserError(
-                f"{name}: has {teacher.model.vocab_size} token ids, of tokenizer {teacher.data.tokenizer}, "
-                f"and the students {corpus.vocab_size}, of {data.tokenizer}: take one of the same tokenizer"
-            )
-        if teacher.data.digest != data.digest:
-            raise UserError(
-                f"{name}: was trained on {teacher.data.source}, other text than the students' {data.source} "
-                f"(digests {teacher.data.digest} and {data.digest}): it may have seen the held-out windows; "
-                "train one on the same text"
-            )
-        if teacher.model.context_length < own:
-            raise UserError(
-                f"{name}: knows windows of {teacher.model.context_length} tokens, and the students' have "
-                f"{own}: lower --context-length, or take another teacher"
-            )
+def refuse_unfit_teacher(variant: SweepConfig, corpus: Corpus) -> None:
+    """Raises `UserError` for a teacher that is unfit for students of this corpus: of another vocabulary,
+    tokenizer or text, or of a context shorter than a student's."""
+    if variant.distillation is None:
+        return
+    teacher, own = variant.distillation.teacher, variant.model.context_length
+    name, data = f"teacher {variant.teacher}", corpus.spec
+    if teacher.model.vocab_size != corpus.vocab_size or teacher.data.tokenizer != data.tokenizer:
+        raise UserError(
+            f"{name}: has {teacher.model.vocab_size} token ids, of tokenizer {teacher.data.tokenizer}, "
+            f"and the students {corpus.vocab_size}, of {data.tokenizer}: take one of the same tokenizer"
+        )
+    if teacher.data.digest != data.digest:
+        raise UserError(
+            f"{name}: was trained on {teacher.data.source}, other text than the students' {data.source} "
+            f"(digests {teacher.data.digest} and {data.digest}): it may have seen the held-out windows; "
+            "train one on the same text"
+        )
+    if teacher.model.context_length < own:
+        raise UserError(
+            f"{name}: knows windows of {teacher.model.context_length} tokens, and the students' have "
+            f"{own}: lower --context-length, or take another teacher"
+        )
 
 
 def _find(name: str, folder: Path) -> Teacher:

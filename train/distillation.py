@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from isoflop.train.loss import logits_of, split_time, stretch_count
 
 
-class Lesson(NamedTuple):
+class TeacherOutputs(NamedTuple):
     """A teacher on a batch: its logits are features (B, T, D) @ unembedding (D, V)."""
 
     features: jax.Array
@@ -34,20 +34,24 @@ class DistilledLoss(NamedTuple):
 
 
 def distilled_loss(
-    x_BxTxD: jax.Array, head_DxV: jax.Array, targets_BxT: jax.Array, lesson: Lesson, share: float
+    x_BxTxD: jax.Array,
+    head_DxV: jax.Array,
+    targets_BxT: jax.Array,
+    teacher_outputs: TeacherOutputs,
+    share: float,
 ) -> DistilledLoss:
     """The loss of a student (`x`, `head`), `share` of which is its teacher's."""
 
     def sums(part: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         x_BxCxD, teacher_x_BxCxD, targets_BxC = part
         logits_BxCxV = logits_of(x_BxCxD, head_DxV)
-        teacher_BxCxV = jax.nn.softmax(logits_of(teacher_x_BxCxD, lesson.unembedding), axis=-1)
+        teacher_BxCxV = jax.nn.softmax(logits_of(teacher_x_BxCxD, teacher_outputs.unembedding), axis=-1)
         chosen_BxC = jnp.take_along_axis(logits_BxCxV, targets_BxC[..., None], axis=-1)[..., 0]
         normalizer_BxC = jax.nn.logsumexp(logits_BxCxV, axis=-1)
         expected_BxC = jnp.sum(teacher_BxCxV * logits_BxCxV, axis=-1)
         return (normalizer_BxC - chosen_BxC).sum(), (normalizer_BxC - expected_BxC).sum()
 
-    parts = x_BxTxD, lesson.features, targets_BxT
+    parts = x_BxTxD, teacher_outputs.features, targets_BxT
     if (stretches := stretch_count(x_BxTxD, head_DxV)) == 1:
         hard, soft = sums(parts)
     else:

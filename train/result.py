@@ -180,12 +180,12 @@ def unfinished(cell: CellSpec, corpus: Corpus, status: str, reason: str) -> Cell
         tokenizer=recipe.data.tokenizer,
         data_digest=recipe.data.digest,
         eval_windows=cell.eval_windows,
-        **_taught(recipe),
+        **_distillation_columns(recipe),
         eval_losses={loss_column(source): None for source in cell.eval_data},
     )
 
 
-def _taught(recipe: Recipe) -> dict[str, Any]:
+def _distillation_columns(recipe: Recipe) -> dict[str, Any]:
     """The columns on a student's teacher."""
     distillation = recipe.distillation
     if distillation is None:

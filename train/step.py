@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 
 from isoflop.models import ModelConfig, build
 from isoflop.models.config import Dtype
-from isoflop.train.distillation import Lesson, distilled_loss
+from isoflop.train.distillation import TeacherOutputs, distilled_loss
 from isoflop.train.execution import Execution, Remat
 from isoflop.train.loss import TokenScores, mean_loss, token_scores
 from isoflop.train.mesh import divided, mesh_over, replicated, sharded
@@ -135,22 +135,22 @@ def programs_of(
         multipliers=multipliers_of(params),
         clip=clip,
         mesh=mesh,
-        tuition=_tuition(distillation) if distillation else None,
+        teacher_program=_teacher_program(distillation) if distillation else None,
     )
     evaluate = partial(window_scores, graph=plain, mesh=mesh)
     return _jitted(init, partial(train_steps, step=step), evaluate, packing, mesh, distillation is not None)
 
 
-class Tuition(NamedTuple):
+class TeacherProgram(NamedTuple):
     """A teacher without its parameters, and the share of the loss that is its."""
 
     graph: nnx.GraphDef[Any]
     share: float
 
 
-def _tuition(distillation: Distillation) -> Tuition:
+def _teacher_program(distillation: Distillation) -> TeacherProgram:
     model, dtype = distillation.teacher.model, distillation.teacher.dtype
-    return Tuition(
+    return TeacherProgram(
         nnx.graphdef(nnx.eval_shape(lambda: build(model, seed=0, dtype=dtype))), distillation.share
     )
 
@@ -167,18 +167,18 @@ def train_step(
     multipliers: Multipliers,
     clip: float,
     mesh: Mesh | None = None,
-    tuition: Tuition | None = None,
+    teacher_program: TeacherProgram | None = None,
 ) -> tuple[TrainState, Metrics]:
     """One step of a training run, a pure function of arrays; what is named after them is static.
 
     `graph`: the model without its parameters. `transform`: gradients to directions, by `directions`. `clip`:
-    the largest global norm of a gradient, 0 for no bound. `tuition`: the teacher whose parameters are
+    the largest global norm of a gradient, 0 for no bound. `teacher_program`: the teacher whose parameters are
     `teacher_params`, if there is one.
     """
     loss = partial(objective, graph=graph, mesh=mesh)
-    if tuition:
-        features, head, *_ = _apply(teacher_params, windows_BxT1, tuition.graph, mesh)
-        loss = partial(loss, lesson=Lesson(features, head), share=tuition.share)
+    if teacher_program:
+        features, head, *_ = _apply(teacher_params, windows_BxT1, teacher_program.graph, mesh)
+        loss = partial(loss, teacher_outputs=TeacherOutputs(features, head), share=teacher_program.share)
     gradient, metrics = jax.grad(loss, has_aux=True)(state.params, windows_BxT1)
     norm = optax.tree.norm(gradient)
     if clip:  # not optax's, which would take the norm anew
@@ -226,19 +226,19 @@ def objective(
     *,
     graph: nnx.GraphDef[Any],
     mesh: Mesh | None = None,
-    lesson: Lesson | None = None,
+    teacher_outputs: TeacherOutputs | None = None,
     share: float = 0.0,
 ) -> tuple[jax.Array, Metrics]:
     """What a step minimizes: the mean cross-entropy of a batch, nats per token, and the auxiliary losses.
 
-    `share` of the cross-entropy is against the distribution of a teacher's `lesson` on the batch.
+    `share` of the cross-entropy is against the distribution of a teacher's `teacher_outputs` on the batch.
     """
     features, head, targets, auxiliary = _apply(params, windows_BxT1, graph, mesh)
     extra = sum(weight * auxiliary[name] for name, weight in AUXILIARY_WEIGHTS.items() if name in auxiliary)
-    if lesson is None:
+    if teacher_outputs is None:
         loss = mean_loss(features, head, targets)
         return loss + extra, {"loss": loss} | auxiliary
-    losses = distilled_loss(features, head, targets, lesson, share)
+    losses = distilled_loss(features, head, targets, teacher_outputs, share)
     metrics = {"loss": losses.loss, "distillation_loss": losses.distillation_loss}
     return losses.objective + extra, metrics | auxiliary
 

@@ -7,7 +7,10 @@ import pandas as pd
 from isoflop.analysis.tables.cells import as_floats, as_texts
 
 SUPERVISED = "supervised_loss"
-ALIKE = ("n_params_total", "n_params_non_embedding", "n_tokens", "batch_tokens", "lr", "data_digest")
+ALIKE = (
+    *("n_params_total", "n_params_non_embedding", "n_tokens", "batch_tokens", "lr", "data_digest"),
+    *("schedule", "optimizer", "parametrization", "dtype", "context_length", "architecture", "weight_bits"),
+)
 """Columns in which a run without a teacher is a student's twin; of them those that the table has."""
 
 

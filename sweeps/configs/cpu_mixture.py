@@ -1,7 +1,8 @@
 """Two domains at five shares: English and French introductions, and the loss on each of them.
 
     isoflop sweep cpu-mixture
-    isoflop fit outputs/cpu-mixture --law bimix --columns share=share_wiki_intro --metric loss_wiki_intro
+    isoflop fit outputs/cpu-mixture --law bimix --columns share=share_wiki_intro_fr \
+        --metric loss_wiki_intro_fr --where d_model=16
 
 Cost: 2.9e12 FLOPs, 5.7 minutes on two CPU cores that other work had part of; on a GPU not measured yet.
 Numbers to expect (docs/laws-measured/mixture.md): the loss on French falls as its share to the power

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from isoflop.analysis.costs.architectures.model_shape import ForecastModel, ModelShape
 from isoflop.analysis.costs.recommended import ShapeAt
+from isoflop.base.errors import UserError
 from isoflop.models import ledger
 from isoflop.sweeps.forecasts.trained_sweep import TrainedSweep
 
@@ -16,6 +17,11 @@ def family_shapes(folder: Path) -> ShapeAt:
     Raises `UserError` for a folder without a finished sweep.
     """
     sweep = TrainedSweep.read(folder)
+    if sweep.config.model.architecture != "decoder":
+        raise UserError(
+            f"{folder} has models of architecture {sweep.config.model.architecture}: costs are known for "
+            "decoder alone"
+        )
 
     def shape_at(n_params: float, count: str) -> ForecastModel:
         width = sweep.nearest_width(n_params, count)

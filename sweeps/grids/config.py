@@ -139,7 +139,7 @@ class SweepConfig:
     """bytes, or bpe-SIZE, trained on the corpus' own training text."""
     batch_size: Count = 1
     """Windows in one step of a run of `rates.base_tokens` tokens."""
-    batch_tokens: Annotated[int, Field(ge=0)] = 0
+    batch_tokens: Annotated[int, Field(ge=0, exclude_if=lambda tokens: tokens == 0)] = 0
     """Tokens in one step of such a run, in the place of `batch_size`, so that windows of any length make
     steps of one size; 0 is `batch_size` windows."""
     batch_exponent: Exponent = 0.0
@@ -172,13 +172,15 @@ class SweepConfig:
     unique_tokens: Annotated[int, Field(ge=0)] = 0
     """Tokens of the corpus that a cell draws from, those of its seed, before it repeats them: a multiple of
     the context length. 0: all."""
-    teacher: str = NO_TEACHER
+    teacher: Annotated[str, Field(exclude_if=lambda name: name == NO_TEACHER)] = NO_TEACHER
     """A model that the cells learn from, FOLDER:CELL_ID: one that the sweep in that folder kept (keep all);
     none is training on the data alone."""
-    distillation_share: Share = 1.0
+    distillation_share: Annotated[Share, Field(exclude_if=lambda share: share == 1.0)] = 1.0
     """The share of the loss that is cross-entropy against the teacher's distribution; the rest is that of the
     data. 0 is training without a teacher."""
-    teachers: tyro.conf.Suppress[tuple[Teacher, ...]] = ()
+    teachers: Annotated[
+        tuple[Teacher, ...], Field(exclude_if=lambda known: not known), tyro.conf.Suppress
+    ] = ()
     """What each teacher is that the sweep names; looked up, not given (`isoflop.sweeps.teachers`)."""
     eval_windows: Windows = 1024
     """Held-out windows that give each cell's loss; the same for all cells."""
@@ -220,9 +222,9 @@ class SweepConfig:
             f"unique_tokens {self.unique_tokens}: must be a multiple of context_length, "
             f"{self.model.context_length}",
         )
-        named = (self.teacher, *(axis.option for axis in self.axes))
+        taught = self.teacher != NO_TEACHER or "teacher" in {axis.option for axis in self.axes}
         _require(
-            self.distillation_share == 1.0 or named != (NO_TEACHER,),
+            self.distillation_share == 1.0 or taught,
             f"distillation_share {self.distillation_share:g}: there is no teacher: name one by teacher, as "
             "FOLDER:CELL_ID",
         )

@@ -70,7 +70,7 @@ def refuse_too_large(recipes: Iterable[Recipe], device: Device, execution: Execu
     different = {(recipe.model, recipe.distillation): recipe for recipe in recipes}
     for recipe in different.values():
         execution.refuse_batch(recipe.batch_size)
-    largest = max(different.values(), key=lambda r: r.model.width)
+    largest = max(different.values(), key=lambda r: sum(needed_bytes(r, execution)))
     state, activations = needed_bytes(largest, execution)
     if state + activations > USABLE * device.memory:
         raise UserError(

@@ -60,7 +60,7 @@ def test_the_exponent_and_the_minima_of_each_recipe() -> None:
 
 def test_what_each_switch_does_to_a_run() -> None:
     frame: Any = load_runs("measured:two-recipes").frame
-    assert len(frame) == 160
+    assert (len(frame), frame["cell_id"].nunique()) == (160, 128)
     assert frame["flops_spent"].sum() == pytest.approx(1.10e13, rel=5e-3)
     losses = {key: runs.set_index(RUN)["loss"] for key, runs in frame.groupby(SWITCHES)}
     own = losses[0.0, 4.0]

@@ -31,7 +31,8 @@ SHAPES: dict[str, dict[str, Any]] = {
     "recurrence": {"architecture": "gated_recurrence", "kv_convolution": 1},
     "recurrence-documents": {
         "architecture": "gated_recurrence",
-        "experts": 3,
+        "experts": 2,
+        "granularity": 2,
         "document_separator": 3,
         "kv_convolution": 4,
     },

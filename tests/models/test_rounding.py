@@ -34,7 +34,11 @@ def rounded(parameter: Any) -> Any:
     return jax.tree.map(lambda x: quantize(x, levels_of(BITS)) if matrix else x, parameter)
 
 
-@pytest.mark.parametrize("shape", [{}, {"experts": 2}], ids=["dense", "experts"])
+@pytest.mark.parametrize(
+    "shape",
+    [{}, {"experts": 2}, {"architecture": "gated_recurrence"}],
+    ids=["dense", "experts", "recurrence"],
+)
 def test_a_model_of_few_bits_is_the_model_whose_matrices_are_rounded(shape: dict[str, Any]) -> None:
     tokens = jnp.arange(12).reshape(1, 12) % 7
     config: ModelConfig = small_model(8, context_length=12, **shape)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from isoflop.__main__ import _run
 from isoflop.base.errors import UserError
+from isoflop.base.json_values import content_id
 from isoflop.models.config import ModelOptions
 from isoflop.sweeps.caps import Caps
 from isoflop.sweeps.grids.adaptive import Adaptive
@@ -199,3 +200,8 @@ def test_names_of_cells_are_as_they_were(config: SweepConfig, digest: str) -> No
     cells = [*grid_cells(config, corpus, config.rates), *tuning_cells(config, corpus)]
     ids = " ".join(planned.cell.cell_id for planned in cells)
     assert hashlib.sha256(ids.encode()).hexdigest()[:16] == digest
+
+
+def test_an_option_at_its_default_leaves_a_sweeps_identity_as_it_was() -> None:
+    """Finished folders are recognized by it: an option that comes is left out of it where nobody sets it."""
+    assert content_id(load_config("cpu-repetition")) == "28ee2bf517184c4b"

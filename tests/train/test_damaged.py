@@ -54,7 +54,7 @@ def test_what_each_kind_leaves(clean: str) -> None:
     ):
         assert Counter(noise) == Counter(before)
         assert Counter(shuffled.split()) == Counter(before.split())
-        assert sum(map(str.isspace, noise[: len(noise) // 2])) > 0  # no longer where words ended
+        assert noise.split() != before.split()
         assert [c for c in shuffled if c.isspace()] == [c for c in before if c.isspace()]
     copies = Counter(texts(f"damaged:duplicates=1:{clean}"))
     assert copies.keys() <= set(whole)

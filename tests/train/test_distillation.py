@@ -14,7 +14,7 @@ import pytest
 from isoflop.base.json_values import from_json, to_json
 from isoflop.train import checkpoint, loss
 from isoflop.train.data.corpus import Corpus
-from isoflop.train.distillation import Lesson, distilled_loss
+from isoflop.train.distillation import TeacherOutputs, distilled_loss
 from isoflop.train.loop import Trained, TrainingRun, evaluate, pack_key, run_segment, run_segments
 from isoflop.train.spec import CellSpec, Distillation, Recipe, Segment, Teacher
 from isoflop.train.step import TrainState, programs
@@ -43,11 +43,11 @@ def test_the_loss_and_its_gradients_are_those_of_numpy(
     hard, soft = -(data * log_q).sum(axis=-1).mean(), -(p * log_q).sum(axis=-1).mean()
     pull = (np.exp(log_q) - share * p - (1 - share) * data) / targets.size
 
-    lesson = Lesson(jnp.asarray(x_T, jnp.float32), jnp.asarray(head_T, jnp.float32))
+    teacher_outputs = TeacherOutputs(jnp.asarray(x_T, jnp.float32), jnp.asarray(head_T, jnp.float32))
     student = jnp.asarray(x, jnp.float32), jnp.asarray(head, jnp.float32)
 
     def objective(x: Any, head: Any) -> Any:
-        losses = distilled_loss(x, head, jnp.asarray(targets), lesson, share)
+        losses = distilled_loss(x, head, jnp.asarray(targets), teacher_outputs, share)
         return losses.objective, losses
 
     gradient, losses = jax.grad(objective, argnums=(0, 1), has_aux=True)(*student)
