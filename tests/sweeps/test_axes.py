@@ -123,7 +123,11 @@ def test_an_output_folder_spells_its_axes() -> None:
     )
 
 
-@pytest.mark.parametrize("option", sorted(OPTIONS.keys() - NO_AXES))
+@pytest.mark.parametrize(
+    # tests/sweeps/test_teachers.py has those that need a teacher.
+    "option",
+    sorted(OPTIONS.keys() - NO_AXES - {"teacher", "distillation_share"}),
+)
 def test_any_option_of_training_can_be_an_axis(config: SweepConfig, corpus: Corpus, option: str) -> None:
     values: dict[str, tuple[Any, ...]] = {
         "architecture": ("decoder",),

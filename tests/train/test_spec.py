@@ -21,7 +21,7 @@ SEGMENT = Segment(small_recipe(), 10, 50, 50, parent="ab" * 8)
 VALUES = [CELL, SEGMENT, replace(SEGMENT, total=None, parent=None), load_config("cpu-demo")]
 
 
-CROWDED = ("heads", "kv_heads", "experts_per_token")
+CROWDED = ("heads", "kv_heads", "experts_per_token", "granularity")
 """Each is bound to another, so that one alone can't change in these values."""
 
 
