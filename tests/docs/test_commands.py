@@ -56,6 +56,13 @@ INSTEAD = {
     "isoflop sweep cpu-recurrence": ("isoflop plan cpu-recurrence", "pretended training keeps no models"),
     "isoflop sweep cpu-context": ("isoflop plan cpu-context", "pretended training keeps no models"),
     "isoflop evaluate outputs/cpu-context positions --tokens 97792": ("isoflop evaluate --help", "the same"),
+    "isoflop sweep cpu-facts": ("isoflop plan cpu-facts", "pretended training keeps no models"),
+    "isoflop sweep cpu-facts --data synthetic:facts,facts=1024,exponent=0 --out outputs/cpu-facts-alike": (
+        "isoflop plan cpu-facts --data synthetic:facts,facts=1024,exponent=0",
+        "the same",
+    ),
+    "isoflop evaluate outputs/cpu-facts recall": ("isoflop evaluate --help", "the same"),
+    "isoflop evaluate outputs/cpu-facts-alike recall": ("isoflop evaluate --help", "the same"),
     "isoflop data prepare debian-docs": (
         "isoflop data prepare --help",
         "fetches 245 MB by apt-get; tests/train/test_debian_docs.py has its parts",

@@ -1,0 +1,80 @@
+"""docs/laws-measured/zipf.md says what the tables in docs/results/zipf give."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from isoflop.analysis import fit, load_runs
+from tests.docs.commands import ROOT
+
+PAGE = (ROOT / "docs" / "laws-measured" / "zipf.md").read_text(encoding="utf-8")
+WORDS = " ".join(PAGE.split())
+RESULTS = ROOT / "docs" / "results" / "zipf"
+
+
+def table(name: str) -> Any:
+    """The rows of all facts, a model each, with how often the first fact was seen."""
+    rows: Any = pd.read_csv(RESULTS / f"{name}.csv")
+    first = rows[rows["ranks"] == "1"].set_index("cell_id")["seen"]
+    models = rows[rows["ranks"] == "all"].sort_values(["d_model", "n_tokens", "init_seed"])
+    return models.assign(wrong=1 - models["accuracy"], first_seen=models["cell_id"].map(first))
+
+
+def test_the_table_is_that_of_the_models() -> None:
+    size = ["d_model", "n_tokens"]
+    facts = [runs for _, runs in table("recall").groupby(size)]
+    alike = [runs for _, runs in table("alike").groupby(size)]
+    number = r"(\.?\d[\d,]*)"
+    cells = [*[number] * 4, f"{number}, {number}", *[number] * 3]
+    rows = re.findall(r"^\| " + r" \| ".join(cells) + r" \|$", PAGE, re.MULTILINE)
+    assert len(rows) == len(facts) == 12
+    for row, runs, control in zip(rows, facts, alike, strict=True):
+        width, tokens, wrong, loss, *known, seen, held, unlearnt = (float(x.replace(",", "")) for x in row)
+        assert set(runs["d_model"]) == set(control["d_model"]) == {width}
+        assert set(runs["n_tokens"]) == {tokens}
+        assert runs["wrong"].mean() == pytest.approx(wrong, abs=6e-4)
+        assert runs["loss"].mean() == pytest.approx(loss, abs=6e-4)
+        assert list(runs["rank_known"]) == known
+        assert runs["first_seen"].mean() * np.mean(known) ** -1.5 == pytest.approx(seen, abs=0.6)
+        assert (runs["bits"] / runs["n_params_total"]).mean() == pytest.approx(held, abs=6e-4)
+        assert control["wrong"].mean() == pytest.approx(unlearnt, abs=6e-4)
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        ("rank_known", r"rank known grows as N^(.\d+) ± (.\d+) D^(.\d+) ± (.\d+)"),
+        ("wrong", r"wrong answers as N^-(.\d+) ± (.\d+) D^-(.\d+) ± (.\d+)"),
+        ("loss", r"the loss as N^-(.\d+) ± (.\d+) D^-(.\d+) ± (.\d+)"),
+    ],
+)
+def test_powers_of_size_and_tokens(column: str, words: str) -> None:
+    """By least squares in the logarithms, with standard errors."""
+    runs = table("recall")
+    X = np.log(np.stack([np.full(len(runs), np.e), runs["n_params_non_embedding"], runs["n_tokens"]], axis=1))
+    y = np.log(runs[column].to_numpy(dtype=float))
+    found, squares, *_ = np.linalg.lstsq(X, y, rcond=None)
+    error = np.sqrt(squares[0] / (len(y) - 3) * np.diag(np.linalg.inv(X.T @ X)))
+    [printed] = re.findall(words.replace("^", r"\^"), WORDS)
+    measured = np.stack([np.abs(found[1:]), error[1:]], axis=1).ravel()
+    assert measured == pytest.approx([float(x) for x in printed], abs=6e-3)
+
+
+def test_the_exponent_of_the_rank_by_seed() -> None:
+    runs = table("recall")
+    logs = np.log(runs[["n_tokens", "rank_known"]].astype(float)).assign(
+        d_model=runs["d_model"], seed=runs["init_seed"]
+    )
+    slopes = [
+        np.polyfit(one["n_tokens"], one["rank_known"], 1)[0] for _, one in logs.groupby(["seed", "d_model"])
+    ]
+    assert len(slopes) == 6
+    [(low, high)] = re.findall(r"between (\.\d+) and (\.\d+) by width and seed", WORDS)
+    assert (min(slopes), max(slopes)) == pytest.approx((float(low), float(high)), abs=6e-3)
+    [means] = re.findall(r"(\.\d+) under one seed and (\.\d+) under the other", WORDS)
+    assert (np.mean(slopes[:3]), np.mean(slopes[3:])) == pytest.approx(tuple(map(float, means)), abs=6e-3)
