@@ -8,10 +8,10 @@
 The second pair is the control, in which all facts come alike.
 
 Cost: 2.7e11 FLOPs each, 36 and 39 seconds on two CPU cores; on a GPU not measured yet.
-Numbers to expect (docs/laws-measured/zipf.md): at 3.2e10 FLOPs .084, .076 and .082 of the answers are wrong at
-widths 8, 16 and 32, and facts up to ranks 66 to 99 are known; in the control .82, .58 and .90 are wrong.
-Michaud et al. (2023): where frequencies fall as rank^-1.5, what is lost on answers falls as N^-.5 where size is
-short and D^-.333 where data are (a little faster, as the list of facts ends).
+Numbers to expect (docs/laws-measured/zipf.md): at 3.2e10 FLOPs .084, .076 and .082 of the answers are wrong
+at widths 8, 16 and 32, and facts up to ranks 66 to 99 are known; in the control .82, .58 and .90 are wrong.
+Michaud et al. (2023): where frequencies fall as rank^-1.5, what is lost on answers falls as N^-.5 where size
+is short and as D^-.333 where data are (a little faster, as the list of facts ends).
 """
 
 from isoflop.models.config import ModelOptions

@@ -78,3 +78,22 @@ def test_the_exponent_of_the_rank_by_seed() -> None:
     assert (min(slopes), max(slopes)) == pytest.approx((float(low), float(high)), abs=6e-3)
     [means] = re.findall(r"(\.\d+) under one seed and (\.\d+) under the other", WORDS)
     assert (np.mean(slopes[:3]), np.mean(slopes[3:])) == pytest.approx(tuple(map(float, means)), abs=6e-3)
+
+
+def test_both_laws_miss_the_runs_as_the_page_says() -> None:
+    """Their values and misfits; the intervals are those that the page's commands print."""
+    found = [
+        fit(
+            load_runs(RESULTS / "recall.csv", law=law, where="ranks=all", metric="accuracy"),
+            law=law, fix=("E=0",), bootstrap=0, starts=64,
+        )
+        for law in ("quantization", "chinchilla")
+    ]  # fmt: skip
+    [alpha] = re.findall(r"with alpha (\.\d+) \[", WORDS)
+    [of_D] = re.findall(r"with (\.\d+) \[[^]]+\] for D", WORDS)
+    [of_N] = re.findall(r"for N nothing identified, (\.\d+) \[", WORDS)
+    assert found[0].params["alpha"] == pytest.approx(float(alpha), abs=6e-3)
+    assert found[1].params["beta"] == pytest.approx(float(of_D), abs=6e-3)
+    assert found[1].params["alpha"] == pytest.approx(float(of_N), abs=6e-3)
+    assert [one.misfit is not None and one.misfit.p_value < 1e-3 for one in found] == [True, True]
+    assert found[1].objective.value / found[0].objective.value == pytest.approx(2 / 3, abs=0.03)
