@@ -80,6 +80,7 @@ def test_the_exponent_of_the_rank_by_seed() -> None:
     assert (np.mean(slopes[:3]), np.mean(slopes[3:])) == pytest.approx(tuple(map(float, means)), abs=6e-3)
 
 
+@pytest.mark.slow
 def test_the_law_misses_the_runs_as_the_page_says() -> None:
     """Its exponent and its misfit; the interval is what the page's command prints."""
     runs = load_runs(RESULTS / "recall.csv", law="quantization", where="ranks=all", metric="accuracy")
