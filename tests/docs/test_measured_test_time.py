@@ -77,7 +77,8 @@ def test_the_command_of_the_page_gives_its_row() -> None:
     assert found.law
     assert found.tail
     fits = coverage_table()
-    [row] = fits[(fits["d_model"] == 40) & (fits["flops"] < 1e11) & (fits["init_seed"] == 1)].to_dict("records")
+    own = fits[(fits["d_model"] == 40) & (fits["flops"] < 1e11) & (fits["init_seed"] == 1)]
+    [row] = own.to_dict("records")
     assert found.law.beta_interval == pytest.approx((row["beta_low"], row["beta_high"]), rel=0.01)
     assert found.tail.alpha_interval == pytest.approx((row["alpha_low"], row["alpha_high"]), rel=0.02)
     for method in ("law", "tail"):
@@ -89,7 +90,7 @@ def test_the_command_of_the_page_gives_its_row() -> None:
 
 
 def test_chance_beside_the_models() -> None:
-    """Differences at k = 64 with intervals over problems, problems left, and those that chance solves better."""
+    """Differences at k = 64 with intervals, problems unsolved, and those that chance solves better."""
     table: Any = pd.read_csv(RESULTS / "attempts.csv")
     chance_P = pd.read_csv(RESULTS / "problems.csv")["uniform_success"].to_numpy()
     at_9e10 = table[(table["flops"] > 8e10) & (table["flops"] < 1e11) & (table["d_model"] < 40)]
@@ -149,7 +150,8 @@ def test_search() -> None:
     flops = [float(cell.split()[-1]) for cell in head[2:]]
     for row in own:
         method, reward = METHODS.get(row[0], row[0]), REWARDS.get(row[1], row[1])
-        for cell, width, samples, price in zip(row[2:], [16] * 3 + [24] * 3, [1, 4, 16] * 2, flops, strict=True):
+        asked = zip(row[2:], [16] * 3 + [24] * 3, [1, 4, 16] * 2, flops, strict=True)
+        for cell, width, samples, price in asked:
             if not cell:
                 assert (method, samples) == ("beam", 1)
                 continue
