@@ -30,6 +30,7 @@ class PretendedRun:
         *,
         profile: Path | None = None,
         agree: Any = None,
+        teacher_params: Any = None,
     ) -> None:
         self.segments, self.done = segments, False
         self.states: list[Any] = []

@@ -63,6 +63,7 @@ class PretendedRun:
         *,
         profile: Any = None,
         agree: Any = None,
+        teacher_params: Any = None,
     ) -> None:
         self.segments, self.steps = segments, segments[0].stop - segments[0].start
 
