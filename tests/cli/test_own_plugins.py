@@ -80,6 +80,7 @@ def test_a_sweep_of_ones_own_files_and_their_helpers(folder: Path) -> None:
     cells = sorted(path.name for path in out.glob("cells/*"))
     assert len(cells) == 2
     assert sorted((out / "my.log").read_text().split()) == cells
+    assert not list(folder.glob("**/__pycache__"))
     again = isoflop(folder, "sweep", "my_sweep.py", "--no-report")
     assert again.returncode == 0, again.stderr
     assert sorted(path.name for path in out.glob("cells/*")) == cells
