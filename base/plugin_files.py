@@ -11,15 +11,15 @@ a module it imports, asks for, and only if nothing else has that name.
 from __future__ import annotations
 
 import ast
-import contextlib
 import hashlib
 import importlib.util
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from importlib.machinery import ModuleSpec, PathFinder
+from collections.abc import Mapping, Sequence
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from isoflop.base.cache import cache_dir
 from isoflop.base.durable import new_folder
@@ -74,8 +74,16 @@ def load_pinned(file: str, identity: str, attribute: str, kind: str) -> ModuleTy
     return _load(path, name, attribute, kind)
 
 
+class _UncompiledLoader(SourceFileLoader):
+    """Neither reads nor writes compiled files: Python knows them by size and second, and an edit may change
+    neither."""
+
+    def path_stats(self, path: str) -> Mapping[str, Any]:
+        raise OSError("no compiled file")  # which is how a loader says so
+
+
 class _BesideFinder:
-    """The last of Python's finders: gives plug-ins the modules that lie beside them.
+    """The first of Python's finders: gives plug-ins the modules that lie beside them, which nothing else has.
 
     `folders`: top-level name -> the folder of the plug-in that asks for it, the latest one where several do.
     """
@@ -86,8 +94,11 @@ class _BesideFinder:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        folder = self.folders.get(fullname) if path is None else None
-        return PathFinder.find_spec(fullname, [str(folder)]) if folder else None
+        folder = self.folders.get(fullname.partition(".")[0])
+        spec = PathFinder.find_spec(fullname, path or [str(folder)]) if folder else None
+        if spec and spec.origin and isinstance(spec.loader, SourceFileLoader):
+            spec.loader = _UncompiledLoader(fullname, spec.origin)
+        return spec
 
     def offer(self, names: set[str], folder: Path) -> None:
         """Makes the modules `names` of a folder known, and forgets others of those names."""
@@ -97,7 +108,7 @@ class _BesideFinder:
                     del sys.modules[loaded]
             self.folders[name] = folder
         if self not in sys.meta_path:
-            sys.meta_path.append(self)
+            sys.meta_path.insert(0, self)
 
 
 _beside = _BesideFinder()
@@ -105,15 +116,14 @@ _beside = _BesideFinder()
 
 def _load(path: Path, name: str, attribute: str, kind: str) -> ModuleType:
     tops = {relative.split("/")[0].removesuffix(".py") for relative in _files(path, kind)}
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=_UncompiledLoader(name, str(path)))
     if spec is None or spec.loader is None:
         raise UserError(f"{path} can't be read as a Python module")
     module = importlib.util.module_from_spec(spec)
     _beside.offer(tops - {path.stem}, path.parent.resolve())
     sys.modules[name] = module  # dataclasses look their module up there
     try:
-        with _no_bytecode():
-            spec.loader.exec_module(module)
+        spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
         raise UserError(f"{kind} file {path} failed on import: {type(error).__name__}: {error}") from error
@@ -121,16 +131,6 @@ def _load(path: Path, name: str, attribute: str, kind: str) -> ModuleType:
         del sys.modules[name]
         raise UserError(f"{kind} file {path} defines no {attribute!r}")
     return module
-
-
-@contextlib.contextmanager
-def _no_bytecode() -> Iterator[None]:
-    """Write no compiled files: Python knows them by size and second, and an edit may change neither."""
-    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    try:
-        yield
-    finally:
-        sys.dont_write_bytecode = before
 
 
 def _files(path: Path, kind: str) -> dict[str, bytes]:
