@@ -90,13 +90,15 @@ class Job(NamedTuple):
 
 
 def refuse_missing(execution: Execution) -> None:
-    """Raises `UserError` where submitit or SLURM's commands are not installed."""
+    """Raises `UserError` where submitit or SLURM's commands are not installed, or the scheduler doesn't
+    answer."""
     if not shutil.which("sbatch"):
         raise UserError("no SLURM here (sbatch is not on the PATH): run on a login node, or --launcher local")
     try:
         import submitit  # noqa: F401  # pyright: ignore[reportUnusedImport]  # only whether it is there
     except ImportError as error:
         raise UserError("the launcher slurm needs submitit: pip install 'isoflop[slurm]'") from error
+    _ask(["sinfo", "--noheader", "--summarize"])
 
 
 def open_launcher(store: Store, worker_options: WorkerOptions, options: str = "") -> SlurmLauncher:
