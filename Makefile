@@ -11,17 +11,19 @@ STAMP := $(VENV)/.installed-$(EXTRAS)
 demo: $(STAMP)
 	$(BIN)/isoflop demo
 
-# Most of a test's time is one thread's: files of tests, and groups in them, are shared out between two processes.
+# Most of a test's time is one thread's, and some of it is waiting: files of tests, and groups in them, are shared out
+# among one process more than there are cores. Each takes about a gigabyte.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(6, 1 + (os.cpu_count() or 1)))')
 test: $(STAMP)
-	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder $(TESTS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(TESTS)
 
 test-fast: $(STAMP)
-	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not slow" $(TESTS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m "not slow" $(TESTS)
 
 # Property tests try EXAMPLES times as many examples as in `make test`, others in each run.
 EXAMPLES ?= 20
 properties: $(STAMP)
-	ISOFLOP_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -n 2 -m hypothesis --hypothesis-seed=random $(TESTS)
+	ISOFLOP_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -n $(WORKERS) -m hypothesis --hypothesis-seed=random $(TESTS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -25,6 +25,7 @@ from docs.draw_downstream import draw_downstream, draw_test_time
 from docs.draw_laws import draw_data, draw_hyperparameters, draw_reconciliation
 from docs.draw_measured import draw_measured
 from docs.draw_serving import draw_serving
+from docs.figure_file import save
 from isoflop.analysis import (
     FitOptions,
     LawFit,
@@ -65,8 +66,6 @@ MODELS = (
     ("Llama 3 405B", 405e9, 15.6e12),
 )
 """Parameters and training tokens, by their makers' papers."""
-PLAIN_FILE = {"Software": None}
-"""No version of the drawing program in the file: equal pictures are equal files."""
 
 
 def main() -> None:
@@ -99,7 +98,7 @@ def draw_demo(folder: Path, options: dict[str, Any]) -> None:
     for name, plot in (("isoflop", plot_isoflops), ("heldout", plot_heldout)):
         figure = plot(DEMO, **options).figure
         assert isinstance(figure, Figure)
-        figure.savefig(folder / f"{name}.png", dpi=200, metadata=PLAIN_FILE)
+        save(figure, folder / f"{name}.png", dpi=200)
 
 
 def draw_pair(folder: Path, options: dict[str, Any]) -> None:
@@ -107,7 +106,7 @@ def draw_pair(folder: Path, options: dict[str, Any]) -> None:
     (comparison,) = compare_families(CONVOLUTION, by="kv_convolution", **options)
     assert comparison.multiplier is not None
     figure, _ = render(MultiplierCurve(comparison.multiplier))
-    figure.savefig(folder / "multiplier.png", dpi=200, metadata=PLAIN_FILE)
+    save(figure, folder / "multiplier.png", dpi=200)
 
 
 def draw_ladder(folder: Path) -> None:
@@ -123,7 +122,7 @@ def draw_ladder(folder: Path) -> None:
     )
     figure = axes.figure
     assert isinstance(figure, Figure)
-    figure.savefig(folder / "ladder.png", dpi=200, metadata=PLAIN_FILE)
+    save(figure, folder / "ladder.png", dpi=200)
 
 
 def draw_starts(folder: Path, scipy_starts: int) -> None:
@@ -151,7 +150,7 @@ def draw_starts(folder: Path, scipy_starts: int) -> None:
     axes.set_ylabel("objective over the optimum, less 1")
     axes.text(0.99, 1.6e-14, "equal to rounding", color=SOFT, ha="right", fontsize=8)
     axes.legend(loc="lower right", bbox_to_anchor=(1, 0.1), frameon=False, fontsize=8)
-    figure.savefig(folder / "starts.png", dpi=160, metadata=PLAIN_FILE)
+    save(figure, folder / "starts.png")
     for name, values in (("isoflop", ours), ("L-BFGS-B", theirs)):
         print(f"{name}: {np.mean(values <= best * (1 + 1e-6)):.1%} of starts at the optimum")
 
@@ -190,7 +189,7 @@ def draw_trap(folder: Path) -> None:
     curve.set_xlabel("alpha, held")
     curve.set_ylabel("root of the objective's rise")
     curve.legend(loc="center right", frameon=False, fontsize=8)
-    figure.savefig(folder / "trap.png", dpi=160, metadata=PLAIN_FILE)
+    save(figure, folder / "trap.png")
 
 
 def draw_planning(folder: Path) -> None:
@@ -218,7 +217,7 @@ def draw_planning(folder: Path) -> None:
         axes.plot(n, d, "o", color=INK, ms=4)
         axes.annotate(name, (n, d), xytext=(4, 4), textcoords="offset points", fontsize=8, color=INK)
     axes.legend(fontsize=8, frameon=False, loc="lower right")
-    figure.savefig(folder / "planning.png", dpi=200, metadata=PLAIN_FILE)
+    save(figure, folder / "planning.png", dpi=200)
 
 
 def _tokens_for_demand(law: LawFit, n: float, times: float) -> float:

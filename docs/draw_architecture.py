@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from docs.figure_file import save
 from isoflop.analysis import compare_at_equal_flops, published_fit
 from isoflop.analysis.figures.style import ACCENT, INK, NEUTRAL, SOFT, canvas, log_axis
 from isoflop.analysis.laws import clark, kumar
 
-PLAIN_FILE = {"Software": None}
-"""No version of the drawing program in the file: equal pictures are equal files."""
 COLOURS = (NEUTRAL, INK, ACCENT)
 STATED_BITS = (7, 8)
 """Kumar et al.'s compute-optimal precision, as the paper states it."""
@@ -43,7 +42,7 @@ def draw_experts(folder: Path) -> None:
     routed.set_title("Clark et al. (2022), 130B tokens, as printed", fontsize=9, color=INK)
     for axes in (fine, routed):
         axes.legend(fontsize=8, frameon=False, loc="upper right" if axes is routed else "upper left")
-    figure.savefig(folder / "experts.png", dpi=160, metadata=PLAIN_FILE)
+    save(figure, folder / "experts.png")
 
 
 def draw_precision(folder: Path) -> None:
@@ -70,4 +69,4 @@ def draw_precision(folder: Path) -> None:
     log_axis(after, "x", 1, 2e4, "tokens a parameter, N = 1B")
     log_axis(after, "y", 1e-4, 10, "nats lost by quantizing")
     after.legend(fontsize=8, frameon=False, loc="lower right")
-    figure.savefig(folder / "precision.png", dpi=160, metadata=PLAIN_FILE)
+    save(figure, folder / "precision.png")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from docs.figure_file import save
 from isoflop.analysis import read_curve_fit
 from isoflop.analysis.curves.schedules import parse_schedule
 from isoflop.analysis.figures.style import ACCENT, INK, SOFT, canvas
@@ -17,8 +18,6 @@ SCHEDULES = (
     ("wsd:decay=0.2,final=0.1", ACCENT, "-"),
     ("wsd:decay=0.08,final=0.1,power=2", ACCENT, "--"),
 )
-PLAIN_FILE = {"Software": None}
-"""No version of the drawing program in the file: equal pictures are equal files."""
 
 
 def draw_curves(folder: Path) -> None:
@@ -39,4 +38,4 @@ def draw_curves(folder: Path) -> None:
     for axes in (rate_axes, loss_axes):
         axes.set_xlabel("Step")
     loss_axes.legend(fontsize=8, frameon=False, title="loss at the end", title_fontsize=8)
-    figure.savefig(folder / "curves.png", dpi=200, metadata=PLAIN_FILE)
+    save(figure, folder / "curves.png", dpi=200)

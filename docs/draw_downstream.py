@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from docs.figure_file import save
 from isoflop.analysis import fit, load_attempts
 from isoflop.analysis.downstream.two_step import TwoStep
 from isoflop.analysis.figures.style import ACCENT, INK, NEUTRAL, SOFT, canvas
@@ -25,7 +26,6 @@ FARTHEST = 1e5
 """Samples up to which coverage is drawn."""
 CUT = 0.01
 """Success rate below which the second set of problems has none."""
-PLAIN_FILE = {"Software": None}
 
 
 def draw_downstream(folder: Path) -> None:
@@ -57,7 +57,7 @@ def draw_downstream(folder: Path) -> None:
     right.set_xlabel("training FLOPs")
     for axes in (left, right):
         axes.legend(loc="lower left" if axes is left else "lower right", frameon=False, fontsize=7)
-    figure.savefig(folder / "downstream.png", dpi=200, metadata=PLAIN_FILE)
+    save(figure, folder / "downstream.png", dpi=200)
 
 
 def draw_test_time(folder: Path) -> None:
@@ -87,4 +87,4 @@ def draw_test_time(folder: Path) -> None:
         panel.set_ylabel("coverage")
         panel.set_title(title, fontsize=9)
         panel.legend(loc="lower right", frameon=False, fontsize=8)
-    figure.savefig(folder / "test-time.png", dpi=200, metadata=PLAIN_FILE)
+    save(figure, folder / "test-time.png", dpi=200)

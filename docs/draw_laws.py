@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from docs.figure_file import save
 from isoflop.analysis import published_fit
 from isoflop.analysis.figures.style import ACCENT, INK, NEUTRAL, SOFT, canvas, log_axis
 from isoflop.analysis.laws import muennighoff, pearce, vocabulary
 from isoflop.analysis.laws.rate_by_size_and_tokens import BJORCK, DELPHI
 from isoflop.analysis.planning.hyperparameters import hyperparameters
 
-PLAIN_FILE = {"Software": None}
-"""No version of the drawing program in the file: equal pictures are equal files."""
 KAPLAN_SIZES = (768.0, 1.5e9)
 TOKENIZERS = (("Llama 2 7B", 6.6e9, 32000 * 4096, (7, -3)), ("Llama 3 8B", 7.5e9, 128256 * 4096, (-62, 5)))
 """Parameters besides the vocabulary's, those of the vocabulary counted once, and where the name stands."""
@@ -49,7 +48,7 @@ def draw_reconciliation(folder: Path) -> None:
     slopes.set_ylabel("local exponent, d log N / d log C")
     sizes.legend(loc="lower right", fontsize=8, frameon=False)
     slopes.legend(loc="upper right", fontsize=8, frameon=False)
-    figure.savefig(folder / "reconciliation.png", dpi=160, metadata=PLAIN_FILE)
+    save(figure, folder / "reconciliation.png")
 
 
 def draw_data(folder: Path) -> None:
@@ -85,7 +84,7 @@ def draw_data(folder: Path) -> None:
     log_axis(repeats, "x", 1, 1000, "epochs")
     log_axis(repeats, "y", 1, 100, "epochs of fresh text that they are worth")
     repeats.legend(loc="upper left", fontsize=8, frameon=False)
-    figure.savefig(folder / "data.png", dpi=160, metadata=PLAIN_FILE)
+    save(figure, folder / "data.png")
 
 
 def draw_hyperparameters(folder: Path) -> None:
@@ -110,4 +109,4 @@ def draw_hyperparameters(folder: Path) -> None:
     log_axis(batches, "y", 1e5, 1e8, "tokens a batch")
     rates.legend(loc="upper left", fontsize=8, frameon=False)
     batches.legend(loc="upper left", fontsize=8, frameon=False)
-    figure.savefig(folder / "hyperparameters.png", dpi=160, metadata=PLAIN_FILE)
+    save(figure, folder / "hyperparameters.png")

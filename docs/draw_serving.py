@@ -9,14 +9,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from docs.figure_file import save
 from isoflop.analysis import ForecastOptions, find_device, forecast
 from isoflop.analysis.costs.architectures.public_models import find_model
 from isoflop.analysis.costs.serving import Replica, serving_point
 from isoflop.analysis.figures.style import ACCENT, INK, canvas, log_axis
 
 MEASURED = Path(__file__).parent / "results" / "serving" / "tensorrt-llm.csv"
-PLAIN_FILE = {"Software": None}
-"""No version of the drawing program in the file: equal pictures are equal files."""
 
 
 def draw_serving(folder: Path) -> None:
@@ -41,7 +40,7 @@ def draw_serving(folder: Path) -> None:
         axes.plot(batches, bound, color=INK, lw=1.2, ls="--", label="roofline")
     times.legend(fontsize=8, frameon=False)
     _draw_measured(against)
-    figure.savefig(folder / "serving.png", dpi=200, metadata=PLAIN_FILE)
+    save(figure, folder / "serving.png", dpi=200)
 
 
 def _draw_measured(axes: Axes) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmarks.grid_cost.arms import ARMS, Stop, simulate, true_value
 from benchmarks.grid_cost.world import World, worlds
+from benchmarks.timing import is_small
 from isoflop.analysis.design.targets import parse_target
 
 CHUNK = 10
@@ -21,7 +22,8 @@ CHUNK = 10
 
 def targets(world: World) -> dict[str, float]:
     """Half-widths wanted, by target: the exponent's, and N_opt's at 100 times the largest budget."""
-    return {"a": 0.02, f"n_opt@{100 * world.config.budgets[-1]:g}": 0.10}
+    wider = 5 if is_small() else 1
+    return {"a": 0.02 * wider, f"n_opt@{100 * world.config.budgets[-1]:g}": 0.10 * wider}
 
 
 def run_simulations(

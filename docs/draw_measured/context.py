@@ -6,19 +6,18 @@ from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from isoflop.analysis import load_runs
 from isoflop.analysis.figures.style import ACCENT, INK, NEUTRAL, SOFT, canvas, log_axis
 
-PLAIN_FILE = {"Software": None}
-"""No version of the drawing program in the file: equal pictures are equal files."""
 POSITIONS = Path(__file__).parents[1] / "results" / "context" / "positions.csv"
 CONTEXTS = (16, 32, 64, 128, 256)
 SHOWN = ((16, SOFT), (32, ACCENT), (128, NEUTRAL), (256, INK))
 """Contexts whose loss by position is drawn: that of 64 lies on the others."""
 
 
-def draw(folder: Path) -> None:
+def draw() -> Figure:
     """Draw the loss on one text by context length, and by position, at width 16."""
     frame = load_runs("measured:context").frame[["cell_id", "context_length", "budget"]]
     positions = pd.read_csv(POSITIONS).merge(frame, on="cell_id")
@@ -46,4 +45,4 @@ def draw(folder: Path) -> None:
     log_axis(place, "x", 0.9, 256, "bytes before the one predicted", "{:g}".format)
     place.set_ylabel("held-out loss at 6e10 FLOPs, nats per byte")
     place.legend(fontsize=8, frameon=False)
-    figure.savefig(folder / "context.png", dpi=160, metadata=PLAIN_FILE)
+    return figure

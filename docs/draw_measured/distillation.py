@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from isoflop.analysis import load_runs
 from isoflop.analysis.figures.style import INK, NEUTRAL, SOFT, canvas, log_axis
 
-PLAIN_FILE = {"Software": None}
-"""No version of the drawing program in the file: equal pictures are equal files."""
 DISTILLATION = "measured:distillation"
 LONGER = Path(__file__).parents[1] / "results" / "quantization" / "quantization.csv"
 """Has the same widths without a teacher at a budget three times as large."""
@@ -46,7 +45,7 @@ def loss_alone(width: int, flops: np.ndarray) -> np.ndarray:
     return np.interp(np.log(flops), np.log(own["flops"]), own["loss"], right=np.nan)
 
 
-def draw(folder: Path) -> None:
+def draw() -> Figure:
     """Draw students' losses by their teacher's, and by FLOPs with those of the teacher."""
     found, plain = students(), alone()
     figure, (by_teacher, by_flops) = canvas(9.0, 3.8, columns=2)
@@ -69,4 +68,4 @@ def draw(folder: Path) -> None:
     by_flops.set_ylabel("held-out loss, nats per byte")
     by_flops.plot([], [], "o", color=INK, mfc="none", ms=6, label="distilled, of the same colour")
     by_flops.legend(fontsize=8, frameon=False)
-    figure.savefig(folder / "distillation.png", dpi=160, metadata=PLAIN_FILE)
+    return figure

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from matplotlib.figure import Figure
 
 from isoflop.analysis import load_runs
 from isoflop.analysis.figures.style import ACCENT, INK, NEUTRAL, SOFT, canvas, log_axis
 
-PLAIN_FILE = {"Software": None}
-"""No version of the drawing program in the file: equal pictures are equal files."""
 TABLE = "measured:experts"
 COUNTS = ((1, SOFT, "dense"), (2, NEUTRAL, "2 experts"), (4, INK, "4 experts"), (8, ACCENT, "8 experts"))
 
 
-def draw(folder: Path) -> None:
+def draw() -> Figure:
     """Draw losses over tokens, and what each number of experts adds to the dense model's."""
     frame = load_runs(TABLE).frame
     figure, (losses, rises) = canvas(9.0, 3.8, columns=2)
@@ -51,4 +49,4 @@ def draw(folder: Path) -> None:
     rises.axhline(0, color=NEUTRAL, lw=0.8)
     rises.set_ylabel("nats per byte above the dense model")
     rises.legend(fontsize=8, frameon=False)
-    figure.savefig(folder / "experts.png", dpi=160, metadata=PLAIN_FILE)
+    return figure

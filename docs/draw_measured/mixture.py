@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from isoflop.analysis import FitOptions, LawFit, fit, load_runs
 from isoflop.analysis.figures.style import ACCENT, INK, NEUTRAL, SOFT, canvas
 
-PLAIN_FILE = {"Software": None}
-"""No version of the drawing program in the file: equal pictures are equal files."""
 MIXTURE = "measured:mixture"
 DOMAINS = {"English": "wiki_intro", "French": "wiki_intro_fr"}
 """By language, how columns name its text: `share_NAME`, `loss_NAME`."""
@@ -61,7 +59,7 @@ def errors(width: int, language: str) -> list[Error]:
     return found
 
 
-def draw(folder: Path) -> None:
+def draw() -> Figure:
     """Draw the loss on each language by its share, with the laws."""
     figure, axes = canvas(9.0, 3.8, columns=2)
     for axis, language in zip(axes, DOMAINS, strict=True):
@@ -81,4 +79,4 @@ def draw(folder: Path) -> None:
     axes[0].legend(fontsize=8, frameon=False, loc="upper right")
     text = "lines: mixture (Ye et al.)\ndashed: bimix (Ge et al.)"
     axes[1].text(0.97, 0.95, text, color=SOFT, fontsize=8, ha="right", va="top", transform=axes[1].transAxes)
-    figure.savefig(folder / "mixture.png", dpi=160, metadata=PLAIN_FILE)
+    return figure

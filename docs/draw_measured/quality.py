@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from isoflop.analysis import FitOptions, LawFit, fit, load_runs
 from isoflop.analysis.figures.style import ACCENT, INK, NEUTRAL, SOFT, canvas, log_axis
 
-PLAIN_FILE = {"Software": None}
-"""No version of the drawing program in the file: equal pictures are equal files."""
 QUALITY = "measured:quality"
 CLEAN = "wiki-intro"
 SPOILT = re.compile(r"damaged:([a-z]+)=(\d*\.?\d+):.*")
@@ -43,7 +41,7 @@ def worth() -> pd.DataFrame:
     return runs
 
 
-def draw(folder: Path) -> None:
+def draw() -> Figure:
     """Draw the loss by tokens on clean and spoilt text, and the worth of spoilt tokens."""
     law, runs = clean_law(), worth()
     clean = load_runs(QUALITY, where=f"data={CLEAN}").frame
@@ -66,4 +64,4 @@ def draw(folder: Path) -> None:
     ratios.set_xlabel("share of documents that are spoilt")
     ratios.set_ylabel("clean tokens that do as well, over tokens")
     ratios.legend(fontsize=8, frameon=False, loc="lower left")
-    figure.savefig(folder / "quality.png", dpi=160, metadata=PLAIN_FILE)
+    return figure

@@ -5,17 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from isoflop.analysis import load_runs
 from isoflop.analysis.figures.style import ACCENT, INK, canvas, log_axis
 
-PLAIN_FILE = {"Software": None}
-"""No version of the drawing program in the file: equal pictures are equal files."""
 POSITIONS = Path(__file__).parents[1] / "results" / "recurrence" / "positions.csv"
 ARCHITECTURES = (("decoder", INK, "attention"), ("gated_recurrence", ACCENT, "recurrence"))
 
 
-def draw(folder: Path) -> None:
+def draw() -> Figure:
     """Draw the IsoFLOP curves of both architectures, and the loss by position at the largest budget."""
     frame = load_runs("measured:recurrence").frame
     positions = pd.read_csv(POSITIONS).merge(frame[["cell_id", "architecture", "budget"]], on="cell_id")
@@ -43,4 +42,4 @@ def draw(folder: Path) -> None:
     log_axis(place, "x", 1, 128, "bytes before the one predicted", "{:g}".format)
     place.set_ylabel(f"held-out loss at {largest:.0e} FLOPs, nats per byte".replace("e+", "e"))
     place.legend(fontsize=8, frameon=False)
-    figure.savefig(folder / "recurrence.png", dpi=160, metadata=PLAIN_FILE)
+    return figure

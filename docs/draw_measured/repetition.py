@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
+from matplotlib.figure import Figure
 
 from isoflop.analysis import FitOptions, fit, load_runs
 from isoflop.analysis.figures.style import ACCENT, INK, NEUTRAL, SOFT, canvas, log_axis
 
-PLAIN_FILE = {"Software": None}
-"""No version of the drawing program in the file: equal pictures are equal files."""
 REPETITION = "measured:repetition"
 WITHOUT_SMALLEST = "unique_tokens!=32768"
 """The runs that the law of repetition can follow."""
@@ -21,7 +18,7 @@ SIZE = 48_592.0
 """Parameters of the middle size, at which the law is drawn."""
 
 
-def draw(folder: Path) -> None:
+def draw() -> Figure:
     """Draw what repeated text costs beside fresh text, and the IsoFLOP curves on each part."""
     frame = load_runs(REPETITION).frame
     law = fit(load_runs(REPETITION, where=WITHOUT_SMALLEST), FitOptions(law="muennighoff", bootstrap=0))
@@ -58,4 +55,4 @@ def draw(folder: Path) -> None:
     log_axis(curves, "x", 1.2e4, 1.3e5, "parameters, embedding excluded")
     curves.set_ylabel("held-out loss at 6e11 FLOPs, nats per byte")
     curves.legend(fontsize=8, frameon=False, loc="center right", bbox_to_anchor=(1, 0.42))
-    figure.savefig(folder / "repetition.png", dpi=160, metadata=PLAIN_FILE)
+    return figure

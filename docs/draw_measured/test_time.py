@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from isoflop.analysis.figures.style import ACCENT, INK, NEUTRAL, SOFT, canvas, log_axis
 from isoflop.analysis.test_time.curve_law import CurveLaws, fit_curves
 from isoflop.analysis.test_time.pass_at_k import counts_of_samples, pass_at_k
 
-PLAIN_FILE = {"Software": None}
-"""No version of the drawing program in the file: equal pictures are equal files."""
 RESULTS = Path(__file__).parents[1] / "results" / "countdown"
 BUDGETS = (3e10, 9e10, 2.7e11)
 WIDTHS = ((16, INK), (24, ACCENT), (40, SOFT))
@@ -56,7 +55,7 @@ def law(coverage_K: np.ndarray) -> CurveLaws:
     return fit_curves(k_K, coverage_K[None, k_K.astype(int) - 1])
 
 
-def draw(folder: Path) -> None:
+def draw() -> Figure:
     """Draw coverage against samples by size and budget, and what search makes of test FLOPs."""
     found, k_K = curves(), np.arange(1, SAMPLES + 1)
     figure, axes = canvas(9.0, 6.4, rows=2, columns=2)
@@ -76,7 +75,7 @@ def draw(folder: Path) -> None:
         panel.set_title(f"trained with {budget:.2g} FLOPs".replace("e+", "e"), fontsize=9, loc="left")
     axes[0].legend(fontsize=8, frameon=False, loc="upper left")
     _draw_search(axes[3])
-    figure.savefig(folder / "test-time-measured.png", dpi=160, metadata=PLAIN_FILE)
+    return figure
 
 
 def _draw_search(axes: Any) -> None:

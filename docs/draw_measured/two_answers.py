@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
+from matplotlib.figure import Figure
 
 from isoflop.analysis import FitOptions, fit, load_runs
 from isoflop.analysis.figures.style import ACCENT, INK, NEUTRAL, SOFT, canvas, log_axis
 
-PLAIN_FILE = {"Software": None}
-"""No version of the drawing program in the file: equal pictures are equal files."""
 RUNS = "measured:two-recipes"
 CHINCHILLA = (0.0, 4.0)
 """`final_fraction` and `trunk_span`: decay to a run's end, a warm-up by its own length."""
@@ -24,7 +21,7 @@ SWITCHES = (((1.0, 4.0), "without decay"), ((0.0, 1e6), "one warm-up for all"))
 SHADES = (SOFT, NEUTRAL, INK, ACCENT)
 
 
-def draw(folder: Path) -> None:
+def draw() -> Figure:
     """Draw what each switch adds to the loss of the same run, and N_opt by budget of each recipe."""
     frame = load_runs(RUNS).frame
     losses = {
@@ -54,4 +51,4 @@ def draw(folder: Path) -> None:
     log_axis(minima, "y", 1e4, 1e5, "")
     minima.set_title("best size, parameters")
     minima.legend(fontsize=8, frameon=False, loc="upper left")
-    figure.savefig(folder / "two-answers.png", dpi=160, metadata=PLAIN_FILE)
+    return figure

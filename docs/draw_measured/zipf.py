@@ -7,17 +7,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from isoflop.analysis.figures.style import ACCENT, INK, NEUTRAL, SOFT, canvas, log_axis
 
-PLAIN_FILE = {"Software": None}
-"""No version of the drawing program in the file: equal pictures are equal files."""
 RESULTS = Path(__file__).parents[1] / "results" / "zipf"
 SIZES = {8: NEUTRAL, 16: ACCENT, 32: INK}
 """Colours by width."""
 
 
-def draw(folder: Path) -> None:
+def draw() -> Figure:
     """Draw the share of wrong answers by tokens, and the accuracy by rank, a line a number of tokens."""
     zipf: Any = pd.read_csv(RESULTS / "recall.csv")
     alike: Any = pd.read_csv(RESULTS / "alike.csv")
@@ -42,4 +41,4 @@ def draw(folder: Path) -> None:
     log_axis(ranks, "x", 0.9, 5000, "rank of the fact", "{:g}".format)
     ranks.set_ylabel("accuracy at width 16")
     ranks.legend(fontsize=8, frameon=False)
-    figure.savefig(folder / "zipf.png", dpi=160, metadata=PLAIN_FILE)
+    return figure

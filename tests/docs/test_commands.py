@@ -1,7 +1,7 @@
 """Every command of README and docs, as it is written and in the order written, in a clean folder.
 
 A page is a session: its commands find what those before them left. Home and cache are empty at the README's
-first command, and the other pages' sessions share one cache of the demo's text. Training alone is pretended
+first command, the demo, and every page starts from what it left. Training alone is pretended
 (tests/docs/world), so that the demo's real grid takes seconds; with a file of one's own (./NAME.py), which
 docs show in full, it is real, but for the README's, which docs/sweeps.md trains. Whatever is not run as it
 stands is in the tables below, with the reason; a command that is new in docs is run without being asked for.
@@ -31,10 +31,31 @@ from tests.support.wandb_server import Server, serving
 SECONDS = 900
 """What takes longer hangs."""
 
+BENCHMARKS = (
+    "python -m benchmarks.accelerator --out outputs/accelerator",
+    "python -m benchmarks.family --small",
+    "python -m benchmarks.first_fit",
+    "python -m benchmarks.fit",
+    "python -m benchmarks.grid_cost",
+    "python -m benchmarks.lab_load",
+    "python -m benchmarks.multiplier --out docs/results/multiplier",
+    "python -m benchmarks.rolling",
+    "python -m benchmarks.train",
+)
 INSTEAD = {
-    "make demo": ("isoflop demo", "its last line: .ci/run does all of it, in a fresh clone"),
+    command: (f"python -c 'import {command.split()[2]}'", "tests/test_benchmarks.py runs it")
+    for command in BENCHMARKS
+} | {
+    "make demo": (
+        "isoflop status outputs/cpu-demo",
+        "every page starts from what its last line left; .ci/run does all of it, in a fresh clone",
+    ),
     "make test": ("make -n test", "this is it"),
     "make chaos KILLS=30": ("make -n chaos KILLS=30", "tests/sweeps runs a few"),
+    "isoflop sweep h200-ladder --launcher ray --out /shared/sweeps/ladder": (
+        "isoflop sweep h200-ladder --help",
+        "tests/sweeps/test_ray.py has a cluster",
+    ),
     "isoflop lab serve course": (
         "timeout --preserve-status -s INT 20 isoflop lab serve course --port 0",
         "it serves until it is stopped; tests/labs calls it",
@@ -75,17 +96,6 @@ INSTEAD = {
 
 REPORTED = "other reports are drawn"
 SHORTER = {
-    "python -m benchmarks.fit": ("--small", "peers for minutes"),
-    "python -m benchmarks.first_fit": ("--small", "fits every law, each in a process of its own"),
-    "python -m benchmarks.grid_cost": ("--small", "simulates for hours"),
-    "python -m benchmarks.rolling": ("--small", "fetches tables"),
-    "python -m benchmarks.multiplier --out docs/results/multiplier": (
-        "--small --out outputs/multiplier",
-        "simulates for minutes",
-    ),
-    "python -m benchmarks.lab_load": ("--small", "plays a class of 200 for minutes"),
-    "python -m benchmarks.accelerator --out outputs/accelerator": ("--part 0", "measures for half an hour"),
-    "python -m benchmarks.train": ("--small", "trains for six minutes"),
     "isoflop plan h200-ladder": ("--data synthetic:markov", "its text is 245 MB by apt-get"),
     "isoflop sweep h200-ladder": (
         "--data synthetic:markov --out outputs/h200-ladder --trackers jsonl --no-report",
@@ -122,13 +132,11 @@ SHORTER = {
 NO_NETWORK = "can't be fetched"
 REFUSED = {
     "isoflop sweep h200-ladder --launcher slurm": "sbatch|SLURM",
-    "isoflop sweep h200-ladder --launcher ray": "Ray",
     "isoflop evaluate /shared/sweeps/ladder quantization --launcher slurm": "sbatch|/shared/sweeps/ladder",
     "isoflop status /shared/sweeps/ladder": "/shared/sweeps/ladder",
     "isoflop fit public:": NO_NETWORK,
     "isoflop fit --curves public:": NO_NETWORK,
     "isoflop fit wandb:me/scaling": "me/scaling",
-    "python -m benchmarks.train": "needs torch",
     "isoflop lab data --lab course": "has no runs yet",
     "isoflop lab finals course": "there are no final submissions",
 }
@@ -177,14 +185,13 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def variables(tmp_path_factory: pytest.TempPathFactory, server: Server) -> dict[str, str]:
-    """An environment with an empty home, in which `isoflop` is this one and training is pretended."""
+    """An environment in which `isoflop` is this one and training is pretended."""
     kept = {
         name: os.environ[name]
         for name in os.environ
         if not name.startswith(("ISOFLOP", "WANDB", "XLA", "PYTHONPATH"))
     }
     return kept | {
-        "HOME": str(tmp_path_factory.mktemp("home")),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         **{name: value for name, value in server.environment.items() if name != "WANDB_MODE"},
         "WANDB_ENTITY": "me",
@@ -196,21 +203,21 @@ def variables(tmp_path_factory: pytest.TempPathFactory, server: Server) -> dict[
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, variables: dict[str, str]) -> Session:
-    """A folder with the finished demo, and a cache with its text."""
+    """A home and a folder, both empty before, after the demo."""
 
     def session_in(place: Path) -> Session:
-        return Session(place / "demo", variables | {"ISOFLOP_CACHE": str(place / "cache")})
+        return Session(place / "demo", variables | {"HOME": str(place / "home")})
 
     def build(place: Path) -> None:
         session = session_in(place)
         session.folder.mkdir()
+        (place / "home").mkdir()
         try:
-            session.run(Command("first", 0, "isoflop data prepare wiki-intro"))
+            session.run(Command("first", 0, "isoflop demo"))
         except AssertionError as error:
             if "could not download" in str(error):
                 lacking("wiki-intro", str(error))
             raise
-        session.run(Command("first", 0, "isoflop demo"))
 
     return session_in(built_once(tmp_path_factory, "finished-demo", build))
 
@@ -235,20 +242,18 @@ def give(folder: Path, demo: Path) -> None:
 
 
 SESSIONS = [
-    # Two groups, for two processes: these are the longest tests of all.
-    pytest.param(page, id=str(page.relative_to(ROOT)), marks=pytest.mark.xdist_group(f"pages {number % 2}"))
+    # Three groups, for as many processes: these are the longest tests of all.
+    pytest.param(page, id=str(page.relative_to(ROOT)), marks=pytest.mark.xdist_group(f"pages {number % 3}"))
     for number, page in enumerate(page for page in PAGES if commands(page))
 ]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", SESSIONS)
-def test_a_page(page: Path, tmp_path: Path, variables: dict[str, str], finished: Session) -> None:
+def test_a_page(page: Path, tmp_path: Path, finished: Session) -> None:
     give(tmp_path, finished.folder / "outputs" / "cpu-demo")
-    session = Session(tmp_path, variables)
-    if page != ROOT / "README.md":  # which makes its own
-        shutil.copytree(finished.folder / "outputs", tmp_path / "outputs")
-        session.variables = finished.variables
+    shutil.copytree(finished.folder / "outputs", tmp_path / "outputs")
+    session = Session(tmp_path, finished.variables)
     for command in commands(page):
         session.run(command)
 

@@ -73,3 +73,11 @@ def test_a_wrong_name_is_found(tmp_path: Path) -> None:
         "`train/gone.py`, `train/spec.py: Gone`, `base/gone/`, [x](gone.md), [y](#gone), isoflop.train.gone"
     )
     assert len(missing(page)) == 6
+
+
+def test_every_figure_is_shown_on_one_page() -> None:
+    shown = [page.parent / file for page in PAGES for file, _ in LINK.findall(page.read_text("utf-8"))]
+    figures = sorted(path.resolve() for path in shown if path.suffix == ".png")
+    twice = {ROOT / "docs" / "figures" / "isoflop.png"}  # the README's, and the demo's own page's
+    assert sorted(set(figures)) == sorted((ROOT / "docs" / "figures").rglob("*.png"))
+    assert {path for path in figures if figures.count(path) > 1} <= twice
