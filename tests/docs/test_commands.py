@@ -114,7 +114,11 @@ SHORTER = {
         "measures this machine for a minute",
     ),
     "isoflop sweep h200-synthetic": ("--no-report", REPORTED),
-    "isoflop sweep cpu-demo --adaptive": ("--no-report", REPORTED),
+    "isoflop sweep cpu-demo --adaptive": (
+        "--half-width 0.1 --no-report",
+        f"narrower intervals take dozens of fits; {REPORTED}",
+    ),
+    "isoflop sweep cpu-demo --budgets 1e11 3e11": ("--no-report", REPORTED),
     "isoflop sweep cpu-demo --out outputs/mine": ("--no-report", REPORTED),
     "isoflop sweep cpu-demo --axes dtype=float32,bfloat16": ("--no-report", REPORTED),
     "isoflop sweep cpu-demo --out outputs/again": ("--no-report", REPORTED),
@@ -131,8 +135,8 @@ SHORTER = {
 
 NO_NETWORK = "can't be fetched"
 REFUSED = {
-    "isoflop sweep h200-ladder --launcher slurm": "sbatch|SLURM",
-    "isoflop evaluate /shared/sweeps/ladder quantization --launcher slurm": "sbatch|/shared/sweeps/ladder",
+    "isoflop sweep h200-ladder --launcher slurm": "SLURM",
+    "isoflop evaluate /shared/sweeps/ladder quantization --launcher slurm": "SLURM|/shared/sweeps/ladder",
     "isoflop status /shared/sweeps/ladder": "/shared/sweeps/ladder",
     "isoflop fit public:": NO_NETWORK,
     "isoflop fit --curves public:": NO_NETWORK,
