@@ -266,7 +266,9 @@ def _summarize(
         ),
         learning_rate=rules[0],
         further_rates=tuple(rules[1:]),
-        dataset=summaries.Dataset.of(sweep.plan.corpus, config.model.context_length),
+        dataset=summaries.Dataset.of(
+            sweep.plan.axis_corpora or (sweep.plan.corpus,), config.model.context_length
+        ),
         rounds=tuple(rounds),
         forecasts=tuple(p.cell.cell_id for p in sweep.plan.forecasts),
         adaptive=asdict(adaptive) | {"level_at_a_look": adaptive.level_at_a_look} if adaptive else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,8 @@ class RateRule:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The corpus. `floor`: nats per token that no model can be below, where it is known."""
+    """The corpus, or those that are values of an axis, in each field one after the other. `train_tokens`: of
+    the smallest; `floor`: nats per token that no model can be below, if known and the same for all."""
 
     name: str
     title: str
@@ -64,17 +65,22 @@ class Dataset:
     digest: str
 
     @classmethod
-    def of(cls, corpus: Corpus, context_length: int) -> Dataset:
-        """The corpus as the summary has it."""
+    def of(cls, corpora: Sequence[Corpus], context_length: int) -> Dataset:
+        """The corpora as the summary has them."""
+        floors = {corpus.floor(context_length) for corpus in corpora}
         return cls(
-            name=corpus.spec.source,
-            title=corpus.title,
-            licence=corpus.licence,
-            tokenizer=corpus.spec.tokenizer,
-            train_tokens=corpus.n_tokens("train"),
-            floor=corpus.floor(context_length),
-            digest=corpus.spec.digest,
+            name=_in_a_row(corpus.spec.source for corpus in corpora),
+            title=_in_a_row(corpus.title for corpus in corpora),
+            licence=_in_a_row(corpus.licence for corpus in corpora),
+            tokenizer=_in_a_row(corpus.spec.tokenizer for corpus in corpora),
+            train_tokens=min(corpus.n_tokens("train") for corpus in corpora),
+            floor=floors.pop() if len(floors) == 1 else None,
+            digest=_in_a_row(corpus.spec.digest for corpus in corpora),
         )
+
+
+def _in_a_row(values: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(values))
 
 
 @dataclass(frozen=True)

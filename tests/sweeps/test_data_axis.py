@@ -10,6 +10,7 @@ from isoflop.analysis import load_runs
 from isoflop.base.errors import UserError
 from isoflop.sweeps.grids.config import Axis, SweepConfig
 from isoflop.sweeps.kept_models import kept_models
+from isoflop.sweeps.progress.summary import read_summary
 from isoflop.sweeps.progress.table_files import read_rows as read_typed_rows
 from isoflop.sweeps.queue.store import Store
 from isoflop.train.data.corpus import prepare
@@ -44,6 +45,7 @@ def test_the_grid_is_trained_on_each_corpus(
     assert len(load_runs(tmp_path / "both", where=f"{further}>0.5").frame) == 2
     models, _ = kept_models(tmp_path / "both")
     assert [model.corpus.spec.digest for model in models] == [row["data_digest"] for row in rows]
+    assert read_summary(Store(tmp_path / "both")).dataset.name == f"{source_name}; {mixed}"
     assert run(config, tmp_path / "both") == rows
     assert run.given == []
     other.write_text(pseudo_english(300_000, seed=2).upper())
