@@ -124,5 +124,6 @@ class WorkerPool(ABC):
         if status == child.REFUSED and (reason := self.store.last_refusal()):
             raise UserError(reason)
         if status == HUNG:
-            return f"made no headway for {self.worker_options.hang_seconds:.0f} s and was ended"
+            limit = self.worker_options.hang_seconds
+            return f"made no headway for {limit:.0f} s and was ended: give what takes longer more --hang-seconds"
         return "" if status in child.LEFT_BY else f"ended with status {status}"

@@ -35,7 +35,7 @@ def knows(ranks: int, context: int) -> Any:
         answer = 2 * PROCESS.base + tables["answers"][number]
         np.testing.assert_array_equal(ids[:, 2 : 3 * whole : 3], answer)
         loss[:, 1 : 3 * whole - 1 : 3] = np.where(number < ranks, 0.0, math.log(ANSWERS))
-        return TokenScores(loss, loss == 0)  # type: ignore[arg-type]
+        return TokenScores(loss.astype(np.float32), loss == 0)
 
     recipe = SimpleNamespace(model=SimpleNamespace(context_length=context))
     corpus = prepare(SOURCE, "bytes")
@@ -47,7 +47,8 @@ def test_what_is_known_is_found_by_class(context: int) -> None:
     """Whole windows or ones that cut a fact off: every fact counts once."""
     p = np.arange(1, FACTS + 1.0) ** -EXPONENT
     p /= p.sum()
-    whole, *classes = measure(knows(20, context), Options())
+    rows: Any = measure(knows(20, context), Options())
+    whole, *classes = rows
     assert (whole["ranks"], whole["rank_high"], whole["facts"]) == ("all", FACTS, FACTS)
     assert whole["loss"] == pytest.approx(p[20:].sum() * math.log(ANSWERS), rel=1e-6)
     assert whole["accuracy"] == pytest.approx(p[:20].sum(), rel=1e-6)
@@ -57,7 +58,7 @@ def test_what_is_known_is_found_by_class(context: int) -> None:
     assert [row["ranks"] for row in classes] == ["1", "2-3", "4-7", "8-15", "16-31", "32-63", "64-100"]
     assert [row["accuracy"] for row in classes] == [1, 1, 1, 1, 5 / 16, 0, 0]
     assert [row["facts"] for row in classes] == [1, 2, 4, 8, 16, 32, 37]
-    assert sum(row["bits"] for row in classes) == pytest.approx(whole["bits"])  # type: ignore[misc]
+    assert sum(row["bits"] for row in classes) == pytest.approx(whole["bits"])
     answers = (context + 1) // 3  # of a window's targets
     for row in classes:
         mean = p[int(row["rank_low"]) - 1 : int(row["rank_high"])].mean()
