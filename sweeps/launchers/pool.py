@@ -125,5 +125,5 @@ class WorkerPool(ABC):
             raise UserError(reason)
         if status == HUNG:
             limit = self.worker_options.hang_seconds
-            return f"made no headway for {limit:.0f} s and was ended: give what takes longer more --hang-seconds"
+            return f"made no headway for {limit:.0f} s and was ended (--hang-seconds)"
         return "" if status in child.LEFT_BY else f"ended with status {status}"

@@ -6,6 +6,7 @@ import math
 from types import SimpleNamespace
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -35,7 +36,7 @@ def knows(ranks: int, context: int) -> Any:
         answer = 2 * PROCESS.base + tables["answers"][number]
         np.testing.assert_array_equal(ids[:, 2 : 3 * whole : 3], answer)
         loss[:, 1 : 3 * whole - 1 : 3] = np.where(number < ranks, 0.0, math.log(ANSWERS))
-        return TokenScores(loss.astype(np.float32), loss == 0)
+        return TokenScores(jnp.asarray(loss, jnp.float32), jnp.asarray(loss == 0))
 
     recipe = SimpleNamespace(model=SimpleNamespace(context_length=context))
     corpus = prepare(SOURCE, "bytes")
