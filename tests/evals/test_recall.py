@@ -6,7 +6,6 @@ import math
 from types import SimpleNamespace
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -14,7 +13,6 @@ from isoflop.base.errors import UserError
 from isoflop.evals.recall import Options, measure, refuse
 from isoflop.train.data.corpus import prepare
 from isoflop.train.data.processes.facts import Process
-from isoflop.train.loss import TokenScores
 
 FACTS, ANSWERS, EXPONENT = 100, 7, 1.5
 PROCESS = Process(facts=FACTS, answers=ANSWERS, exponent=EXPONENT)
@@ -25,7 +23,7 @@ TOKENS = 12_000
 def knows(ranks: int, context: int) -> Any:
     """A model that has learnt the answers of the first `ranks` facts and guesses the others'."""
 
-    def scores(windows: np.ndarray) -> TokenScores:
+    def scores(windows: np.ndarray) -> Any:
         assert windows.shape[1] == context + 1
         ids = windows.astype(np.int64)
         loss = np.full((len(ids), context), 99.0)
@@ -36,7 +34,7 @@ def knows(ranks: int, context: int) -> Any:
         answer = 2 * PROCESS.base + tables["answers"][number]
         np.testing.assert_array_equal(ids[:, 2 : 3 * whole : 3], answer)
         loss[:, 1 : 3 * whole - 1 : 3] = np.where(number < ranks, 0.0, math.log(ANSWERS))
-        return TokenScores(jnp.asarray(loss, jnp.float32), jnp.asarray(loss == 0))
+        return loss, loss == 0
 
     recipe = SimpleNamespace(model=SimpleNamespace(context_length=context))
     corpus = prepare(SOURCE, "bytes")
