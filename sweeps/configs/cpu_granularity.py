@@ -1,4 +1,4 @@
-"""Experts of finer grain at equal FLOPs: four experts a layer, each split into two, four and eight.
+"""Experts of finer grain at equal FLOPs: four experts a layer, whole, halved and quartered.
 
     isoflop sweep cpu-granularity
 
@@ -11,8 +11,6 @@ from isoflop.sweeps.grids.config import Axis
 
 SWEEP = EXPERTS.with_options(
     name="cpu-granularity",
-    title="Byte-level mixtures of four experts, each split into two, four and eight",
-    experts=4,
-    # Whole experts, granularity 1, are a value of cpu-experts.
-    axes=(Axis("granularity", (2, 4, 8)),),
+    title="Byte-level mixtures of four experts, whole, halved and quartered",
+    axes=(Axis("experts", (4,)), Axis("granularity", (1, 2, 4))),
 )
