@@ -13,28 +13,45 @@ from isoflop.analysis.figures.style import ACCENT, INK, NEUTRAL, SOFT, canvas, l
 PLAIN_FILE = {"Software": None}
 """No version of the drawing program in the file: equal pictures are equal files."""
 TABLE = "measured:training-bits"
-BITS = {4: NEUTRAL, 3: INK, 2: ACCENT}
+BITS = {2: ACCENT, 3: INK, 4: NEUTRAL}
 """Colours by the bits of the weights."""
 WIDTHS = {8: "o", 16: "s", 24: "^"}
 """Markers by width."""
-GAMMA = 2.6745
-"""Kumar et al. (2024), of weights; bits."""
+SHAPE = {"fix": ("gamma_a=1", "gamma_kv=1"), "bootstrap": 0, "starts": 32}
 
 
-def shares(frame: Any) -> tuple[Any, Any]:
-    """The share of its parameters that a run in few bits is worth, a row a run; and of all runs of its bits.
-
-    By Chinchilla's law, of which A alone differs by bits: a run is worth as many parameters as one in full
-    precision that loses as much more than the law's own.
-    """
-    options = FitOptions(law="chinchilla", by="weight_bits", share=("E", "alpha", "B", "beta"), bootstrap=0)
-    law = fit(load_runs(TABLE), options).params
-    few = frame[frame["weight_bits"] > 0].copy()
-    full = frame[frame["weight_bits"] == 0].set_index(["d_model", "budget", "init_seed"])["loss"]
-    few["rise"] = (
-        few["loss"].to_numpy()
-        - full.loc[list(zip(few["d_model"], few["budget"], few["init_seed"], strict=True))].to_numpy()
-    )
-    term = law["A[0]"] * few["n_params_non_embedding"] ** -law["alpha"]
-    few["share"] = (1 + few["rise"] / term) ** (-1 / law["alpha"])
-    return few, {bits: (law[f"A[{bits}]"] / law["A[0]"]) ** (-1 / law["alpha"]) for bits in BITS}
+def draw(folder: Path) -> None:
+    """Draw what few bits cost over tokens, a line a width, and the cost by size with that of the fitted law."""
+    frame = load_runs(TABLE).frame
+    law = fit(load_runs(TABLE, law="kumar"), FitOptions(law="kumar", **SHAPE))
+    pairs = ["d_model", "budget", "init_seed"]
+    losses = frame.pivot_table(index=pairs, columns="weight_bits", values="loss")
+    size: Any = frame.groupby(["d_model", "budget"])[["n_params_non_embedding", "n_tokens"]].first()
+    figure, (tokens, sizes) = canvas(9.0, 3.8, columns=2)
+    for bits, colour in BITS.items():
+        rise = losses[bits] - losses[0]
+        mean = rise.groupby(["d_model", "budget"]).mean()
+        for width, marker in WIDTHS.items():
+            D = size.loc[width, "n_tokens"]
+            label = f"{bits} bits" if width == min(WIDTHS) else None
+            tokens.plot(D, mean.loc[width], marker=marker, color=colour, ms=4, lw=1.2, label=label)
+        top = mean.xs(frame["budget"].max(), level="budget")
+        here = size.xs(frame["budget"].max(), level="budget")
+        sizes.plot(here["n_params_non_embedding"], top, "-o", color=colour, ms=4, lw=1.2)
+        N = np.geomspace(4e3, 3.5e4, 50)
+        D = np.full_like(N, 1e6)  # the law's rise is the same at any
+        full = np.full_like(N, 16.0)
+        worse = law.predict(N, D, np.full_like(N, bits), full, full) - law.predict(N, D, full, full, full)
+        sizes.plot(N, worse, "--", color=colour, lw=1.2)
+    for width, marker in WIDTHS.items():
+        tokens.plot([], [], marker, color=SOFT, ms=4, label=f"width {width}")
+    log_axis(tokens, "x", 1.2e5, 2.2e6, "tokens", "{:.0e}".format)
+    tokens.set_ylabel("nats per byte above full weights")
+    tokens.axhline(0, color=NEUTRAL, lw=0.8)
+    tokens.legend(fontsize=8, frameon=False, ncols=2, loc="upper right", bbox_to_anchor=(1, 1.02))
+    tokens.set_ylim(-0.05, 0.55)
+    log_axis(sizes, "x", 3.8e3, 3.6e4, "parameters, embedding excluded", "{:.0e}".format)
+    sizes.set_ylabel("nats per byte above full weights")
+    sizes.set_ylim(-0.05, 0.9)
+    sizes.text(3.5e4, 0.8, "1.2e11 FLOPs; dashed: the fitted law", color=SOFT, fontsize=8, ha="right")
+    figure.savefig(folder / "training-bits.png", dpi=160, metadata=PLAIN_FILE)
