@@ -74,6 +74,12 @@ INSTEAD = {
         "pretended training keeps no teachers; tests/sweeps/test_teachers.py has one",
     ),
     "isoflop evaluate outputs/cpu-quantization quantization": ("isoflop evaluate --help", "the same"),
+    "isoflop fit measured:training-bits --law kumar --fix gamma_a=1,gamma_kv=1 --bootstrap 200 --starts 32": (
+        "isoflop fit measured:training-bits --law kumar --fix gamma_a=1,gamma_kv=1 --bootstrap 0 --starts 8",
+        "its resamples take a minute",
+    ),
+    "isoflop fit measured:granularity --law krajewski --fix c=.47,gamma=.58,alpha=.115,beta=.147 "
+    "--bootstrap 300 --starts 64": ("isoflop laws krajewski", "the page of the table has a shorter one"),
     "isoflop sweep cpu-recurrence": ("isoflop plan cpu-recurrence", "pretended training keeps no models"),
     "isoflop sweep cpu-context": ("isoflop plan cpu-context", "pretended training keeps no models"),
     "isoflop evaluate outputs/cpu-context positions --tokens 97792": ("isoflop evaluate --help", "the same"),
