@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from isoflop.evals.sampled import BATCH, sample_steps
-from isoflop.evals.tasks import Countdown
+from isoflop.evals.tasks import Task
 from isoflop.evals.trained_model import TrainedModel
 
 RIDGE = 1.0
@@ -48,7 +48,7 @@ class Verdicts:
     """1 for what is right and 0 for what is not; of all candidates a share `flipped`, chosen by their
     content, has the other one. The same candidate has the same verdict always."""
 
-    task: Countdown
+    task: Task
     flipped: float = 0.0
     seed: int = 0
 
@@ -77,7 +77,7 @@ class Learned:
     number of steps: learned from exact verdicts on `traces` samples of problems of the tuning split."""
 
     model: TrainedModel
-    task: Countdown
+    task: Task
     traces: int
     seed: int
     name: str = "learned"

@@ -24,7 +24,7 @@ from isoflop.base.fields import Count, Fraction, Positive, check_fields
 from isoflop.evals.measurement import Row
 from isoflop.evals.rewards import Learned, Reward, Verdicts
 from isoflop.evals.sampled import decoding_flops, sample_steps
-from isoflop.evals.tasks import Countdown, task_of
+from isoflop.evals.tasks import Task, task_of
 from isoflop.evals.trained_model import TrainedModel
 
 BRANCH = 4
@@ -119,7 +119,7 @@ def measure(model: TrainedModel, options: Options) -> list[Row]:
     return rows
 
 
-def _pool(model: TrainedModel, task: Countdown, options: Options) -> Pool:
+def _pool(model: TrainedModel, task: Task, options: Options) -> Pool:
     prompts_PxL, most = task.prompts(model, options.problems), max(options.samples)
     sampled = sample_steps(
         model,
@@ -146,7 +146,7 @@ def _chosen(
 
 def _beam(
     model: TrainedModel,
-    task: Countdown,
+    task: Task,
     prompts_PxL: NDArray[Any],
     reward: Reward,
     count: int,
@@ -188,7 +188,7 @@ def _seen_before(steps_NxS: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _row(
-    model: TrainedModel, task: Countdown, method: str, reward: Reward | None, count: int,
+    model: TrainedModel, task: Task, method: str, reward: Reward | None, count: int,
     right_P: NDArray[np.float64],
 ) -> Row:  # fmt: skip
     generated = count * task.steps * task.step_length

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from isoflop.base.errors import UserError
+from isoflop.evals.tasks.arithmetic import Arithmetic
 from isoflop.evals.tasks.countdown import Countdown
+from isoflop.evals.tasks.task import Task
 from isoflop.evals.trained_model import TrainedModel
 from isoflop.train.data.processes import open_process
 
-TASKS = {"countdown": Countdown}
+TASKS: dict[str, type[Task]] = {"arithmetic": Arithmetic, "countdown": Countdown}
 
 
-def task_of(model: TrainedModel) -> Countdown:
+def task_of(model: TrainedModel) -> Task:
     """The task that a model was trained on.
 
     Raises `UserError` for a model of other data, and for one whose context is shorter than a problem.

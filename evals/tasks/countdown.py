@@ -4,57 +4,31 @@ A step is right if it takes two of the numbers that are left, names their result
 which the target can still be reached. Reachability is found by dynamic programming over the numbers left;
 after the last step it is whether the problem is solved.
 
-Shape suffixes: P problems, B solutions or beginnings of one, L ids of a prompt, S ids of steps.
+Shape suffixes as in `isoflop.evals.tasks.task`.
 """
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isoflop.evals.trained_model import TrainedModel
+from isoflop.evals.tasks.task import Ids, Task
 from isoflop.train.data.processes.countdown import STEP, Process
-from isoflop.train.spec import Split
-
-Ids = NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Countdown:
+class Countdown(Task):
     """The task of a process' problems."""
-
-    process: Any
-
-    @property
-    def prompt_length(self) -> int:
-        """Ids before the first step."""
-        return self.process.prompt_length
 
     @property
     def step_length(self) -> int:
-        """Ids of a step."""
         return STEP
 
     @property
     def steps(self) -> int:
-        """Steps of a solution."""
         return self.process.numbers - 1
-
-    @property
-    def problem_length(self) -> int:
-        """Ids of a prompt and its solution."""
-        return self.process.prompt_length + self.process.steps_length
-
-    def prompts(self, model: TrainedModel, count: int, split: Split | None = None) -> Ids:
-        """The first `count` problems (P, L) of a split, by default the one that the model's loss is of."""
-        split = split or model.cell.split
-        windows = model.corpus.evaluation_windows(split, self.problem_length - 1, count)
-        return windows[:, : self.prompt_length].astype(np.int32)
 
     def right(self, prompts_BxL: Ids, steps_BxS: Ids) -> NDArray[np.bool_]:
         """Whether each beginning (some steps, or all) is legal and the target can be reached from it."""
