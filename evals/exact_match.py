@@ -6,9 +6,9 @@ forcing: the right ids stand before each one that is asked for. Greedy decoding 
 where each of these is the likeliest, since up to its first error it has seen the right ids; so exact match
 needs no decoding.
 
-Schaeffer et al. (2023, Are Emergent Abilities of Large Language Models a Mirage?, section 2): with errors that
-are independent, exact match over n tokens is the accuracy per token to the power n, about exp(-n loss), and
-seems abrupt where the loss is smooth.
+Schaeffer et al. (2023), Are Emergent Abilities of Large Language Models a Mirage?, section 2: with errors that
+are independent, exact match over n tokens is the accuracy per token to the power n, there taken to be
+exp(-n loss), and seems abrupt where the loss is smooth.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from isoflop.train.data.processes.arithmetic import STEP, TIMES
 class Options:
     """Chains of arithmetic: per token, and whole."""
 
-    problems: Annotated[int, Field(ge=64)] = 4096
+    problems: Annotated[int, Field(ge=64)] = 2048
     """Held-out problems, the same for all models."""
 
     def __post_init__(self) -> None:
@@ -47,9 +47,9 @@ def refuse(model: TrainedModel, options: Options) -> None:
 
 
 def measure(model: TrainedModel, options: Options) -> list[Row]:
-    """A row for each length of chain: `loss` and `token_accuracy` of all its answer's ids, `exact_match` of
-    the answer, each with its standard error over problems. `loss_sums` and `loss_products` are of the values
-    after + or - and of those after *. `chance`: the exact match of a policy that draws values uniformly."""
+    """A row for each length of chain: `loss` and `token_accuracy` of all its answer's ids, and `accuracy`,
+    the exact match, each with its standard error over problems. `loss_sums` and `loss_products` are of the values
+    after + or - and of those after *. `chance`: the accuracy of a policy that draws values uniformly."""
     task = _arithmetic_of(model)
     problems_PxI = task.problems(model, options.problems)
     # Targets begin with a window's second id.
@@ -64,7 +64,7 @@ def measure(model: TrainedModel, options: Options) -> list[Row]:
         row: Row = {"chain": k, "tokens": k * task.step_length, "problems": len(loss_PxK)}
         row |= _mean("loss", loss_PxK.mean(axis=1))
         row |= _mean("token_accuracy", correct_PxKxD[:, :k].mean(axis=(1, 2)))
-        row |= _mean("exact_match", correct_PxKxD[:, :k].all(axis=(1, 2)))
+        row |= _mean("accuracy", correct_PxKxD[:, :k].all(axis=(1, 2)))
         row["loss_sums"] = float(loss_PxK[~is_product].mean())
         row["loss_products"] = float(loss_PxK[is_product].mean())
         row["chance"] = float(task.process.modulus) ** -k
