@@ -6,8 +6,8 @@ forcing: the right ids stand before each one that is asked for. Greedy decoding 
 where each of these is the likeliest, since up to its first error it has seen the right ids; so exact match
 needs no decoding.
 
-Schaeffer et al. (2023), Are Emergent Abilities of Large Language Models a Mirage?, section 2: with errors that
-are independent, exact match over n tokens is the accuracy per token to the power n, there taken to be
+Schaeffer et al. (2023), Are Emergent Abilities of Large Language Models a Mirage?, section 2: with errors
+that are independent, exact match over n tokens is the accuracy per token to the power n, there taken to be
 exp(-n loss), and seems abrupt where the loss is smooth.
 """
 
@@ -48,8 +48,8 @@ def refuse(model: TrainedModel, options: Options) -> None:
 
 def measure(model: TrainedModel, options: Options) -> list[Row]:
     """A row for each length of chain: `loss` and `token_accuracy` of all its answer's ids, and `accuracy`,
-    the exact match, each with its standard error over problems. `loss_sums` and `loss_products` are of the values
-    after + or - and of those after *. `chance`: the accuracy of a policy that draws values uniformly."""
+    the exact match, each with its standard error over problems. `loss_sums`: that of the values after + or -;
+    `loss_products`: after *. `chance`: the accuracy of a policy that draws values uniformly."""
     task = _arithmetic_of(model)
     problems_PxI = task.problems(model, options.problems)
     # Targets begin with a window's second id.

@@ -1,0 +1,109 @@
+"""Exact match and what it is per token: for a model whose answers are known, and against greedy decoding."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from isoflop.base.errors import UserError
+from isoflop.evals import attempts, search
+from isoflop.evals.exact_match import Options, measure, refuse
+from isoflop.evals.tasks.arithmetic import Arithmetic
+from isoflop.evals.trained_model import TrainedModel
+from isoflop.sweeps.kept_models import kept_models
+from isoflop.train.data.corpus import prepare
+from isoflop.train.data.processes.arithmetic import TIMES, Process
+from isoflop.train.loss import TokenScores
+from isoflop.train.spec import DataSpec
+from tests.support.in_process import Runner
+from tests.support.small import small_sweep
+
+SOURCE = "synthetic:arithmetic,steps=2,modulus=3,largest=2"
+PROBLEMS = 128
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
+    """One of width 8 that was trained on chains of two operations modulo 3."""
+    one = {"budgets": (2e8,), "ladder": (8,), "sizes": 1, "centre_width": 8, "context_length": 8}
+    config = small_sweep(SOURCE, keep="all", batch_size=16, eval_windows=16, **one)
+    folder = tmp_path_factory.mktemp("arithmetic") / "kept"
+    Runner(prepare(SOURCE, "bytes"))(config, folder)
+    return kept_models(folder)[0][0]
+
+
+def test_a_model_that_can_add_but_not_multiply() -> None:
+    """Of every product it gets the first digit right and the second wrong."""
+    source = "synthetic:arithmetic,steps=4,modulus=23,largest=3"
+
+    def scores(windows: np.ndarray) -> TokenScores:
+        correct = np.ones((len(windows), windows.shape[1] - 1))
+        correct[:, 11::2] = windows[:, 0:8:2] != TIMES
+        return TokenScores(np.where(correct == 1, 0.0, 2.0), correct)  # type: ignore[arg-type]
+
+    shape = SimpleNamespace(context_length=19)
+    recipe = SimpleNamespace(model=shape, data=SimpleNamespace(source=source))
+    cell = SimpleNamespace(cell_id="0", split="heldout")
+    known: Any = SimpleNamespace(corpus=prepare(source, "bytes"), recipe=recipe, cell=cell, scores=scores)
+    rows = measure(known, Options(problems=1000))
+    problems = Arithmetic(Process(steps=4, largest=3)).problems(known, 1000)
+    product = problems[:, 0:8:2] == TIMES
+    assert [row["chain"] for row in rows] == [1, 2, 3, 4]
+    for k, row in enumerate(rows, 1):
+        share = product[:, :k].mean()
+        assert row["tokens"] == 2 * k
+        assert row["accuracy"] == pytest.approx((~product[:, :k]).all(axis=1).mean())
+        assert row["token_accuracy"] == pytest.approx(1 - share / 2)
+        assert row["loss"] == pytest.approx(share)
+        assert (row["loss_sums"], row["loss_products"]) == (0, 1)
+        assert row["chance"] == pytest.approx(23.0**-k)
+        p = float(row["accuracy"])
+        assert row["accuracy_stderr"] == pytest.approx(math.sqrt(p * (1 - p) / 999))
+    # Here errors are independent of each other from value to value: the third power of one in three.
+    assert rows[2]["accuracy"] == pytest.approx((2 / 3) ** 3, abs=0.05)
+
+
+def test_exact_match_is_that_of_greedy_decoding_and_repeats_bit_for_bit(model: TrainedModel) -> None:
+    options = Options(problems=PROBLEMS)
+    rows = measure(model, options)
+    assert rows == measure(model, options)
+    greedy = attempts.measure(model, attempts.Options(problems=PROBLEMS, attempts=1, temperature=0.0))
+    solved = np.mean([float(row["c"]) for row in greedy])
+    assert 0.05 < solved < 0.95
+    assert rows[-1]["accuracy"] == pytest.approx(solved)
+    assert {row["uniform_success"] for row in greedy} == {rows[-1]["chance"]} == {1 / 9}
+
+
+def test_of_all_answers_one_is_right() -> None:
+    task = Arithmetic(Process(steps=2, modulus=3, largest=2))
+    prompt = np.array([[TIMES, 2, TIMES - 2, 1, TIMES + 1, 2]])  # *2+1=2, which is 1 and then 2
+    every = np.array([*itertools.product(range(3), repeat=2)])
+    right = task.right(np.repeat(prompt, 9, axis=0), every)
+    assert every[right].tolist() == [[1, 2]]
+    assert right.mean() == pytest.approx(task.uniform_success(prompt)[0])
+    begun = task.right(np.repeat(prompt, 3, axis=0), every[::3, :1])
+    assert begun.tolist() == [False, True, False]
+
+
+def test_a_search_under_an_exact_reward_is_right_where_a_sample_is(model: TrainedModel) -> None:
+    rows = search.measure(model, search.Options(problems=32, samples=(4,), flipped=0, traces=0))
+    [best] = [row["accuracy"] for row in rows if row["method"] == "best-of"]
+    sampled = attempts.measure(model, attempts.Options(problems=32, attempts=4))
+    assert best == np.mean([int(row["c"]) > 0 for row in sampled])
+
+
+def test_models_of_other_data_are_refused_in_one_line(model: TrainedModel) -> None:
+    refused = {
+        "synthetic:countdown,numbers=2,largest=2,vocab=9": "exact-match asks chains of arithmetic",
+        "wiki-intro": "was trained on wiki-intro, which poses no problems",
+    }
+    for source, message in refused.items():
+        recipe = replace(model.recipe, data=DataSpec(source, "bytes", "0"))
+        with pytest.raises(UserError, match=message):
+            refuse(replace(model, cell=replace(model.cell, recipe=recipe)), Options())
