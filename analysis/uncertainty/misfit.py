@@ -50,12 +50,16 @@ METHOD = "F test of a quadratic surface beside the law"
 def misfit_at(
     problem: FitProblem, theta_P: np.ndarray, loss_R: np.ndarray, trunk_R: np.ndarray | None
 ) -> Misfit | None:
-    """The test of a fit; None too for an envelope's law: its runs are chosen by their noise."""
+    """The test of a fit; None too for an envelope's law, as its runs are chosen by their noise, and where a
+    fit in raw space predicts a run to be negative, which has no logarithm."""
     if problem.law.envelope:
         return None
     # On the log loss whatever the fit minimized: the test's model of the noise is one of relative errors.
     log_problem = dataclasses.replace(problem, space="log", delta=LEAST_SQUARES, scale=1.0)
-    J_RxP, residual_R, _ = linearized(log_problem, theta_P, loss_R)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        J_RxP, residual_R, _ = linearized(log_problem, theta_P, loss_R)
+    if not np.isfinite(residual_R).all():
+        return None
     return misfit(J_RxP, residual_R, _surface_inputs(problem), trunk_R)
 
 

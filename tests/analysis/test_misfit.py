@@ -9,7 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from isoflop.analysis import FitOptions, LawFit, RunTable, compare, find_law, fit, predict, table_of
+from isoflop.analysis import (
+    FitOptions,
+    LawFit,
+    RunTable,
+    compare,
+    find_law,
+    fit,
+    load_runs,
+    predict,
+    table_of,
+)
 from isoflop.analysis.laws import Law
 from isoflop.analysis.laws.evaluate import evaluate
 from isoflop.analysis.solver.search import fit_problem, search
@@ -148,6 +158,16 @@ def test_losses_without_noise_leave_nothing_to_judge_by() -> None:
 
 def test_no_run_is_left_to_judge_by() -> None:
     assert fit(table_of(spread_runs(8, 0.01)), FEW).misfit is None
+
+
+def test_a_run_that_is_predicted_to_be_negative_is_not_judged() -> None:
+    """As a fit in raw space may: an error of .5 - exp(-L) below a loss of .69."""
+    law = find_law("gadre_error")
+    frame = pd.DataFrame({"loss": np.geomspace(0.1, 2.0, 12), "accuracy": np.linspace(0.9, 0.1, 12)})
+    table = load_runs(frame, law=law.name, metric="accuracy")
+    problem = fit_problem(table, law, FitOptions(space="raw"))
+    theta = law.encode(np.array([0.5, 1.0, 1.0]), 1.0, 1.0)
+    assert misfit_at(problem, theta, table.loss_R, None) is None
 
 
 @pytest.fixture(scope="module")

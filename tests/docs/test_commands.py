@@ -91,6 +91,8 @@ INSTEAD = {
     "isoflop evaluate outputs/cpu-facts recall": ("isoflop evaluate --help", "the same"),
     "isoflop evaluate outputs/cpu-facts-alike recall": ("isoflop evaluate --help", "the same"),
     "isoflop sweep cpu-countdown": ("isoflop plan cpu-countdown", "pretended training keeps no models"),
+    "isoflop sweep cpu-arithmetic": ("isoflop plan cpu-arithmetic", "pretended training keeps no models"),
+    "isoflop evaluate outputs/cpu-arithmetic exact-match": ("isoflop evaluate --help", "the same"),
     "isoflop evaluate outputs/cpu-countdown attempts": ("isoflop evaluate --help", "the same"),
     "isoflop evaluate outputs/cpu-countdown search --samples 1 4 16": ("isoflop evaluate --help", "the same"),
     "isoflop data prepare debian-docs": (

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from isoflop.base.errors import UserError
-from isoflop.evals import attempts, search
+from isoflop.evals import attempts
 from isoflop.evals.exact_match import Options, measure, refuse
 from isoflop.evals.tasks.arithmetic import Arithmetic
 from isoflop.evals.trained_model import TrainedModel
@@ -89,13 +89,6 @@ def test_of_all_answers_one_is_right() -> None:
     assert right.mean() == pytest.approx(task.uniform_success(prompt)[0])
     begun = task.right(np.repeat(prompt, 3, axis=0), every[::3, :1])
     assert begun.tolist() == [False, True, False]
-
-
-def test_a_search_under_an_exact_reward_is_right_where_a_sample_is(model: TrainedModel) -> None:
-    rows = search.measure(model, search.Options(problems=32, samples=(4,), flipped=0, traces=0))
-    [best] = [row["accuracy"] for row in rows if row["method"] == "best-of"]
-    sampled = attempts.measure(model, attempts.Options(problems=32, attempts=4))
-    assert best == np.mean([int(row["c"]) > 0 for row in sampled])
 
 
 def test_models_of_other_data_are_refused_in_one_line(model: TrainedModel) -> None:
