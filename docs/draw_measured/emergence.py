@@ -1,4 +1,4 @@
-"""The figure of docs/laws-measured/emergence.md."""
+"""The figure of docs/laws-measured/emergence.md, and the holdouts that it tells of."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
+from isoflop.analysis import fit, load_runs
 from isoflop.analysis.figures.style import ACCENT, INK, NEUTRAL, SOFT, canvas, log_axis
 
-PLAIN_FILE = {"Software": None}
-"""No version of the drawing program in the file: equal pictures are equal files."""
 TABLE = Path(__file__).parents[1] / "results" / "emergence" / "exact-match.csv"
 CHANCE = math.log(23) / 2
 """What a policy that draws values uniformly loses, nats per token."""
@@ -22,7 +22,19 @@ CHAINS = {1: NEUTRAL, 2: SOFT, 4: INK, 8: ACCENT}
 """Colours by length of chain."""
 
 
-def draw(folder: Path) -> None:
+HOLDOUTS = {"d_model<48": "d_model >= 48", "budget<5e10": "budget >= 5e10"}
+"""By the runs that laws are fitted to, those that they predict."""
+FITTED = {
+    "gadre_error": "accuracy<0.97",
+    "flp": "accuracy>0",
+    "bhagia": "accuracy>0",
+    "flp_mixture_accuracy": "accuracy>0",
+}
+"""By law, the scores that it is fitted to: only those that are positive can be, or only such errors."""
+PLAIN: Any = {"bootstrap": 0, "starts": 48}
+
+
+def draw() -> Figure:
     """Draw loss and exact match by compute, a line a seed, and exact match by accuracy per token."""
     table: Any = pd.read_csv(TABLE)
     longest = table[table["chain"] == max(CHAINS)]
@@ -51,4 +63,40 @@ def draw(folder: Path) -> None:
     link.set_xlabel("accuracy per token, to the power of tokens")
     link.set_ylabel("exact match")
     link.legend(fontsize=7, frameon=False, loc="lower right")
-    figure.savefig(folder / "emergence.png", dpi=160, metadata=PLAIN_FILE)
+    return figure
+
+
+def holdouts() -> pd.DataFrame:
+    """The mean error of the exact match of eight values that laws, fitted to smaller models, predict of the
+    larger ones: from their measured losses, and from a loss that a law of the first step predicts."""
+    table: Any = pd.read_csv(TABLE)
+    rows = []
+    for fitted, held in HOLDOUTS.items():
+        larger = table[table["chain"] == max(CHAINS)].query(held)
+        N, D, C = (larger[x].to_numpy(float) for x in ("n_params_non_embedding", "n_tokens", "flops"))
+        losses = {"": larger["loss"].to_numpy()}
+        for law, inputs in {"chinchilla": (N, D), "caballero": (N, D, C)}.items():
+            runs = load_runs(TABLE, law=law, where=f"chain=8,{fitted}")
+            losses[law] = np.asarray(fit(runs, law=law, fix=("E=0",), **PLAIN).predict(*inputs))
+        for law in FITTED:
+            inputs_of = {first: (loss,) for first, loss in losses.items()}
+            if law == "flp_mixture_accuracy":
+                inputs_of = {"": (larger["loss_sums"].to_numpy(), larger["loss_products"].to_numpy())}
+            for first, score in second_step(law, fitted, inputs_of).items():
+                error = np.abs(score - larger["accuracy"]).mean()
+                rows.append({"fitted": fitted, "loss": first or "measured", "law": law, "error": error})
+    return pd.DataFrame(rows)
+
+
+def second_step(law: str, fitted: str, inputs: dict[str, tuple[Any, ...]]) -> dict[str, Any]:
+    """The exact match that a law, fitted to some of the models, gives at each of several inputs by name."""
+    runs = load_runs(
+        TABLE,
+        law=law,
+        where=f"chain=8,{FITTED[law]},{fitted}",
+        columns={"loss_1": "loss_sums", "loss_2": "loss_products"} if "mixture" in law else None,
+        metric="accuracy" if law == "gadre_error" else "loss",
+    )
+    found = fit(runs, law=law, space="raw", loss="mse", **PLAIN)
+    scores = {name: np.asarray(found.predict(1.0, 1.0, *given)) for name, given in inputs.items()}
+    return {name: 1 - x for name, x in scores.items()} if law == "gadre_error" else scores
