@@ -1,9 +1,9 @@
 """Loss after tuning on another domain: by adapters of low rank, and by full tuning of the same model.
 
-Hu et al. (2021, LoRA) find that adapters of rank 1 to 8 do as well as full tuning of large models. Zhang et al. (2024, When
-Scaling Meets LLM Finetuning, equation 1) fit the loss after tuning by A / (X^alpha D^beta) + E, where D is
-the tuning text and X the model's size or the adapters', and find that more parameters in the adapters bring
-next to nothing: the law is `isoflop fit --law product`.
+Hu et al. (2021, LoRA) find that adapters of rank 1 to 8 do as well as full tuning of large models. Zhang et
+al. (2024, When Scaling Meets LLM Finetuning, equation 1) fit the loss after tuning by A / (X^alpha D^beta) +
+E, where D is the tuning text and X the model's size or the adapters', and find that more parameters in the
+adapters bring next to nothing: the law is `isoflop fit --law product`.
 
 All tunings of a model and a length take the same batches, once, under a linear schedule. The peak rate is the
 one of those tried whose model is the best on the tuning split of the other domain.
