@@ -99,7 +99,7 @@ def test_an_unknown_command(isoflop: Command) -> None:
 def test_an_unknown_config(isoflop: Command, command: str) -> None:
     refused(isoflop(command, "gpt-5"), "unknown sweep config 'gpt-5'", "cpu-demo")
     refused(isoflop(command, "./nowhere.py"), "no sweep config file nowhere.py")
-    refused(isoflop(command), "which one? Known are cpu-arithmetic, cpu-context, cpu-countdown, cpu-demo")
+    refused(isoflop(command), "which one? Known are cpu-adapters, cpu-arithmetic, cpu-context")
     refused(isoflop(command, "--seed", "1"), "which one?")
 
 

@@ -83,6 +83,10 @@ INSTEAD = {
     "isoflop sweep cpu-recurrence": ("isoflop plan cpu-recurrence", "pretended training keeps no models"),
     "isoflop sweep cpu-context": ("isoflop plan cpu-context", "pretended training keeps no models"),
     "isoflop evaluate outputs/cpu-context positions --tokens 97792": ("isoflop evaluate --help", "the same"),
+    "isoflop sweep cpu-adapters": ("isoflop plan cpu-adapters", "pretended training keeps no models"),
+    "isoflop evaluate outputs/cpu-adapters adapters": ("isoflop evaluate --help", "the same"),
+    "isoflop evaluate outputs/cpu-adapters pruning": ("isoflop evaluate --help", "the same"),
+    "isoflop evaluate outputs/cpu-adapters low-rank": ("isoflop evaluate --help", "the same"),
     "isoflop sweep cpu-facts": ("isoflop plan cpu-facts", "pretended training keeps no models"),
     "isoflop sweep cpu-facts --data synthetic:facts,facts=1024,exponent=0 --out outputs/cpu-facts-alike": (
         "isoflop plan cpu-facts --data synthetic:facts,facts=1024,exponent=0",
