@@ -135,7 +135,7 @@ def test_a_sum_fits_the_ranks() -> None:
     for width, p, alpha in zip((16, 24, 40), chance, exponents, strict=True):
         where = f"method=adapters,d_model={width}"
         runs = load_runs(ADAPTERS, law="chinchilla", columns=BY_RANK, where=where)
-        found = fit(runs, law="chinchilla", starts=32, bootstrap=0)
+        found = fit(runs, law="chinchilla", bootstrap=0)
         assert found.misfit is not None
         assert found.params["alpha"] == pytest.approx(alpha, rel=0.01)
         assert found.misfit.p_value == pytest.approx(p, rel=0.1)
