@@ -19,6 +19,9 @@ from .costs.hardware.device import Device as Device
 from .costs.hardware.device import find_device as find_device
 from .costs.hardware.device import known_devices as known_devices
 from .costs.options import ForecastOptions as ForecastOptions
+from .costs.timings import Timing as Timing
+from .costs.timings import Timings as Timings
+from .costs.timings import load_timings as load_timings
 from .curves.api import fit_curves as fit_curves
 from .curves.api import forecast_schedule as forecast_schedule
 from .curves.api import load_curves as load_curves

@@ -23,6 +23,7 @@ COMMANDS = {
     "score": "registered forecasts against what came of them",
     "predict": "the best size, and its loss, at a budget",
     "forecast": "what a model costs to train and to serve: time, money, energy, memory",
+    "serving": "measured times of serving beside the forecast's floor and range",
     "downstream": "a task's score at a budget, in two steps; what samples replace",
     "coverage": "repeated sampling: pass@k, its law in k, how far it goes",
     "compare": "two sweeps: how many times the compute one needs",

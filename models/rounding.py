@@ -16,9 +16,16 @@ from jax.typing import ArrayLike
 def quantize(matrix_xIxO: jax.Array, levels: ArrayLike) -> jax.Array:
     """The matrix (..., in, out) with each output's weights rounded to zero or `levels` values on each side of
     it."""
+    whole_xIxO, step_xO = whole_steps(matrix_xIxO, levels)
+    return whole_xIxO * step_xO
+
+
+def whole_steps(matrix_xIxO: jax.Array, levels: ArrayLike) -> tuple[jax.Array, jax.Array]:
+    """The whole numbers, -`levels` to `levels`, that the matrix is rounded to, and each output's step
+    (..., 1, out) that they are multiples of."""
     step_xO = jnp.max(jnp.abs(matrix_xIxO), axis=-2, keepdims=True) / levels
     step_xO = jnp.where(step_xO > 0, step_xO, 1.0)  # a channel of zeros stays one
-    return jnp.round(matrix_xIxO / step_xO) * step_xO
+    return jnp.round(matrix_xIxO / step_xO), step_xO
 
 
 def levels_of(bits: int) -> float:

@@ -120,13 +120,20 @@ class Replica:
 
     def _time(self, works: tuple[Work, ...], exchange: float) -> Estimate:
         peak = self.device.peak(self.compute) * self.devices
-        bandwidth = self.device.bandwidth * self.devices
+        return operation_seconds(works, peak, self.device.bandwidth * self.devices, exchange)
 
-        def seconds(utilization: float, share: float) -> float:
-            return sum(max(w.flops / (peak * utilization), w.bytes / (bandwidth * share)) for w in works)
 
-        expected = seconds(PREFILL_UTILIZATION, BANDWIDTH_SHARE) + STEP_SECONDS + exchange
-        return served(seconds(1.0, 1.0), expected)
+def operation_seconds(
+    works: tuple[Work, ...], peak: float, bandwidth: float, exchange: float = 0.0
+) -> Estimate:
+    """Seconds of works that come one after the other, at `peak` FLOP/s and `bandwidth` bytes a second, with
+    `exchange` seconds besides."""
+
+    def seconds(utilization: float, share: float) -> float:
+        return sum(max(w.flops / (peak * utilization), w.bytes / (bandwidth * share)) for w in works)
+
+    expected = seconds(PREFILL_UTILIZATION, BANDWIDTH_SHARE) + STEP_SECONDS + exchange
+    return served(seconds(1.0, 1.0), expected)
 
 
 @dataclass(frozen=True)
