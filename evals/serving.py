@@ -1,10 +1,10 @@
-"""Seconds of prefill and decode by batch, prompt and format of weights, beside what this machine can do at most.
+"""Seconds of prefill and decode by batch, prompt and format of weights, beside this machine's ceilings.
 
-A row is one timing: `phase` prefill, whose seconds are the time to the first token (TTFT) of a batch of prompts
-read together, or decode, whose seconds are those of a step, a token for each sequence (TPOT of a batch that
-starts together, so that no prompt of another request comes between). The same rounds time the machine itself:
-products of matrices, and reading of memory. `isoflop serving` sets the one beside what the forecast of
-serving makes of the other. Seconds differ from run to run; counts do not.
+A row is one timing: `phase` prefill, whose seconds are the time to the first token (TTFT) of a batch of
+prompts read together, or decode, whose seconds are those of a step, a token for each sequence (TPOT of a
+batch that starts together, so that no prompt of another request comes between). The same rounds time the
+machine itself: products of matrices, and reading of memory. `isoflop serving` sets the times beside what the
+forecast of serving makes of those ceilings. Seconds differ from run to run; counts do not.
 """
 
 from __future__ import annotations
@@ -84,19 +84,20 @@ def refuse(model: TrainedModel, options: Options) -> None:
     if config.architecture != "decoder" or config.experts > 1:
         what = f"{config.experts} experts" if config.experts > 1 else f"architecture {config.architecture}"
         raise UserError(
-            f"{name} has {what}: serving counts the FLOPs and bytes of dense decoders; leave it out by --widths"
+            f"{name} has {what}: serving counts the FLOPs and bytes of dense decoders; leave it out by "
+            "--widths"
         )
     if config.weight_bits and "int8" in options.weights:
         raise UserError(
-            f"{name} was trained with weights of {config.weight_bits} bits, and in int8 they would be rounded "
-            "twice: ask for --weights fp32 bf16"
+            f"{name} was trained with weights of {config.weight_bits} bits, and int8 would round them twice: "
+            "ask for --weights fp32 bf16"
         )
     longest = max(options.prompts(config.context_length)) + options.output
     if longest > config.context_length:
         raise UserError(
             f"{options.output} tokens after a prompt of {longest - options.output} are {longest}, and the "
-            f"context of {name} is {config.context_length}: lower --prompt or --output, or leave the model out "
-            "by --widths"
+            f"context of {name} is {config.context_length}: lower --prompt or --output, or leave the model "
+            "out by --widths"
         )
 
 

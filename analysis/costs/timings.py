@@ -97,7 +97,8 @@ def load_timings(source: str | Path | pd.DataFrame, *, where: str | None = None)
         frame = select(frame, where, name, list(map(str, frame.columns)))
     if missing := [column for column in (*TEXTS, *NUMBERS) if column not in frame.columns]:
         raise UserError(
-            f"{name} is no table of timings: it lacks {listed(missing)}; isoflop evaluate DIR serving writes one"
+            f"{name} is no table of timings: it lacks {listed(missing)}; isoflop evaluate DIR serving writes "
+            "one"
         )
     numbers = {column: as_floats(frame, column) for column in NUMBERS}
     for column, values in numbers.items():

@@ -43,8 +43,7 @@ def run(argv: list[str]) -> int:
     asked = parse(Serving, argv, "serving")
     found = analysis.load_timings(asked.table, where=asked.where)
     lines = [
-        table.markdown() + "\n" if asked.markdown else table.text(MOST_ROWS) + "\n"
-        for table in _tables(found)
+        (table.markdown() if asked.markdown else table.text(MOST_ROWS)) + "\n" for table in _tables(found)
     ]
     print_result(found, asked.as_json, lines, soft_wrap=True)
     return 0
