@@ -48,7 +48,7 @@ class Server:
         parameters = jax.tree.leaves(model.params, is_leaf=is_variable)
         arrays, self.tree = jax.tree.flatten(model.params)
         kept = [
-            _kept(type(parameter), array, weights, self.dtype)
+            _kept(type(parameter), array, weights=weights, dtype=self.dtype)
             for parameter, array in zip(parameters, arrays, strict=True)
         ]
         self.held = jax.block_until_ready(kept)
@@ -119,7 +119,8 @@ def _likeliest(features_BxD: jax.Array, model: Decoder) -> jax.Array:
     return jnp.argmax(logits_BxV, axis=-1).astype(jnp.int32)
 
 
-def _kept(role: type[nnx.Param[Any]], array: jax.Array, weights: Weights, dtype: Dtype) -> Any:
+@partial(jax.jit, static_argnames=("role", "weights", "dtype"))
+def _kept(role: type[nnx.Param[Any]], array: jax.Array, *, weights: Weights, dtype: Dtype) -> Any:
     """A parameter as the format keeps it."""
     if weights == "int8" and issubclass(role, HiddenMatrix | Readout):
         whole, step = whole_steps(array, levels_of(8))
