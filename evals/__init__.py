@@ -8,5 +8,6 @@ A file here, or a .py file of one's own, is a measurement if it defines
             the columns of `isoflop.evals.table.MODEL_COLUMNS` stand before its own;
 
 and, if it likes, `refuse(model, options)`, which raises `UserError` for a model that it can't measure: it is
-asked of every model before the first is measured.
+asked of every model before the first is measured. `TIMED` names columns that come of a clock: all others are
+the same, bit for bit, whenever a model is measured.
 """

@@ -25,6 +25,7 @@ class Measurement:
 
     `name`: that of its table unless another is given. `code`: a hash of a file of the user's own, empty for
     one of this package. `fit_options`: those of `isoflop fit` that fit the law of its table, if it has one.
+    `timed`: columns that no two runs give alike, because they come of a clock.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Measurement:
     measure: Callable[[TrainedModel, Any], Sequence[Row]]
     refuse: Callable[[TrainedModel, Any], None]
     fit_options: tuple[str, ...]
+    timed: tuple[str, ...]
 
     def rows(self, model: TrainedModel, options: Any) -> list[Row]:
         """A model's rows. Raises `UserError` for what is no row of a table."""
@@ -75,4 +77,5 @@ def load_measurement(name: str) -> Measurement:
         measure=module.measure,
         refuse=getattr(module, "refuse", lambda model, options: None),
         fit_options=tuple(getattr(module, "FIT_OPTIONS", ())),
+        timed=tuple(getattr(module, "TIMED", ())),
     )

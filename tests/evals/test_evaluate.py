@@ -22,7 +22,6 @@ from isoflop.evals.degradation import change_matrices
 from isoflop.evals.measurement import load_measurement, measurements
 from isoflop.evals.pruning import prune
 from isoflop.evals.run import Evaluated
-from isoflop.evals.serving import TIMED
 from isoflop.evals.trained_model import TrainedModel
 from isoflop.models import build
 from isoflop.models.rounding import levels_of, quantize
@@ -86,8 +85,6 @@ SMALLER: dict[str, dict[str, Any]] = {
     },
 }
 """By measurement, options with which it is quick; `windows` of others."""
-TIMES = {"serving": TIMED}
-"""By measurement, columns that no two runs give alike."""
 
 
 def rows_of(found: Evaluated) -> list[dict[str, str]]:
@@ -139,7 +136,7 @@ def test_every_measurement_fills_a_table(
     assert rows
     assert {tuple(row) for row in rows} == {tuple(rows[0])}
     for row in (*rows, *again):
-        for column in TIMES.get(name, ()):
+        for column in measurement.timed:
             assert float(row.pop(column)) >= 0
     assert again == rows  # bit for bit, what is no time
 
