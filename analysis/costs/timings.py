@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from isoflop.analysis.tables.selecting import select
 from isoflop.base.errors import UserError
 from isoflop.base.json_values import Serializable
 
-TEXTS = ("weights", "phase")
+TEXTS = ("weights", "phase", "device", "computed_in")
 WORK = ("linear_flops", "attention_flops", "weight_bytes", "cache_bytes")
 CEILINGS = ("peak_flops_per_second", "memory_bytes_per_second", "cached_bytes_per_second")
 NUMBERS = ("d_model", "batch", "prompt", "seconds", "seconds_fastest", *WORK, *CEILINGS)
@@ -37,7 +37,7 @@ class Timing:
     """The median of its repeats."""
     seconds_fastest: float
     forecast: Estimate
-    """By the measured peak and the bandwidth of memory."""
+    """By the peak and the bandwidth of memory that this device reached at most, anywhere in the table."""
     cached_roofline: float
     """Seconds at the roofline of the same peak and the rate at which as many bytes are read again and again,
     from a processor's cache where they fit one."""
@@ -105,7 +105,19 @@ def load_timings(source: str | Path | pd.DataFrame, *, where: str | None = None)
         if not np.all(np.isfinite(values) & (values > 0)):
             raise UserError(f"{name}: {column} has a value that is not above zero")
     texts = {column: as_texts(frame, column).tolist() for column in TEXTS}
+    peak, memory, _ = CEILINGS
+    # What else ran on the machine may have held the ceilings down while one model was timed.
+    numbers[peak] = _most(numbers[peak], list(zip(texts["device"], texts["computed_in"], strict=True)))
+    numbers[memory] = _most(numbers[memory], texts["device"])
     return Timings(name, tuple(_timing(texts, numbers, row) for row in range(len(frame))))
+
+
+def _most(values: np.ndarray, keys: Sequence[object]) -> np.ndarray:
+    """In the place of each value, the largest of those with the same key."""
+    most: dict[object, float] = {}
+    for key, value in zip(keys, values, strict=True):
+        most[key] = max(value, most.get(key, value))
+    return np.array([most[key] for key in keys])
 
 
 def _timing(texts: dict[str, list[str]], numbers: dict[str, np.ndarray], row: int) -> Timing:

@@ -25,6 +25,8 @@ def table(*seconds: float, **changes: Any) -> Any:
         "d_model": 8,
         "weights": "fp32",
         "phase": "decode",
+        "device": "cpu",
+        "computed_in": "float32",
         "batch": 1,
         "prompt": 4,
         "linear_flops": 10,
@@ -52,6 +54,20 @@ def test_the_floor_is_the_sum_of_what_binds() -> None:
     assert at.cached_share == pytest.approx(0.5 / 1.1)
     (inside,) = load_timings(table(expected))
     assert inside.in_range
+
+
+def test_the_machine_can_what_it_could_at_any_time() -> None:
+    """But for the peak of another format, and another device."""
+    slow = {"peak_flops_per_second": 1e9, "memory_bytes_per_second": 1e8}
+    other = {"peak_flops_per_second": 1e13, "memory_bytes_per_second": 1e12}
+    tables = (
+        table(3e-3, **slow),
+        table(3e-3),
+        table(3e-3, computed_in="bfloat16", peak_flops_per_second=1e11),
+        table(3e-3, device="gpu", **other),
+    )
+    rooflines = [x.forecast.roofline for x in load_timings(pd.concat(tables))]
+    assert rooflines == pytest.approx([3e-3, 3e-3, 2.1e-3, 3e-6])
 
 
 def test_reading_from_a_cache_is_never_counted_slower_than_memory() -> None:

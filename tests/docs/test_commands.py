@@ -99,6 +99,18 @@ INSTEAD = {
     "isoflop evaluate outputs/cpu-arithmetic exact-match": ("isoflop evaluate --help", "the same"),
     "isoflop evaluate outputs/cpu-countdown attempts": ("isoflop evaluate --help", "the same"),
     "isoflop evaluate outputs/cpu-countdown search --samples 1 4 16": ("isoflop evaluate --help", "the same"),
+    "isoflop sweep cpu-serving --no-report": (
+        "isoflop plan cpu-serving",
+        "pretended training keeps no models",
+    ),
+    "isoflop evaluate outputs/cpu-serving serving --batch 1 16 --prompt 32 160 480": (
+        "isoflop evaluate --help",
+        "the same",
+    ),
+    "isoflop serving outputs/cpu-serving/evals/serving.csv": (
+        "isoflop serving docs/results/serving-measured/serving.csv",
+        "the table that comes along",
+    ),
     "isoflop data prepare debian-docs": (
         "isoflop data prepare --help",
         "fetches 245 MB by apt-get; tests/train/test_debian_docs.py has its parts",
