@@ -73,7 +73,9 @@ def test_the_sentences() -> None:
     assert f"No prefill is below it (0 of {len(prefills)})" in WORDS
     assert all(x.floor_holds for x in prefills)
     (below,) = [x for x in steps if not x.floor_holds]
-    assert f"1 of {len(steps)} has a repeat below the roofline of memory: width {below.d_model}" in WORDS
+    by = f"{1 - below.seconds_fastest / below.forecast.roofline:.0%}"
+    said = f"1 of {len(steps)} has a repeat below the roofline of memory, by {by}: width {below.d_model} in"
+    assert f"{said} {below.weights}" in WORDS
     assert all(x.seconds_fastest >= x.cached_roofline for x in TIMINGS.values())
     inside = [[x for x in found if x.in_range] for found in (prefills, steps)]
     assert (
