@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from isoflop.analysis.figures.style import ACCENT, INK, NEUTRAL, SOFT, canvas, log_axis
 
-PLAIN_FILE = {"Software": None}
-"""No version of the drawing program in the file: equal pictures are equal files."""
 RESULTS = Path(__file__).parents[1] / "results" / "low-rank"
 WIDTHS = {16: NEUTRAL, 24: ACCENT, 40: INK}
 """Colours by width."""
@@ -24,7 +23,7 @@ METHODS = (
 )
 
 
-def draw(folder: Path) -> None:
+def draw() -> Figure:
     """Draw the loss by tuning text at one size, what adapters lack of full tuning by rank, and what matrices
     of low rank cost beside pruned ones."""
     table: Any = pd.read_csv(RESULTS / "adapters.csv")
@@ -61,4 +60,4 @@ def draw(folder: Path) -> None:
     log_axis(shares, "y", 5e-4, 4, "rise of the loss, nats per byte", "{:g}".format)
     shares.set_xlabel("share of each matrix' numbers saved")
     shares.legend(fontsize=7, frameon=False)
-    figure.savefig(folder / "low-rank.png", dpi=160, metadata=PLAIN_FILE)
+    return figure

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from isoflop.analysis import Timings, load_timings
 from isoflop.analysis.costs.estimate import SPREAD
 from isoflop.analysis.figures.style import ACCENT, INK, NEUTRAL, SOFT, canvas, log_axis
 
-PLAIN_FILE = {"Software": None}
-"""No version of the drawing program in the file: equal pictures are equal files."""
 TABLE = Path(__file__).parents[1] / "results" / "serving-measured" / "serving.csv"
 WIDTHS = ((48, ACCENT), (128, NEUTRAL), (384, INK))
 MARKERS = {"fp32": "o", "bf16": "s", "int8": "^"}
@@ -19,14 +18,14 @@ LARGEST, BATCH = 384, 16
 """Of the models, and of the batches."""
 
 
-def draw(folder: Path) -> None:
+def draw() -> Figure:
     """Draw the times of both phases against their rooflines, and a decode step's against the context."""
     timings = load_timings(TABLE)
     figure, (prefill, decode, context) = canvas(10.5, 3.6, columns=3)
     for axes, phase, title in ((prefill, "prefill", "prefill"), (decode, "decode", "a decode step")):
         _against_roofline(axes, timings, phase, title)
     _by_context(context, timings)
-    figure.savefig(folder / "serving-measured.png", dpi=160, metadata=PLAIN_FILE)
+    return figure
 
 
 def _against_roofline(axes: Axes, timings: Timings, phase: str, title: str) -> None:

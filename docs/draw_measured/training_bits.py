@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from isoflop.analysis import load_runs
 from isoflop.analysis.figures.style import ACCENT, INK, NEUTRAL, SOFT, canvas, log_axis
 from isoflop.analysis.laws.kumar import effective_share
 
-PLAIN_FILE = {"Software": None}
-"""No version of the drawing program in the file: equal pictures are equal files."""
 TABLE = "measured:training-bits"
 BITS = {2: ACCENT, 3: INK, 4: NEUTRAL}
 """Colours by the bits of the weights."""
@@ -22,7 +20,7 @@ A, ALPHA, GAMMA = 45.99, 0.4887, 2.827
 """Of `kumar` as the page's command fits it; a fit for the figure would take half a minute."""
 
 
-def draw(folder: Path) -> None:
+def draw() -> Figure:
     """Draw what few bits cost, over tokens at each width and over size beside the fitted law."""
     frame = load_runs(TABLE).frame
     pairs = ["d_model", "budget", "init_seed"]
@@ -53,4 +51,4 @@ def draw(folder: Path) -> None:
     sizes.set_ylabel("nats per byte above full weights")
     sizes.set_ylim(-0.05, 0.5)
     sizes.text(3.5e4, 0.45, "1.2e11 FLOPs; dashed: the fitted law", color=SOFT, fontsize=8, ha="right")
-    figure.savefig(folder / "training-bits.png", dpi=160, metadata=PLAIN_FILE)
+    return figure
