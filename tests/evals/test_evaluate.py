@@ -70,6 +70,7 @@ def trained_on(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Trai
 SMALLER: dict[str, dict[str, Any]] = {
     "adapters": {
         "windows": 16,
+        "tune_windows": 16,
         "tokens": (256,),
         "ranks": (1, 2),
         "rates": (0.01,),
