@@ -143,6 +143,11 @@ def test_what_predicts_the_larger_models_without_a_fit(longest: Any) -> None:
     assert (size.sum(), compute.sum()) == (18, 32)
     printed = errors("width 32 at the same FLOPs; the last budget at the same width")
     assert naive == pytest.approx(printed, abs=6e-4)
+    of_next = longest["budget"].map(longest[longest["d_model"] == 32].groupby("budget")["loss"].mean())
+    off = np.exp(np.abs(np.log(of_next / longest["loss"]))[size].mean())
+    assert off == pytest.approx(6, abs=0.8)  # "a factor of about six"
+    shortest = longest[longest["d_model"] < 48]["n_tokens"].min()
+    assert longest[size].groupby("budget")["n_tokens"].min().lt(shortest).sum() == 3
 
 
 def test_what_fitted_laws_predict_of_the_larger_models(longest: Any) -> None:
