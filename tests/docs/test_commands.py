@@ -150,6 +150,7 @@ SHORTER = {
     "isoflop sweep cpu-demo --experts 8 --experts-per-token 2": ("--no-report", REPORTED),
     "isoflop sweep cpu-teachers --no-report": ("--trackers jsonl", "other sweeps are logged"),
     "isoflop sweep cpu-mixture": ("--trackers jsonl --no-report", REPORTED),
+    "isoflop sweep cpu-granularity": ("--trackers jsonl --no-report", REPORTED),
     "isoflop sweep cpu-quality": ("--trackers jsonl --no-report", REPORTED),
     "isoflop sweep cpu-repetition": ("--trackers jsonl --no-report", REPORTED),
     "isoflop sweep two-recipes": ("--trackers jsonl --no-report", REPORTED),
