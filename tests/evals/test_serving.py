@@ -157,9 +157,7 @@ def test_the_roofline_is_the_forecasts() -> None:
         vocab=config.vocab_size,
     )
     for peak, bandwidth in ((1e10, 1e12), (1e14, 1e9)):  # FLOPs bind, then bytes
-        device = Device(
-            "mine", "Mine", "1 GiB", bandwidth / 1e9, {"fp32": peak / 1e12}
-        )  # what one would write of it in a file
+        device = Device("mine", "Mine", "1 GiB", bandwidth / 1e9, {"fp32": peak / 1e12})
         options = ForecastOptions(weights="fp32", kv="fp32", output=OUTPUT)
         replica = Replica.of(ForecastModel.of_shape("x", shape, "here"), device, 1, options)
         served = Served(config, ledger(config), 4 * ledger(config).params("non_embedding"), 4)
