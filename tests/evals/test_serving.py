@@ -140,7 +140,8 @@ def test_flops_are_the_ledgers(shape: dict[str, Any]) -> None:
         BATCH * PROMPT * config.depth * config.kv_width * 2,
     )
     steps = range(PROMPT + 1, PROMPT + OUTPUT)
-    mean = sum(steps) / len(steps)
+    mean, rest = divmod(sum(steps), len(steps))
+    assert rest == 0
     assert served.decode(BATCH, PROMPT, OUTPUT) == Counts(
         BATCH * (body + own.forward["head"]),
         BATCH * pair * mean,
@@ -179,7 +180,9 @@ def test_int8_weights_are_read_as_they_are_in_each_step() -> None:
     made = server("int8")
     static: dict[str, Any] = {"graph": made.graph, "tree": made.tree, "dtype": made.dtype}
     kept = nnx.merge(made.graph, trained(SMALL).params).empty_cache(BATCH, PROMPT + OUTPUT)
-    lowered = decode_steps.lower(made.held, jnp.zeros(BATCH, jnp.int32), kept, steps=OUTPUT - 1, **static)
+    lowered: Any = decode_steps.lower(
+        made.held, jnp.zeros(BATCH, jnp.int32), kept, steps=OUTPUT - 1, **static
+    )
     program = lowered.compile().as_text()
     (loop,) = [line for line in program.splitlines() if " while(" in line]
     carried = loop.split(" while(")[0]
