@@ -111,6 +111,21 @@ def test_the_sentences() -> None:
     assert quicker == pytest.approx(one.forecast.roofline / few.forecast.roofline, abs=0.051)
 
 
+def test_fewer_bits_are_not_faster() -> None:
+    index = ["batch", "d_model", "prompt"]
+    steps = FRAME[FRAME["phase"] == "decode"].pivot(index=index, columns="weights")
+    ratios = steps["seconds"].div(steps["seconds"]["fp32"], axis=0)[["bf16", "int8"]]
+    low, high = numbers(r"bf16 and int8 take (\S+) to (\S+) times as long as fp32 at batch 1")
+    assert (low, high) == pytest.approx(
+        (ratios.loc[1].min(axis=None), ratios.loc[1].max(axis=None)), abs=0.051
+    )
+    low, high = numbers(r"int8's median is (\S+) to (\S+) of fp32's at the two smaller widths")
+    small = ratios["int8"].loc[BATCH].drop(LARGEST, level="d_model")
+    assert (low, high) == pytest.approx((small.min(), small.max()), abs=5.1e-3)
+    less = steps[ratios["int8"] < 1]
+    assert (less["seconds_high"]["int8"] > less["seconds_low"]["fp32"]).all()
+
+
 def test_the_machine_and_its_noise() -> None:
     peak, memory, within = numbers(
         r"did (\S+) GFLOP/s .* read (\S+) GB/s of memory at most.* spans (\S+) of the median"
