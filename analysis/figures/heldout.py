@@ -69,6 +69,10 @@ class HeldOutBudget(FigureData):
             "intervals"
         )
 
+    def _is_drawn(self, N: float) -> bool:
+        """Whether a size is among those of the figure: one beyond its edge would be missing in its file."""
+        return bool(self.N_K[0] <= N <= self.N_K[-1])
+
     @property
     def size(self) -> Size:
         return Size(height=4.4)
@@ -83,6 +87,8 @@ class HeldOutBudget(FigureData):
             if best.n_opt is not None
             else "Diamond: the predicted minimum; the runs themselves bracket none."
         )
+        if not self._is_drawn(best.n_opt_predicted):
+            minima += f" The predicted one, at {short(best.n_opt_predicted)} parameters, is off these sizes."
         return (
             f"The surface fitted to the {self.holdout.n_fit} runs below {power(self.holdout.c_min)} "
             f"FLOPs (line{'' if self.band_2xK is None else band}) against runs from there up, which it has "
@@ -113,7 +119,7 @@ class HeldOutBudget(FigureData):
             "the runs' own minimum": (best.n_opt, best.loss_opt, INK, False),
         }
         for name, (N, loss, colour, hollow) in minima.items():
-            if N is not None:
+            if N is not None and self._is_drawn(N):
                 words = [f"{name}\nN = {short(N)}, loss {loss:.4f}"]
                 hover += marks(ax, N, loss, words, name, colour, "D", 7, hollow)
         log_axis(ax, "x", float(self.N_K[0]), float(self.N_K[-1]), "Parameters N")

@@ -16,8 +16,11 @@ from markupsafe import escape
 from isoflop.analysis import FitOptions, LawFit, Report, RunTable, UserError, fit, load_runs, report, table_of
 from isoflop.analysis.figures.allocation import minima
 from isoflop.analysis.figures.competition import HeldOutErrors, bar, filled
+from isoflop.analysis.figures.figure_data import render
+from isoflop.analysis.figures.heldout import HeldOutBudget
 from isoflop.analysis.figures.profiles import ObjectiveProfiles
 from isoflop.analysis.figures.style import log_ticks
+from isoflop.analysis.figures.svg import inline_svg
 from isoflop.analysis.reporting.evidence import next_run_lines
 from isoflop.analysis.reporting.page import all_tables
 from isoflop.analysis.reporting.report import _default_folder, write
@@ -221,6 +224,17 @@ def test_sections_say_which_law_and_how_sure(made: Report) -> None:
     assert "What to run next" not in text
     assert "parabolas in log N" in data.figures["allocation"].caption
     assert "parabolas in log N" in data.figures["heldout"].caption
+
+
+def test_a_predicted_minimum_far_from_the_runs_is_said_and_not_drawn(made: Report) -> None:
+    figure = made.data.figures["heldout"]
+    assert isinstance(figure, HeldOutBudget)
+    far = dataclasses.replace(figure, best=dataclasses.replace(figure.best, n_opt_predicted=1e15))
+    words = inline_svg(far, render(far), "far")
+    assert "predicted minimum\nN" not in words
+    assert "predicted minimum\nN" in inline_svg(figure, render(figure), "near")
+    assert "is off these sizes" in far.caption
+    assert "is off these sizes" not in figure.caption
 
 
 def test_the_competition_figure_shows_each_error_and_its_interval(made: Report) -> None:
