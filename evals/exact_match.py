@@ -54,7 +54,7 @@ def measure(model: TrainedModel, options: Options) -> list[Row]:
     problems_PxI = task.problems(model, options.problems)
     # Targets begin with a window's second id.
     loss_PxKxD, correct_PxKxD = (
-        x[:, task.prompt_length - 1 :].astype(np.float64).reshape(len(x), task.steps, task.step_length)
+        np.asarray(x, np.float64)[:, task.prompt_length - 1 :].reshape(len(x), task.steps, task.step_length)
         for x in model.scores(problems_PxI)
     )
     is_product_PxK = problems_PxI[:, : STEP * task.steps : STEP] == TIMES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
 import re
 import subprocess
 import sys
@@ -109,3 +110,9 @@ def test_importing_analysis_is_light_and_leaves_jax_alone(x64: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_file_of_tests_is_taken_whole_by_one_process(request: pytest.FixtureRequest) -> None:
+    """Its fixtures are built once. By the id shows whether xdist grouped it, as it can't with pytest 9.2."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        assert request.node.nodeid.endswith("@tests/test_layout.py")

@@ -42,7 +42,7 @@ class Server:
     """
 
     def __init__(self, model: TrainedModel, weights: Weights) -> None:
-        self.dtype = compute_dtype(weights)
+        self.dtype: Dtype = compute_dtype(weights)
         config = model.recipe.model
         self.graph = nnx.graphdef(nnx.eval_shape(lambda: build(config, seed=0, dtype=self.dtype)))
         parameters = jax.tree.leaves(model.params, is_leaf=is_variable)

@@ -90,7 +90,7 @@ def test_the_page_says_what_is_left_of_krajewskis_law() -> None:
     grain = np.asarray(runs["granularity"]) ** -0.58
     terms = np.column_stack([grain * size, size, np.asarray(runs["n_tokens"]) ** -0.147])
     loss = np.asarray(runs["loss"])
-    tight = {"ftol": 1e-14, "xtol": 1e-14, "gtol": 1e-14}
+    tight: dict[str, Any] = {"ftol": 1e-14, "xtol": 1e-14, "gtol": 1e-14}
     found = least_squares(
         lambda constants: np.log((0.47 + terms @ constants) / loss),
         (0.2, 1.3, 8.0),

@@ -20,7 +20,7 @@ TIMINGS = {(x.phase, x.d_model, x.weights, x.batch, x.prompt): x for x in load_t
 FRAME: Any = pd.read_csv(TABLE)
 
 
-def rows(columns: int) -> list[list[float]]:
+def rows(columns: int) -> list[list[Any]]:
     """The page's rows of so many numbers."""
     lines = [line.strip("|").split("|") for line in PAGE.splitlines() if re.match(r"\| \d", line)]
     return [[float(x.replace(",", "")) for x in line] for line in lines if len(line) == columns]

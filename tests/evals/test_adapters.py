@@ -162,8 +162,9 @@ def test_bad_input_is_refused_in_one_line(
     options: dict[str, Any], message: str, source_name: str, recipe: Recipe
 ) -> None:
     data = replace(recipe.data, source=source_name)
+    given: dict[str, Any] = {"data": source_name} | options
     with pytest.raises(UserError, match=message) as caught:
-        refuse(model_of(replace(recipe, data=data), None, None), Options(**{"data": source_name} | options))
+        refuse(model_of(replace(recipe, data=data), None, None), Options(**given))
     assert "\n" not in str(caught.value)
 
 

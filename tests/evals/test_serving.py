@@ -30,7 +30,7 @@ from isoflop.models.rounding import levels_of, quantize
 from tests.support.small import CONTEXT, small_model
 
 BATCH, PROMPT, OUTPUT = 3, 6, 4
-NUMBER_BYTES = {"fp32": 4, "bf16": 2}
+NUMBER_BYTES: dict[Weights, int] = {"fp32": 4, "bf16": 2}
 
 
 def trained(config: ModelConfig) -> Any:

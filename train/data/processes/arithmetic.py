@@ -102,7 +102,7 @@ class Process(SyntheticProcess):
         """As the protocol says. A window's first id is no target, and it begins a problem."""
         values = uniform_probabilities(self.modulus)
         begun = [
-            entropy(np.bincount(np.arange(self.modulus) // 10**place, values))
+            entropy(np.bincount(np.arange(self.modulus) // 10**place, values).astype(np.float64))
             for place in reversed(range(self.digits))
         ]
         of_place = [
