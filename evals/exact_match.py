@@ -64,7 +64,7 @@ def measure(model: TrainedModel, options: Options) -> list[Row]:
         row: Row = {"chain": k, "tokens": k * task.step_length, "problems": len(loss_PxK)}
         row |= _mean("loss", loss_PxK.mean(axis=1))
         row |= _mean("token_accuracy", correct_PxKxD[:, :k].mean(axis=(1, 2)))
-        row |= _mean("accuracy", correct_PxKxD[:, :k].all(axis=(1, 2)))
+        row |= _mean("accuracy", np.all(correct_PxKxD[:, :k] > 0, axis=(1, 2)))
         row["loss_sums"] = float(loss_PxK[~is_product].mean())
         row["loss_products"] = float(loss_PxK[is_product].mean())
         row["chance"] = float(task.process.modulus) ** -k
