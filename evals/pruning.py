@@ -13,9 +13,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from isoflop.base.errors import UserError
 from isoflop.base.fields import Count, check_fields
-from isoflop.evals.degradation import change_matrices, degradation
+from isoflop.evals.degradation import change_matrices, check_sparsities, degradation
 from isoflop.evals.measurement import Row
 from isoflop.evals.trained_model import TrainedModel
 
@@ -33,12 +32,7 @@ class Options:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        wrong = [share for share in self.sparsities if not 0 <= share < 1]
-        if wrong or not self.sparsities:
-            what = f"{wrong[0]:g}" if wrong else "none"
-            raise UserError(f"sparsities {what}: must be at least 0 and below 1")
-        if len(set(self.sparsities)) < len(self.sparsities):
-            raise UserError("sparsities: give each once")
+        check_sparsities(self.sparsities)
 
 
 def prune(matrix_xIxO: jax.Array, sparsity: float) -> jax.Array:
