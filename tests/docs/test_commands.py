@@ -295,11 +295,11 @@ def test_options_of_training_really_train(tmp_path: Path, finished: Session) -> 
     shown = [
         c for c in commands(ROOT / "docs" / "training.md") if c.text.startswith("isoflop sweep cpu-demo ")
     ]
-    assert len(shown) == 3
+    assert shown
     for command in shown:
         text = command.text.replace("cpu-demo", "./tiny_sweep.py") + " --no-report"
         session.run(Command(command.page, command.line, text))
-    assert len(list(tmp_path.glob("outputs/tiny*/runs.csv"))) == 3
+    assert len(list(tmp_path.glob("outputs/tiny*/runs.csv"))) == len(shown)
 
 
 def test_what_is_not_run_as_it_stands_is_in_docs() -> None:
