@@ -66,7 +66,7 @@ INSTEAD = {
     ),
     "isoflop lab build --out ada --student Ada": ("isoflop lab build --help", "it takes as long again"),
     "isoflop sweep cpu-quantization": (
-        "isoflop plan cpu-quantization",
+        "isoflop plan cpu-quantization --no-calibration",
         "pretended training keeps no models; docs/evaluate.md has some of seconds",
     ),
     "isoflop sweep cpu-distillation --no-report": (
@@ -80,27 +80,45 @@ INSTEAD = {
     ),
     "isoflop fit measured:granularity --law krajewski --fix c=.47,gamma=.58,alpha=.115,beta=.147 "
     "--bootstrap 300 --starts 64": ("isoflop laws krajewski", "the page of the table has a shorter one"),
-    "isoflop sweep cpu-recurrence": ("isoflop plan cpu-recurrence", "pretended training keeps no models"),
-    "isoflop sweep cpu-context": ("isoflop plan cpu-context", "pretended training keeps no models"),
+    "isoflop sweep cpu-recurrence": (
+        "isoflop plan cpu-recurrence --no-calibration",
+        "pretended training keeps no models",
+    ),
+    "isoflop sweep cpu-context": (
+        "isoflop plan cpu-context --no-calibration",
+        "pretended training keeps no models",
+    ),
     "isoflop evaluate outputs/cpu-context positions --tokens 97792": ("isoflop evaluate --help", "the same"),
-    "isoflop sweep cpu-adapters": ("isoflop plan cpu-adapters", "pretended training keeps no models"),
+    "isoflop sweep cpu-adapters": (
+        "isoflop plan cpu-adapters --no-calibration",
+        "pretended training keeps no models",
+    ),
     "isoflop evaluate outputs/cpu-adapters adapters": ("isoflop evaluate --help", "the same"),
     "isoflop evaluate outputs/cpu-adapters pruning": ("isoflop evaluate --help", "the same"),
     "isoflop evaluate outputs/cpu-adapters low-rank": ("isoflop evaluate --help", "the same"),
-    "isoflop sweep cpu-facts": ("isoflop plan cpu-facts", "pretended training keeps no models"),
+    "isoflop sweep cpu-facts": (
+        "isoflop plan cpu-facts --no-calibration",
+        "pretended training keeps no models",
+    ),
     "isoflop sweep cpu-facts --data synthetic:facts,facts=1024,exponent=0 --out outputs/cpu-facts-alike": (
-        "isoflop plan cpu-facts --data synthetic:facts,facts=1024,exponent=0",
+        "isoflop plan cpu-facts --data synthetic:facts,facts=1024,exponent=0 --no-calibration",
         "the same",
     ),
     "isoflop evaluate outputs/cpu-facts recall": ("isoflop evaluate --help", "the same"),
     "isoflop evaluate outputs/cpu-facts-alike recall": ("isoflop evaluate --help", "the same"),
-    "isoflop sweep cpu-countdown": ("isoflop plan cpu-countdown", "pretended training keeps no models"),
-    "isoflop sweep cpu-arithmetic": ("isoflop plan cpu-arithmetic", "pretended training keeps no models"),
+    "isoflop sweep cpu-countdown": (
+        "isoflop plan cpu-countdown --no-calibration",
+        "pretended training keeps no models",
+    ),
+    "isoflop sweep cpu-arithmetic": (
+        "isoflop plan cpu-arithmetic --no-calibration",
+        "pretended training keeps no models",
+    ),
     "isoflop evaluate outputs/cpu-arithmetic exact-match": ("isoflop evaluate --help", "the same"),
     "isoflop evaluate outputs/cpu-countdown attempts": ("isoflop evaluate --help", "the same"),
     "isoflop evaluate outputs/cpu-countdown search --samples 1 4 16": ("isoflop evaluate --help", "the same"),
     "isoflop sweep cpu-serving --no-report": (
-        "isoflop plan cpu-serving",
+        "isoflop plan cpu-serving --no-calibration",
         "pretended training keeps no models",
     ),
     "isoflop evaluate outputs/cpu-serving serving --batch 1 16 --prompt 32 160 480": (
@@ -119,6 +137,8 @@ INSTEAD = {
 """By command, what is run in its place, and why."""
 
 REPORTED = "other reports are drawn"
+HALF = "a second seed takes as long again"
+ONE_CELL = ("--budgets 1e9 --sizes 1", "one cell shows that the file is taken, and each width is compiled")
 SHORTER = {
     "isoflop plan h200-ladder": ("--data synthetic:markov", "its text is 245 MB by apt-get"),
     "isoflop sweep h200-ladder": (
@@ -142,6 +162,16 @@ SHORTER = {
         "--half-width 0.1 --no-report",
         f"narrower intervals take dozens of fits; {REPORTED}",
     ),
+    "isoflop sweep cpu-demo --budgets 3e11 4.2e11 6e11 8.5e11 --out outputs/ahead": ("--no-report", REPORTED),
+    "isoflop sweep ./my_sweep.py": ("--seeds 1", HALF),
+    "isoflop sweep ./my_sweep.py --budgets 3e9 1e10 3e10 4e10 --out outputs/my-sweep": (
+        "--seeds 1 --no-report",
+        f"{HALF}; {REPORTED}",
+    ),
+    "isoflop sweep ./tiny_sweep.py --no-report --data ./my_data.py:notes.jsonl": ONE_CELL,
+    "isoflop sweep ./tiny_sweep.py --no-report --data synthetic:./my_process.py,branch=4": ONE_CELL,
+    "isoflop sweep ./tiny_sweep.py --no-report --architecture ./my_model.py": ONE_CELL,
+    "isoflop sweep ./tiny_sweep.py --no-report --seed 1 --launcher ./my_launcher.py": ONE_CELL,
     "isoflop sweep cpu-demo --budgets 1e11 3e11": ("--no-report", REPORTED),
     "isoflop sweep cpu-demo --out outputs/mine": ("--no-report", REPORTED),
     "isoflop sweep cpu-demo --axes dtype=float32,bfloat16": ("--no-report", REPORTED),
