@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,28 +24,89 @@ CENTRE = (3e8, 2e10)
 KINDS = {FREE: "an amplitude", EXPONENT: "an exponent"}
 
 
+class MapArrays(NamedTuple):
+    """How a law's P parameters follow from the F that are free, as arrays: an argument of a program."""
+
+    free_F: Array
+    """Positions of the free ones among the P."""
+    source_P: Array
+    """Each one's position among the F: its own, or that of the one it is tied to; 0 for a fixed one."""
+    fixed_P: Array
+    """Which ones have a value of their own."""
+    value_P: Array
+    """The fixed ones' values; 0 for the others."""
+
+    def full(self, params: Array) -> Array:
+        """All parameters (first dimension P) from the free ones (first dimension F)."""
+        xp = array_namespace(params)
+        shape = (-1, *(1 for _ in params.shape[1:]))
+        return xp.where(self.fixed_P.reshape(shape), self.value_P.reshape(shape), params[self.source_P])
+
+
 @dataclass(frozen=True)
 class Map:
-    """How a law's P parameters follow from the F that are free."""
+    """How a law's P parameters follow from the F that are free; fields as in `MapArrays`, without a value
+    None."""
 
     free: tuple[int, ...]
-    """Positions of the free ones among the P."""
     source_P: tuple[int, ...]
-    """Each one's position among the F: its own, or that of the one it is tied to; 0 for a fixed one."""
     value_P: tuple[float | None, ...]
-    """The fixed ones' values; None for the others."""
 
-    def full(self, params: Array, xp: ModuleType = np) -> Array:
+    @functools.cached_property
+    def arrays(self) -> MapArrays:
+        """The same as arrays."""
+        fixed_P = np.array([value is not None for value in self.value_P])
+        value_P = np.array([value or 0.0 for value in self.value_P])
+        return MapArrays(np.array(self.free), np.array(self.source_P), fixed_P, value_P)
+
+    def full(self, params: Array) -> Array:
         """All parameters (first dimension P) from the free ones (first dimension F)."""
-        params = xp.asarray(params)
-        shape = (-1, *(1 for _ in params.shape[1:]))
-        fixed = np.array([value is not None for value in self.value_P]).reshape(shape)
-        value = np.array([value or 0.0 for value in self.value_P]).reshape(shape)
-        return xp.where(fixed, value, params[np.array(self.source_P)])
+        return self.arrays.full(np.asarray(params, dtype=float))
 
     def rows(self, params_BxF: np.ndarray) -> np.ndarray:
         """All parameters of each of B vectors of free ones, BxP."""
         return self.full(np.asarray(params_BxF).T).T
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """What makes a law of the whole one: the map, and the passes that `decode` takes."""
+
+    whole: Law
+    map: Map
+    passes: int
+
+
+@dataclass(frozen=True)
+class Form:
+    """What of a law a program is compiled for. Which parameters are fixed and tied, and the values, are an
+    argument of the program: one serves all constraints that leave as many free."""
+
+    whole: Law
+    free: int | None = None
+    """Parameters left free; None where none is fixed or tied."""
+    passes: int = 0
+    linear: tuple[int, ...] = ()
+    """Of the free ones, where the program solves for them apart."""
+
+    def law(self, arrays: MapArrays | None) -> Law:
+        """The law within a program; of a constrained one what JAX traces is whole, and nothing else."""
+        if arrays is None:
+            return self.whole
+        functions = _functions(self.whole, arrays, self.passes)
+        names = tuple(map(str, range(self.free or 0)))
+        return dataclasses.replace(
+            self.whole, parameters=names, linear=self.linear, bounds=(), start_box=(), **functions
+        )
+
+
+def form_of(law: Law, projected: bool = False) -> tuple[Form, MapArrays | None]:
+    """What a law's programs are compiled for, and their argument. `projected`: the program solves for linear
+    amplitudes apart."""
+    if law.constraint is None:
+        return Form(law), None
+    whole, how, passes = law.constraint.whole, law.constraint.map, law.constraint.passes
+    return Form(whole, len(how.free), passes, law.linear if projected else ()), how.arrays
 
 
 @dataclass(frozen=True)
@@ -92,29 +154,9 @@ def _derived(law: Law, how: Map, passes: int, said: str) -> Law:
         [p for p in range(P) if how.source_P[p] == f and how.value_P[p] is None] for f in range(len(free))
     ]
 
-    def all_of(params: Array) -> Array:
-        return how.full(params, array_namespace(params))
-
-    def predict(params: Array, N: Array, D: Array, *covariates: Array) -> Array:
-        return law.predict(all_of(params), N, D, *covariates)
-
-    def encode(params: Array, n0: float, d0: float) -> Array:
-        return law.encode(all_of(params), n0, d0)[free]
-
-    def decode(theta: Array, n0: Array, d0: Array) -> Array:
-        # The coordinates of what is fixed or tied may depend on other parameters: log A - alpha log n0 on
-        # alpha. They are found in passes, each from the parameters of the last, from any point of the box.
-        theta_P = law.encode(all_of(_middle(law, n0, d0)[free]), n0, d0)
-        for _ in range(passes):
-            params = law.decode(theta_P.at[free].set(theta), n0, d0)
-            theta_P = law.encode(all_of(params[free]), n0, d0)
-        return law.decode(theta_P.at[free].set(theta), n0, d0)[free]
-
-    def from_box(x: Array) -> Array:
-        return (law.from_box or _unused)(_middle_of_box(law).at[free].set(x))[free]
-
     def mirror(params: Array, c: float, k: float) -> Array:
-        other = np.asarray((law.mirror or _unused)(how.full(params), c, k), dtype=float)
+        assert law.mirror is not None
+        other = np.asarray(law.mirror(how.full(params), c, k), dtype=float)
         # A mirrored optimum that breaks a constraint is none.
         kept = np.allclose(how.full(other[free]), other, rtol=1e-9)
         return other[free] if kept else np.full(len(free), np.nan)
@@ -125,33 +167,57 @@ def _derived(law: Law, how: Map, passes: int, said: str) -> Law:
         name=f"{law.name} with {said}",
         parameters=tuple(law.parameters[p] for p in how.free),
         equation=f"{law.equation}, {said}",
-        predict=predict,
-        encode=encode,
-        decode=decode,
         start_box=tuple(law.start_box[p] for p in how.free),
-        from_box=None if law.from_box is None else from_box,
         bounds=tuple(law.bounds[p] for p in how.free) if law.bounds else (),
         linear=tuple(f for f, same in enumerate(members) if set(same) <= set(law.linear)),
         exponents=None if exponents is None else lambda params: exponents(how.full(params)),
         allocate=None if allocate is None else lambda params, C: allocate(how.full(params), C),
         mirror=None if law.mirror is None else mirror,
+        constraint=Constraint(law, how, passes),
+        **_functions(law, how.arrays, passes),
     )
 
 
-def _unused(*_: Array) -> Array:
-    raise AssertionError("not of this law")
+def _functions(law: Law, how: MapArrays, passes: int) -> dict[str, Callable[..., Array] | None]:
+    """The functions of the law of the free parameters, of numpy's arrays and of JAX's."""
+    middle_of_box_P = np.array(law.start_box).mean(axis=1)
+
+    def predict(params: Array, N: Array, D: Array, *covariates: Array) -> Array:
+        return law.predict(how.full(params), N, D, *covariates)
+
+    def encode(params: Array, n0: float, d0: float) -> Array:
+        return law.encode(how.full(params), n0, d0)[how.free_F]
+
+    def decode(theta: Array, n0: Array, d0: Array) -> Array:
+        # The coordinates of what is fixed or tied may depend on other parameters: log A - alpha log n0 on
+        # alpha. They are found in passes, each from the parameters of the last, from any point of the box.
+        middle_P = array_namespace(theta).asarray(middle_of_box_P)
+        params_P = law.from_box(middle_P) if law.from_box else law.decode(middle_P, n0, d0)
+        theta_P = law.encode(how.full(params_P[how.free_F]), n0, d0)
+        for _ in range(passes):
+            params = law.decode(_placed(theta_P, how.free_F, theta), n0, d0)
+            theta_P = law.encode(how.full(params[how.free_F]), n0, d0)
+        return law.decode(_placed(theta_P, how.free_F, theta), n0, d0)[how.free_F]
+
+    def from_box(x: Array) -> Array:
+        assert law.from_box is not None
+        middle_P = array_namespace(x).asarray(middle_of_box_P)
+        return law.from_box(_placed(middle_P, how.free_F, x))[how.free_F]
+
+    return {
+        "predict": predict, "encode": encode, "decode": decode,
+        "from_box": None if law.from_box is None else from_box,
+    }  # fmt: skip
 
 
-def _middle(law: Law, n0: Array, d0: Array) -> Array:
-    """Parameters at the middle of the law's box."""
-    middle = _middle_of_box(law)
-    return law.decode(middle, n0, d0) if law.from_box is None else law.from_box(middle)
-
-
-def _middle_of_box(law: Law) -> Array:
-    import jax.numpy as jnp  # here: who asks a law by its name needs none of it
-
-    return jnp.array(law.start_box).mean(axis=1)
+def _placed(whole: Array, at_F: Array, part: Array) -> Array:
+    """`whole`, one vector or a column for each of `part`'s, with `part` at these positions."""
+    if not isinstance(part, np.ndarray):
+        return whole.at[at_F].set(part)
+    columns = whole.reshape(len(whole), *(1,) * (part.ndim - whole.ndim), *whole.shape[1:])
+    found = np.broadcast_to(columns, (len(whole), *part.shape[1:])).copy()
+    found[at_F] = part
+    return found
 
 
 def _inverts(found: Law) -> bool:
@@ -215,7 +281,9 @@ def _position(law: Law, name: str, option: str) -> int:
 def _check_bounds(law: Law, how: Map) -> None:
     """Refuse a fixed value out of the law's bounds."""
     with float64_on_cpu():
-        params_P = how.full(np.asarray(_middle(law, *CENTRE))[np.array(how.free)])
+        middle_P = np.array(law.start_box).mean(axis=1)
+        params_P = law.from_box(middle_P) if law.from_box else law.decode(middle_P, *CENTRE)
+        params_P = how.full(np.asarray(params_P)[how.arrays.free_F])
         theta_P = np.asarray(law.encode(params_P, *CENTRE))
     bounds = law.bounds or (FREE,) * len(theta_P)
     for p, value in enumerate(how.value_P):

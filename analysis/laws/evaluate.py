@@ -65,11 +65,12 @@ def _in_numpy(law: Law, params_BxP: np.ndarray, inputs: list[np.ndarray]) -> np.
     R = inputs[0].size
     found_BxR = np.empty((len(params_BxP), R))
     # A law of this package takes many vectors at once; any other one by one.
-    step = max(1, VALUES // max(R, 1)) if in_package(law) else 1
+    many = takes_columns(law)
+    step = max(1, VALUES // max(R, 1)) if many else 1
     with np.errstate(all="ignore"):
         for first in range(0, len(params_BxP), step):
             rows = params_BxP[first : first + step]
-            params = rows.T[..., None] if in_package(law) else rows[0]
+            params = rows.T[..., None] if many else rows[0]
             found_BxR[first : first + step] = law.predict(params, *inputs)
     return found_BxR
 
@@ -106,17 +107,22 @@ def starting_params(law: Law, x_SxP: np.ndarray, centre: tuple[float, float]) ->
 
 
 def _mapped(law: Law, function: Callable, rows: np.ndarray, *centre: tuple[float, float]) -> np.ndarray:
-    """`function` of each row: of a law in this package in numpy, where all rows are one call; of any other
-    law compiled, which costs a program.
+    """`function` of each row: in numpy where all rows are one call; compiled, which costs a program, of any
+    other law.
     """
     rows, given = np.asarray(rows, dtype=float), [x for pair in centre for x in pair]
-    if in_package(law):
+    if takes_columns(law):
         with np.errstate(all="ignore"):
             found = function(np.atleast_2d(rows).T, *given).T
     else:
         with float64_on_cpu():
             found = vectorized(function, (0, *(None for _ in given)))(np.atleast_2d(rows), *given)
     return np.asarray(found, dtype=float).reshape(rows.shape)
+
+
+def takes_columns(law: Law) -> bool:
+    """Whether the law's functions take many vectors at once, as columns, in numpy."""
+    return in_package(law.constraint.whole if law.constraint else law)
 
 
 def in_package(law: Law) -> bool:

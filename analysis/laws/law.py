@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from isoflop.base.errors import UserError, perhaps
+
+if TYPE_CHECKING:
+    from isoflop.analysis.laws.constrained import Constraint
 
 Array = Any
 """A numpy or a JAX array: a law's functions are traced by JAX and also called on numpy arrays."""
@@ -201,6 +204,8 @@ class Law:
     mirror: Callable[[Array, float, float], Array] | None = None
     """`mirror(params_P, c, k)`: other parameters with the same loss along log D = c + k log N, if any.
     The fit visits them, since a design on such a line cannot tell the two apart."""
+    constraint: Constraint | None = None
+    """Which law it is with parameters fixed or tied; None for any other."""
 
     @property
     def grouped(self) -> bool:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from isoflop.analysis.laws import Law
+from isoflop.analysis.laws.constrained import form_of
 from isoflop.analysis.laws.evaluate import decoded, evaluate, float64_on_cpu
 from isoflop.analysis.solver.newton import AT_BOUND
 from isoflop.analysis.solver.programs import program_of
@@ -59,18 +60,21 @@ def sensitivity(problem: FitProblem, theta_P: np.ndarray, inputs: tuple[np.ndarr
     # Padded as the solver pads: tables of nearly one size share a compiled program.
     rows = -len(inputs[0]) % ROWS
     padded = [np.pad(x, (0, rows), mode="edge") for x in inputs]
+    form, constraint = form_of(problem.law)
     with float64_on_cpu():
-        found = np.asarray(_jacobian_of(problem.law, problem.space)(theta_P, problem.centre, *padded))
+        program = _jacobian_of(form, problem.space)
+        found = np.asarray(program(theta_P, constraint, problem.centre, *padded))
     return found[: len(inputs[0])]
 
 
 @functools.cache
-def _jacobian_of(law, space):
-    def predicted(theta, centre, *inputs):
+def _jacobian_of(form, space):
+    def predicted(theta, constraint, centre, *inputs):
+        law = form.law(constraint)
         loss_R = law.predict(law.decode(theta, *centre), *inputs)
         return jnp.log(loss_R) if space == "log" else loss_R
 
-    return program_of(law, f"jacobian {space}", jax.jacfwd(predicted))
+    return program_of(form, f"jacobian {space}", jax.jacfwd(predicted))
 
 
 def linearized(

@@ -20,7 +20,7 @@ from typing import Any
 import jax
 from jax import export
 
-from isoflop.analysis.laws import Law
+from isoflop.analysis.laws.constrained import Form
 from isoflop.analysis.laws.evaluate import in_package
 
 TRACED = "traced"
@@ -60,11 +60,14 @@ class Program:
         return jax.jit(exported.call)
 
 
-def program_of(law: Law, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function`, of a law, compiled. Only programs of this package's own laws are kept: of a law of the
-    user's own, or one with parameters fixed or shared, no file says all that it does.
+def program_of(form: Form, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, of a law's form, compiled. Only programs of this package's own laws are kept: of a law of
+    the user's own no file says all that it does, nor of one of several groups.
     """
-    return Program(function, (law.name, name)) if in_package(law) else jax.jit(function)
+    if not in_package(form.whole):
+        return jax.jit(function)
+    constrained = () if form.free is None else (str(form.free), str(form.passes), str(form.linear))
+    return Program(function, (form.whole.name, name, *constrained))
 
 
 def _folder() -> Path | None:

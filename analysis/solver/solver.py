@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from isoflop.analysis.laws import Law
+from isoflop.analysis.laws.constrained import Form, MapArrays, form_of
 from isoflop.analysis.laws.evaluate import float64_on_cpu
 from isoflop.analysis.laws.law import Array
 from isoflop.analysis.solver.newton import by_autodiff, minimize
@@ -134,6 +135,9 @@ def huber(residual: jax.Array, delta: jax.Array, overestimate_weight: float | ja
 class _Shared(NamedTuple):
     """What the problems of a call share, as arrays for JAX; rows are padded."""
 
+    constraint: MapArrays | None
+    bounds: tuple[Array, Array]
+    """Of theta, P each: lower and upper."""
     inputs: tuple[Array, ...]
     centre: tuple[float, float]
     raw: bool
@@ -181,8 +185,10 @@ def solve(
         trunk_R, part_R = problem.whitening
         whitening = np.pad(trunk_R, (0, rows), constant_values=R), np.pad(part_R, (0, rows))
     raw, weight = problem.space == "raw", problem.overestimate_weight
-    shared = _Shared(inputs, problem.centre, raw, scale_R, whitening, deltas, weight)
-    program = functools.partial(_chunk_program(problem.law, projected), shared)
+    form, constraint = form_of(problem.law, projected)
+    bounds = bounds_of(problem.law)
+    shared = _Shared(constraint, bounds, inputs, problem.centre, raw, scale_R, whitening, deltas, weight)
+    program = functools.partial(_chunk_program(form, projected), shared)
     problems = [np.full(S, first), theta_SxP, loss_SxR, weight_SxR, *pulls]
     found = _in_chunks(functools.partial(program, FIRST_PASS), problems, np.arange(S))
     # In a batch all wait for the slowest: after a first pass the stragglers go on among themselves, from
@@ -212,14 +218,15 @@ def _in_chunks(program: Callable, problems: list[np.ndarray], rows: np.ndarray) 
 
 
 @functools.cache
-def _chunk_program(law: Law, projected: bool) -> Callable[..., Any]:
-    """`_solve_chunk` of a law, compiled."""
+def _chunk_program(form: Form, projected: bool) -> Callable[..., Any]:
+    """`_solve_chunk` of a law's form, compiled."""
     name = "projection" if projected else "newton"
-    return program_of(law, name, functools.partial(_solve_chunk, law, projected))
+    return program_of(form, name, functools.partial(_solve_chunk, form, projected))
 
 
-def _solve_chunk(law, projected, shared: _Shared, limit, first_S, theta_SxP, loss_SxR, weight_SxR, *pulls):
+def _solve_chunk(form, projected, shared: _Shared, limit, first_S, theta_SxP, loss_SxR, weight_SxR, *pulls):
     """Seven values of each problem: the fields of `Solutions`, the stage it is in, whether it is done."""
+    law = form.law(shared.constraint)
     one = functools.partial(_by_projection if projected else _by_newton, law, shared, limit)
     return jax.vmap(one)(first_S, theta_SxP, loss_SxR, weight_SxR, *pulls)
 
@@ -254,8 +261,7 @@ def _by_newton(law, shared: _Shared, limit, first, theta, loss_R, weight_R, dire
 
         return least_along(slope, top, here)
 
-    lower, upper = bounds_of(law)
-    end = minimize(by_autodiff(objective), line, theta, shared.deltas, first, limit, lower, upper)
+    end = minimize(by_autodiff(objective), line, theta, shared.deltas, first, limit, *shared.bounds)
     # Reported at the last delta, whatever stage was reached, and without the pull's part.
     params, value = law.decode(end.theta, *shared.centre), data(end.theta, shared.deltas[-1])
     return end.theta, params, value, end.gradient_norm, end.iteration, end.stage, end.done
@@ -267,7 +273,7 @@ def _by_projection(law, shared: _Shared, limit, first, theta, loss_R, weight_R, 
         law, shared.inputs, shared.centre, loss_R, weight_R * shared.scale_R**2
     )
     nonlinear = np.array([p for p in range(len(law.parameters)) if p not in law.linear])
-    lower, upper = (bound[nonlinear] for bound in bounds_of(law))
+    lower, upper = (bound[nonlinear] for bound in shared.bounds)
     # A sum of squares has no kinks: the full step, damped as it is, needs no search along it.
     end = minimize(
         evaluate, lambda x, move, delta, top, here: top, theta[nonlinear], shared.deltas, first, limit,

@@ -13,28 +13,25 @@ from isoflop.analysis.run_table import RunTable
 from isoflop.analysis.solver.fitted_law import FittedLaw
 from isoflop.analysis.solver.linearize import jacobian, residuals
 from isoflop.analysis.solver.search import ONE_CALL, fit_problem, search
-from isoflop.analysis.solver.solver import FitProblem, Pull, Solutions, solve
-from isoflop.analysis.uncertainty.identifiability import effective_variance, identify, threshold
+from isoflop.analysis.solver.solver import FitProblem, solve
+from isoflop.analysis.uncertainty.identifiability import effective_variance, identify
 from isoflop.analysis.uncertainty.quantities import budget_range, optimum
+from isoflop.base.errors import UserError
 
 BEYOND = 10.0
 """The forecast is for this many times the largest budget."""
 SMALL = 0.01
 """A fixed value's step as a share of it, where it has no standard error; of one that is zero, the step."""
-PULLS = 8
-"""Pulls to a value, each aimed past it by what the last fell short: the point is then met to rounding."""
-STIFFNESS = 200.0
-"""Of the pull, in thresholds per squared step."""
-MET = 1e-6
-"""Distance from its value, in steps, at which a point counts as met."""
 
 
 def sensitivities(
     fitted: FittedLaw, table: RunTable, full_P: np.ndarray, options: FitOptions
 ) -> tuple[Sensitivity, ...]:
     """The sensitivity of the forecast to each fixed parameter, for each surface of a fit with parameters
-    `full_P`.
+    `full_P`; none of a law that forecasts no best size.
     """
+    if not fitted.whole.allocates:
+        return ()
     found = []
     surfaces = fitted.surfaces(per_token(table), budget_range(table))
     for name, value in fitted.fixed.items():
@@ -43,8 +40,8 @@ def sensitivities(
         free, p = fit_problem(table, released.law, options), released.law.parameters.index(name)
         error = _standard_error(free, table.loss_R, p)
         step = error or abs(SMALL * value) or SMALL
-        start_P, values_3 = full_P[list(released.map.free)], value + step * np.array([-1.0, 0.0, 1.0])
-        full_3xP = released.map.rows(_refitted(free, table.loss_R, start_P, p, values_3))
+        values_3 = value + step * np.array([-1.0, 0.0, 1.0])
+        full_3xP = np.stack([_refitted(fitted, table, full_P, name, x, options) for x in values_3])
         for surface in surfaces:
             flops = BEYOND * float(surface.budgets_K[-1])
             n_3, loss_3 = optimum(surface.law, surface.params(full_3xP), flops, surface.cost)
@@ -82,29 +79,16 @@ def _slope(problem: FitProblem, theta_P: np.ndarray, p: int) -> np.ndarray:
 
 
 def _refitted(
-    free: FitProblem, loss_R: np.ndarray, start_P: np.ndarray, p: int, values_S: np.ndarray
+    fitted: FittedLaw, table: RunTable, full_P: np.ndarray, name: str, value: float, options: FitOptions
 ) -> np.ndarray:
-    """Parameters of the fits with number `p` at each of the values; NaN where one can't be had, SxP.
-
-    That parameter is pulled to the value, which ends at the best fit of all with the value that is reached
-    (`profiles`), and the aim is moved until that is the one asked for.
-    """
-    S = len(values_S)
-    theta_SxP = np.repeat(encoded(free.law, start_P, free.centre)[None], S, axis=0)
-    step = float(np.ptp(values_S)) / 2
-    stiffness_S = np.full(S, STIFFNESS * threshold(free, loss_R, start_P) / step**2)
-    past_S, ones = np.zeros(S), np.ones((1, len(loss_R)))
-    end: Solutions | None = None
-    for _ in range(PULLS):
-        here_S = decoded(free.law, theta_SxP, free.centre)[:, p]
-        slope_SxP = np.stack([_slope(free, theta_P, p) for theta_P in theta_SxP])
-        origin_S = here_S - np.einsum("sp,sp->s", slope_SxP, theta_SxP)
-        target_S = values_S + past_S - origin_S
-        end = solve(free, theta_SxP, loss_R[None], ones, Pull(slope_SxP, target_S, stiffness_S), warm=True)
-        theta_SxP = end.theta_SxP
-        # What the pull fell short by, on the linearized parameter: aimed past by as much, its force is the
-        # one that holds the value (the multiplier of an augmented Lagrangian; Hestenes 1969).
-        past_S = target_S - np.einsum("sp,sp->s", slope_SxP, theta_SxP)
-    assert end is not None
-    met_S = np.abs(end.params_SxP[:, p] - values_S) <= MET * step
-    return np.where(met_S[:, None], end.params_SxP, np.nan)
+    """All parameters of the fit with parameter `name` at another value, from those of the fit; NaN where the
+    law can't have that value, P."""
+    held = tuple((fitted.fixed | {name: value}).items())
+    try:
+        moved = constrain(fitted.whole, held, tuple(fitted.tied.items()))
+    except UserError:  # out of the law's bounds
+        return np.full(len(full_P), np.nan)
+    problem = fit_problem(table, moved.law, options)
+    start_1xF = encoded(moved.law, full_P[None, list(moved.map.free)], problem.centre)
+    found = solve(problem, start_1xF, table.loss_R[None], np.ones((1, len(table.loss_R))), warm=True)
+    return moved.map.rows(found.params_SxP)[0]

@@ -14,7 +14,7 @@ from isoflop.base.formatting import brief, interval
 
 if TYPE_CHECKING:
     from isoflop.analysis import LawFit
-    from isoflop.analysis.constraints import Constraints
+    from isoflop.analysis.constraints import Constraints, Sensitivity
     from isoflop.analysis.planning.predictive import Parts
     from isoflop.analysis.result import Certificate, Coverage, Estimate
     from isoflop.analysis.rolling_scores import Rolling
@@ -61,16 +61,23 @@ def _constraints(constraints: Constraints | None) -> Iterator[str]:
         groups = ", ".join(f"{group.name} ({group.n_runs} runs)" for group in constraints.groups)
         yield from entry("shared", f"{', '.join(constraints.shared)} by {constraints.by}: {groups}")
     for moved in constraints.sensitivity:
-        n_low, n, n_high = moved.n_opt
-        low, loss, high = moved.loss
-        of = f" of {moved.group}" if moved.group else ""
-        step = "one standard error" if moved.step_is == "standard error" else moved.step_is
-        yield from entry(
-            "fixed",
-            f"{moved.parameter} = {brief(moved.value)}; {brief(moved.step)} ({step}) less or more moves N_opt"
-            f"{of} at {brief(moved.flops)} FLOPs by {n_low / n - 1:+.1%} or {n_high / n - 1:+.1%}, the loss "
-            f"by {low - loss:+.4f} or {high - loss:+.4f}",
-        )
+        yield from entry("fixed", f"{moved.parameter} = {brief(moved.value)}{_moves(moved)}")
+
+
+def _moves(moved: Sensitivity) -> str:
+    """How the forecast moves with a fixed parameter, where there is one."""
+    n_low, n, n_high = moved.n_opt
+    low, loss, high = moved.loss
+    if not math.isfinite(n):
+        return ""
+    of = f" of {moved.group}" if moved.group else ""
+    step = "one standard error" if moved.step_is == "standard error" else moved.step_is
+    shares = [f"{x / n - 1:+.1%}" if math.isfinite(x) else "n/a" for x in (n_low, n_high)]
+    nats = [f"{x - loss:+.4f}" if math.isfinite(x) else "n/a" for x in (low, high)]
+    return (
+        f"; {brief(moved.step)} ({step}) less or more moves N_opt{of} at {brief(moved.flops)} FLOPs by "
+        f"{' or '.join(shares)}, the loss by {' or '.join(nats)}"
+    )
 
 
 def entry(label: str, text: str) -> Iterator[str]:

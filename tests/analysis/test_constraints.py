@@ -26,7 +26,7 @@ from isoflop.analysis import (
     rolling,
     table_of,
 )
-from isoflop.analysis.laws.constrained import constrain
+from isoflop.analysis.laws.constrained import Form, constrain, form_of
 from isoflop.analysis.laws.evaluate import decoded, encoded, evaluate
 from isoflop.commands.fit_text import fit_lines
 from tests.support.law_points import D0, N0, inputs, inside
@@ -80,6 +80,18 @@ def test_every_law_can_have_its_first_and_its_last_parameter_fixed(name: str) ->
         if law.allocate and found.law.allocate:
             there = law.allocate(params, np.array(1e21))
             assert found.law.allocate(free, np.array(1e21)) == pytest.approx(there)
+
+
+def test_constraints_that_leave_as_many_free_share_a_program() -> None:
+    law = find_law("chinchilla")
+    fixed = [
+        constrain(law, ((name, value),), ()).law for name, value in (("alpha", 0.3), ("E", 1.7), ("E", 1.8))
+    ]
+    tied = constrain(law, (), (("alpha", "beta"),)).law
+    forms = {form_of(each)[0] for each in (*fixed, tied)}
+    assert forms == {Form(law, free=4, passes=1)}
+    assert form_of(constrain(law, (("E", 1.7), ("alpha", 0.3)), ()).law)[0].free == 3
+    assert form_of(law) == (Form(law), None)
 
 
 def test_what_is_left_is_recovered_without_noise() -> None:

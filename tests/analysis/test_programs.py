@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from isoflop.analysis import find_law
+from isoflop.analysis.laws.constrained import form_of
 from isoflop.analysis.laws.evaluate import float64_on_cpu
 from isoflop.analysis.solver import programs
 from isoflop.analysis.solver.programs import Program, program_of
@@ -106,6 +107,7 @@ def test_without_flatbuffers_nothing_is_kept(folder: Path, monkeypatch: pytest.M
 
 
 def test_only_programs_of_this_packages_laws_are_kept() -> None:
-    assert isinstance(program_of(LAW, "name", jnp.sin), Program)
-    other = dataclasses.replace(LAW, summary="another with the same name")
+    form, _ = form_of(LAW)
+    assert isinstance(program_of(form, "name", jnp.sin), Program)
+    other, _ = form_of(dataclasses.replace(LAW, summary="another with the same name"))
     assert not isinstance(program_of(other, "name", jnp.sin), Program)
