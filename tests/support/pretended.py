@@ -88,12 +88,17 @@ def restore(recipe: Any, path: Path, execution: Any = None) -> Any:
 @pytest.fixture
 def pretend(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers of this process pretend to train, and nobody sleeps between two looks."""
-    monkeypatch.setattr("isoflop.sweeps.workers.execute.TrainingRun", PretendedRun)
-    monkeypatch.setattr("isoflop.sweeps.workers.execute.evaluate", evaluate)
-    monkeypatch.setattr("isoflop.sweeps.workers.execute.checkpoint.save", save)
-    monkeypatch.setattr("isoflop.sweeps.workers.execute.checkpoint.restore", restore)
-    monkeypatch.setattr("isoflop.sweeps.stage.POLL_SECONDS", 0.0)
-    monkeypatch.setattr("isoflop.sweeps.stage.POLL_SHARE", float("inf"))
+    pretend_to_train(monkeypatch)
+
+
+def pretend_to_train(patch: pytest.MonkeyPatch) -> None:
+    """What the fixture does, for as long as the patch holds."""
+    patch.setattr("isoflop.sweeps.workers.execute.TrainingRun", PretendedRun)
+    patch.setattr("isoflop.sweeps.workers.execute.evaluate", evaluate)
+    patch.setattr("isoflop.sweeps.workers.execute.checkpoint.save", save)
+    patch.setattr("isoflop.sweeps.workers.execute.checkpoint.restore", restore)
+    patch.setattr("isoflop.sweeps.stage.POLL_SECONDS", 0.0)
+    patch.setattr("isoflop.sweeps.stage.POLL_SHARE", float("inf"))
 
 
 def _started(segment: Segment) -> Any:

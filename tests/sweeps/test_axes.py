@@ -23,7 +23,10 @@ from isoflop.sweeps.progress.status import read_status
 from isoflop.sweeps.queue.store import Store
 from isoflop.train.data.corpus import Corpus
 from tests.support.in_process import Runner
+from tests.support.pretended import pretend
 from tests.support.tables import read_rows
+
+__all__ = ["pretend"]
 
 
 def varied(config: SweepConfig, **axes: tuple[Any, ...]) -> SweepConfig:
@@ -100,7 +103,9 @@ def test_a_trunk_is_shared_where_only_the_decay_differs(
         assert {row["cell_id"]: row["loss"] for row in own}.items() <= losses.items()
 
 
-def test_a_fit_takes_one_value_and_warns_of_several(run: Runner, config: SweepConfig, tmp_path: Path) -> None:
+def test_a_fit_takes_one_value_and_warns_of_several(
+    run: Runner, config: SweepConfig, tmp_path: Path, pretend: None
+) -> None:
     run(varied(config, experts=(1, 2)), tmp_path)
     table = analysis.load_runs(tmp_path)
     fitted = analysis.fit(table, approach=2)

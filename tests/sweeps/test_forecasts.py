@@ -40,6 +40,7 @@ from isoflop.train.data.corpus import Corpus
 from isoflop.train.result import Evaluation
 from isoflop.train.spec import CellSpec
 from tests.support.in_process import Runner
+from tests.support.pretended import pretend_to_train
 from tests.support.small import small_sweep
 from tests.support.tables import read_rows
 
@@ -66,8 +67,9 @@ def by_law(cell: CellSpec, state: Any, corpus: Any, execution: Any = None) -> Ev
 
 @pytest.fixture(scope="module", autouse=True)
 def evaluated_by_a_law() -> Iterator[None]:
-    """Cells are trained, and have the losses of a law."""
+    """Cells have the losses of a law, whatever they would learn in seconds."""
     with pytest.MonkeyPatch.context() as patch:
+        pretend_to_train(patch)
         patch.setattr("isoflop.sweeps.workers.execute.evaluate", by_law)
         yield
 
