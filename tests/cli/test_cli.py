@@ -347,13 +347,3 @@ def test_from_a_shell(tmp_path: Path) -> None:
     assert (good.returncode, good.stderr) == (0, "")
     assert (bad.returncode, bad.stdout) == (2, "")
     assert bad.stderr.count("\n") == 1
-
-
-@pytest.mark.slow
-def test_a_sweep_with_its_report_from_a_shell(mine: Path, tmp_path: Path) -> None:
-    """Train, fit and draw; what the demo does."""
-    done = shell(tmp_path, "sweep", str(mine), "--out", "out")
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
-    assert "report: out/report.html" in done.stdout
-    assert "finished" in shell(tmp_path, "status", "out").stdout

@@ -54,8 +54,8 @@ def test_a_sweep_in_such_a_folder(folder: Path, source_name: str) -> None:
     """Its workers too, on real processes."""
     (folder / "my_sweep.py").write_text(
         "from isoflop import ModelOptions, Rates, SweepConfig\n"
-        "SWEEP = SweepConfig(name='mine', title='Mine', budgets=(2e8, 4e8), ladder=(8, 16, 24), sizes=3,\n"
-        "    centre_width=16, centre_budget=2e8, parametrization='standard', rates=Rates(coefficient=0.06),\n"
+        "SWEEP = SweepConfig(name='mine', title='Mine', budgets=(2e8,), ladder=(8,), sizes=1, seeds=1,\n"
+        "    centre_width=8, centre_budget=2e8, parametrization='standard', rates=Rates(coefficient=0.06),\n"
         f"    data={source_name!r}, model=ModelOptions(context_length=32), batch_size=4, eval_windows=64,\n"
         "    tune_windows=64, checks=False)\n"
     )

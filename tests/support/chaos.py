@@ -31,8 +31,8 @@ CONFIG = """
 from isoflop.sweeps.grids.config import Rates
 from tests.support.small import small_sweep
 SWEEP = small_sweep(
-    {source!r}, seeds=2, budgets=(4e8, 8e8, 1.6e9), ladder=(8, 16), sizes=2, centre_width=8, centre_budget=4e8,
-    checks=True, checkpoint_steps=400,
+    {source!r}, seeds=2, budgets=(4e8, 8e8, 1.6e9), ladder=(8, 16), sizes=2, centre_width=8,
+    centre_budget=4e8, checks=True, checkpoint_steps=400,
     rates=Rates(0.06, 0.5, tried=(0.5, 1.0, 2.0), widths=(8,), horizons=(3e4,), seeds=1),
 )
 """

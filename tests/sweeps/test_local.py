@@ -33,7 +33,7 @@ from tests.support.tables import read_rows, timeless
 
 pytestmark = pytest.mark.slow
 
-KILLS = 5
+KILLS = 3
 """Of a chaotic sweep here; `make chaos KILLS=n` does many."""
 
 CONFIG = """
