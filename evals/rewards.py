@@ -102,15 +102,19 @@ class Learned:
         return 2.0 * self.model.recipe.model.width
 
     def _features(self, prompts_BxL: NDArray[Any], steps_BxS: NDArray[Any]) -> NDArray[np.float64]:
-        """The model's features at the last id, and a one: (B, D + 1)."""
-        ids_BxI = np.concatenate([prompts_BxL, steps_BxS], axis=1).astype(np.int32)
-        filled = np.concatenate([ids_BxI, np.repeat(ids_BxI[-1:], -len(ids_BxI) % BATCH, axis=0)])
-        parts = [
-            np.asarray(_last_features(self.model.params, part, graph=self.model.graph))
-            for part in filled.reshape(-1, BATCH, ids_BxI.shape[1])
-        ]
-        features_BxD = np.concatenate(parts)[: len(ids_BxI)].astype(np.float64)
-        return np.concatenate([features_BxD, np.ones((len(features_BxD), 1))], axis=1)
+        return features_at_end(self.model, np.concatenate([prompts_BxL, steps_BxS], axis=1))
+
+
+def features_at_end(model: TrainedModel, ids_BxI: NDArray[Any]) -> NDArray[np.float64]:
+    """The model's features at the last id, and a one: (B, D + 1)."""
+    ids_BxI = ids_BxI.astype(np.int32)
+    filled = np.concatenate([ids_BxI, np.repeat(ids_BxI[-1:], -len(ids_BxI) % BATCH, axis=0)])
+    parts = [
+        np.asarray(_last_features(model.params, part, graph=model.graph))
+        for part in filled.reshape(-1, BATCH, ids_BxI.shape[1])
+    ]
+    features_BxD = np.concatenate(parts)[: len(ids_BxI)].astype(np.float64)
+    return np.concatenate([features_BxD, np.ones((len(features_BxD), 1))], axis=1)
 
 
 def logistic_regression(features_BxD: NDArray[np.float64], right_B: NDArray[Any]) -> NDArray[np.float64]:

@@ -47,6 +47,8 @@ class Options:
     """Samples that the learned reward learns from; 0 leaves it out."""
     temperature: Positive = 1.0
     """What logits are divided by."""
+    by_problem: bool = False
+    """A row a problem, in the place of their mean."""
     seed: Annotated[int, Field(ge=0, lt=1 << 10)] = 0
     """Seed of the samples."""
 
@@ -85,8 +87,9 @@ def refuse(model: TrainedModel, options: Options) -> None:
 
 
 def measure(model: TrainedModel, options: Options) -> list[Row]:
-    """One row a method, reward and number of samples. `test_flops`: a problem's, by the ledger, the reward
-    included; a prompt is counted once a problem and each generated token once, as with shared caches."""
+    """One row a method, reward and number of samples, and a problem if asked. `test_flops`: a problem's, by
+    the ledger, the reward included; a prompt is counted once a problem and each generated token once, as with
+    shared caches."""
     task = task_of(model)
     pool = _pool(model, task, options)
     exact = Verdicts(task)
@@ -115,7 +118,9 @@ def measure(model: TrainedModel, options: Options) -> list[Row]:
             ]
             if count >= BRANCH:
                 found.append(("beam", reward, _beam(model, task, pool.prompts_PxL, reward, count, options)))
-        rows += [_row(model, task, method, reward, count, right_P) for method, reward, right_P in found]
+        for method, reward, right_P in found:
+            row = _row(model, task, method, reward, count, right_P)
+            rows += _by_problem(row, right_P) if options.by_problem else [row]
     return rows
 
 
@@ -173,8 +178,9 @@ def _beam(
         steps_PxNxS = steps_BxS.reshape(P, count, -1)
         again_PxN = np.stack([_seen_before(steps_NxS) for steps_NxS in steps_PxNxS])
         kept = 1 if step == task.steps - 1 else count // BRANCH
-        # The best last; what is in the beam already stands behind everything else.
-        order_PxK = np.lexsort((log_PxN, reward_PxN, ~again_PxN), axis=-1)[:, -kept:]
+        # The best last. What is in the beam already stands behind all of the same reward, and before what is
+        # worse: of a chain with one right beginning, copies of that are better than wrong ones.
+        order_PxK = np.lexsort((log_PxN, ~again_PxN, reward_PxN), axis=-1)[:, -kept:]
         begun_PxKxS = np.take_along_axis(steps_PxNxS, order_PxK[..., None], axis=1)
         log_PxK = np.take_along_axis(log_PxN, order_PxK, axis=1)
     return task.right(prompts_PxL, begun_PxKxS[:, 0]).astype(np.float64)
@@ -185,6 +191,12 @@ def _seen_before(steps_NxS: NDArray[Any]) -> NDArray[np.bool_]:
     again_N = np.ones(len(steps_NxS), dtype=bool)
     again_N[np.unique(steps_NxS, axis=0, return_index=True)[1]] = False
     return again_N
+
+
+def _by_problem(row: Row, right_P: NDArray[np.float64]) -> list[Row]:
+    """A row for each problem: how often its answer is right, over the pool's blocks."""
+    shared = {name: value for name, value in row.items() if name not in ("problems", "accuracy_stderr")}
+    return [shared | {"problem": number, "accuracy": float(right)} for number, right in enumerate(right_P)]
 
 
 def _row(
