@@ -71,6 +71,7 @@ from .run_table import load_runs as load_runs
 from .run_table import table_of as table_of
 from .test_time.attempts import Attempts as Attempts
 from .test_time.attempts import load_attempts as load_attempts
+from .test_time.attempts import load_column as load_column
 from .test_time.difficulty import DifficultyBin as DifficultyBin
 from .test_time.difficulty import SamplingOption as SamplingOption
 from .test_time.difficulty import allocate_samples as allocate_samples
@@ -79,3 +80,9 @@ from .test_time.exchange import exchange as exchange
 from .test_time.pass_at_k import pass_at_k as pass_at_k
 from .test_time.repeated_sampling import RepeatedSampling as RepeatedSampling
 from .test_time.repeated_sampling import repeated_sampling as repeated_sampling
+from .test_time.spending import Signal as Signal
+from .test_time.spending import Spending as Spending
+from .test_time.spending import Way as Way
+from .test_time.spending import spend as spend
+from .test_time.spending import ways_with_a_checker as ways_with_a_checker
+from .test_time.strategies import load_strategies as load_strategies

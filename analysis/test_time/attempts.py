@@ -90,6 +90,37 @@ def load_attempts(
     Raises:
         UserError: one line that names what is wrong and how to mend it.
     """
+    return _counted(*_rows(source, columns, where))
+
+
+def load_column(
+    source: str | Path | pd.DataFrame,
+    column: str,
+    *,
+    columns: Mapping[str, str] | str | None = None,
+    where: str | None = None,
+) -> np.ndarray:
+    """A further column of a table that `load_attempts` reads, one number a problem, P.
+
+    Raises `UserError` for a table with a row a sample, and one without the column.
+    """
+    frame, name = _rows(source, columns, where)
+    if not set(COUNTS) <= set(frame.columns) or column not in frame.columns:
+        raise UserError(
+            f"{name} has no column {column} with a number a problem: it has {listed(list(frame.columns))}; "
+            "isoflop evaluate DIR difficulty measures some"
+        )
+    value_P = as_floats(frame, column)
+    if not np.isfinite(value_P).all():
+        row = int(np.flatnonzero(~np.isfinite(value_P))[0])
+        raise UserError(f"{name}: {column} is no number in row {row}: fill it in, or drop the row")
+    return value_P
+
+
+def _rows(
+    source: str | Path | pd.DataFrame, columns: Mapping[str, str] | str | None, where: str | None
+) -> tuple[pd.DataFrame, str]:
+    """The rows that are asked for, and the table's name."""
     if isinstance(source, pd.DataFrame):
         name, frame = "the table", tidy(source, "the table")
     else:
@@ -98,7 +129,7 @@ def load_attempts(
     frame = rename(frame, chosen, name)
     if where:
         frame = select(frame, where, name, list(map(str, frame.columns)))
-    return _counted(frame, name)
+    return frame, name
 
 
 def _counted(frame: pd.DataFrame, name: str) -> Attempts:

@@ -130,7 +130,7 @@ def allocate_samples(bins: Sequence[DifficultyBin], budget: float) -> SampleAllo
         raise UserError(f"a budget of {budget:g} samples a problem: it must be a positive number")
     weight_B = np.array([each.problems for each in bins])
     weight_B = weight_B / weight_B.sum()
-    hulls = [_hull(each.options) for each in bins]
+    hulls = [upper_envelope(each.options) for each in bins]
     steps = sorted(_steps(hulls), key=lambda step: (-step[0], step[1], step[2]))
     left, marginal = budget, 0.0
     reached = [(0, 0.0)] * len(bins)
@@ -185,8 +185,8 @@ def bins_by_difficulty(
     )
 
 
-def _hull(options: Sequence[SamplingOption]) -> list[SamplingOption]:
-    """Corners of the upper concave envelope of pass rate over samples, from no samples on, rising."""
+def upper_envelope(options: Sequence[SamplingOption]) -> list[SamplingOption]:
+    """Corners of the upper concave envelope of pass rate over samples, none included: what mixing reaches."""
     best: dict[float, SamplingOption] = {}
     for option in (NOTHING, *options):
         if option.samples not in best or option.pass_rate > best[option.samples].pass_rate:

@@ -19,11 +19,14 @@ from isoflop.commands.jax_setup import set_up_jax
 from isoflop.printing import print_result
 
 if TYPE_CHECKING:
-    from isoflop.analysis import RepeatedSampling
+    from isoflop.analysis import Attempts, RepeatedSampling
     from isoflop.analysis.test_time.difficulty import SampleAllocation
+    from isoflop.analysis.test_time.spending import Signal, Spending
 
 MOST_ROWS = 40
 """Of a table on a terminal."""
+MOST_REALLOCATIONS = 200
+"""Resamples for the ways to spend a budget, each of which is split anew."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,11 @@ class Coverage:
     """Also coverage at these numbers of samples; beyond the samples there are, by the law and by the tail."""
     budget: float | None = None
     """Also the best split of this mean number of samples a problem over five bins of difficulty (Snell et al.
-    2024)."""
+    2024), and other ways to spend it."""
+    difficulty: tuple[str, ...] = ()
+    """With --budget, also bins by these columns, the higher the easier, beside known difficulty. A column
+    that begins with first_ was computed from the first samples of a problem, as many as the column first
+    says: they are counted, and are attempts too, of which first_right were right."""
     columns: str | None = None
     """Rename columns: new=old,..."""
     where: str | None = None
@@ -63,17 +70,21 @@ def run(argv: list[str]) -> int:
     asked = parse(Coverage, argv, "coverage")
     if odd := next((k for k in asked.k if k != round(k)), None):
         raise UserError(f"--k {odd:g}: the number of samples must be whole")
+    if asked.difficulty and asked.budget is None:
+        raise UserError("--difficulty says by what a budget is split: give --budget too")
     attempts = analysis.load_attempts(asked.attempts, columns=asked.columns, where=asked.where)
+    signals = [_signal(name, asked) for name in asked.difficulty]
     set_up_jax()
     found = analysis.repeated_sampling(
         attempts, tuple(map(int, asked.k)), level=asked.level, bootstrap=asked.bootstrap, seed=asked.seed
     )
-    split = None
+    split = spending = None
     if asked.budget is not None:
         split = analysis.allocate_samples(
             analysis.bins_by_difficulty(attempts, seed=asked.seed), asked.budget
         )
-    answer = _Answer(found, split)
+        spending = _spending(attempts, asked.budget, signals, asked)
+    answer = _Answer(found, split, spending)
     lines = [
         table.markdown() + "\n" if asked.markdown else table.text(MOST_ROWS) + "\n"
         for table in _tables(answer)
@@ -84,18 +95,50 @@ def run(argv: list[str]) -> int:
 
 @dataclass(frozen=True)
 class _Answer:
-    """What was found, and the best split of a budget of samples."""
+    """What was found, the best split of a budget of samples, and the ways to spend it."""
 
     found: RepeatedSampling
     split: SampleAllocation | None
+    spending: Spending | None
 
     @property
     def warnings(self) -> tuple[str, ...]:
         return self.found.warnings
 
     def to_json(self) -> dict[str, Any]:
-        """The finding's object; the split under `allocation`."""
-        return self.found.to_json() | {"allocation": None if self.split is None else self.split.to_json()}
+        """The finding's object; the split under `allocation`, the ways under `spending`."""
+        return self.found.to_json() | {
+            "allocation": None if self.split is None else self.split.to_json(),
+            "spending": None if self.spending is None else self.spending.to_json(),
+        }
+
+
+def _spending(attempts: Attempts, budget: float, signals: list[Signal], asked: Coverage) -> Spending | None:
+    """What each way reaches; None for a table too small to be judged by problems that did not choose."""
+    from isoflop.analysis.test_time.spending import BINS, FEWEST_IN_A_BIN, FEWEST_SAMPLES
+
+    enough = attempts.most_samples >= FEWEST_SAMPLES and len(attempts) >= BINS * FEWEST_IN_A_BIN
+    if not (enough or signals):
+        return None
+    return analysis.spend(
+        analysis.ways_with_a_checker(attempts, signals, seed=asked.seed),
+        budget,
+        level=asked.level,
+        bootstrap=min(asked.bootstrap, MOST_REALLOCATIONS),
+        seed=asked.seed,
+    )
+
+
+def _signal(name: str, asked: Coverage) -> Signal:
+    """The column of that name, and what of the samples it took."""
+    table = {"columns": asked.columns, "where": asked.where}
+    value_P = analysis.load_column(asked.attempts, name, **table)
+    if not name.startswith("first_"):
+        return analysis.Signal(name, value_P)
+    first_P, right_P = (analysis.load_column(asked.attempts, x, **table) for x in ("first", "first_right"))
+    if first_P.min() < first_P.max():
+        raise UserError(f"{asked.attempts}: the column first has several values; choose one with --where")
+    return analysis.Signal(name, value_P, int(first_P[0]), right_P)
 
 
 def _tables(answer: _Answer) -> Iterator[Summary]:
@@ -124,6 +167,8 @@ def _tables(answer: _Answer) -> Iterator[Summary]:
         yield Summary("beyond the samples", headers, rows)
     if answer.split:
         yield answer.split.summary()
+    if answer.spending:
+        yield answer.spending.summary()
 
 
 def _parameters(found: RepeatedSampling) -> Iterator[tuple[str, str, str, str]]:

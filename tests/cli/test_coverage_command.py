@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ def table(tmp_path: Path) -> str:
     """Forty problems, sixteen samples each."""
     rates = np.random.default_rng(0).beta(0.4, 1.5, 40)
     counts = np.random.default_rng(1).binomial(16, rates)
-    frame = pd.DataFrame({"task_id": np.arange(40), "n": 16, "c": counts})
+    signals = {"probe": rates, "first": 2, "first_right": (counts > 8).astype(int), "first_reward": rates}
+    frame = pd.DataFrame({"task_id": np.arange(40), "n": 16, "c": counts, **signals})
     frame.to_csv(tmp_path / "attempts.csv", index=False)
     return str(tmp_path / "attempts.csv")
 
@@ -30,6 +32,9 @@ def test_prints_one_object(table: str, capsys: pytest.CaptureFixture[str]) -> No
     assert found["extrapolated"][0]["k"] == 64
     assert found["allocation"]["samples"] <= 4
     assert len(found["allocation"]["bins"]) == 5
+    ways = [each["way"] for each in found["spending"]["ways"]]
+    assert len(ways) == 5
+    assert "until the first right one" in ways
     assert found["passes"][-1]["standard_error"] is None
     assert {test["method"] for test in found["back_tests"]} == {"law", "tail"}
 
@@ -41,11 +46,36 @@ def test_prints_tables_that_paste(table: str, capsys: pytest.CaptureFixture[str]
     assert "unrefuted up to k =" in capsys.readouterr().out
 
 
+def test_signals_of_the_table_make_bins(table: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--columns", "problem=task_id", "--bootstrap", "20", "--difficulty", "probe", "first_reward"]
+    run([table, *words, "--budget", "2"])
+    printed = capsys.readouterr().out
+    assert "by bins of probe" in printed
+    assert re.search(r"by bins of first_reward +above the budget", printed)
+
+
+def test_a_table_too_small_to_be_judged_on_others_is_split_all_the_same(
+    table: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["--columns", "problem=task_id", "--bootstrap", "20", "--budget", "2", "--where", "task_id<8"]
+    run([table, *small, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["spending"] is None
+    assert len(found["allocation"]["bins"]) == 5
+    with pytest.raises(UserError, match="5 bins of 8 problems"):
+        run([table, *small, "--difficulty", "probe"])
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         ((), "is no table of attempts: it needs problem, n and c"),
         (("--columns", "problem=task_id", "--budget", "0"), "a budget of 0 samples a problem"),
+        (("--columns", "problem=task_id", "--difficulty", "probe"), "give --budget too"),
+        (
+            ("--columns", "problem=task_id", "--budget", "2", "--difficulty", "reward"),
+            "has no column reward with a number a problem",
+        ),
         (("--columns", "problem=task_id", "--k", "0"), "--k 0: the number of samples must be at least 1"),
         (("--columns", "problem=task_id", "--k", "2.5"), "--k 2.5: the number of samples must be whole"),
         (("--columns", "problem=task_id", "--level", "1"), "--level 1.0: must be below 1"),

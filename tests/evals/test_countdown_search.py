@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from isoflop.base.errors import UserError
-from isoflop.evals import attempts, search
+from isoflop.evals import attempts, difficulty, search
 from isoflop.evals.measurement import Row
 from isoflop.evals.rewards import Verdicts, logistic_regression
 from isoflop.evals.sampled import sample_steps
@@ -131,6 +131,33 @@ def test_searches_agree_where_they_are_the_same(model: TrainedModel) -> None:
     assert accuracy("beam", "exact", 4) == task.right(prompts, own).reshape(-1, 4).any(axis=1).mean()
 
 
+def test_rows_by_problem_average_to_those_of_all(model: TrainedModel) -> None:
+    options = search.Options(problems=PROBLEMS, samples=(1, 4), flipped=0.0, traces=0)
+    one_each = search.measure(model, replace(options, by_problem=True))
+    for row in search.measure(model, options):
+        key = (row["method"], row["reward"], row["samples"])
+        own: list[Any] = [r for r in one_each if (r["method"], r["reward"], r["samples"]) == key]
+        assert [r["problem"] for r in own] == list(range(PROBLEMS))
+        assert np.mean([r["accuracy"] for r in own]) == pytest.approx(row["accuracy"], abs=1e-12)
+
+
+def test_signals_of_difficulty_stand_beside_the_attempts(model: TrainedModel) -> None:
+    options = difficulty.Options(problems=PROBLEMS, attempts=12, first=4, traces=256)
+    rows: list[Any] = difficulty.measure(model, options)
+    assert rows == difficulty.measure(model, options)
+    # One stream of samples: the first, and the rest.
+    together: list[Any] = attempts.measure(model, attempts.Options(problems=PROBLEMS, attempts=16))
+    assert [row["c"] + row["first_right"] for row in rows] == [row["c"] for row in together]
+    solved = np.mean([row["c"] for row in together]) / 16
+    assert np.mean([row["probe"] for row in rows]) == pytest.approx(solved, abs=0.15)
+    for row in rows:
+        assert row["first_log_probability"] < 0 < row["first_reward"] < 1
+        # Of four samples: all alike, three, two pairs, two, or none.
+        assert row["first_agreement"] in (1, 0.625, 0.5, 0.375, 0.25)
+    with pytest.raises(UserError, match="--attempts 1: take two or more"):
+        difficulty.Options(attempts=1)
+
+
 def row_of(rows: list[Row], method: str, reward: str, samples: int) -> Row:
     """The row of a method."""
     [row] = [r for r in rows if (r["method"], r["reward"], r["samples"]) == (method, reward, samples)]
@@ -147,7 +174,7 @@ def test_models_that_were_asked_no_problems_are_refused_in_one_line(model: Train
     }
     for message, change in changed.items():
         other = replace(model, cell=replace(model.cell, recipe=replace(recipe, **change)))
-        for measurement in (attempts, search):
+        for measurement in (attempts, difficulty, search):
             with pytest.raises(UserError, match=message):
                 measurement.refuse(other, measurement.Options())
     with pytest.raises(UserError, match="samples 8: take powers of four"):
