@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from isoflop.analysis.test_time.attempts import Attempts
-from isoflop.analysis.test_time.pass_at_k import counts_of_samples, pass_at_k
+from isoflop.analysis.test_time.pass_at_k import pass_at_k
 from isoflop.base.display import Displayed, Summary
 from isoflop.base.errors import UserError
 from isoflop.base.formatting import brief
@@ -170,7 +170,8 @@ def bins_by_difficulty(
     n_P, c_P = attempts.n_P - ranking.n_P, attempts.c_P - ranking.c_P
     # Equal rates in any order: ranked by their name they might be alike in more than difficulty.
     order = np.lexsort((rng.random(len(attempts)), -ranking.c_P / ranking.n_P))
-    k_K = counts_of_samples(int(n_P.min()))
+    # Every number: one choice for all, within the budget, would be worse than it is if some were left out.
+    k_K = np.arange(1, int(n_P.min()) + 1)
     curves_PxK = pass_at_k(n_P, c_P, k_K)
     return tuple(
         DifficultyBin(

@@ -248,14 +248,18 @@ def _judged(
 
 def _by_bin(way: Way, bins: int, problems: np.ndarray) -> list[tuple[float, list[float], list[float]]]:
     """Each bin's share of some problems (indices), and the mean cost and rate of every option in it."""
-    members = [problems]
+    starts_M = np.zeros(1, dtype=int)
     if way.difficulty_P is not None:
-        order = np.argsort(-way.difficulty_P[problems], kind="stable")
-        members = np.array_split(problems[order], bins)
-    return [
-        (len(own) / len(problems), *(x[:, own].mean(axis=1).tolist() for x in (way.cost_OxP, way.rate_OxP)))
-        for own in members
-    ]
+        problems = problems[np.argsort(-way.difficulty_P[problems], kind="stable")]
+        starts_M = np.cumsum([0, *(len(own) for own in np.array_split(problems, bins))])[:-1]
+    size_M = np.diff([*starts_M, len(problems)])
+    cost_MxO, rate_MxO = (
+        (np.add.reduceat(x[:, problems], starts_M, axis=1) / size_M).T.tolist()
+        for x in (way.cost_OxP, way.rate_OxP)
+    )
+    # A mean of ones may exceed one by rounding.
+    rate_MxO = [[min(rate, 1.0) for rate in rate_O] for rate_O in rate_MxO]
+    return list(zip((size_M / len(problems)).tolist(), cost_MxO, rate_MxO, strict=True))
 
 
 def _open_span(worth_B: np.ndarray, level: float) -> Interval:

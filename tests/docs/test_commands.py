@@ -117,6 +117,8 @@ INSTEAD = {
     "isoflop evaluate outputs/cpu-arithmetic exact-match": ("isoflop evaluate --help", "the same"),
     "isoflop evaluate outputs/cpu-countdown attempts": ("isoflop evaluate --help", "the same"),
     "isoflop evaluate outputs/cpu-countdown search --samples 1 4 16": ("isoflop evaluate --help", "the same"),
+    "isoflop evaluate outputs/cpu-countdown difficulty": ("isoflop evaluate --help", "the same"),
+    "isoflop evaluate outputs/cpu-arithmetic search": ("isoflop evaluate --help", "the same"),
     "isoflop sweep cpu-serving --no-report": (
         "isoflop plan cpu-serving --no-calibration",
         "pretended training keeps no models",
