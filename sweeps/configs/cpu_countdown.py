@@ -3,8 +3,10 @@
     isoflop sweep cpu-countdown
     isoflop evaluate outputs/cpu-countdown attempts
     isoflop evaluate outputs/cpu-countdown search --samples 1 4 16
+    isoflop evaluate outputs/cpu-countdown difficulty
 
-Cost: 2.2e12 FLOPs, 3.4 minutes on two cores of a cloud machine; attempts 36 CPU-seconds, search 13 a model.
+Cost: 2.2e12 FLOPs, 3.4 minutes on two cores of a cloud machine; attempts 36 CPU-seconds, search 13 a model,
+difficulty 181 (docs/laws-measured/allocation.md).
 Numbers to expect (docs/laws-measured/test-time.md): at width 24 and 2.7e11 FLOPs .54 of 128 problems at the
 first attempt and all within 64; at 9e10 .30 and .96; at 3e10 less than .05 at first. A policy that draws
 legal steps at random, not knowing the target, solves .136 at its first attempt and .988 within 64 (exact): a

@@ -118,7 +118,11 @@ INSTEAD = {
     "isoflop evaluate outputs/cpu-countdown attempts": ("isoflop evaluate --help", "the same"),
     "isoflop evaluate outputs/cpu-countdown search --samples 1 4 16": ("isoflop evaluate --help", "the same"),
     "isoflop evaluate outputs/cpu-countdown difficulty": ("isoflop evaluate --help", "the same"),
-    "isoflop evaluate outputs/cpu-arithmetic search": ("isoflop evaluate --help", "the same"),
+    "isoflop sweep cpu-arithmetic --ladder 24 --sizes 1 --budgets 2.8e10 4e10 5.6e10 --out outputs/chains": (
+        "isoflop plan cpu-arithmetic --ladder 24 --sizes 1 --budgets 2.8e10 4e10 5.6e10",
+        "pretended training keeps no models",
+    ),
+    "isoflop evaluate outputs/chains search": ("isoflop evaluate --help", "the same"),
     "isoflop sweep cpu-serving --no-report": (
         "isoflop plan cpu-serving --no-calibration",
         "pretended training keeps no models",
