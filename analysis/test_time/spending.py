@@ -265,5 +265,6 @@ def _by_bin(way: Way, bins: int, problems: np.ndarray) -> list[tuple[float, list
 def _open_span(worth_B: np.ndarray, level: float) -> Interval:
     """The central interval, NaN being beyond everything."""
     above_B = np.where(np.isnan(worth_B), np.inf, worth_B)
-    low, high = np.quantile(above_B, [(1 - level) / 2, (1 + level) / 2], method="nearest")
-    return tuple(float(x) if np.isfinite(x) else None for x in (low, high))
+    ends = np.quantile(above_B, [(1 - level) / 2, (1 + level) / 2], method="nearest")
+    low, high = (float(x) if np.isfinite(x) else None for x in ends)
+    return low, high

@@ -15,6 +15,7 @@ from isoflop.analysis import (
     Signal,
     Spending,
     UserError,
+    Way,
     load_column,
     load_strategies,
     spend,
@@ -93,11 +94,18 @@ def test_bins_that_are_known_spare_the_hopeless_and_a_signal_of_noise_gains_noth
 
 
 def test_a_pass_rate_that_no_number_for_all_reaches_is_beyond() -> None:
-    attempts = attempts_of(16, [1] * 40 + [16] * 40)
-    found = {each.way: each for each in spend(ways_with_a_checker(attempts), 5.0, bootstrap=20).ways}
-    same, until = found["the same for all"], found["until the first right one"]
-    assert same.pass_rate < until.pass_rate
-    assert until.worth_interval[1] is None or until.worth > 1
+    cost_OxP = np.ones((1, 40))
+    same = Way("half", cost_OxP, np.full((1, 40), 0.5))
+    better = Way("most", cost_OxP, np.full((1, 40), 0.9))
+    found = spend([same, better], 1.0, bins=2, bootstrap=20)
+    half, most = found.ways
+    assert (half.worth, half.worth_interval) == (1.0, (1.0, 1.0))
+    assert most.gain == pytest.approx(0.4)
+    assert np.isnan(most.worth)
+    assert most.worth_interval == (None, None)
+    assert "beyond" in repr(found)
+    again = Spending.from_json(found.to_json())
+    assert np.isnan(again.ways[1].worth)
 
 
 def strategies() -> pd.DataFrame:

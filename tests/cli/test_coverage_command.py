@@ -57,12 +57,12 @@ def test_signals_of_the_table_make_bins(table: str, capsys: pytest.CaptureFixtur
 def test_a_table_too_small_to_be_judged_on_others_is_split_all_the_same(
     table: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    small = ["--columns", "problem=task_id", "--bootstrap", "20", "--budget", "2", "--where", "problem<8"]
+    small = ["--columns", "problem=task_id", "--bootstrap", "20", "--budget", "2", "--where", "c=0"]
     run([table, *small, "--json"])
     found = json.loads(capsys.readouterr().out)
     assert found["spending"] is None
     assert len(found["allocation"]["bins"]) == 5
-    with pytest.raises(UserError, match="5 bins of 8 problems"):
+    with pytest.raises(UserError, match=r"5 bins of \d+ problems"):
         run([table, *small, "--difficulty", "probe"])
 
 

@@ -35,7 +35,7 @@ from tests.support.tables import read_rows
 
 WINDOWS = 64
 """As many as give the run table's loss."""
-NEED_PROBLEMS = ("attempts", "exact-match", "search")
+NEED_PROBLEMS = ("attempts", "difficulty", "exact-match", "search")
 """Measurements of models that solve problems: tests/evals/test_countdown_search.py and test_exact_match.py
 have them."""
 
