@@ -56,7 +56,7 @@ class Spent:
 
     way: str
     cost: FloatOrNaN
-    """Mean of a problem; below the budget where more buys nothing; NaN where the price alone is above it."""
+    """Mean of a problem; below the budget where more buys nothing; NaN where the price leaves nothing."""
     pass_rate: FloatOrNaN
     interval: Interval
     gain: FloatOrNaN
@@ -81,7 +81,7 @@ class Spending(Displayed, Serializable):
     def summary(self) -> Summary:
         """What each way reaches."""
         rows = [
-            (each.way, "above the budget", "", "", "")
+            (each.way, "the price leaves nothing", "", "", "")
             if np.isnan(each.cost)
             else (
                 each.way, brief(each.cost), f"{brief(each.pass_rate)} {interval(each.interval)}",
@@ -225,7 +225,7 @@ def _judged(
     way: Way, budget: float, bins: int, chosen_on: np.ndarray, judged_on: np.ndarray
 ) -> tuple[float, float]:
     """Mean cost and pass rate on some problems (indices) of what is best on others; NaN where the price
-    alone is above the budget."""
+    leaves nothing of the budget."""
     if budget <= way.price:
         return np.nan, np.nan
     names = [str(o) for o in range(len(way.rate_OxP))]

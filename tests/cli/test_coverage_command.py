@@ -51,7 +51,7 @@ def test_signals_of_the_table_make_bins(table: str, capsys: pytest.CaptureFixtur
     run([table, *words, "--budget", "2"])
     printed = capsys.readouterr().out
     assert "by bins of probe" in printed
-    assert re.search(r"by bins of first_reward +above the budget", printed)
+    assert re.search(r"by bins of first_reward +the price leaves nothing", printed)
 
 
 def test_a_table_too_small_to_be_judged_on_others_is_split_all_the_same(
