@@ -5,11 +5,16 @@ from __future__ import annotations
 from isoflop.base.errors import UserError
 from isoflop.evals.tasks.arithmetic import Arithmetic
 from isoflop.evals.tasks.countdown import Countdown
+from isoflop.evals.tasks.countdown_tries import CountdownTries
 from isoflop.evals.tasks.task import Task
 from isoflop.evals.trained_model import TrainedModel
 from isoflop.train.data.processes import open_process
 
-TASKS: dict[str, type[Task]] = {"arithmetic": Arithmetic, "countdown": Countdown}
+TASKS: dict[str, type[Task]] = {
+    "arithmetic": Arithmetic,
+    "countdown": Countdown,
+    "countdown-tries": CountdownTries,
+}
 
 
 def task_of(model: TrainedModel) -> Task:

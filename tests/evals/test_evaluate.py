@@ -35,9 +35,9 @@ from tests.support.tables import read_rows
 
 WINDOWS = 64
 """As many as give the run table's loss."""
-NEED_PROBLEMS = ("attempts", "difficulty", "exact-match", "search")
-"""Measurements of models that solve problems: tests/evals/test_countdown_search.py and test_exact_match.py
-have them."""
+NEED_PROBLEMS = ("attempts", "difficulty", "exact-match", "revision", "search")
+"""Measurements of models that solve problems: test_countdown_search.py, test_exact_match.py and
+test_revision.py have them."""
 
 
 @pytest.fixture(scope="session")

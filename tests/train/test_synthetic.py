@@ -391,7 +391,7 @@ def test_one_process_spelled_twice_is_one_corpus() -> None:
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("", "unknown synthetic process '': known are arithmetic, copy, countdown, facts, markov, zipf"),
+        ("", "unknown synthetic process '': known are arithmetic, copy, countdown, countdown-tries, facts, "),
         ("zip", "unknown synthetic process 'zip'"),
         ("zipf,order=2", "has no parameter 'order': known are vocab, exponent, seed"),
         ("zipf,vocab", "vocab= is no whole number"),

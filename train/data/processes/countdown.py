@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,15 +70,37 @@ class Process(SyntheticProcess):
         """Ids of a problem's steps."""
         return STEP * (self.numbers - 1)
 
+    @property
+    def problem_length(self) -> int:
+        """Ids of a whole problem."""
+        return self.prompt_length + self.steps_length
+
     def sample(self, tables: Any, keys_2xW: jax.Array, length: int) -> jax.Array:
-        of_problem = self.prompt_length + self.steps_length
-        problem_P = jnp.arange(-(-length // of_problem), dtype=jnp.uint32)
-        draws = jnp.arange(3 * self.numbers - 2, dtype=jnp.uint32)[:, None, None]
+        words = self._words(keys_2xW, length, 3 * self.numbers - 2)
+        first = self._numbers(words)
+        steps = self._steps(first, words)
+        marker = jnp.full_like(first[0], self.marker)
+        return self._windows([marker, *first, steps[-1], *steps], length)
+
+    def _words(self, keys_2xW: jax.Array, length: int, draws: int) -> Iterator[jax.Array]:
+        """So many random words (W, P) of each problem in windows of that length."""
+        problem_P = jnp.arange(-(-length // self.problem_length), dtype=jnp.uint32)
         # One call for all draws: each further one would be compiled again.
         key0, key1 = keys_2xW[:, :, None]
-        words = iter(threefry(key0, key1, problem_P, draws)[0])
-        first = [np.uint32(1) + below(next(words), np.uint32(self.largest)) for _ in range(self.numbers)]
-        left, steps = jnp.stack(first), []
+        draw_Dx1x1 = jnp.arange(draws, dtype=jnp.uint32)[:, None, None]
+        return iter(threefry(key0, key1, problem_P, draw_Dx1x1)[0])
+
+    def _windows(self, ids: list[jax.Array], length: int) -> jax.Array:
+        """Windows (W, length) of problems, given by each of their ids (W, P)."""
+        return jnp.stack(ids, axis=-1).reshape(len(ids[0]), -1)[:, :length]
+
+    def _numbers(self, words: Iterator[jax.Array]) -> list[jax.Array]:
+        """The numbers of each problem."""
+        return [np.uint32(1) + below(next(words), np.uint32(self.largest)) for _ in range(self.numbers)]
+
+    def _steps(self, numbers: list[jax.Array], words: Iterator[jax.Array]) -> list[jax.Array]:
+        """The ids of random steps from these numbers to a single one."""
+        left, steps = jnp.stack(numbers), []
         for taken in range(self.numbers - 1):
             pairs = np.array(list(itertools.combinations(range(self.numbers - taken), 2)), dtype=np.uint32)
             i, j = jnp.asarray(pairs)[below(next(words), np.uint32(len(pairs)))].transpose(2, 0, 1)
@@ -86,9 +109,7 @@ class Process(SyntheticProcess):
             # The result takes the first one's place, and the last number left the second one's.
             place = jnp.arange(len(left), dtype=jnp.uint32)[:, None, None]
             left = jnp.where(place == i, steps[-1], jnp.where(place == j, left[-1], left))[:-1]
-        marker = jnp.full_like(first[0], self.marker)
-        ids_WxPxI = jnp.stack([marker, *first, left[0], *steps], axis=-1)
-        return ids_WxPxI.reshape(keys_2xW.shape[1], -1)[:, :length]
+        return steps
 
     def _step(self, a: jax.Array, b: jax.Array, word: jax.Array) -> list[jax.Array]:
         """The ids of a step on a >= b: a, operator, b, result."""
@@ -103,9 +124,8 @@ class Process(SyntheticProcess):
         """As the protocol says, by enumeration of all steps; draws are taken for uniform, which 32 bits make
         them to 1e-7. What steps come to is their target, so that a whole problem has the entropy of its
         numbers and steps."""
-        of_problem = self.prompt_length + self.steps_length
-        whole, rest = divmod(context + 1, of_problem)
-        return (whole * self._entropy(of_problem) + self._entropy(rest)) / context
+        whole, rest = divmod(context + 1, self.problem_length)
+        return (whole * self._entropy(self.problem_length) + self._entropy(rest)) / context
 
     def _entropy(self, length: int) -> float:
         """Entropy of a problem's first `length` ids, nats."""
@@ -113,17 +133,26 @@ class Process(SyntheticProcess):
         of_numbers = shown * math.log(self.largest)
         if length <= self.numbers + 1:
             return of_numbers
-        total = 0.0
+        given = (
+            orders * self._entropy_given(x, length - self.prompt_length) for x, orders in self._multisets()
+        )
+        return of_numbers + sum(given) / self.largest**self.numbers
+
+    def _multisets(self) -> Iterator[tuple[tuple[int, ...], int]]:
+        """All numbers that a problem can have, whatever their order, and how many orders they have."""
         for numbers in itertools.combinations_with_replacement(range(1, self.largest + 1), self.numbers):
             orders = math.factorial(self.numbers)
             for count in np.unique(numbers, return_counts=True)[1]:
                 orders //= math.factorial(int(count))
-            seen: dict[Steps, float] = {}
-            for steps, p in self.solutions(numbers):
-                prefix = (steps[-1], *steps[: length - self.prompt_length])
-                seen[prefix] = seen.get(prefix, 0.0) + p
-            total += orders * entropy(np.array([*seen.values()]))
-        return of_numbers + total / self.largest**self.numbers
+            yield numbers, orders
+
+    def _entropy_given(self, numbers: tuple[int, ...], length: int) -> float:
+        """Entropy of the target and the first `length` ids after it, nats."""
+        seen: dict[Steps, float] = {}
+        for steps, p in self.solutions(numbers):
+            prefix = (steps[-1], *steps[:length])
+            seen[prefix] = seen.get(prefix, 0.0) + p
+        return entropy(np.array([*seen.values()]))
 
     def solutions(self, numbers: tuple[int, ...]) -> list[tuple[Steps, float]]:
         """All steps from these numbers to a single one, each with the probability that it is drawn."""
