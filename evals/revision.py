@@ -134,6 +134,7 @@ def majority(names_GxT: Ids, right_GxT: Ids) -> NDArray[np.float64]:
 
 def measure(model: TrainedModel, options: Options) -> list[Row]:
     """Rows of each problem by `method` and `turn`; n groups of chains, of which c have a right answer.
+    `explored` is that of the data.
 
     `parallel`, `revised`: after so many answers; beside c, how many are right in the `last` one, were right
     in the one before and are `lost`, `missed` all before, and `repeated` one of them then; and the share that
@@ -160,7 +161,7 @@ def measure(model: TrainedModel, options: Options) -> list[Row]:
         flops = decoding_flops(model, task.process.prompt_length, tokens)
         parallel, in_turn = revised.grouped(turn).counts(turn), revised.counts(turn)
         for p in range(options.problems):
-            head = {"turn": turn, "problem": p}
+            head = {"explored": task.process.explored, "turn": turn, "problem": p}
             cost = {"generated_tokens": tokens, "test_flops": flops}
             of_tries = {"right_tries": int(tries[p, turn - 2])} if turn > 1 else {}
             of_free = {"answered": int(answered_PxT[p, turn - 1])}
