@@ -21,7 +21,7 @@ SWEEP = SweepConfig(
     centre_width=24,
     centre_budget=1.2e11,
     data=TRIES,
-    axes=(Axis("data", (TRIES, f"{TRIES},explored=0")),),
+    axes=(Axis("data", (TRIES, f"{TRIES},explored=0.25", f"{TRIES},explored=0")),),
     # A window is one problem with three tries and an answer.
     model=ModelOptions(context_length=41),
     batch_size=32,
