@@ -114,7 +114,7 @@ def test_forced_tries(table: Any, largest: Any) -> None:
     assert ".365, .287, .185 and .154" in TEXT
 
 
-def test_what_was_trained_on_and_what_tries_say(largest: Any) -> None:
+def test_what_was_trained_on_and_what_tries_say(table: Any, largest: Any) -> None:
     assert answered(1.0) == pytest.approx([0.352, 0.272, 0.211, 0.165], abs=COARSE)
     assert answered(0.25)[:2] == pytest.approx([0.838, 0.068], abs=COARSE)
     forced = largest.xs("forced", level="method")
@@ -123,6 +123,12 @@ def test_what_was_trained_on_and_what_tries_say(largest: Any) -> None:
     plain: Any = pd.read_csv(ROOT / "docs/results/countdown/attempts.csv")
     own = plain[(plain["d_model"] == 24) & (plain["flops"] > 2e11)]
     assert own["c"].sum() / own["n"].sum() == pytest.approx(0.544, abs=COARSE)
+    never = turns().loc[0.0].xs("forced", level="method")["c"].unstack("turn")
+    assert never[[2, 3, 4]].to_numpy().sum() == 0
     runs: Any = pd.read_csv(RESULTS / "runs.csv")
     assert len(runs) == 24
+    wide = runs[runs["d_model"] == 24].groupby("budget")["n_tokens"].first() / 41
+    assert wide.to_list() == pytest.approx([16_000, 48_000], rel=0.02)
+    assert wide[LARGEST] * answered(0.25)[1] == pytest.approx(3_300, rel=0.02)
+    assert models(table, 0.0, 1.2e11, 24)["chance"].mean() == pytest.approx(0.052, abs=COARSE)
     assert runs["flops_spent"].sum() == pytest.approx(5.2e12, rel=0.01)

@@ -20,11 +20,18 @@ WANTED = (0.2 + 0.8 / 3, 0.8 / 3, 0.8 / 3)
 """The chance of each number of tries, before one that solves the problem ends it."""
 
 
+@pytest.fixture(scope="module")
 def corpus() -> SyntheticCorpus:
-    """The windows of `PROCESS`."""
+    """What `PROCESS` makes."""
     found = prepare(SOURCE, "bytes")
     assert isinstance(found, SyntheticCorpus)
     return found
+
+
+@pytest.fixture(scope="module")
+def windows(corpus: SyntheticCorpus) -> np.ndarray:
+    """Held-out problems, one a window."""
+    return corpus.evaluation_windows("heldout", PROCESS.problem_length - 1, 2048).astype(int)
 
 
 @cache
@@ -58,17 +65,18 @@ def chance(problem: list[int]) -> float:
 
 
 @pytest.mark.parametrize("context", [8, 13, 17, 31])
-def test_the_floor_is_what_the_best_predictor_loses(context: int) -> None:
+def test_the_floor_is_what_the_best_predictor_loses(
+    corpus: SyntheticCorpus, windows: np.ndarray, context: int
+) -> None:
     """Cut within a chain, at its end, within the second one, and at a whole problem."""
-    windows = corpus().evaluation_windows("heldout", context, 1500).astype(int)
-    found = np.array([-math.log(chance(window.tolist())) for window in windows]) / context
+    begun = windows[:, : context + 1].tolist()
+    found = np.array([-math.log(chance(problem)) for problem in begun]) / context
     error = found.std(ddof=1) / math.sqrt(len(found))
     assert error < 0.012
-    assert abs(found.mean() - corpus().floor(context)) < 3.5 * error
+    assert abs(found.mean() - corpus.floor(context)) < 3.5 * error
 
 
-def test_kinds_come_as_often_as_they_should_and_tell_right_from_wrong() -> None:
-    windows = corpus().evaluation_windows("heldout", 31, 4000).astype(int)
+def test_kinds_come_as_often_as_they_should_and_tell_right_from_wrong(windows: np.ndarray) -> None:
     expected = np.zeros(3)
     for problem in windows:
         numbers, target = tuple(problem[1:4]), problem[4]
@@ -81,8 +89,15 @@ def test_kinds_come_as_often_as_they_should_and_tell_right_from_wrong() -> None:
             if kind != PROCESS.end_id:
                 assert (kind == PROCESS.answer_id) == (result == target)
     answered = (windows[:, 5::9] == PROCESS.answer_id).mean(axis=0)
-    np.testing.assert_allclose(answered, expected, atol=3.5 * 0.5 / math.sqrt(4000))
+    np.testing.assert_allclose(answered, expected, atol=3.5 * 0.5 / math.sqrt(len(windows)))
     assert answered.sum() == pytest.approx(1)
+
+
+def test_a_shorter_window_is_the_beginning_of_a_longer_one(
+    corpus: SyntheticCorpus, windows: np.ndarray
+) -> None:
+    """Which is how tasks pose the problems of windows that hold more."""
+    np.testing.assert_array_equal(corpus.evaluation_windows("heldout", 5, 16), windows[:16, :6])
 
 
 def test_unexplored_problems_are_those_of_countdown_answered_at_once() -> None:
