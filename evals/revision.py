@@ -161,18 +161,19 @@ def measure(model: TrainedModel, options: Options) -> list[Row]:
         flops = decoding_flops(model, task.process.prompt_length, tokens)
         parallel, in_turn = revised.grouped(turn).counts(turn), revised.counts(turn)
         for p in range(options.problems):
-            head = {"explored": task.process.explored, "turn": turn, "problem": p}
-            cost = {"generated_tokens": tokens, "test_flops": flops}
-            of_tries = {"right_tries": int(tries[p, turn - 2])} if turn > 1 else {}
-            of_free = {"answered": int(answered_PxT[p, turn - 1])}
-            chances = {name: float(x[turn - 1]) for name, x in exact[p].items()}
-            n = options.chains
-            rows += [
-                {"method": "parallel"} | head | parallel[p] | cost | chances,
-                {"method": "revised"} | head | in_turn[p] | cost,
-                {"method": "forced"} | head | {"n": n, "c": int(forced[p, turn - 1])} | cost | of_tries,
-                {"method": "free"} | head | {"n": n, "c": int(solved_PxT[p, turn - 1])} | cost | of_free,
-            ]
+            head: Row = {"explored": task.process.explored, "turn": turn, "problem": p}
+            cost: Row = {"generated_tokens": tokens, "test_flops": flops}
+            of_tries: Row = {"right_tries": int(tries[p, turn - 2])} if turn > 1 else {}
+            of_free: Row = {"answered": int(answered_PxT[p, turn - 1])}
+            chances: Row = {name: float(x[turn - 1]) for name, x in exact[p].items()}
+            made: dict[str, tuple[Row, Row]] = {
+                "parallel": (parallel[p], chances),
+                "revised": (in_turn[p], {}),
+                "forced": ({"n": options.chains, "c": int(forced[p, turn - 1])}, of_tries),
+                "free": ({"n": options.chains, "c": int(solved_PxT[p, turn - 1])}, of_free),
+            }
+            for method, (counts, more) in made.items():
+                rows.append({"method": method, **head, **counts, **cost, **more})
     return rows
 
 
@@ -215,7 +216,8 @@ class Writer:
         asked_BxL = np.repeat(prompts_PxL, len(ids_BxI) // P, axis=0)
         right = [self.task.right(asked_BxL, slots_BxTxI[:, turn, 1:]) for turn in range(turns)]
         solved_BxT = answered_BxT & np.stack(right, axis=1)
-        return tuple(x.reshape(P, -1, turns).sum(axis=1) for x in (answered_BxT, solved_BxT))
+        answered_PxT, solved_PxT = (x.reshape(P, -1, turns).sum(axis=1) for x in (answered_BxT, solved_BxT))
+        return answered_PxT, solved_PxT
 
     def _chain(self, context_BxI: Ids, kind: int, number: int) -> Ids:
         """Steps (B, S) after the id that says what they are."""

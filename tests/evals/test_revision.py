@@ -1,45 +1,79 @@
-"""Revision and forced tries: exact references against enumeration, counts by hand, a small model."""
+"""Revision and forced tries: exact references against enumeration, counts by hand, a policy that is known."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from isoflop.base.errors import UserError
-from isoflop.evals import attempts
-from isoflop.evals.revision import SEEDS_OF_ONE, Judged, Options, majority, measure, refuse
-from isoflop.evals.sampled import sample_steps
+from isoflop.evals import attempts, revision
+from isoflop.evals.revision import Judged, Options, majority, measure, refuse
+from isoflop.evals.sampled import Sampled
 from isoflop.evals.tasks import task_of
 from isoflop.evals.trained_model import TrainedModel
 from isoflop.evals.without_repeats import coverage_without_repeats
-from isoflop.sweeps.kept_models import kept_models
 from isoflop.train.data.corpus import prepare
-from isoflop.train.spec import DataSpec
-from tests.support.in_process import Runner
-from tests.support.small import small_sweep
+from isoflop.train.data.processes.countdown_tries import Process
+from isoflop.train.spec import CellSpec, DataSpec
+from tests.support.small import small_model, small_recipe
 
-SOURCE = "synthetic:countdown-tries,numbers=2,largest=2,vocab=9,tries=1"
-PROBLEMS, CHAINS, CONTEXT = 6, 32, 14
-OPTIONS = Options(problems=PROBLEMS, chains=CHAINS, revisions=1)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
-    """One of width 8 that was trained on problems of two numbers, which have a single step."""
-    one = {"budgets": (2e8,), "ladder": (8,), "sizes": 1, "centre_width": 8, "context_length": CONTEXT}
-    config = small_sweep(SOURCE, keep="all", batch_size=16, eval_windows=16, **one)
-    folder = tmp_path_factory.mktemp("revision") / "kept"
-    Runner(prepare(SOURCE, "bytes"))(config, folder)
-    return kept_models(folder)[0][0]
+SOURCE = "synthetic:countdown-tries,numbers=2,largest=2,vocab=9,tries=2"
+PROCESS = Process(numbers=2, largest=2, vocab=9, tries=2)
+PROBLEMS, CHAINS, CONTEXT, PROMPT, SLOT = 6, 64, 19, 4, 5
+OPTIONS = Options(problems=PROBLEMS, chains=CHAINS, revisions=2)
 
 
 @pytest.fixture(scope="module")
-def rows(model: TrainedModel) -> Any:
-    """What is measured of it."""
-    return measure(model, OPTIONS)
+def model() -> TrainedModel:
+    """The recipe of one; what it would say is known."""
+    corpus = prepare(SOURCE, "bytes")
+    config = small_model(vocab_size=PROCESS.vocab_size, context_length=CONTEXT)
+    return TrainedModel(CellSpec(small_recipe(corpus, model=config), 10), Path("none"), corpus.folder)
+
+
+class RandomPolicy:
+    """Writes legal chains as the process draws them, whatever stands before them; left alone, it tries or
+    answers as a coin says. `contexts`: the prompts that it was given, by seed."""
+
+    def __init__(self) -> None:
+        self.contexts: dict[int, Any] = {}
+
+    def sample(self, model: Any, prompts_BxL: Any, count: int, *, temperature: float, seed: int) -> Sampled:
+        """In the place of `sample_steps`."""
+        self.contexts[seed] = prompts_BxL
+        draw, written = np.random.default_rng(seed), []
+        for prompt in prompts_BxL.tolist():
+            solutions = PROCESS.solutions(tuple(prompt[1:3]))
+            ids: list[int] = []
+            while len(ids) < count:
+                if count > SLOT - 1:
+                    ids.append(int(draw.choice([PROCESS.try_id, PROCESS.answer_id])))
+                ids += solutions[draw.choice(len(solutions), p=[p for _, p in solutions])][0]
+            written.append(ids)
+        return Sampled(np.array(written, dtype=np.int32), np.zeros(len(written)))
+
+    def losses(self, model: Any, windows_ExT1: Any) -> Any:
+        """In the place of `TrainedModel.losses`: all of a chain's at its last id."""
+        losses_ExT = np.zeros((len(windows_ExT1), windows_ExT1.shape[1] - 1), dtype=np.float32)
+        for row, window in zip(losses_ExT, windows_ExT1.tolist(), strict=True):
+            assert window[PROMPT] == PROCESS.answer_id
+            chain, found = tuple(window[PROMPT + 1 :]), PROCESS.solutions(tuple(window[1:3]))
+            row[-1] = -np.log(sum(p for steps, p in found if steps == chain))
+        return losses_ExT
+
+
+@pytest.fixture
+def policy(monkeypatch: pytest.MonkeyPatch) -> RandomPolicy:
+    """What speaks in the model's place."""
+    found = RandomPolicy()
+    monkeypatch.setattr(revision, "sample_steps", found.sample)
+    monkeypatch.setattr(attempts, "sample_steps", found.sample)
+    monkeypatch.setattr(TrainedModel, "losses", lambda self, windows: found.losses(self, windows))
+    return found
 
 
 def missed(wrong: tuple[float, ...], right: float, fresh: float, draws: int) -> float:
@@ -100,53 +134,57 @@ def rows_of(rows: Any, method: str, turn: int) -> Any:
     return [row for row in rows if (row["method"], row["turn"]) == (method, turn)]
 
 
-def test_the_rows_are_those_of_the_checker_and_repeat_bit_for_bit(model: TrainedModel, rows: Any) -> None:
+def test_a_policy_that_is_known_is_measured_as_it_is(model: TrainedModel, policy: RandomPolicy) -> None:
+    rows = measure(model, OPTIONS)
     assert rows == measure(model, OPTIONS)
-    assert len(rows) == PROBLEMS * 4 * 2
+    assert len(rows) == PROBLEMS * 4 * 3
 
-    def total(method: str, turn: int, column: str) -> Any:
-        return sum(row[column] for row in rows_of(rows, method, turn))
+    def column(method: str, turn: int, name: str) -> Any:
+        return np.array([row[name] for row in rows_of(rows, method, turn)])
 
-    # The first answer is the same, whatever follows.
-    assert len({total(method, 1, "c") for method in ("parallel", "revised", "forced")}) == 1
-    # What is sampled in parallel has the chance that is scored, and the process' tries theirs.
-    coverage = np.array([row["coverage"] for row in rows_of(rows, "parallel", 1)])
-    error = np.sqrt((coverage * (1 - coverage)).sum() * CHAINS)
-    assert 0 < total("parallel", 1, "c") < PROBLEMS * CHAINS
-    assert abs(total("parallel", 1, "c") - coverage.sum() * CHAINS) < 3.5 * error
-    prompts = task_of(model).prompts(model, PROBLEMS)
-    uniform = [row["uniform_coverage"] for row in rows_of(rows, "parallel", 1)]
-    np.testing.assert_allclose(uniform, task_of(model).uniform_success(prompts))
-    for one in rows_of(rows, "parallel", 2):
-        assert one["without_repeats"] > one["coverage"]
-        assert one["generated_tokens"] == 5 * 2
-        assert one["test_flops"] == (4 + 5 * 2) * model.recipe.ledger.forward_flops
-    answered = sum(total("free", turn, "answered") for turn in (1, 2))
-    solved = sum(total("free", turn, "c") for turn in (1, 2))
-    assert 0 < solved < answered <= PROBLEMS * CHAINS
-
-
-def test_a_revision_sees_the_answer_before_it_as_a_try(model: TrainedModel, rows: Any) -> None:
-    process = task_of(model).process
-    asked = np.repeat(task_of(model).prompts(model, PROBLEMS), CHAINS, axis=0)
-
-    def sampled(context: Any, number: int) -> Any:
-        return sample_steps(model, context, 4, temperature=1.0, seed=OPTIONS.seed * SEEDS_OF_ONE + number)[0]
-
-    first = sampled(asked, 0)
-    tried = np.concatenate([asked, first, asked[:, -1:]], axis=1)
-    tried[:, 4] = process.try_id
-    second = sampled(tried, 1)
-    right = np.stack([task_of(model).right(asked, x) for x in (first, second)])
-    found = [row["c"] for row in rows_of(rows, "revised", 2)]
-    assert found == right.any(axis=0).reshape(PROBLEMS, -1).sum(axis=1).tolist()
-    lost = [row["lost"] for row in rows_of(rows, "revised", 2)]
-    assert lost == (right[0] & ~right[1]).reshape(PROBLEMS, -1).sum(axis=1).tolist()
-
-
-def test_attempts_ask_for_an_answer_at_once(model: TrainedModel, rows: Any) -> None:
+    chance = task_of(model).uniform_success(task_of(model).prompts(model, PROBLEMS))
+    for turn in (1, 2, 3):
+        coverage = 1 - (1 - chance) ** turn
+        # It is the random policy, by its own chances too; and what it wrote before changes nothing.
+        for name in ("coverage", "uniform_coverage"):
+            np.testing.assert_allclose(column("parallel", turn, name), coverage, rtol=1e-6)
+        memory = column("parallel", turn, "uniform_without_repeats")
+        np.testing.assert_allclose(column("parallel", turn, "without_repeats"), memory, rtol=1e-6)
+        assert (memory > coverage).all() == (turn > 1)
+        for method, expected in (("parallel", coverage), ("revised", coverage), ("forced", chance)):
+            n = column(method, turn, "n")
+            error = np.sqrt((expected * (1 - expected) * n).sum())
+            assert abs((column(method, turn, "c") - expected * n).sum()) < 3.5 * error
+        # A coin decides whether it answers here, if it has not before.
+        answered = column("free", turn, "answered")
+        assert abs(answered.mean() / CHAINS - 0.5**turn) < 3.5 * 0.5 / np.sqrt(PROBLEMS * CHAINS)
+        assert abs((column("free", turn, "c") - answered * chance).sum()) < 3.5 * np.sqrt(answered.sum()) / 2
+        assert set(column("revised", turn, "generated_tokens")) == {SLOT * turn}
+        flops = (PROMPT + SLOT * turn) * model.recipe.ledger.forward_flops
+        assert set(column("forced", turn, "test_flops")) == {flops}
+    first = [row["c"] for row in rows_of(rows, "forced", 1)]
+    assert first == [row["c"] for row in rows_of(rows, "revised", 1)]
+    # Attempts are answers at once.
     found = attempts.measure(model, attempts.Options(problems=PROBLEMS, attempts=CHAINS))
-    assert [row["c"] for row in found] == [row["c"] for row in rows_of(rows, "forced", 1)]
+    assert [row["c"] for row in found] == first
+
+
+def test_what_stands_in_the_context(model: TrainedModel, policy: RandomPolicy) -> None:
+    """Of the third answer: two answers, written as tries; of a forced one, two tries of its own."""
+    measure(model, OPTIONS)
+    problems = np.repeat(task_of(model).prompts(model, PROBLEMS)[:, :PROMPT], CHAINS, axis=0)
+    turns, count = OPTIONS.revisions + 1, SLOT - 1
+    revised, forced = policy.contexts[2], policy.contexts[turns + 2 * 2 + 1]
+    tries = [policy.sample(model, problems, count, temperature=1.0, seed=turns + 2 * k)[0] for k in (1, 2)]
+    answers = [policy.sample(model, problems, count, temperature=1.0, seed=k)[0] for k in (0, 1)]
+    for context, chains in ((revised, answers), (forced, tries)):
+        np.testing.assert_array_equal(context[:, :PROMPT], problems)
+        for slot, chain in enumerate(chains):
+            written = context[:, PROMPT + SLOT * slot : PROMPT + SLOT * (slot + 1)]
+            assert set(written[:, 0]) == {PROCESS.try_id}
+            np.testing.assert_array_equal(written[:, 1:], chain)
+        assert set(context[:, -1]) == {PROCESS.answer_id}
+        assert context.shape[1] == PROMPT + 2 * SLOT + 1
 
 
 def test_models_without_tries_or_room_are_refused_in_one_line(model: TrainedModel) -> None:
@@ -154,7 +192,7 @@ def test_models_without_tries_or_room_are_refused_in_one_line(model: TrainedMode
     other = replace(model, cell=replace(model.cell, recipe=replace(model.recipe, data=plain)))
     with pytest.raises(UserError, match="has no tries: revision needs a sweep on synthetic:countdown-tries"):
         refuse(other, Options())
-    message = "--revisions 3: the context of 14 tokens of model .* holds 1: ask for 1, or train with .* 24 or"
+    message = "--revisions 3: the context of 19 tokens of model .* holds 2: ask for 2, or train with .* 24 or"
     with pytest.raises(UserError, match=message):
         refuse(model, Options())
     with pytest.raises(UserError, match="revisions 0: must be at least 1"):
