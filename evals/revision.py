@@ -139,8 +139,9 @@ def measure(model: TrainedModel, options: Options) -> list[Row]:
     `parallel`, `revised`: after so many answers; beside c, how many are right in the `last` one, were right
     in the one before and are `lost`, `missed` all before, and `repeated` one of them then; and the share that
     is right by `majority`. `parallel` has the exact chances: `coverage`, that `without_repeats` of legal
-    wrong chains, and both of a policy that draws legal steps at random (`uniform_...`). `forced`: one answer after
-    turn - 1 tries, the last of which is right in `right_tries`. `free`: how many `answered` in this place.
+    wrong chains, and both of a policy that draws legal steps at random (`uniform_...`). `forced`: one answer
+    after turn - 1 tries, the last of which is right in `right_tries`. `free`: how many `answered` in this
+    place.
     `generated_tokens` and `test_flops` are of all up to this turn, the prompt's FLOPs included.
     """
     task = _task(model, options)
