@@ -94,9 +94,9 @@ class Judged:
     def grouped(self, turns: int) -> Judged:
         """The first answers of each group, taken for further turns of as many groups as they fill."""
         P, G, _ = self.names_PxGxT.shape
-        shape = (P, G // turns, turns)
+        shape, taken = (P, G // turns, turns), G // turns * turns
         return Judged(
-            *(x[:, : shape[1] * turns, 0].reshape(shape) for x in (self.names_PxGxT, self.right_PxGxT))
+            self.names_PxGxT[:, :taken, 0].reshape(shape), self.right_PxGxT[:, :taken, 0].reshape(shape)
         )
 
     def counts(self, turns: int) -> list[Row]:
@@ -235,7 +235,7 @@ class Writer:
 
 def _exact(
     model: TrainedModel, task: CountdownTries, prompts_PxL: Ids, turns: int
-) -> list[dict[str, NDArray[np.float64]]]:
+) -> list[dict[str, NDArray[Any]]]:
     """Chances (T,) of each problem: of a right answer among so many in parallel, by the model's own chance of
     every legal chain; of one if no wrong chain came twice; and both of a policy that draws legal steps."""
     laws = [task.chains(prompt_L) for prompt_L in prompts_PxL]
@@ -248,7 +248,7 @@ def _exact(
     found = []
     for prompt_L, law, own_C in zip(prompts_PxL, laws, np.split(chance_B, ends[:-1]), strict=True):
         right_C = np.array([steps[-1] == prompt_L[task.process.prompt_length - 1] for steps in law])
-        chances: dict[str, NDArray[np.float64]] = {}
+        chances: dict[str, NDArray[Any]] = {}
         for name, chance_C in (("", own_C), ("uniform_", np.array([*law.values()]))):
             right = min(1.0, float(chance_C[right_C].sum()))
             # What is not legal is wrong, and of so many kinds that it hardly comes twice.
