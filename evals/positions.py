@@ -25,7 +25,7 @@ class Options:
 
     windows: Count = 1024
     """Held-out windows, the same for all models of a context."""
-    tokens: Annotated[int, Field(ge=0, exclude_if=lambda tokens: tokens == 0)] = 0
+    tokens: Annotated[int, Field(ge=0)] = 0
     """Held-out tokens, in the place of `windows`: models of unlike contexts are measured on as many, each in
     windows of its own; 0 is `windows` windows."""
 

@@ -11,7 +11,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +58,16 @@ class EvalTable:
 
         Raises `UserError` for a table of another measurement, other options or other code.
         """
-        asked = {"measurement": measurement.name, "code": measurement.code, "options": to_json(options)}
+        defaults = _defaults(measurement)
+        asked = {
+            "measurement": measurement.name,
+            "code": measurement.code,
+            "options": defaults | to_json(options),
+        }
         head = self.records / HEAD
         there = _read(head)
+        if there and there.get("measurement") == measurement.name:
+            there["options"] = defaults | there.get("options", {})
         # Without a record the head may be written anew, unless workers were told of the old options: what
         # they file would be taken for rows of the new ones.
         unused = not durable.list_names(self._cells) and not durable.list_names(self.records / "board")
@@ -140,6 +147,11 @@ def _read(path: Path) -> Any:
         return json.loads(path.read_text())
     except (FileNotFoundError, ValueError):
         return None
+
+
+def _defaults(measurement: Measurement) -> dict[str, Any]:
+    """What the options that a record lacks were: options younger than it began as their defaults."""
+    return {x.name: to_json(x.default) for x in fields(measurement.options) if x.default is not MISSING}
 
 
 def _differences(there: dict[str, Any], asked: dict[str, Any]) -> str:

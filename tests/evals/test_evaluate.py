@@ -175,6 +175,17 @@ def test_other_options_are_refused_and_kept_apart_by_name(folder: Path) -> None:
     assert apart.rows == 2 * apart.models
 
 
+def test_a_table_older_than_an_option_goes_on_with_its_default(folder: Path) -> None:
+    first = evaluate(folder, "quantization", bits=(8,), windows=16)
+    record = folder / "evals" / "quantization" / "options.json"
+    known = json.loads(record.read_text())
+    assert known["options"].pop("embeddings") is False
+    record.write_text(json.dumps(known))
+    assert evaluate(folder, "quantization", bits=(8,), windows=16).rows == first.rows
+    with pytest.raises(UserError, match="embeddings False and not True"):
+        evaluate(folder, "quantization", bits=(8,), windows=16, embeddings=True)
+
+
 OWN = """
 from dataclasses import dataclass
 
