@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cache
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from isoflop.base.errors import UserError
@@ -20,6 +21,19 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+T = TypeVar("T")
+
+
+def _each_once(values: tuple[T, ...]) -> tuple[T, ...]:
+    if len(set(values)) < len(values):
+        raise PydanticCustomError("each_once", "give each once")
+    return values
+
+
+Distinct = Annotated[tuple[T, ...], AfterValidator(_each_once)]
+"""Values of which none comes twice; `Distinct[int]`."""
+DistinctSome = Annotated[tuple[T, ...], Field(min_length=1), AfterValidator(_each_once)]
+"""The same, and there is one at least."""
 
 BOUNDS = {
     "greater_than": ("above", "gt"),
@@ -87,6 +101,10 @@ def _reason(error: Any) -> str:
         return f"{given}: must be {wanted}"
     if kind == "string_too_short":
         return f"{given!r}: must have at least {pluralize(error['ctx']['min_length'], 'character')}"
+    if kind == "each_once":
+        return f"{', '.join(map(str, given))}: {error['msg']}"
+    if kind == "too_short":
+        return "none: give at least one"
     if kind in TYPES:
         return f"{given!r}: must be {TYPES[kind]}"
     return f"{given!r}: {error['msg'][0].lower()}{error['msg'][1:]}"

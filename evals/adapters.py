@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from isoflop.base.errors import UserError
-from isoflop.base.fields import Count, Positive, check_fields
+from isoflop.base.fields import Count, DistinctSome, Positive, check_fields
 from isoflop.evals.measurement import Row
 from isoflop.evals.trained_model import TrainedModel
 from isoflop.evals.tuning import Tuning, adapter_flops, of_adapters, of_parameters, trainable, tune
@@ -39,13 +39,13 @@ class Options:
 
     data: str = "wiki-intro:fr"
     """The other domain: a source that `isoflop data list` shows; tokenized as the models' own text."""
-    tokens: tuple[Annotated[int, Field(ge=1)], ...] = (4096, 16_384, 65_536)
+    tokens: DistinctSome[Count] = (4096, 16_384, 65_536)
     """Tokens of the other domain that a model is tuned on: whole steps of its own batch, each text once."""
-    ranks: tuple[Annotated[int, Field(ge=1)], ...] = (1, 4, 16)
+    ranks: DistinctSome[Count] = (1, 4, 16)
     """Ranks of the adapters."""
-    rates: tuple[Positive, ...] = (0.004, 0.008, 0.016)
+    rates: DistinctSome[Positive] = (0.004, 0.008, 0.016)
     """Peak rates tried where the model's own parameters are tuned."""
-    adapter_rates: tuple[Positive, ...] = (0.008, 0.016, 0.032)
+    adapter_rates: DistinctSome[Positive] = (0.008, 0.016, 0.032)
     """Peak rates tried where adapters are."""
     alpha: Positive = 16.0
     """The adapters' product is multiplied by alpha / rank."""
@@ -58,10 +58,6 @@ class Options:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        for name in ("tokens", "ranks", "rates", "adapter_rates"):
-            values = getattr(self, name)
-            if not values or len(set(values)) < len(values):
-                raise UserError(f"{name}: give one at least, and each once")
 
 
 class Method(NamedTuple):

@@ -11,7 +11,6 @@ import numpy as np
 from flax import nnx
 from numpy.typing import NDArray
 
-from isoflop.base.errors import UserError
 from isoflop.evals.measurement import Row
 from isoflop.models.roles import Embedding, HiddenMatrix, Readout, is_variable
 
@@ -46,13 +45,3 @@ def degradation(before_ExT: NDArray[np.float32], after_ExT: NDArray[np.float32])
         "loss_increase": float(rise_E.mean()),
         "loss_increase_stderr": float(stderr),
     }
-
-
-def check_sparsities(sparsities: tuple[float, ...]) -> None:
-    """Raises `UserError` for shares of a matrix that are none, not in [0, 1), or given twice."""
-    wrong = [share for share in sparsities if not 0 <= share < 1]
-    if wrong or not sparsities:
-        what = f"{wrong[0]:g}" if wrong else "none"
-        raise UserError(f"sparsities {what}: must be at least 0 and below 1")
-    if len(set(sparsities)) < len(sparsities):
-        raise UserError("sparsities: give each once")

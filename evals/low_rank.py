@@ -14,8 +14,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from isoflop.base.fields import Count, check_fields
-from isoflop.evals.degradation import change_matrices, check_sparsities, degradation
+from isoflop.base.fields import Count, DistinctSome, Fraction, check_fields
+from isoflop.evals.degradation import change_matrices, degradation
 from isoflop.evals.measurement import Row
 from isoflop.evals.trained_model import TrainedModel
 
@@ -24,14 +24,13 @@ from isoflop.evals.trained_model import TrainedModel
 class Options:
     """Matrices of low rank in the place of the trained ones, without training after it."""
 
-    sparsities: tuple[float, ...] = (0.1, 0.25, 0.5, 0.75)
+    sparsities: DistinctSome[Fraction] = (0.1, 0.25, 0.5, 0.75)
     """Shares of each matrix' numbers that are saved, at least, from 0 up to but not 1."""
     windows: Count = 256
     """Held-out windows on which the loss is compared, before and after."""
 
     def __post_init__(self) -> None:
         check_fields(self)
-        check_sparsities(self.sparsities)
 
 
 def rank_at(sparsity: float, fan_in: int, fan_out: int) -> int:

@@ -13,8 +13,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from isoflop.base.fields import Count, check_fields
-from isoflop.evals.degradation import change_matrices, check_sparsities, degradation
+from isoflop.base.fields import Count, DistinctSome, Fraction, check_fields
+from isoflop.evals.degradation import change_matrices, degradation
 from isoflop.evals.measurement import Row
 from isoflop.evals.trained_model import TrainedModel
 
@@ -23,7 +23,7 @@ from isoflop.evals.trained_model import TrainedModel
 class Options:
     """Magnitude pruning of the matrices, without training after it."""
 
-    sparsities: tuple[float, ...] = (0.1, 0.25, 0.5, 0.75)
+    sparsities: DistinctSome[Fraction] = (0.1, 0.25, 0.5, 0.75)
     """Shares of each matrix' weights that are set to zero, from 0 up to but not 1."""
     windows: Count = 256
     """Held-out windows on which the loss is compared, before and after."""
@@ -32,7 +32,6 @@ class Options:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        check_sparsities(self.sparsities)
 
 
 def prune(matrix_xIxO: jax.Array, sparsity: float) -> jax.Array:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import jax
+from pydantic import Field
 
 from isoflop.base.errors import UserError
-from isoflop.base.fields import Count, check_fields
+from isoflop.base.fields import Count, DistinctSome, check_fields
 from isoflop.evals.degradation import change_matrices, degradation
 from isoflop.evals.measurement import Row
 from isoflop.evals.trained_model import TrainedModel
@@ -27,7 +28,7 @@ FIT_OPTIONS = ("--metric", "loss_increase", "--law", "kumar_post_training")
 class Options:
     """Post-training quantization of the matrices, by rounding to nearest in each output channel."""
 
-    bits: tuple[int, ...] = (8, 6, 4, 3)
+    bits: DistinctSome[Annotated[int, Field(ge=BITS[0], le=BITS[1])]] = (8, 6, 4, 3)
     """Bits of a weight, 2 to 16 each."""
     windows: Count = 256
     """Held-out windows on which the loss is compared, before and after."""
@@ -36,13 +37,6 @@ class Options:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        low, high = BITS
-        wrong = [bits for bits in self.bits if not low <= bits <= high]
-        if wrong or not self.bits:
-            what = wrong[0] if wrong else "none"
-            raise UserError(f"bits {what}: weights are rounded to {low} to {high} bits")
-        if len(set(self.bits)) < len(self.bits):
-            raise UserError(f"bits {', '.join(map(str, self.bits))}: give each once")
 
 
 def refuse(model: TrainedModel, options: Options) -> None:

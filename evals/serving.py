@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import Field
 
 from isoflop.base.errors import UserError
-from isoflop.base.fields import Count, Positive, check_fields
+from isoflop.base.fields import Count, Distinct, DistinctSome, Positive, check_fields
 from isoflop.evals.measurement import Row
 from isoflop.evals.timing.ceilings import MatrixPeak, Reading
 from isoflop.evals.timing.counts import Counts, Served
@@ -34,6 +34,7 @@ TIMED = (
     *("peak_flops_per_second", "memory_bytes_per_second", "cached_bytes_per_second", "load_average"),
 )
 """Columns that no two runs give alike."""
+EVERY_FORMAT: tuple[Weights, ...] = get_args(Weights)
 WIDER: dict[Dtype, tuple[Dtype, ...]] = {"float32": ("float32",), "bfloat16": ("bfloat16", "float32")}
 """Formats whose products give those of a format: a device may have the faster peak in the wider one."""
 
@@ -42,15 +43,15 @@ WIDER: dict[Dtype, tuple[Dtype, ...]] = {"float32": ("float32",), "bfloat16": ("
 class Options:
     """Timings of prefill and decode beside the machine's own ceilings."""
 
-    batch: tuple[Count, ...] = (1, 4, 16)
+    batch: DistinctSome[Count] = (1, 4, 16)
     """Sequences that are read together, and then decoded together."""
-    prompt: tuple[Count, ...] = ()
+    prompt: Distinct[Count] = ()
     """Tokens of a prompt; unless given, an eighth and half of the model's context."""
     output: Annotated[int, Field(ge=2, multiple_of=2)] = 16
     """Tokens made of each prompt: the prefill gives the first, each step another."""
-    weights: tuple[Weights, ...] = get_args(Weights)
+    weights: DistinctSome[Weights] = EVERY_FORMAT
     """What weights are kept in: fp32, bf16, int8."""
-    widths: tuple[Count, ...] = ()
+    widths: Distinct[Count] = ()
     """Only models of these widths; times depend on the shape alone."""
     rounds: Annotated[int, Field(ge=3)] = 9
     """How often everything is timed, after once that is not."""
@@ -59,13 +60,6 @@ class Options:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        for name in ("batch", "weights"):
-            if not getattr(self, name):
-                raise UserError(f"{name}: give at least one")
-        for name in ("batch", "prompt", "weights", "widths"):
-            values = getattr(self, name)
-            if len(set(values)) < len(values):
-                raise UserError(f"{name} {', '.join(map(str, values))}: give each once")
 
     def prompts(self, context: int) -> tuple[int, ...]:
         """Those that are asked of a model of that context."""

@@ -251,11 +251,11 @@ def test_the_command_says_what_it_measured(folder: Path, capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (["quantization", "--bits", "1"], "bits 1: weights are rounded to 2 to 16 bits"),
-        (["quantization", "--bits", "4", "33"], "bits 33: weights"),
+        (["quantization", "--bits", "1"], "bits 1: must be at least 2"),
+        (["quantization", "--bits", "4", "33"], "bits 33: must be at most 16"),
         (["quantization", "--bits", "4", "4"], "bits 4, 4: give each once"),
         (["quantization", "--bits", "x"], "--bits x: must be a whole number"),
-        (["pruning", "--sparsities", "1"], "sparsities 1: must be at least 0 and below 1"),
+        (["pruning", "--sparsities", "1"], "sparsities 1.0: must be below 1"),
         (["positions", "--windows", "0"], "--windows 0: must be at least 1"),
         (["positions", "--windows", "100000"], "held-out windows|heldout windows"),
         (["serving", "--batch", "0"], "--batch 0: must be at least 1"),
