@@ -18,12 +18,9 @@ if TYPE_CHECKING:
     from isoflop.train.data.corpus import Corpus
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Eight virtual devices for the tests of meshes. Tests compile more than they compute: at level 1 and without
-# fusion emitters the solver compiles in two thirds of the time and runs no slower; level 0 slows the fits.
+# Eight virtual devices for the tests of meshes. Tests compile more than they compute; level 0 slows the fits.
 os.environ.setdefault(
-    "XLA_FLAGS",
-    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=1 "
-    "--xla_cpu_use_fusion_emitters=false",
+    "XLA_FLAGS", "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=1"
 )
 
 # A test is not a timing: a first example that compiles, or a busy machine, is no failure.

@@ -173,7 +173,6 @@ SHORTER = {
         "--half-width 0.1 --no-report",
         f"narrower intervals take dozens of fits; {REPORTED}",
     ),
-    "isoflop sweep cpu-demo --budgets 3e11 4.2e11 6e11 8.5e11 --out outputs/ahead": ("--no-report", REPORTED),
     "isoflop sweep ./my_sweep.py": ("--seeds 1", HALF),
     "isoflop sweep ./my_sweep.py --budgets 3e9 1e10 3e10 4e10 --out outputs/my-sweep": (
         "--seeds 1 --no-report",
