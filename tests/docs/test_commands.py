@@ -148,7 +148,6 @@ INSTEAD = {
 """By command, what is run in its place, and why."""
 
 REPORTED = "other reports are drawn"
-HALF = "a second seed takes as long again"
 ONE_CELL = ("--budgets 1e9 --sizes 1", "one cell shows that the file is taken, and each width is compiled")
 SHORTER = {
     "isoflop plan h200-ladder": ("--data synthetic:markov", "its text is 245 MB by apt-get"),
@@ -173,10 +172,9 @@ SHORTER = {
         "--half-width 0.1 --no-report",
         f"narrower intervals take dozens of fits; {REPORTED}",
     ),
-    "isoflop sweep ./my_sweep.py": ("--seeds 1", HALF),
     "isoflop sweep ./my_sweep.py --budgets 3e9 1e10 3e10 4e10 --out outputs/my-sweep": (
-        "--seeds 1 --no-report",
-        f"{HALF}; {REPORTED}",
+        "--no-report",
+        REPORTED,
     ),
     "isoflop sweep ./tiny_sweep.py --no-report --data ./my_data.py:notes.jsonl": ONE_CELL,
     "isoflop sweep ./tiny_sweep.py --no-report --data synthetic:./my_process.py,branch=4": ONE_CELL,
